@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fasthttp/websocket"
+)
+
+// key creates an API key and returns it with a client that uses it.
+func (c *client) key(scopes ...string) (id string, machine *client) {
+	c.t.Helper()
+	list, err := json.Marshal(scopes)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	a := c.want(201, "POST", "/v1/api-keys", `{"name":"machine","scopes":`+string(list)+`}`)
+	return a.text("id"), &client{server: c.server, token: a.text("secret")}
+}
+
+// ended reads until the socket is closed and returns the code.
+func (s *socket) ended(within time.Duration) int {
+	s.t.Helper()
+	for {
+		_, err := s.next(within)
+		if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
+			return closed.Code
+		}
+		if err != nil {
+			s.t.Fatalf("waiting for the close frame: %v", err)
+		}
+	}
+}
+
+// A8: a key orders, reads, hears of it on another node, and is in the history; its
+// end closes its sockets there within 5 s and opens nothing within 1 s, while its
+// owner goes on.
+func TestAPIKeyFromEndToEnd(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	one, two := serveTest(t, cfg), serveTest(t, cfg)
+	one.admin().product("KETTLE", 100)
+	ann := one.user("ann")
+	id, machine := ann.key("orders:read", "orders:write", "events:read")
+	me := ann.want(200, "GET", "/v1/users/me", "").text("id")
+	stream := machine.on(two).socket("")
+	byTicket := machine.on(two).socketByTicket()
+	own := ann.on(two).socket("")
+	for _, s := range []*socket{stream, byTicket, own} {
+		s.until("ready", "", 5*time.Second)
+	}
+
+	order := machine.order("KETTLE", 1)
+	for _, s := range []*socket{stream, byTicket, own} {
+		s.until("order.processing", order, 10*time.Second)
+	}
+	want := "user:" + me + "/key:" + id
+	if h := ann.want(200, "GET", "/v1/orders/"+order+"/events", ""); h.text("data.0.actor") != want {
+		t.Errorf("the history names %q, want %q", h.text("data.0.actor"), want)
+	}
+	machine.want(200, "GET", "/v1/orders/"+order, "")
+	if a := machine.want(403, "GET", "/v1/orders/"+order+"/refunds", ""); a.text("code") != "scope-missing" || a.text("scope") != "payments:read" {
+		t.Errorf("without the scope: %s", a)
+	}
+	eventually(t, 15*time.Second, "lastUsedAt", func() bool {
+		return ann.want(200, "GET", "/v1/api-keys/"+id, "").text("lastUsedAt") != ""
+	})
+
+	ann.want(204, "DELETE", "/v1/api-keys/"+id, "")
+	began := time.Now()
+	machine.want(401, "GET", "/v1/orders", "")
+	eventually(t, time.Second, "the key to be over on the other node", func() bool {
+		return machine.on(two).send("GET", "/v1/orders", "").status == 401
+	})
+	for name, s := range map[string]*socket{"header": stream, "ticket": byTicket} {
+		if code := s.ended(5 * time.Second); code != 4401 {
+			t.Errorf("socket opened by %s: closed with %d", name, code)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %s", took)
+	}
+	next := ann.order("KETTLE", 1)
+	own.until("order.processing", next, 10*time.Second)
+}
+
+// socketByTicket opens a socket as a browser does.
+func (c *client) socketByTicket() *socket {
+	c.t.Helper()
+	conn, a := c.dial("?ticket="+c.ticket(), nil)
+	if conn == nil {
+		c.t.Fatalf("with a ticket: %s", a)
+	}
+	return &socket{c.t, conn}
+}
+
+// A8, A5: an administrator's key falls with the role, another node included, and
+// every key with the account.
+func TestKeysFallWithTheirOwner(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	one, two := serveTest(t, cfg), serveTest(t, cfg)
+	root, ann := one.admin(), one.user("ann")
+	me := ann.want(200, "GET", "/v1/users/me", "").text("id")
+	_, machine := ann.key("dead-letters:read", "events:read")
+	machine = machine.on(two)
+	turns := []struct {
+		change string
+		status int
+	}{
+		{`{"role":"admin"}`, 200}, {`{"role":"user"}`, 403}, {`{"role":"admin"}`, 200}, {`{"active":false}`, 401}, {`{"active":true}`, 200},
+	}
+	machine.want(403, "GET", "/v1/dead-letters", "")
+	for _, turn := range turns {
+		root.want(200, "PATCH", "/v1/users/"+me, turn.change)
+		eventually(t, time.Second, turn.change, func() bool { return machine.send("GET", "/v1/dead-letters", "").status == turn.status })
+	}
+
+	stream := machine.socket("")
+	stream.until("ready", "", 5*time.Second)
+	root.want(204, "DELETE", "/v1/users/"+me, "")
+	eventually(t, time.Second, "the account's end", func() bool { return machine.send("GET", "/v1/dead-letters", "").status == 401 })
+	if code := stream.ended(5 * time.Second); code != 4401 {
+		t.Errorf("closed with %d", code)
+	}
+}
+
+// A8, F4: a key is on its owner's budget; more keys are not more requests.
+func TestKeysShareTheirOwnersLimit(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	cfg.RateLimit.Count, cfg.RateLimit.Period = 12, time.Hour
+	s := serveTest(t, cfg)
+	ann := s.user("ann") // the log-in is on the address
+	_, first := ann.key("orders:read")
+	_, second := ann.key("orders:read")
+	counted := map[int]int{}
+
+	for i := range 18 {
+		c := []*client{ann, first, second}[i%3]
+		counted[c.send("GET", "/v1/orders", "").status]++
+	}
+
+	if counted[200] != 10 || counted[429] != 8 {
+		t.Errorf("answers by status: %v", counted)
+	}
+}
+
+// A8, C9: what a key did was done by its owner: verify finds each move legal.
+func TestVerifyKnowsKeys(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	s := serveTest(t, cfg)
+	root, ann := s.admin(), s.user("ann")
+	root.product("RARE", 0)
+	_, machine := ann.key("orders:read", "orders:write")
+	_, manager := root.key("orders:read", "orders:write")
+	for _, c := range []*client{machine, manager} {
+		id := machine.want(201, "POST", "/v1/orders", `{"onShortage":"hold","items":[{"sku":"RARE","quantity":1}]}`).text("id")
+		machine.becomes(id, "ON_HOLD", 20*time.Second)
+		c.want(200, "POST", "/v1/orders/"+id+"/cancel", `{}`)
+	}
+
+	conn, err := connectToVerify(t.Context(), cfg.DatabaseURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	report, err := verify(t.Context(), conn, false, 10)
+	if err != nil || report.Broken != 0 {
+		t.Errorf("%v, %+v", err, report)
+	}
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel/trace"
+
+	"orderflow/config"
+	"orderflow/migrations"
+	"orderflow/modules/auth"
+	"orderflow/modules/inventory"
+	"orderflow/modules/notifications"
+	"orderflow/modules/orders"
+	"orderflow/modules/payments"
+	"orderflow/modules/users"
+	"orderflow/platform/events"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/postgres"
+	"orderflow/platform/queue"
+	"orderflow/platform/redis"
+)
+
+// The channels on which nodes tell each other to look into PostgreSQL.
+const (
+	channelEvents    = "orderflow:events"
+	channelSessions  = "orderflow:sessions"
+	channelCatalogue = "orderflow:catalogue"
+)
+
+// node is one running process: what it has open, and the modules on top.
+type node struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	tracers  trace.TracerProvider
+
+	pool    *postgres.Pool
+	redis   *redis.Client
+	limiter *redis.Limiter
+	tail    *events.Tail
+	worker  *queue.Client // nil when this process does not work
+	health  *health
+
+	wakeEvents, wakeSessions, wakeCatalogue *redis.Publisher
+
+	users         *users.Module
+	auth          *auth.Module
+	inventory     *inventory.Module
+	payments      *payments.Module
+	orders        *orders.Module
+	notifications *notifications.Module
+
+	http *fiber.App
+}
+
+// serve runs the product until ctx ends.
+func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	log := logger(cfg)
+	slog.SetDefault(log)
+
+	// Say that the port is taken before anything is started for nothing.
+	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	if err != nil {
+		return fmt.Errorf("PORT: %w", err)
+	}
+	return serveOn(ctx, cfg, log, listener, out)
+}
+
+func serveOn(ctx context.Context, cfg *config.Config, log *slog.Logger, listener net.Listener, out io.Writer) error {
+	defer listener.Close()
+
+	data, err := openServices(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer data.close()
+	if err := data.openRedis(); err != nil {
+		return err
+	}
+	if !cfg.IsProduction() {
+		if err := migrations.Up(ctx, data.databaseURL); err != nil {
+			return err
+		}
+	}
+
+	tracers, flush, err := tracing(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer flush()
+
+	n, err := build(ctx, cfg, log, tracers, data)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	welcome, err := n.welcome(ctx, data, listener.Addr().(*net.TCPAddr).Port)
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, listener, func() { _, _ = io.WriteString(out, welcome) })
+}
+
+// build opens the platform and joins the modules: the only place that knows them all.
+func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers trace.TracerProvider, data *services) (_ *node, err error) {
+	n := &node{cfg: cfg, log: log, registry: prometheus.NewRegistry(), tracers: tracers}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+
+	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns); err != nil {
+		return nil, err
+	}
+	if n.redis, err = redis.Open(data.redisURL); err != nil {
+		return nil, fmt.Errorf("REDIS_URL: %w", err)
+	}
+	n.limiter = redis.NewLimiter(n.redis.UniversalClient)
+	n.wakeEvents = n.redis.Publisher(channelEvents)
+	n.wakeSessions = n.redis.Publisher(channelSessions)
+	n.wakeCatalogue = n.redis.Publisher(channelCatalogue)
+
+	eventLog, err := events.OpenLog(ctx, n.pool)
+	if err != nil {
+		return nil, fmt.Errorf("%w (run orderflow migrate first)", err)
+	}
+	n.tail = events.NewTail(eventLog, log)
+	n.health = &health{pool: n.pool, url: data.databaseURL, redis: n.redis, limiter: n.limiter, tail: n.tail}
+
+	if err := n.join(ctx, eventLog); err != nil {
+		return nil, err
+	}
+	n.observe()
+	n.routes()
+	return n, nil
+}
+
+func (n *node) join(ctx context.Context, eventLog *events.Log) error {
+	keys, err := signingKeys(ctx, n.cfg, n.pool)
+	if err != nil {
+		return err
+	}
+	sessions := auth.NewSessions(n.pool, n.log)
+	n.users = users.New(users.Deps{Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Log: n.log})
+	n.auth = auth.New(auth.Deps{
+		Pool: n.pool, Sessions: sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},
+		Keys: keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: auth.Limit(n.cfg.RateLimit), Wake: n.wakeSessions.Wake, Log: n.log,
+	})
+
+	running := &idempotency.Running{}
+	n.inventory = inventory.New(inventory.Deps{Pool: n.pool, Running: running, Changed: n.wakeCatalogue.Wake, Log: n.log})
+
+	n.payments = payments.New(payments.Deps{Pool: n.pool, Provider: provider(n.cfg, n.log, n.registry)})
+
+	quiet := slog.New(&atLeast{n.log.Handler(), slog.LevelWarn}) // River tells of every start and stop
+	inserter, err := queue.Inserter(n.pool, quiet)
+	if err != nil {
+		return err
+	}
+	n.orders = orders.New(orders.Deps{
+		Pool: n.pool, Queue: inserter, Log: eventLog, Catalogue: n.inventory, Stock: n.inventory,
+		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
+		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running,
+		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
+	})
+	if n.cfg.Has("worker") {
+		workers := river.NewWorkers()
+		n.orders.Workers(workers)
+		n.worker, err = queue.Worker(n.pool, queue.Options{
+			Workers: workers, Slots: n.cfg.WorkerSlots, Observer: queue.Tracing{Tracers: n.tracers}, Log: quiet,
+		})
+		if err != nil {
+			return err
+		}
+	}
+
+	n.notifications = notifications.New(notifications.Deps{
+		Log: eventLog, Tail: n.tail, Sessions: n.auth, Origins: n.cfg.Origins, Keep: n.cfg.EventRetention,
+		Out: n.log, Metrics: n.registry,
+	})
+	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })
+	return nil
+}
+
+func signingKeys(ctx context.Context, cfg *config.Config, pool *postgres.Pool) (auth.Keys, error) {
+	if cfg.JWTKeys == "" {
+		return auth.DevKeys(ctx, pool)
+	}
+	return auth.ParseKeys(cfg.JWTKeys.Reveal())
+}
+
+func logger(cfg *config.Config) *slog.Logger {
+	var level slog.LevelVar
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked by config
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
+}
+
+// atLeast drops what is less than a level.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h *atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Whose table is whose. The events and idempotency keys belong to the platform's
+// packages of those names, river_job to River.
+var owners = map[string]string{
+	"users": "users",
+
+	"sessions": "auth", "refresh_tokens": "auth", "revocations": "auth", "tickets": "auth", "dev_signing_keys": "auth",
+	"api_keys": "auth",
+
+	"products": "inventory", "reservations": "inventory", "movements": "inventory", "catalogue": "inventory",
+
+	"payments": "payments", "refunds": "payments", "ledger": "payments",
+
+	"orders": "orders", "order_lines": "orders", "order_terms": "orders", "order_counts": "orders", "dead_letters": "orders",
+
+	"events": "platform", "event_log": "platform", "idempotency_keys": "platform",
+}
+
+// Which module's rows an ent client method reads and writes.
+var entities = map[string]string{
+	"User": "users", "Session": "auth", "Product": "inventory", "Movement": "inventory", "Order": "orders",
+}
+
+// source is one file that is not a test.
+type source struct {
+	path string // modules/orders/place.go
+	file *ast.File
+}
+
+func sources(t *testing.T, dir string) (list []source) {
+	t.Helper()
+	root := ".."
+	err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		list = append(list, source{filepath.ToSlash(rel), f})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(list) == 0 {
+		t.Fatalf("no sources in %s", dir)
+	}
+	return list
+}
+
+func (s source) imports() (paths []string) {
+	for _, i := range s.file.Imports {
+		paths = append(paths, strings.Trim(i.Path.Value, `"`))
+	}
+	return paths
+}
+
+// module is the module that a file belongs to, "" outside of modules.
+func (s source) module() string {
+	parts := strings.Split(s.path, "/")
+	if parts[0] != "modules" || len(parts) < 3 {
+		return ""
+	}
+	return parts[1]
+}
+
+// Who may import whom: app -> modules -> ent, platform; app -> config, migrations.
+func TestImports(t *testing.T) {
+	t.Parallel()
+	rules := []struct{ dir, forbidden, except string }{
+		{"modules", `^orderflow/(app|config|migrations|bench)`, ""},
+		{"platform", `^orderflow/(app|config|migrations|bench|modules|ent)`, ""},
+		{"config", `^orderflow/`, ""},
+		{"migrations", `^orderflow/(app|config|bench|modules|ent)`, ""},
+		{"modules/orders/lifecycle", `\.|^orderflow`, ""}, // the standard library only
+	}
+	for _, rule := range rules {
+		forbidden := regexp.MustCompile(rule.forbidden)
+		for _, s := range sources(t, rule.dir) {
+			for _, path := range s.imports() {
+				if forbidden.MatchString(path) {
+					t.Errorf("%s imports %s", s.path, path)
+				}
+			}
+		}
+	}
+}
+
+// A module never imports another one.
+func TestModulesDoNotKnowEachOther(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t, "modules") {
+		for _, path := range s.imports() {
+			rest, ok := strings.CutPrefix(path, "orderflow/modules/")
+			if ok && strings.Split(rest, "/")[0] != s.module() {
+				t.Errorf("%s imports %s", s.path, path)
+			}
+		}
+	}
+}
+
+// A module never touches another's tables, neither in SQL nor through ent.
+func TestModulesKeepToTheirTables(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t, "modules") {
+		for _, fault := range trespasses(s) {
+			t.Errorf("%s: %s", s.path, fault)
+		}
+	}
+}
+
+// The check above sees what it should see.
+func TestTrespassesAreSeen(t *testing.T) {
+	t.Parallel()
+	rows := []struct{ body, want string }{
+		{"q(`select * from products p where p.sku = $1`)", "SQL touches products of inventory"},
+		{"q(`with x as (select 1) update only users set a = 1`)", "SQL touches users of users"},
+		{"q(`select 1 from orders join sessions using (id)`)", "SQL touches sessions of auth"},
+		{"q(`insert into events (a) values (1)`)", "SQL touches events of platform"},
+		{"db.User.Query()", "ent touches User of users"},
+		{"client(tx).Product.UpdateOneID(3)", "ent touches Product of inventory"},
+		{"db.Order.Query(); q(`select from order_lines`); o.User.Name()", ""},
+	}
+	for _, row := range rows {
+		src := "package orders\nfunc f() {\n" + row.body + "\n}\n"
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", src, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		got := strings.Join(trespasses(source{"modules/orders/x.go", f}), "; ")
+
+		if got != row.want {
+			t.Errorf("%s: %q, want %q", row.body, got, row.want)
+		}
+	}
+}
+
+var (
+	tablesInSQL = regexp.MustCompile(`(?i)\b(?:from|join|into|update|table|truncate)\s+(?:only\s+)?([a-z_]+)`)
+	entCalls    = []string{"Query", "Get", "GetX", "Create", "CreateBulk", "MapCreateBulk", "Update", "UpdateOne", "UpdateOneID", "Delete", "DeleteOne", "DeleteOneID"}
+)
+
+func trespasses(s source) (faults []string) {
+	own := s.module()
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.BasicLit:
+			if n.Kind != token.STRING || strings.HasSuffix(s.path, "schema.go") {
+				return true
+			}
+			for _, m := range tablesInSQL.FindAllStringSubmatch(n.Value, -1) {
+				if owner, known := owners[m[1]]; known && owner != own && looksLikeSQL(n.Value) {
+					faults = append(faults, fmt.Sprintf("SQL touches %s of %s", m[1], owner))
+				}
+			}
+		case *ast.SelectorExpr:
+			inner, ok := n.X.(*ast.SelectorExpr)
+			if !ok || !slices.Contains(entCalls, n.Sel.Name) {
+				return true
+			}
+			if owner, known := entities[inner.Sel.Name]; known && owner != own {
+				faults = append(faults, fmt.Sprintf("ent touches %s of %s", inner.Sel.Name, owner))
+			}
+		}
+		return true
+	})
+	return faults
+}
+
+// looksLikeSQL tells a statement from prose that happens to say "from users".
+func looksLikeSQL(literal string) bool {
+	return regexp.MustCompile(`(?i)^["` + "`" + `]\s*(select|insert|update|delete|with|truncate|lock)\b`).MatchString(literal)
+}
+
+// Every table in the migrations has an owner here.
+func TestEveryTableHasAnOwner(t *testing.T) {
+	t.Parallel()
+	for _, table := range tablesOfMigrations(t) {
+		if owners[table] == "" {
+			t.Errorf("nobody owns %s", table)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"orderflow/app/pages/pagetest"
+)
+
+// binary builds the product once for all tests that run it as a process.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "orderflow-binary-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "orderflow")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// process is the product as its user starts it: alone in a folder, with an empty
+// environment.
+type process struct {
+	*server
+	cmd      *exec.Cmd
+	out, log *syncBuffer
+	exited   chan error
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func launch(t *testing.T, dir string, port int, env []string, args ...string) *process {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{out: &syncBuffer{}, log: &syncBuffer{}, exited: make(chan error, 1)}
+	p.server = &server{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	p.cmd = exec.Command(path, args...)
+	p.cmd.Dir = dir
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), fmt.Sprintf("PORT=%d", port), "BCRYPT_COST=4"}, env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.exited <- p.cmd.Wait() }()
+	t.Cleanup(func() {
+		p.signal(syscall.SIGINT)
+		_ = p.wait(30 * time.Second) // says itself when it hangs; some were killed by their test
+	})
+	return p
+}
+
+func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
+func (p *process) wait(within time.Duration) error {
+	select {
+	case err := <-p.exited:
+		p.exited <- err
+		return err
+	case <-time.After(within):
+		p.t.Errorf("the process did not end within %s; its log:\n%s", within, p.log)
+		_ = p.cmd.Process.Kill()
+		return context.DeadlineExceeded
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// F1: one command starts everything; a second one says so and leaves the first
+// alone; after kill -9 it starts again by itself and every acknowledged order is
+// processed; Ctrl-C leaves nothing behind.
+func TestOneCommand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	port := freePort(t)
+	first := launch(t, dir, port, nil)
+	first.ready()
+	eventually(t, 5*time.Second, "the welcome", func() bool { return strings.Contains(first.out.String(), "Log in") })
+	login := regexp.MustCompile(`Log in +(\S+) / (\S+)`).FindStringSubmatch(first.out.String())
+	if login == nil {
+		t.Fatalf("it says:\n%s", first.out)
+	}
+	root := first.logIn(login[1], login[2])
+	if a := root.want(200, "GET", "/v1/products", ""); a.at("data.0") == nil {
+		t.Error("there are no demo products")
+	}
+
+	second := launch(t, dir, freePort(t), nil)
+	if err := second.wait(20 * time.Second); err == nil || !strings.Contains(second.log.String(), fmt.Sprint(first.cmd.Process.Pid)) {
+		t.Errorf("the second start: %v, %s", err, second.log)
+	}
+
+	var orders []string
+	ann := first.user("ann")
+	for range 50 {
+		orders = append(orders, ann.order("VOUCHER-TASTING", 1))
+	}
+	first.signal(syscall.SIGKILL)
+	_ = first.wait(10 * time.Second)
+
+	again := launch(t, dir, port, nil)
+	again.ready()
+	ann = again.logIn("ann@example.com", userPassword)
+	for _, id := range orders {
+		ann.becomes(id, "PROCESSING", 2*time.Minute)
+	}
+	if !strings.Contains(again.out.String(), login[2]) {
+		t.Errorf("another password after the restart:\n%s", again.out)
+	}
+
+	again.signal(syscall.SIGINT)
+	if err := again.wait(20 * time.Second); err != nil {
+		t.Errorf("Ctrl-C: %v\n%s", err, again.log)
+	}
+	if left, _ := exec.Command("pgrep", "-f", dir).Output(); len(left) > 0 {
+		t.Errorf("still running: %s", left)
+	}
+}
+
+// F2, F7: everything wrong is named before anything starts.
+func TestBadSettingsAreNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+
+	p := launch(t, dir, freePort(t), []string{
+		"APP_ENV=production", "RATE_LIMIT=often", "JWT_KEYS=a=changeme", "ALLOWED_ORIGINS=https://*.example.com",
+		"DATABASE_URL=postgres://app:4tPz81LmWq0Xn@db.example.com/orderflow",
+	})
+
+	if err := p.wait(10 * time.Second); err == nil {
+		t.Error("it started")
+	}
+	for _, name := range []string{"RATE_LIMIT", "JWT_KEYS", "DATABASE_URL", "REDIS_URL", "ALLOWED_ORIGINS", "BCRYPT_COST"} {
+		if !strings.Contains(p.log.String(), name+":") {
+			t.Errorf("%s is not named in:\n%s", name, p.log)
+		}
+	}
+	if strings.Contains(p.log.String(), "4tPz81LmWq0Xn") || strings.Contains(p.log.String(), "changeme") {
+		t.Errorf("a secret stands in:\n%s", p.log)
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
+		t.Errorf("it left %v", entries)
+	}
+}
+
+// The page at /try, in a real browser against a real node.
+func TestTryPage(t *testing.T) {
+	t.Parallel()
+	s := serveTest(t, settings(t))
+	s.admin().product("KETTLE", 100)
+	s.user("ann")
+	ctx := pagetest.Browser(t)
+
+	pagetest.TryFlow(t, ctx, s.base, "ann@example.com", userPassword)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"orderflow/config"
+	"orderflow/migrations"
+	"orderflow/modules/auth"
+	"orderflow/modules/users"
+	"orderflow/platform/postgres"
+)
+
+func serveCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	roles := flags.String("roles", strings.Join(cfg.Roles, ","), "api, worker or api,worker")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	cfg.Roles = strings.Split(*roles, ",")
+	for _, r := range cfg.Roles {
+		if r != "api" && r != "worker" {
+			return fmt.Errorf("--roles: there is no role %q; give api, worker or api,worker", r)
+		}
+	}
+	return serve(ctx, cfg, out)
+}
+
+func migrateCommand(ctx context.Context, cfg *config.Config, _ []string, out io.Writer) error {
+	data, err := openServices(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer data.close()
+
+	if err := migrations.Up(ctx, data.databaseURL); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, "The database is up to date.")
+	return err
+}
+
+func adminCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {
+	if len(args) == 0 || args[0] != "create" {
+		return errors.New("usage: orderflow admin create --email=ADDRESS [--name=NAME]")
+	}
+	flags := flag.NewFlagSet("admin create", flag.ContinueOnError)
+	email := flags.String("email", cfg.AdminEmail, "address to log in with")
+	name := flags.String("name", "Administrator", "name to show")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	if *email == "" {
+		return errors.New("--email is missing")
+	}
+
+	data, err := openServices(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer data.close()
+	pool, err := postgres.Open(ctx, data.databaseURL, 2)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	password, made := cfg.AdminPassword.Reveal(), false
+	if password == "" {
+		password, made = rand.Text(), true
+	}
+	m := users.New(users.Deps{Pool: pool, Sessions: auth.NewSessions(pool, logger(cfg)), Cost: cfg.BcryptCost, Log: logger(cfg)})
+	created, err := m.CreateAdmin(ctx, *email, password, *name)
+	if err != nil {
+		return err
+	}
+	if !created {
+		return fmt.Errorf("there is an account with the address %s already", *email)
+	}
+	if made {
+		_, err = fmt.Fprintf(out, "Created the administrator %s with the password %s\n", *email, password)
+	} else {
+		_, err = fmt.Fprintf(out, "Created the administrator %s.\n", *email)
+	}
+	return err
+}
+
+// healthCommand lets a container without a shell ask about itself.
+func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port)) + "/readyz"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", res.Status)
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"orderflow/migrations"
+	"orderflow/platform/events"
+	"orderflow/platform/postgres"
+	"orderflow/platform/redis"
+)
+
+// health answers the probes (SPEC F3). /livez touches nothing, so that a
+// database that is down does not get healthy processes restarted.
+type health struct {
+	pool     *postgres.Pool
+	url      string
+	redis    *redis.Client
+	limiter  *redis.Limiter
+	tail     *events.Tail
+	stopping atomic.Bool
+
+	mu       sync.Mutex
+	migrated bool // once true it stays: nobody migrates down under a running process
+}
+
+type part struct {
+	Status string `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	MS     *int64 `json:"latencyMs,omitempty"`
+}
+
+func (h *health) mount(app fiber.Router) {
+	app.Get("/livez", func(c *fiber.Ctx) error { return c.SendString("ok\n") })
+	app.Get("/readyz", h.readyz)
+	app.Get("/health", h.health)
+}
+
+func (h *health) readyz(c *fiber.Ctx) error {
+	ctx, cancel := context.WithTimeout(c.UserContext(), time.Second)
+	defer cancel()
+
+	if why := h.notReady(ctx); why != "" {
+		c.Set(fiber.HeaderRetryAfter, "1")
+		return c.Status(http.StatusServiceUnavailable).SendString(why + "\n")
+	}
+	return c.SendString("ok\n")
+}
+
+func (h *health) notReady(ctx context.Context) string {
+	if h.stopping.Load() {
+		return "stopping"
+	}
+	if err := h.pool.Ping(ctx); err != nil {
+		return "the database cannot be reached"
+	}
+	done, err := h.isMigrated(ctx)
+	switch {
+	case err != nil:
+		return "the migrations cannot be checked"
+	case !done:
+		return "there are unapplied migrations; run orderflow migrate"
+	}
+	return ""
+}
+
+func (h *health) isMigrated(ctx context.Context) (bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	if h.migrated {
+		return true, nil
+	}
+	pending, err := migrations.Pending(ctx, h.url)
+	h.migrated = err == nil && !pending
+	return h.migrated, err
+}
+
+// health names each part. Without Redis the product works on, so that is only
+// degraded; without the database it is down.
+func (h *health) health(c *fiber.Ctx) error {
+	ctx, cancel := context.WithTimeout(c.UserContext(), time.Second)
+	defer cancel()
+
+	parts := map[string]part{
+		"database": timed(func() error { return h.pool.Ping(ctx) }),
+		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
+		"events":   {Status: "ok", MS: millis(h.tail.Lag())},
+	}
+	migrated, err := h.isMigrated(ctx)
+	switch {
+	case err != nil:
+		parts["migrations"] = part{Status: "unknown"}
+	case !migrated:
+		parts["migrations"] = part{Status: "down", Detail: "there are unapplied migrations"}
+	default:
+		parts["migrations"] = part{Status: "ok"}
+	}
+	if h.limiter.Degraded() {
+		parts["limiter"] = part{Status: "degraded", Detail: "counting on this node alone"}
+	} else {
+		parts["limiter"] = part{Status: "ok"}
+	}
+
+	status, code := "ok", http.StatusOK
+	switch {
+	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || h.stopping.Load():
+		status, code = "down", http.StatusServiceUnavailable
+	case parts["redis"].Status != "ok" || parts["limiter"].Status != "ok":
+		status = "degraded"
+	}
+	return c.Status(code).JSON(fiber.Map{"status": status, "version": versionOf(), "parts": parts})
+}
+
+func timed(check func() error) part {
+	start := time.Now()
+	err := check()
+	took := millis(time.Since(start))
+	if err != nil {
+		return part{Status: "down", Detail: "cannot be reached", MS: took} // why is in the log; this page is public
+	}
+	return part{Status: "ok", MS: took}
+}
+
+func millis(d time.Duration) *int64 {
+	ms := d.Milliseconds()
+	return &ms
+}

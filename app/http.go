@@ -1,0 +1,87 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/gofiber/fiber/v2/middleware/limiter"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"orderflow/app/pages"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/redis"
+	"orderflow/platform/web"
+)
+
+// routeDeadline is what a request may take before it is answered with 503.
+const routeDeadline = 5 * time.Second
+
+// routes mounts everything that this process answers to. A process that only
+// works answers to its probes.
+func (n *node) routes() {
+	options := web.Options{
+		Title: "Orderflow", Version: versionOf(), Log: n.log,
+		Description: "Takes orders, processes them durably, and tells everyone concerned.",
+	}
+	n.http = fiber.New(web.Config(options))
+	n.http.Use(web.Recover(n.log), web.RequestID())
+	n.health.mount(n.http)
+	n.http.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
+	if !n.cfg.Has("api") {
+		return
+	}
+
+	n.http.Use(
+		web.Access(n.log, n.registry, n.tracers),
+		web.Headers(),
+		web.ClientAddress(n.cfg.TrustedProxies),
+		web.Deadline(routeDeadline),
+		n.auth.Credentials(),
+		n.notifications.Credentials(),
+		n.limit(),
+		web.JSONOnly(),
+	)
+	api := n.api(options)
+	pages.Mount(n.http, pages.Options{OpenAPI: api.Document, Version: versionOf()})
+}
+
+// api registers the modules' routes.
+func (n *node) api(options web.Options) *web.API {
+	api := web.New(n.http, options)
+	n.users.Routes(api)
+	n.auth.Routes(api)
+	n.inventory.Routes(api)
+	n.orders.Routes(api)
+	n.payments.Routes(api, n.orders)
+	n.notifications.Routes(api)
+	return api
+}
+
+// limit is Fiber's limiter with Redis as its storage, and our own atomic counting
+// inside (platform/redis).
+func (n *node) limit() fiber.Handler {
+	return limiter.New(limiter.Config{
+		Storage: n.redis.Storage(),
+		LimiterMiddleware: redis.Middleware{
+			Name: "default", Limiter: n.limiter,
+			Limit: redis.Limit{Count: n.cfg.RateLimit.Count, Period: n.cfg.RateLimit.Period},
+		},
+		KeyGenerator: callerKey,
+		LimitReached: func(c *fiber.Ctx) error {
+			return web.Fail(c, fault.New(fault.RateLimited, "rate-limited", "Too many requests; see Retry-After."))
+		},
+		Next: func(c *fiber.Ctx) bool { return c.Method() == http.MethodGet && strings.HasPrefix(c.Path(), "/docs/") }, // the page's own files
+	})
+}
+
+// callerKey is whose budget a request is on: a known caller's own, else the address's.
+func callerKey(c *fiber.Ctx) string {
+	if caller, ok := identity.From(c.UserContext()); ok {
+		return "user:" + caller.UserID.String()
+	}
+	return "address:" + web.AddressFrom(c.UserContext()).String()
+}

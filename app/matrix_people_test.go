@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/identity"
+)
+
+// person has an account, a session and keys.
+type person struct {
+	*client
+	name, email, password, id string
+	role                      identity.Role
+}
+
+// asker is one credential, or none.
+type asker struct {
+	name  string
+	who   *person // nil for nobody
+	key   *client // nil for a session
+	scope identity.Scope
+	good  bool
+}
+
+func (a *asker) String() string { return a.name }
+
+func (a *asker) role() identity.Role {
+	if a.who == nil || !a.good {
+		return identity.Anyone
+	}
+	return a.who.role
+}
+
+func (a *asker) client(s *server) *client {
+	switch {
+	case a.key != nil:
+		return a.key
+	case a.who != nil:
+		return a.who.client
+	}
+	return s.anonymous()
+}
+
+func newMatrix(t *testing.T) *matrix {
+	t.Helper()
+	cfg := settings(t)
+	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}}
+	var err error
+	if m.db, err = pgx.Connect(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.db.Close(context.WithoutCancel(t.Context())) })
+	m.doc = describe(t, m.s)
+
+	m.root = &person{name: "admin", email: adminEmail, password: adminPassword, role: identity.Admin}
+	m.root.logIn(m.s)
+	m.a, m.b = m.person("a"), m.person("b")
+	gone := m.person("inactive")
+	m.root.want(201, "POST", "/v1/products", `{"sku":"KETTLE","name":"Kettle","unitPrice":{"amount":250,"currency":"EUR"}}`)
+
+	m.askers = []*asker{
+		{name: "anonymous"}, {name: "inactive", who: gone}, m.keyOf(gone, "inactive's key", identity.AllScopes()...),
+		m.keyOf(m.a, "expired key", identity.AllScopes()...), m.keyOf(m.a, "revoked key", identity.AllScopes()...),
+		{name: "a", who: m.a, good: true}, {name: "b", who: m.b, good: true}, {name: "admin", who: m.root, good: true},
+	}
+	m.exec(`update api_keys set expires_at = now() - interval '1 second' where name = 'expired key'`)
+	m.exec(`update api_keys set revoked_at = now() - interval '1 second' where name = 'revoked key'`)
+	for _, owner := range []*person{m.a, m.root} {
+		for _, scope := range identity.AllScopes() {
+			k := m.keyOf(owner, owner.name+"+"+string(scope), scope)
+			k.scope, k.good = scope, true
+			m.askers = append(m.askers, k)
+		}
+	}
+	m.root.want(200, "PATCH", "/v1/users/"+gone.id, `{"active":false}`)
+	return m
+}
+
+func (m *matrix) person(name string) *person {
+	m.t.Helper()
+	p := &person{name: name, email: fmt.Sprintf("%s-%d@example.com", name, m.next()), password: userPassword, role: identity.User}
+	m.s.anonymous().want(201, "POST", "/v1/auth/register", fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, p.password))
+	p.logIn(m.s)
+	return p
+}
+
+// logIn begins another session.
+func (p *person) logIn(s *server) {
+	s.t.Helper()
+	p.client = s.logIn(p.email, p.password)
+	p.id = p.want(200, "GET", "/v1/users/me", "").text("id")
+}
+
+func (m *matrix) keyOf(owner *person, name string, scopes ...identity.Scope) *asker {
+	m.t.Helper()
+	body, err := json.Marshal(map[string]any{"name": name, "scopes": scopes})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	secret := owner.want(201, "POST", "/v1/api-keys", string(body)).text("secret")
+	return &asker{name: name, who: owner, key: &client{server: m.s, token: secret}}
+}
+
+func (m *matrix) exec(sql string, args ...any) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := m.db.Exec(ctx, sql, args...); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *matrix) next() int {
+	m.serial++
+	return m.serial
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"orderflow/platform/web"
+)
+
+// question is a request that would be let through if its asker were.
+type question struct {
+	method, path, id, body string
+	upgrade                bool
+}
+
+// question builds one from the OpenAPI document: what is required is there, by the
+// first example, enum member or smallest value that its schema allows.
+func (m *matrix) question(r web.Route, target string, who *asker) question {
+	m.t.Helper()
+	op := m.doc.operation(r)
+	q := question{method: r.Method, path: r.Path}
+	if before, after, named := strings.Cut(r.Path, "{"); named {
+		_, rest, _ := strings.Cut(after, "}")
+		q.id = m.thing(r, target, who)
+		q.path = before + q.id + rest
+	}
+	query := op.required(m.doc)
+	if target == "userId=another" {
+		other := m.b
+		if who.who == m.b {
+			other = m.a
+		}
+		query.Set("userId", other.id)
+	}
+	if len(query) > 0 {
+		q.path += "?" + query.Encode()
+	}
+	_, q.upgrade = op.Responses["101"]
+
+	person := who.who
+	if person == nil || !who.good {
+		person = m.a
+	}
+	switch write, special := bodies[r.Method+" "+r.Path]; {
+	case special:
+		q.body = write(m, person)
+	case op.RequestBody.Required:
+		raw, err := json.Marshal(m.doc.value("", op.RequestBody.Content["application/json"].Schema))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		q.body = string(raw)
+	}
+	return q
+}
+
+// ask sends it. Of an answer that has no end, such as a stream, the beginning counts.
+func (m *matrix) ask(who *asker, q question) answer {
+	m.t.Helper()
+	c := who.client(m.s)
+	req, err := http.NewRequestWithContext(m.t.Context(), q.method, m.s.base+q.path, strings.NewReader(q.body))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if q.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if q.upgrade {
+		for name, value := range map[string]string{
+			"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+		} {
+			req.Header.Set(name, value)
+		}
+	}
+	res, err := brief.Do(req)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	a := answer{status: res.StatusCode, header: res.Header}
+	if a.status == http.StatusSwitchingProtocols || strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		return a
+	}
+	if a.raw, err = io.ReadAll(res.Body); err != nil {
+		m.t.Fatal(err)
+	}
+	if kind := res.Header.Get("Content-Type"); len(a.raw) > 0 && kind != "application/json" && kind != "application/problem+json" {
+		return a // a table or lines, which its own tests read
+	}
+	_ = json.Unmarshal(a.raw, &a.body) // conforms says what is wrong with it
+	conforms(m.t, m.s.base, q.method, q.path, a)
+	return a
+}
+
+// description is as much of the OpenAPI document as it takes to write requests.
+type description struct {
+	Paths      map[string]map[string]operation
+	Components struct{ Schemas map[string]schema }
+}
+
+type operation struct {
+	Parameters []struct {
+		Name, In string
+		Required bool
+		Schema   schema
+	}
+	RequestBody struct {
+		Required bool
+		Content  map[string]struct{ Schema schema }
+	}
+	Responses map[string]any
+}
+
+type schema struct {
+	Ref        string `json:"$ref"`
+	Type       any
+	Format     string
+	Enum       []any
+	Examples   []any
+	Minimum    *json.Number
+	MinLength  int
+	Required   []string
+	Properties map[string]schema
+	Items      *schema
+	AnyOf      []schema
+}
+
+func describe(t *testing.T, s *server) *description {
+	t.Helper()
+	a, err := s.anonymous().try("GET", "/openapi.json", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d description
+	if err := json.Unmarshal(a.raw, &d); err != nil {
+		t.Fatal(err)
+	}
+	return &d
+}
+
+func (d *description) operation(r web.Route) operation {
+	return d.Paths[r.Path][strings.ToLower(r.Method)]
+}
+
+func (o operation) has(parameter string) bool {
+	for _, p := range o.Parameters {
+		if p.Name == parameter && p.In == "query" {
+			return true
+		}
+	}
+	return false
+}
+
+func (o operation) required(d *description) url.Values {
+	query := url.Values{}
+	for _, p := range o.Parameters {
+		if p.In == "query" && p.Required {
+			query.Set(p.Name, fmt.Sprint(d.value(p.Name, p.Schema)))
+		}
+	}
+	return query
+}
+
+// value is the least that a schema allows. A name may say more than a schema does.
+func (d *description) value(name string, s schema) any {
+	if s.Ref != "" {
+		return d.value(name, d.Components.Schemas[s.Ref[strings.LastIndex(s.Ref, "/")+1:]])
+	}
+	switch {
+	case name == "sku":
+		return "KETTLE"
+	case len(s.Enum) > 0:
+		return s.Enum[0]
+	case len(s.AnyOf) > 0:
+		return d.value(name, s.AnyOf[0])
+	}
+	switch kind(s.Type) {
+	case "object":
+		out := map[string]any{}
+		for _, member := range s.Required {
+			out[member] = d.value(member, s.Properties[member])
+		}
+		return out
+	case "array":
+		return []any{d.value(name, *s.Items)}
+	case "integer", "number":
+		if s.Minimum != nil && s.Minimum.String() > "1" {
+			return s.Minimum
+		}
+		return 1
+	case "boolean":
+		return false
+	}
+	switch s.Format {
+	case "uuid":
+		return "0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11"
+	case "date-time":
+		return "2026-01-31T12:00:00.000Z"
+	case "uri":
+		return "https://example.com/hook"
+	}
+	if len(s.Examples) > 0 {
+		return s.Examples[0]
+	}
+	return strings.Repeat("x", max(1, s.MinLength))
+}
+
+// kind is the type, whether or not null is one too.
+func kind(t any) string {
+	if list, ok := t.([]any); ok && len(list) > 0 {
+		t = list[0]
+	}
+	s, _ := t.(string)
+	return s
+}

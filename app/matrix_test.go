@@ -1,0 +1,228 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// A7, A8, API1:2023 (objects), API5:2023 (functions), ASVS 5.0 8.2.1, 8.2.2: who may
+// what. Every route is asked by everybody about what is their own, somebody else's,
+// deleted and made up. What comes of it must follow from the route's role and scope,
+// and is written to testdata/matrix.golden for people to read: a route without a row
+// fails, and so does one whose row is another.
+//
+// A new route needs nothing here as long as its body follows from its schema, and its
+// path is about a kind of thing that is known: see things and bodies.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	m := newMatrix(t)
+	var b strings.Builder
+	b.WriteString("# nobody: anonymous, inactive (session and key), an expired key, a revoked key; x+*: the keys of x with any other scope\n")
+	for _, r := range described().Routes() {
+		fmt.Fprintf(&b, "%s %s  %s %s\n", r.Method, r.Path, r.Role, r.Scope)
+		sameness := &sameness{t: t}
+		for _, target := range m.targets(r) {
+			row := m.row(r, target, sameness)
+			fmt.Fprintf(&b, "  %-16s %s\n", target, row)
+		}
+		sameness.check(r)
+	}
+	golden(t, "matrix.golden", b.String())
+}
+
+type matrix struct {
+	t      *testing.T
+	s      *server
+	db     *pgx.Conn
+	doc    *description
+	root   *person
+	a, b   *person
+	askers []*asker
+	held   map[string]string // what was made to be asked about, until it is spent
+	serial int
+}
+
+// row asks everybody and gathers them by what they got.
+func (m *matrix) row(r web.Route, target string, same *sameness) string {
+	m.t.Helper()
+	got := map[string][]*asker{}
+	for _, who := range m.askers {
+		q := m.question(r, target, who)
+		a := m.ask(who, q)
+		outcome := outcomeOf(a)
+		if want := expected(r, target, who); outcome != want && (want != "ok" || outcome != "409") {
+			m.t.Errorf("%s %s (%s) by %s: want %s, got %s", r.Method, q.path, target, who, want, a)
+		}
+		m.leaks(q, who, a)
+		if outcome == "404" && who.name == "a" {
+			same.see(target, q, a)
+		}
+		if outcome == "ok" && r.Method != http.MethodGet {
+			m.spent(r, target, who)
+		}
+		got[outcome] = append(got[outcome], who)
+	}
+	return m.table(got)
+}
+
+// expected follows from the route's declaration alone.
+func expected(r web.Route, target string, who *asker) string {
+	admin := who.role() == identity.Admin
+	switch {
+	case r.Role == identity.Anyone:
+	case !who.good:
+		return "401"
+	case !who.role().Covers(r.Role):
+		return "403 forbidden"
+	case who.scope == "" || who.scope == r.Scope:
+	case r.Scope == identity.NoKeys:
+		return "403 key-not-allowed"
+	default:
+		return "403 scope-missing"
+	}
+	switch {
+	case target == "deleted" || target == "made up":
+		return "404"
+	case target == "somebody else's" && (!admin || thingOf(r.Path).private):
+		return "404"
+	case target == "userId=another" && !admin:
+		return "403 forbidden"
+	}
+	return "ok"
+}
+
+func outcomeOf(a answer) string {
+	switch {
+	case a.status == http.StatusSwitchingProtocols || a.status < 300:
+		return "ok"
+	case a.status == http.StatusForbidden:
+		return "403 " + a.text("code")
+	case a.status == http.StatusConflict, a.status == http.StatusUnauthorized, a.status == http.StatusNotFound:
+		return fmt.Sprint(a.status)
+	}
+	return fmt.Sprint(a.status, " ", a.text("code")) // never expected: the question was a bad one
+}
+
+// table writes outcomes with those who got them.
+func (m *matrix) table(got map[string][]*asker) string {
+	if len(got) == 1 {
+		for outcome := range got {
+			return outcome + ": everybody"
+		}
+	}
+	var parts []string
+	for _, outcome := range slices.SortedFunc(maps.Keys(got), compareOutcomes) {
+		parts = append(parts, outcome+": "+strings.Join(m.names(got[outcome]), " "))
+	}
+	return strings.Join(parts, " | ")
+}
+
+// names lists askers. Several keys of one owner are all but those named elsewhere.
+func (m *matrix) names(list []*asker) (names []string) {
+	keys, bad := map[*person]int{}, 0
+	for _, who := range list {
+		if who.scope != "" {
+			keys[who.who]++
+		}
+		if !who.good {
+			bad++
+		}
+	}
+	for _, who := range list {
+		name := who.name
+		switch {
+		case who.scope != "" && keys[who.who] > 1:
+			name = who.who.name + "+*"
+		case !who.good && bad == m.bad():
+			name = "nobody"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (m *matrix) bad() (n int) {
+	for _, who := range m.askers {
+		if !who.good {
+			n++
+		}
+	}
+	return n
+}
+
+// compareOutcomes puts what was allowed first.
+func compareOutcomes(x, y string) int {
+	if (x == "ok") != (y == "ok") {
+		if x == "ok" {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(x, y)
+}
+
+// leaks looks for the others in what somebody is told (API3:2023).
+func (m *matrix) leaks(q question, who *asker, a answer) {
+	if who.role() == identity.Admin {
+		return
+	}
+	told := string(a.raw)
+	if q.id != "" {
+		told = strings.ReplaceAll(told, q.id, "") // they said it themselves
+	}
+	for _, other := range []*person{m.a, m.b, m.root} {
+		if other == who.who {
+			continue
+		}
+		for _, mark := range []string{other.email, other.id} {
+			if strings.Contains(told, mark) {
+				m.t.Errorf("%s %s tells %s of %s: %s", q.method, q.path, who, other.name, a)
+			}
+		}
+	}
+}
+
+// sameness holds the refusals that must look alike: whether a thing is somebody
+// else's, was deleted or never was is nobody's business (SPEC, decisions).
+type sameness struct {
+	t    *testing.T
+	seen map[string]string
+}
+
+var requestIDs = regexp.MustCompile(`"requestId":"[^"]*"`)
+
+func (s *sameness) see(target string, q question, a answer) {
+	headers := a.header.Clone()
+	headers.Del("Date")
+	headers.Del("X-Request-Id")
+	body := strings.ReplaceAll(requestIDs.ReplaceAllString(string(a.raw), ""), q.id, "ID")
+	if s.seen == nil {
+		s.seen = map[string]string{}
+	}
+	if len(headers["Content-Length"]) == 1 && len(q.id) != 36 { // a sku may have any length
+		headers.Del("Content-Length")
+	}
+	s.seen[target] = fmt.Sprintf("%d %v %s", a.status, headers, body)
+}
+
+func (s *sameness) check(r web.Route) {
+	looks := map[string][]string{}
+	for target, look := range s.seen {
+		looks[look] = append(looks[look], target)
+	}
+	if len(looks) > 1 {
+		s.t.Errorf("%s %s: they can be told apart: %v", r.Method, r.Path, looks)
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"orderflow/config"
+)
+
+// tracing sends spans to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, it
+// costs nothing. The exporter reads its other settings from the standard
+// variables by itself.
+func tracing(ctx context.Context, cfg *config.Config) (trace.TracerProvider, func(), error) {
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	if cfg.TracesURL == "" {
+		return noop.NewTracerProvider(), func() {}, nil
+	}
+
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimRight(cfg.TracesURL, "/")+"/v1/traces"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+	}
+	about, err := resource.New(ctx, resource.WithFromEnv(), resource.WithTelemetrySDK(), resource.WithHost())
+	if err != nil {
+		return nil, nil, fmt.Errorf("describe this process to the tracer: %w", err)
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
+	return provider, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		_ = provider.Shutdown(ctx)
+	}, nil
+}
+
+// observe publishes what no module can see by itself.
+func (n *node) observe() {
+	gauge := func(name, help string, read func() float64) {
+		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	gauge("orderflow_db_connections_used", "Database connections in use.",
+		func() float64 { return float64(n.pool.Stat().AcquiredConns()) })
+	gauge("orderflow_db_connections_max", "Database connections that this node may open.",
+		func() float64 { return float64(n.pool.Stat().MaxConns()) })
+	gauge("orderflow_db_acquire_waits", "How often somebody had to wait for a connection.",
+		func() float64 { return float64(n.pool.Stat().EmptyAcquireCount()) })
+	gauge("orderflow_events_lag_seconds", "Age of the last event when this node delivered it.",
+		func() float64 { return n.tail.Lag().Seconds() })
+	gauge("orderflow_limiter_local_decisions", "Decisions that this node took without Redis.",
+		func() float64 { return float64(n.limiter.Stats().Local) })
+	gauge("orderflow_limiter_degraded", "1 while limits are counted on this node alone.",
+		func() float64 {
+			if n.limiter.Degraded() {
+				return 1
+			}
+			return 0
+		})
+}

@@ -1,0 +1,80 @@
+// Package pages is what a browser gets from the binary itself: the landing page,
+// the documentation of the API, and a page to try it.
+//
+// The pages are plain files and call the public API like any other client, so
+// they prove that it suffices. Nothing comes from another host: they work
+// offline, under a Content-Security-Policy that forbids everything else.
+package pages
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"sync"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// Options say what the pages show. All of them may be left empty.
+type Options struct {
+	// OpenAPI makes the API's description. It is called once, at the first
+	// request for it, so routes may be registered until the app listens. Without
+	// it there is no /openapi.json.
+	OpenAPI func() ([]byte, error)
+	Version string // of the product; default: dev
+}
+
+// What a page may load. Ours use no inline script or style, and no markup from
+// strings: "trusted-types 'none'" makes the browser refuse an innerHTML. Without
+// script a form goes nowhere, so a password never lands in a URL.
+const (
+	ours = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
+		"require-trusted-types-for 'script'; trusted-types 'none'"
+	swagger = "default-src 'self'; img-src 'self' data:; " +
+		"base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+// Mount registers the pages. It panics when a file in the binary is broken.
+func Mount(app fiber.Router, o Options) {
+	if o.Version == "" {
+		o.Version = "dev"
+	}
+
+	app.Get("/", landing(o.Version).serve(ours))
+	app.Get("/try", embedded("try.html").serve(ours))
+	app.Get("/docs", embedded("docs.html").serve(swagger))
+	for _, name := range assets() {
+		app.Get("/assets/"+name, embedded(name).serve(ours))
+	}
+	mountSwagger(app)
+	if o.OpenAPI != nil {
+		app.Get("/openapi.json", description(o.OpenAPI))
+	}
+}
+
+func landing(version string) file {
+	page := template.Must(template.ParseFS(static, "static/index.html"))
+	var out bytes.Buffer
+	if err := page.Execute(&out, struct{ Version string }{version}); err != nil {
+		panic(err)
+	}
+	return newFile("index.html", out.Bytes())
+}
+
+// description serves what the code describes itself as (SPEC F5).
+func description(document func() ([]byte, error)) fiber.Handler {
+	once := sync.OnceValues(func() (fiber.Handler, error) {
+		body, err := document()
+		if err != nil {
+			return nil, fmt.Errorf("describe the API: %w", err)
+		}
+		return newFile("openapi.json", body).serve(ours), nil
+	})
+	return func(c *fiber.Ctx) error {
+		serve, err := once()
+		if err != nil {
+			return err
+		}
+		return serve(c)
+	}
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/config"
+)
+
+// errBroken is what verify ends with when it found something: exit 1. Whatever
+// else kept it from an answer is a *notVerified: exit 2.
+var errBroken = errors.New("the database breaks laws of its own; see above")
+
+// notVerified says that nothing is known about the laws.
+type notVerified struct{ cause error }
+
+func (e *notVerified) Error() string { return "could not verify: " + e.cause.Error() }
+
+// Unwrap gives the reason.
+func (e *notVerified) Unwrap() error { return e.cause }
+
+// verdict marks what went wrong with verify itself, a bad setting included.
+func verdict(command string, err error) error {
+	if command != "verify" || err == nil || errors.Is(err, errBroken) {
+		return err
+	}
+	return &notVerified{err}
+}
+
+func verifyCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
+	limit := flags.Int("limit", 10, "how many subjects to name of each broken law")
+	asJSON := flags.Bool("json", false, "print one JSON document")
+	settled := flags.Bool("settled", false, "also demand that nothing is under way: no job, no order in hand, no money on its way")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	data, err := openServices(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer data.close()
+
+	conn, err := connectToVerify(ctx, data.databaseURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	report, err := verify(ctx, conn, *settled, max(*limit, 0))
+	if err != nil {
+		return err
+	}
+	if err := report.print(out, *asJSON); err != nil {
+		return err
+	}
+	if report.Broken > 0 {
+		return errBroken
+	}
+	return nil
+}
+
+// connectToVerify opens a connection without the bounds of the pool: whole tables
+// are read, which takes as long as it takes, and hash tables may be larger.
+func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	maps.Copy(cfg.RuntimeParams, map[string]string{
+		"application_name": "orderflow verify", "timezone": "UTC", "work_mem": "64MB", "jit": "off",
+		"statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
+	})
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+// verify asks every law in one snapshot, so that what is under way meanwhile is
+// seen either whole or not at all. It takes no lock and no transaction id: writers
+// and the event stream go on; only vacuum waits.
+func verify(ctx context.Context, conn *pgx.Conn, settled bool, limit int) (*report, error) {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+
+	return judge(ctx, tx, settled, limit)
+}

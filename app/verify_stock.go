@@ -1,0 +1,74 @@
+package main
+
+// No unit is sold twice, and none is lost.
+var lawsOfStock = []law{
+	{
+		name: "reserved", spec: "B2, B4", says: "a product's reserved units are what orders hold of it",
+		query: `
+			select 'product ' || p.sku, format('reserved %s, held %s', p.reserved, coalesce(r.held, 0))
+			from products p
+			left join (select sku, sum(quantity) as held from reservations where state = 'held' group by sku) r on r.sku = p.sku
+			where p.reserved <> coalesce(r.held, 0)`,
+	},
+	{
+		name: "available", spec: "B2", says: "available is stock less reserved, and never below zero",
+		query: `
+			select 'product ' || sku, format('stock %s, reserved %s, available %s', stock, reserved, available)
+			from products where available is distinct from stock - reserved or available < 0`,
+	},
+	{
+		name: "stock", spec: "B5", says: "a product's stock is the sum of its movements",
+		query: `
+			select 'product ' || p.sku, format('stock %s, movements %s', p.stock, coalesce(m.total, 0))
+			from products p left join (select sku, sum(delta) as total from movements group by sku) m on m.sku = p.sku
+			where p.stock is not null and p.stock <> coalesce(m.total, 0)`,
+	},
+	{
+		name: "finished-holds", spec: "B4", says: "an order that is over, or on its way, holds no stock back",
+		query: `
+			select 'order ' || o.id, format('is %s and holds %s of %s', o.status, r.quantity, r.sku)
+			from reservations r join orders o on o.id = r.order_id
+			where r.state = 'held' and o.status in ('CANCELLED', 'FAILED', 'SHIPPED', 'COMPLETED')`,
+	},
+	{
+		name: "holds-its-lines", spec: "B2, D1", says: "an order that is reserved holds exactly its lines, and one on its way has taken them",
+		query: `
+			with bound as (
+				select id, case when status in ('SHIPPED', 'COMPLETED') then 'shipped' else 'held' end as state
+				from orders
+				where status in ('CONFIRMED', 'PROCESSING', 'SHIPPED', 'COMPLETED') or held_from in ('CONFIRMED', 'PROCESSING') or reserved_until is not null
+			), wants as (
+				select b.id, b.state, l.sku, sum(l.quantity) as units from bound b join order_lines l on l.order_id = b.id group by b.id, b.state, l.sku
+			), has as (
+				select b.id, b.state, r.sku, r.quantity as units from bound b join reservations r on r.order_id = b.id and r.state = b.state
+			)
+			select 'order ' || id, format('wants %s of %s and has %s %s', coalesce(w.units, 0), sku, coalesce(h.units, 0), coalesce(w.state, h.state))
+			from wants w full join has h using (id, sku)
+			where w.units is distinct from h.units`,
+	},
+	{
+		name: "stock-events", spec: "E1, B4", says: "what an order's last stock event says is what it holds or has taken",
+		query: `
+			with told as (
+				select distinct on (order_id) order_id, type, data->'items' as items from events
+				where type in ('stock.reserved', 'stock.released') order by order_id, version desc
+			), says as (
+				select t.order_id, i.sku, i.quantity as units from told t
+				cross join lateral json_to_recordset(t.items) as i (sku text, quantity bigint)
+				where t.type = 'stock.reserved'
+			), has as (
+				select order_id, sku, quantity as units from reservations where state <> 'released'
+			)
+			select 'order ' || order_id, format('events say %s of %s, reservations %s', coalesce(s.units, 0), sku, coalesce(h.units, 0))
+			from says s full join has h using (order_id, sku)
+			where s.units is distinct from h.units`,
+	},
+	{
+		name: "reserved-until", spec: "D7", says: "an order has until when it is reserved exactly while it is PENDING and holds stock",
+		query: `
+			select 'order ' || o.id, format('is %s, reserved until %s, holds %s', o.status, coalesce(o.reserved_until::text, 'never'),
+			                                case when h.order_id is null then 'nothing' else 'stock' end)
+			from orders o left join (select distinct order_id from reservations where state = 'held') h on h.order_id = o.id
+			where (o.reserved_until is not null) <> (o.status = 'PENDING' and h.order_id is not null)`,
+	},
+}

@@ -1,0 +1,159 @@
+// Command bench measures the real binary against a PostgreSQL that keeps its
+// promises: fsync and synchronous_commit are on, and it says so.
+//
+// It builds ./app, runs it as a child with an environment of its own, and asks it
+// over the same sockets as any client. Each part gets a database of its own, so
+// none works off what another left behind. It shares the machine with what it
+// measures, so compare numbers of one run, best of all the ratio to the floor.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// atMost ends a run that hangs in a way nobody thought of.
+const atMost = 45 * time.Minute
+
+// errFailures is what a run ends with that measured requests which went wrong:
+// its numbers must not be believed.
+var errFailures = errors.New("requests failed; see above")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	err := run(ctx, os.Args[1:])
+	cancel()
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parts in the order in which they run.
+var parts = []struct {
+	name string
+	do   func(*bench, context.Context) error
+}{
+	{"floor", (*bench).floorAndPlace}, // and place: they take turns
+	{"e2e", (*bench).endToEnd},
+	{"hot", (*bench).hot},
+	{"latency", (*bench).latency},
+	{"reads", (*bench).reads},
+	{"sockets", (*bench).sockets},
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	b, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+
+	err = b.measure(ctx)
+	if o.json != "" {
+		err = errors.Join(err, b.report.save(o.json))
+	}
+	if b.report.print.failures() {
+		err = errors.Join(err, errFailures)
+	}
+	return err
+}
+
+func (b *bench) measure(ctx context.Context) error {
+	if err := b.facts(ctx); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if !b.opt.wants(p.name) && (p.name != "floor" || !b.opt.wants("place")) {
+			continue
+		}
+		if err := p.do(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+// options are the flags.
+type options struct {
+	only []string
+	timing
+	clients []int
+	rate    int
+	orders  int
+	users   int
+	sockets int
+	rounds  int
+	json    string
+}
+
+func (o options) wants(part string) bool { return len(o.only) == 0 || slices.Contains(o.only, part) }
+
+// quick are the values of -quick, for seeing that everything works. What is given
+// on the command line wins.
+var quick = map[string]string{
+	"d": "1", "clients": "1,16", "rate": "100", "orders": "3000", "users": "50", "sockets": "100", "rounds": "20",
+}
+
+func parse(args []string) (o options, err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := flags.String("only", "", "some of floor,place,e2e,hot,latency,reads,sockets; all by default")
+	seconds := flags.Float64("d", 8, "seconds that each step is measured for")
+	clients := flags.String("clients", "1,16,64,256", "numbers of clients to place orders with")
+	flags.IntVar(&o.rate, "rate", 500, "orders per second for the latency of processing")
+	flags.IntVar(&o.orders, "orders", 100_000, "orders that are there when reading")
+	flags.IntVar(&o.users, "users", 1000, "accounts that they belong to, and that open sockets")
+	flags.IntVar(&o.sockets, "sockets", 2000, "sockets to open, as far as the limit of open files allows")
+	flags.IntVar(&o.rounds, "rounds", 200, "events to time on the way to a socket")
+	flags.StringVar(&o.json, "json", "", "file to write the results to")
+	small := flags.Bool("quick", false, "steps of a second and small numbers, to see that it works")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if *small {
+		given := map[string]bool{}
+		flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		for name, value := range quick {
+			if !given[name] {
+				err = errors.Join(err, flags.Set(name, value))
+			}
+		}
+	}
+
+	o.step = time.Duration(*seconds * float64(time.Second))
+	o.warm = min(time.Second, o.step/2)
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
+	for _, name := range o.only {
+		if !slices.Contains([]string{"floor", "place", "e2e", "hot", "latency", "reads", "sockets"}, name) {
+			err = errors.Join(err, fmt.Errorf("-only: there is no part %q", name))
+		}
+	}
+	for part := range strings.SplitSeq(*clients, ",") {
+		n, bad := strconv.Atoi(part)
+		if bad != nil || n < 1 {
+			err = errors.Join(err, fmt.Errorf("-clients: %q is not a number of clients", part))
+		}
+		o.clients = append(o.clients, n)
+	}
+	if o.step <= 0 || min(o.rate, o.orders, o.users, o.sockets, o.rounds) < 1 {
+		err = errors.Join(err, errors.New("all numbers must be above zero"))
+	}
+	return o, err
+}

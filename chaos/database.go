@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"orderflow/platform/embedded"
+)
+
+// database is a private PostgreSQL, as durable as by default, that crashes and
+// comes back where it was.
+type database struct {
+	options embedded.Options
+	mu      sync.Mutex
+	server  *embedded.Postgres
+	direct  *pgxpool.Pool // past all faults, for looking
+}
+
+func openDatabase(ctx context.Context, dir string) (*database, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	d := &database{options: embedded.Options{Dir: filepath.Join(dir, "postgres"), Port: port}}
+	if err := d.start(ctx); err != nil {
+		return nil, err
+	}
+	d.direct, err = pgxpool.New(ctx, d.server.URL()+"&pool_max_conns=4")
+	return d, err
+}
+
+func (d *database) start(ctx context.Context) (err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	d.server, err = embedded.Start(ctx, d.options)
+	return err
+}
+
+// crash takes it away at once.
+func (d *database) crash() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.server.Crash()
+}
+
+func (d *database) close() error {
+	if d.direct != nil {
+		d.direct.Close()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.server == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return d.server.Stop(ctx)
+}
+
+func (d *database) remove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return embedded.Remove(ctx, d.options.Dir)
+}
+
+// rows runs a query and gives each row to scan.
+func (d *database) rows(ctx context.Context, query string, each func(scan func(...any) error) error) error {
+	rows, err := d.direct.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return "", errors.New("no port")
+	}
+	return strconv.Itoa(at.Port), nil
+}

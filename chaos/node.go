@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"orderflow/platform/embedded"
+)
+
+const (
+	stopWithin = 30 * time.Second // SPEC D5
+	startAgain = 300 * time.Millisecond
+)
+
+// node is one process of the product, kept running as an orchestrator would.
+type node struct {
+	*lab
+	name, role string
+	host       string // 127.0.0.1:port
+	proxy      *proxy
+	env        []string
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	exited <-chan struct{}
+	told   chan struct{} // closed when it was told to end
+	asked  os.Signal     // with this, nil while it shall live
+	down   time.Duration // how long it then stays away
+	ready  bool
+}
+
+func (l *lab) node(name, role string) (*node, error) {
+	p, err := l.proxies.open(name)
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	return &node{
+		lab: l, name: name, role: role, host: "127.0.0.1:" + port, proxy: p,
+		env: l.environment(port, l.databaseURL(p.port())),
+	}, nil
+}
+
+// run keeps the process running until ctx ends, and then stops it.
+func (n *node) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := n.spawn(); err != nil {
+			n.breaches.add("start", "%s: %v", n.name, err)
+			return
+		}
+		n.awaitReady(ctx)
+		select {
+		case <-n.exited:
+		case <-n.told:
+		case <-ctx.Done():
+			n.order(syscall.SIGTERM, 0)
+		}
+		n.judgeExit()
+		pause(ctx, max(n.down, startAgain))
+	}
+}
+
+func (n *node) spawn() (err error) {
+	log, err := os.OpenFile(filepath.Join(n.dir, n.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()                                         // the child has its own
+	cmd := exec.Command(n.binary, "serve", "--roles="+n.role) //nolint:noctx // stopped by hand
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = n.dir, n.env, log, log
+	exited, err := embedded.Spawn(cmd)
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cmd, n.exited, n.told, n.asked, n.down, n.ready = cmd, exited, make(chan struct{}), nil, 0, false
+	return err
+}
+
+func (n *node) awaitReady(ctx context.Context) {
+	for pause(ctx, 20*time.Millisecond) {
+		select {
+		case <-n.exited:
+			return
+		default:
+		}
+		if status, _, err := fasthttp.GetTimeout(nil, "http://"+n.host+"/readyz", time.Second); err == nil && status == http.StatusOK {
+			n.mu.Lock()
+			n.ready = true
+			n.mu.Unlock()
+			return
+		}
+	}
+}
+
+func (n *node) isReady() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.ready
+}
+
+// signal ends a process that is up; it comes back after down. It tells whether
+// there was one that nobody had told already.
+func (n *node) signal(s syscall.Signal, down time.Duration) bool {
+	return n.isReady() && n.order(s, down)
+}
+
+func (n *node) order(s syscall.Signal, down time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cmd == nil || n.asked != nil {
+		return false
+	}
+	n.asked, n.down = s, down
+	close(n.told)
+	_ = n.cmd.Process.Signal(s)
+	return true
+}
+
+// judgeExit waits until a process that was told to end has ended. One that ends by
+// itself after it was ready, that fails when told politely, or that does not obey
+// in time, is a breach.
+func (n *node) judgeExit() {
+	began := time.Now()
+	select {
+	case <-n.exited:
+	case <-time.After(stopWithin):
+		n.breaches.add("stop", "%s did not stop within %s", n.name, stopWithin)
+		n.killNow()
+		<-n.exited
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch state := n.cmd.ProcessState; {
+	case n.asked == nil && n.ready:
+		n.breaches.add("exit", "%s ended by itself: %s", n.name, state)
+	case n.asked == nil:
+		n.report.count("did not come up, and was started again", 1) // PostgreSQL was away
+	case n.asked == syscall.SIGTERM && !state.Success():
+		n.breaches.add("stop", "%s was told to stop and ended with %s", n.name, state)
+	case n.asked == syscall.SIGTERM:
+		n.report.longest("longest stop after SIGTERM", time.Since(began))
+	}
+	n.ready = false
+}
+
+func (n *node) killNow() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cmd != nil && n.cmd.Process != nil {
+		_ = n.cmd.Process.Kill()
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// withRace builds the product as this program is built.
+const withRace = false

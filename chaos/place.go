@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+)
+
+// order is what the clients look at in an order.
+type order struct {
+	ID             string
+	Status         string
+	Version        int64
+	Reference      *string
+	Items          []item
+	Total          amount
+	Captured       amount
+	Refunded       amount
+	Refunding      amount
+	AllowedActions []string
+}
+
+type amount struct {
+	Amount   int64  `json:"amount"`
+	Currency string `json:"currency"`
+}
+
+// place orders something, by a key or by a reference, and asks until it is known to
+// be ordered.
+func (c *client) place(ctx context.Context) {
+	w := basket(c.rng)
+	r := &request{method: http.MethodPost, path: "/v1/orders"}
+	if c.rng.IntN(7) == 0 {
+		w.Reference = new(c.name("ref"))
+	} else {
+		r.key = c.name("key")
+		if c.rng.IntN(4) == 0 {
+			w.Reference = new(c.name("ref"))
+		}
+	}
+	r.body = body(w)
+	c.ordered(ctx, r, w)
+}
+
+// ordered asks for an order and notes it.
+func (c *client) ordered(ctx context.Context, r *request, w wanted) {
+	a := c.settle(ctx, r)
+	if !c.must(r, a, http.StatusCreated, http.StatusConflict) {
+		return
+	}
+	if a.status == http.StatusConflict {
+		c.alreadyThere(ctx, r, a, w)
+		return
+	}
+	var o order
+	if err := a.into(&o); err != nil {
+		c.breaches.add("unexpected answer", "%s: %v", a, err)
+		return
+	}
+	c.judgePlaced(r, w, o)
+	p := &placed{id: o.ID, by: c.person, asked: *r, answer: a.body, wanted: w, version: o.Version}
+	if !c.journal.place(p) {
+		c.breaches.add("one order for two requests", "%s, the second time for key %s", o.ID, r.key)
+	}
+	c.report.count("orders acknowledged", 1)
+	if c.rng.IntN(8) == 0 {
+		c.replay(ctx, p)
+	}
+	if c.rng.IntN(8) == 0 {
+		c.readBack(ctx, p)
+	}
+}
+
+// alreadyThere is the answer to a reference that an earlier try of ours has used.
+func (c *client) alreadyThere(ctx context.Context, r *request, a *answer, w wanted) {
+	var taken struct{ Code, OrderID string }
+	if err := a.into(&taken); err != nil || taken.Code != "reference-taken" || !r.maybe || r.key != "" {
+		c.breaches.add("unexpected answer", "%s %s after %d tries: %s", r.path, r.body, r.tries, a)
+		return
+	}
+	p := &placed{id: taken.OrderID, by: c.person, asked: *r, wanted: w, version: 1}
+	if !c.journal.place(p) {
+		c.breaches.add("one order for two requests", "%s, the second time for reference %s", p.id, *w.Reference)
+	}
+	c.report.count("orders found by their reference after an unknown outcome", 1)
+	c.readBack(ctx, p)
+}
+
+func (c *client) judgePlaced(r *request, w wanted, o order) {
+	if o.Status != "PENDING" || o.Version != 1 || o.Total.Amount != w.total() || len(o.Items) != len(w.Items) {
+		c.breaches.add("another order than asked for", "%s was answered with %+v", r.body, o)
+	}
+}
+
+// replay asks the same again: the same status, the same body, and said to be one.
+func (c *client) replay(ctx context.Context, p *placed) {
+	if p.asked.key == "" || p.answer == nil {
+		return
+	}
+	again := p.asked
+	a := c.settle(ctx, &again)
+	if a == nil {
+		return // the first answer is what counts
+	}
+	c.report.count("replays compared", 1)
+	if a.status != http.StatusCreated || !bytes.Equal(a.body, p.answer) || !a.replayed {
+		c.breaches.add("replay", "key %s: first %s, then %s (replayed: %t)", p.asked.key, p.answer, a, a.replayed)
+	}
+}
+
+// readBack reads an order on any node right after it was acknowledged.
+func (c *client) readBack(ctx context.Context, p *placed) {
+	before := p.newest()
+	var o order
+	_, absent, err := c.get(ctx, "/v1/orders/"+p.id, &o)
+	switch {
+	case err != nil:
+	case absent && !p.mayBeGone():
+		c.breaches.add("acknowledged and not there", "order %s", p.id)
+	case !absent && o.Version < before:
+		c.breaches.add("stale read", "order %s at version %d after %d was acknowledged", p.id, o.Version, before)
+	}
+}
+
+// placeWrongly sends what must be refused, with a key, twice.
+func (c *client) placeWrongly(ctx context.Context) {
+	r := &request{method: http.MethodPost, path: "/v1/orders", key: c.name("bad"), body: body(wanted{Items: []item{{"NO-SUCH-SKU", 1}}})}
+	for range 2 {
+		again := *r
+		if a := c.settle(ctx, &again); a != nil && a.status != http.StatusUnprocessableEntity {
+			c.breaches.add("unexpected answer", "an unknown sku: %s", a)
+		}
+	}
+}
+
+func (c *client) read(ctx context.Context) {
+	if p := c.journal.recent(c.rng, c.person); p != nil {
+		c.readBack(ctx, p)
+	}
+}
+
+func (c *client) list(ctx context.Context) {
+	r := &request{method: http.MethodGet, path: "/v1/orders?limit=20&status=" + url.QueryEscape("PROCESSING")}
+	if a := c.settle(ctx, r); a != nil && !a.ok() {
+		c.breaches.add("unexpected answer", "%s: %s", r.path, a)
+	}
+}
+
+// history must have every version up to the newest that anybody was told of.
+func (c *client) history(ctx context.Context) {
+	p := c.journal.recent(c.rng, c.person)
+	if p == nil {
+		return
+	}
+	before := p.newest()
+	var page struct{ Data []struct{ Version int64 } }
+	_, absent, err := c.get(ctx, "/v1/orders/"+p.id+"/events", &page)
+	if err != nil || absent {
+		return // readBack judges absence
+	}
+	for i, e := range page.Data {
+		if e.Version != int64(i+1) {
+			c.breaches.add("history", "order %s: event %d has version %d", p.id, i+1, e.Version)
+			return
+		}
+	}
+	if int64(len(page.Data)) < before {
+		c.breaches.add("history", "order %s has %d events after version %d was acknowledged", p.id, len(page.Data), before)
+	}
+}

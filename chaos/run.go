@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// run is the story: people, load and faults, the walk, rest, and judgement.
+func (l *lab) run(ctx context.Context) error {
+	admin, err := l.admin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.fillShelves(ctx, admin); err != nil {
+		return err
+	}
+	acts, err := l.available(ctx, admin)
+	if err != nil {
+		return err
+	}
+	people, err := l.people(ctx)
+	if err != nil {
+		return err
+	}
+	ears, hush, err := l.listen(ctx, admin, people)
+	if err != nil {
+		return err
+	}
+	defer hush()
+
+	l.say("%d clients; things break for %s", l.clients, l.duration)
+	l.disturb(ctx, admin, people, acts)
+	if ctx.Err() != nil {
+		return errOver
+	}
+	if err := l.heal(ctx); err != nil {
+		return err
+	}
+	l.say("healed; walking over the bytes of a commit")
+	if err := l.walk(ctx); err != nil {
+		return fmt.Errorf("walk: %w", err)
+	}
+	l.say("waiting for rest")
+	l.watching.Wait()
+	if err := l.drain(ctx); err != nil {
+		return err
+	}
+	l.report.longest("time to rest after the last fault", time.Since(l.healed))
+	if err := l.bury(ctx, admin); err != nil {
+		return err
+	}
+	return l.judge(ctx, ears)
+}
+
+// people are the customers, one for each client, and two more: the canary, whose
+// orders show that work goes on, and the one who walks over the bytes.
+func (l *lab) people(ctx context.Context) (list []*person, err error) {
+	for i := range l.clients {
+		p, err := l.register(ctx, fmt.Sprintf("client%d", i+1))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	if l.canary, err = l.register(ctx, "canary"); err != nil {
+		return nil, err
+	}
+	_, err = l.register(ctx, walkerName)
+	return list, err
+}
+
+// listen opens three streams before anything happens: everything, and two
+// customers' own.
+func (l *lab) listen(ctx context.Context, admin *person, people []*person) (ears []*listener, hush func(), err error) {
+	listening, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	hush = func() {
+		stop()
+		all.Wait()
+	}
+	for _, p := range append([]*person{admin}, people[:min(2, len(people))]...) {
+		ear, begun := p.listener(), make(chan struct{})
+		all.Go(func() { ear.run(listening, begun) })
+		select {
+		case <-begun:
+		case <-time.After(30 * time.Second):
+			hush()
+			return nil, nil, fmt.Errorf("%s hears nothing", p.email)
+		}
+		ears = append(ears, ear)
+	}
+	return ears, hush, nil
+}
+
+// disturb lets clients act while things break, and until everything they asked for
+// is answered.
+func (l *lab) disturb(ctx context.Context, admin *person, people []*person, acts []act) {
+	busy, stop := context.WithTimeout(ctx, l.duration)
+	defer stop()
+	// What is still unanswered when all is whole again has two minutes.
+	until, cancel := context.WithTimeout(ctx, l.duration+2*time.Minute)
+	defer cancel()
+
+	var both sync.WaitGroup
+	both.Go(func() { l.breakThings(busy, l.canary) })
+	both.Go(func() { l.load(until, busy, people, admin, acts) })
+	both.Wait()
+}
+
+// judge is everything that can be known at rest.
+func (l *lab) judge(ctx context.Context, ears []*listener) error {
+	if err := l.verify(ctx); err != nil {
+		return err
+	}
+	orders, err := l.judgeOrders(ctx)
+	if err != nil {
+		return err
+	}
+	for i, ear := range ears {
+		where := ""
+		if i > 0 {
+			where = "where user_id = '" + ear.id + "'"
+		}
+		if err := ear.judge(ctx, where); err != nil {
+			return err
+		}
+	}
+	l.judgeActs(ears[0])
+	l.judgeAnswers(ctx)
+	for _, step := range []func(context.Context) error{
+		l.judgeStock, l.judgeRefunds, func(ctx context.Context) error { return l.judgeMoney(ctx, orders) }, l.judgeTimes, l.figures,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

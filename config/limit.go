@@ -1,0 +1,40 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limit is so many calls in so much time, written 200/1s. The zero value, written
+// off, is no limit.
+type Limit struct {
+	Count  int
+	Period time.Duration
+}
+
+// UnmarshalText reads 200/1s, 10/1m or off.
+func (l *Limit) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	if s == "off" {
+		*l = Limit{}
+		return nil
+	}
+	count, period, ok := strings.Cut(s, "/")
+	n, err := strconv.Atoi(count)
+	d, err2 := time.ParseDuration(period)
+	if !ok || err != nil || err2 != nil || n < 1 || n > 1_000_000_000 || d < time.Millisecond {
+		return fmt.Errorf("%q is not a limit such as 200/1s, nor off", s)
+	}
+	*l = Limit{n, d}
+	return nil
+}
+
+// String writes what UnmarshalText reads.
+func (l Limit) String() string {
+	if l.Count == 0 {
+		return "off"
+	}
+	return fmt.Sprintf("%d/%s", l.Count, l.Period)
+}

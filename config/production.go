@@ -1,0 +1,81 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// checkProduction refuses what would be found out too late (SPEC F7, ASVS 5.0 13.3).
+func (c *Config) checkProduction() (problems []string) {
+	var database *pgconn.Config
+	if c.DatabaseURL != "" {
+		var err error
+		if database, err = pgconn.ParseConfig(c.DatabaseURL.Reveal()); err != nil {
+			// Not the cause: it may quote a part of the URL that is a secret.
+			problems = append(problems, "DATABASE_URL: cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full")
+		}
+	}
+	problems = append(problems, c.checkSecrets(database)...)
+	problems = append(problems, c.checkPlaintext(database)...)
+	if c.BcryptCost < 10 {
+		problems = append(problems, "BCRYPT_COST: must be 10 or more in production")
+	}
+	if slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
+		problems = append(problems, "TRUSTED_PROXIES: trusts the whole internet; name your own proxies")
+	}
+	return problems
+}
+
+// checkPlaintext refuses to send passwords, orders and what limits are counted by
+// over a network that anybody may listen on (ASVS 5.0 12.3.3). What looks the same
+// from here but is a network of one's own, such as docker compose's, is named in
+// PLAINTEXT_HOSTS.
+func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
+	bad := func(name, host, instead string) {
+		if !isLocal(host) && !slices.Contains(c.PlaintextHosts, host) {
+			problems = append(problems, name+": may talk to "+host+" without TLS; "+instead+
+				", or name the host in PLAINTEXT_HOSTS if nobody else is on that network")
+		}
+	}
+	for _, host := range plaintextHosts(database) {
+		bad("DATABASE_URL", host, "add sslmode=verify-full")
+	}
+	if u, err := url.Parse(c.RedisURL.Reveal()); err == nil && u.Scheme == "redis" {
+		bad("REDIS_URL", u.Hostname(), "use rediss://")
+	}
+	for name, value := range map[string]string{"STRIPE_API_URL": c.StripeAPIURL, "PAYMENT_SIMULATOR_URL": c.SimulatorURL} {
+		if u, err := url.Parse(value); err == nil && u.Scheme == "http" {
+			bad(name, u.Hostname(), "use https://")
+		}
+	}
+	return problems
+}
+
+// plaintextHosts are those that the driver would talk to without TLS: always with
+// sslmode=disable, before or after a try with TLS with allow and prefer, which is
+// the default. It asks the driver, since there are a dozen ways to say these things.
+func plaintextHosts(d *pgconn.Config) (hosts []string) {
+	if d == nil {
+		return nil
+	}
+	tries := append([]*pgconn.FallbackConfig{{Host: d.Host, TLSConfig: d.TLSConfig}}, d.Fallbacks...)
+	for _, t := range tries {
+		if t.TLSConfig == nil && !slices.Contains(hosts, t.Host) {
+			hosts = append(hosts, t.Host)
+		}
+	}
+	return hosts
+}
+
+// isLocal is true for this machine: a socket's folder, or loopback.
+func isLocal(host string) bool {
+	if host == "" || host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}

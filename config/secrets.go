@@ -1,0 +1,108 @@
+package config
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const minPassword = 12 // bytes, of a password that a program sends
+
+// Secrets that stand in documentation and examples; nobody may run with them.
+var published = []string{"changeme", "secret", "password", "example", "your-", "replace", "admin"}
+
+// weak spots what was copied from an example or typed with one finger.
+func weak(secret string) bool {
+	lower := strings.ToLower(secret)
+	if slices.ContainsFunc(published, func(p string) bool { return strings.Contains(lower, p) }) {
+		return true
+	}
+	distinct := map[rune]bool{}
+	for _, r := range secret {
+		distinct[r] = true
+	}
+	return len(distinct) < 8 || repeats(secret) || inOrder(secret)
+}
+
+// repeats: "0123456789" four times is no longer than once.
+func repeats(s string) bool { return s != "" && strings.Index((s + s)[1:], s)+1 < len(s) }
+
+// inOrder: most characters are the one before, or its neighbour.
+func inOrder(s string) bool {
+	near := 0
+	for i := 1; i < len(s); i++ {
+		if d := int(s[i]) - int(s[i-1]); d >= -1 && d <= 1 {
+			near++
+		}
+	}
+	return near > len(s)/2
+}
+
+// checkSecrets demands of production what development makes up (SPEC F7).
+func (c *Config) checkSecrets(database *pgconn.Config) (problems []string) {
+	for name, value := range map[string]Secret{"DATABASE_URL": c.DatabaseURL, "REDIS_URL": c.RedisURL, "JWT_KEYS": c.JWTKeys} {
+		if value == "" {
+			problems = append(problems, name+": must be set in production")
+		}
+	}
+	if c.AdminPassword != "" && (len(c.AdminPassword) < minPassword || weak(c.AdminPassword.Reveal())) {
+		problems = append(problems, "ADMIN_PASSWORD: is a default, can be guessed or has fewer than 12 bytes")
+	}
+	if k := c.StripeSecretKey.Reveal(); k != "" && (len(k) < 20 || !strings.HasPrefix(k, "sk_") && !strings.HasPrefix(k, "rk_")) {
+		problems = append(problems, "STRIPE_SECRET_KEY: is not one of Stripe's keys, which begin with sk_ or rk_")
+	}
+	if database != nil {
+		problems = append(problems, checkDatabasePassword(database)...)
+	}
+	if p := c.redisPassword(); p != "" && (len(p) < minPassword || weak(p)) {
+		problems = append(problems, "REDIS_URL: its password is a default, can be guessed or has fewer than 12 bytes")
+	}
+	return append(problems, c.checkEqual(database)...)
+}
+
+// checkDatabasePassword lets a client certificate, and the socket of this machine,
+// stand for a password.
+func checkDatabasePassword(d *pgconn.Config) []string {
+	certificate := d.TLSConfig != nil && (len(d.TLSConfig.Certificates) > 0 || d.TLSConfig.GetClientCertificate != nil)
+	switch p := d.Password; {
+	case p == "" && !certificate && !isLocal(d.Host):
+		return []string{"DATABASE_URL: has no password"}
+	case p != "" && (len(p) < minPassword || weak(p) || p == d.User || p == d.Database):
+		return []string{"DATABASE_URL: its password is a default, can be guessed or has fewer than 12 bytes"}
+	}
+	return nil
+}
+
+// checkEqual: whoever learns one secret must not hold another.
+func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
+	type named struct{ name, secret string }
+	list := []named{
+		{"ADMIN_PASSWORD", c.AdminPassword.Reveal()}, {"REDIS_URL", c.redisPassword()}, {"STRIPE_SECRET_KEY", c.StripeSecretKey.Reveal()},
+	}
+	if database != nil {
+		list = append(list, named{"DATABASE_URL", database.Password})
+	}
+	for part := range strings.SplitSeq(c.JWTKeys.Reveal(), ",") {
+		_, secret, _ := strings.Cut(strings.TrimSpace(part), "=")
+		list = append(list, named{"JWT_KEYS", secret})
+	}
+	for _, a := range list {
+		for _, b := range list {
+			if a.secret != "" && a.secret == b.secret && a.name != b.name { // two equal JWT_KEYS are named elsewhere
+				problems = append(problems, a.name+": holds the same secret as "+b.name+"; every one needs its own")
+			}
+		}
+	}
+	return problems
+}
+
+func (c *Config) redisPassword() string {
+	u, err := url.Parse(c.RedisURL.Reveal())
+	if err != nil || u.User == nil {
+		return ""
+	}
+	p, _ := u.User.Password()
+	return p
+}

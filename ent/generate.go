@@ -1,0 +1,3 @@
+package ent
+
+//go:generate go tool entgo.io/ent/cmd/ent generate --target . ./schema

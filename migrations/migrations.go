@@ -1,0 +1,174 @@
+// Package migrations holds the schema as numbered SQL files and applies them,
+// then River's own, under one lock: any number of nodes may start at once.
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql; only migrations do
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"orderflow/platform/events"
+)
+
+//go:embed *.sql
+var files embed.FS
+
+// The key of the advisory lock; any number will do as long as it never changes.
+const lockKey = 0x6f72646572 // "order"
+
+// Up brings the database at url to the version of this binary. It waits for
+// another node that is at it, gives up a lock on a busy table after three seconds
+// rather than queue everybody behind itself, and may run any number of times.
+func Up(ctx context.Context, url string) error {
+	return locked(ctx, url, func(db *sql.DB, conn *pgx.Conn) error {
+		ours, err := provider(db)
+		if err != nil {
+			return err
+		}
+		if _, err := ours.Up(ctx); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+
+		rivers, err := riverMigrator(db)
+		if err != nil {
+			return err
+		}
+		if _, err := rivers.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+			return fmt.Errorf("migrate river: %w", err)
+		}
+		if _, err := db.ExecContext(ctx, unusedByUs); err != nil {
+			return fmt.Errorf("drop river's unused indexes: %w", err)
+		}
+
+		return events.Adopt(ctx, conn)
+	})
+}
+
+// River keeps two inverted indexes for searching jobs by arguments and metadata,
+// which it never does by itself and neither do we: the sweep looks through the
+// live jobs alone. Every job is written three times, and keeping them up cost a
+// fifth of all orders per second. River's own reindexing passes over what is not there.
+const unusedByUs = "drop index if exists river_job_args_index, river_job_metadata_index"
+
+// Pending tells whether this binary has migrations that the database has not.
+// It takes no lock and is cheap enough for a readiness probe with a cache.
+func Pending(ctx context.Context, url string) (bool, error) {
+	db, err := open(url)
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+
+	ours, err := provider(db)
+	if err != nil {
+		return false, err
+	}
+	if pending, err := ours.HasPending(ctx); err != nil || pending {
+		return pending, err
+	}
+
+	rivers, err := riverMigrator(db)
+	if err != nil {
+		return false, err
+	}
+	checked, err := rivers.Validate(ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	return !checked.OK, nil
+}
+
+func provider(db *sql.DB) (*goose.Provider, error) {
+	p, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("read migrations: %w", err)
+	}
+	return p, nil
+}
+
+func riverMigrator(db *sql.DB) (*rivermigrate.Migrator[*sql.Tx], error) {
+	m, err := rivermigrate.New(riverdatabasesql.New(db), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("read river's migrations: %w", err)
+	}
+	return m, nil
+}
+
+// open connects as migrations do: few connections, and no statement time-out,
+// since building an index may take minutes.
+func open(url string) (*sql.DB, error) {
+	cfg, err := config(url)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(2)
+	return db, nil
+}
+
+func config(url string) (*pgx.ConnConfig, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("parse database url: %w", err)
+	}
+	// Whoever waits for a table's lock is in the way of everybody behind.
+	cfg.RuntimeParams["lock_timeout"] = "3s"
+	cfg.RuntimeParams["statement_timeout"] = "0"
+	return cfg, nil
+}
+
+func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) error {
+	cfg, err := config(url)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+
+	if err := take(ctx, conn); err != nil {
+		return err
+	}
+
+	db, err := open(url)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+
+	return do(db, conn)
+}
+
+// take polls for the lock instead of waiting in it: a session that waits holds a
+// snapshot, and the event stream waits behind snapshots that write.
+func take(ctx context.Context, conn *pgx.Conn) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+
+	for {
+		var got bool
+		if err := conn.QueryRow(ctx, "select pg_try_advisory_lock($1)", lockKey).Scan(&got); err != nil {
+			return fmt.Errorf("take the migration lock: %w", err)
+		}
+		if got {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(errors.New("another node is still migrating"), ctx.Err())
+		}
+	}
+}

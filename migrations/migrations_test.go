@@ -1,0 +1,255 @@
+package migrations
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"orderflow/platform/pgtest"
+)
+
+// Databases here begin empty.
+func TestMain(m *testing.M) {
+	pgtest.Main(m, func(context.Context, string) error { return nil })
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// with is the address with one more parameter.
+func with(t *testing.T, address, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// objects are all that a migration could have made, except for the record of
+// migrations themselves.
+func objects(t *testing.T, conn *pgx.Conn) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), `
+		select * from (
+			select c.relkind::text || ' ' || c.relname from pg_class c where relnamespace = 'public'::regnamespace
+			union all select 'function ' || p.oid::regprocedure from pg_proc p where pronamespace = 'public'::regnamespace
+			union all select 'type ' || typname from pg_type t where typnamespace = 'public'::regnamespace
+			union all select 'constraint ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace
+			union all select 'index ' || indexdef from pg_indexes where schemaname = 'public'
+			union all select 'trigger ' || tgname || ' on ' || tgrelid::regclass from pg_trigger where not tgisinternal
+			union all select 'column ' || table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '-')
+				from information_schema.columns where table_schema = 'public'
+		) o (name)
+		where name !~ 'goose_db_version|river_migration' order by name collate "C"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func pending(t *testing.T, url string, want bool) {
+	t.Helper()
+	if got, err := Pending(t.Context(), url); got != want || err != nil {
+		t.Errorf("pending: %v, %v, want %v", got, err, want)
+	}
+}
+
+func up(t *testing.T, url string) {
+	t.Helper()
+	if err := Up(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUpTwice(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	conn := connect(t, url)
+
+	pending(t, url, true)
+	up(t, url)
+	pending(t, url, false)
+	first := objects(t, conn)
+	up(t, url)
+
+	if again := objects(t, conn); !slices.Equal(first, again) {
+		t.Errorf("before: %v\nafter: %v", first, again)
+	}
+	if !slices.ContainsFunc(first, func(s string) bool { return s == "r orders" }) ||
+		!slices.ContainsFunc(first, func(s string) bool { return s == "r river_job" }) {
+		t.Errorf("got %v", first)
+	}
+}
+
+func TestOneBehindIsBehind(t *testing.T) {
+	t.Parallel()
+	for _, undo := range []string{
+		"delete from goose_db_version where version_id = (select max(version_id) from goose_db_version)",
+		"delete from river_migration where version = (select max(version) from river_migration)",
+	} {
+		url := pgtest.URL(t)
+		up(t, url)
+		if _, err := connect(t, url).Exec(t.Context(), undo); err != nil {
+			t.Fatal(err)
+		}
+		pending(t, url, true)
+	}
+}
+
+// Any number of nodes may start at once (SPEC G1).
+func TestUpAtOnce(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if err := Up(t.Context(), url); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+
+	pending(t, url, false)
+	var times int
+	err := connect(t, url).QueryRow(t.Context(), `select max(n) from (select count(*) n from goose_db_version group by version_id) c`).Scan(&times)
+	if err != nil || times != 1 {
+		t.Errorf("a migration ran %d times, %v", times, err)
+	}
+}
+
+func TestDownLeavesNothing(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	conn, ctx := connect(t, url), t.Context()
+	empty := objects(t, conn)
+	up(t, url)
+	full := objects(t, conn)
+
+	db, err := open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ours, err := provider(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rivers, err := riverMigrator(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range ours.ListSources() { // each file down and up again, from the last
+		before := objects(t, conn)
+		if _, err := ours.Down(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ours.UpByOne(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if after := objects(t, conn); !slices.Equal(before, after) {
+			t.Errorf("down and up changed it:\n%v\n%v", before, after)
+		}
+		if _, err := ours.Down(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := rivers.Migrate(ctx, rivermigrate.DirectionDown, &rivermigrate.MigrateOpts{TargetVersion: -1}); err != nil {
+		t.Fatal(err)
+	}
+
+	if left := objects(t, conn); !slices.Equal(left, empty) {
+		t.Errorf("left: %v", left)
+	}
+	pending(t, url, true)
+	up(t, url)
+	if again := objects(t, conn); !slices.Equal(again, full) {
+		t.Errorf("up again: %v\nbefore: %v", again, full)
+	}
+}
+
+// A migration does not queue everybody behind a busy table for longer than three
+// seconds, and may itself take as long as it needs.
+func TestABusyTable(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	up(t, url)
+	conn, ctx := connect(t, url), t.Context()
+	if _, err := conn.Exec(ctx, "begin; lock table goose_db_version in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err := Up(ctx, url)
+
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != "55P03" {
+		t.Errorf("got %v", err)
+	}
+	for _, how := range []string{url, with(t, url, "statement_timeout", "1000")} {
+		db, err := open(how)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var locks, statements string
+		if err := db.QueryRowContext(t.Context(), "select current_setting('lock_timeout'), current_setting('statement_timeout')").Scan(&locks, &statements); err != nil {
+			t.Fatal(err)
+		}
+		if locks != "3s" || statements != "0" {
+			t.Errorf("lock_timeout %s, statement_timeout %s", locks, statements)
+		}
+		_ = db.Close()
+	}
+}
+
+func TestNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	nowhere := "postgres://nobody@127.0.0.1:1/none?sslmode=disable"
+	if err := Up(t.Context(), nowhere); err == nil {
+		t.Error("migrated nothing")
+	}
+	if _, err := Pending(t.Context(), nowhere); err == nil {
+		t.Error("nothing is pending nowhere")
+	}
+}
+
+// Who waits for another node stops waiting when it is told to.
+func TestWaitingForAnotherNode(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	if _, err := connect(t, url).Exec(t.Context(), "select pg_advisory_lock($1)", lockKey); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+
+	if err := Up(ctx, url); err == nil || ctx.Err() == nil {
+		t.Errorf("got %v", err)
+	}
+	pending(t, url, true)
+}

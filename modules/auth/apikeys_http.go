@@ -1,0 +1,185 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+const usualGrace = 24 * time.Hour
+
+func (m *Module) keyRoutes(api *web.API) {
+	const tag, path = "API keys", "/v1/api-keys"
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: path, Name: "create-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
+		Summary: "Create an API key", Status: http.StatusCreated,
+		Doc: "The secret is in this answer and never again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the key. " +
+			"Send the secret as a bearer token wherever an access token would do. A key does what its scopes and its owner's role allow, " +
+			"on its owner's rate limit. 409 `too-many-keys` beyond 25.",
+	}, m.handleCreateKey)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: path, Name: "list-api-keys", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
+		Summary: "Your API keys, newest first",
+	}, m.handleKeys)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: path + "/{id}", Name: "get-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
+		Summary: "One of your API keys",
+	}, m.handleKey)
+	web.Handle(api, web.Route{
+		Method: http.MethodDelete, Path: path + "/{id}", Name: "delete-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
+		Summary: "Revoke an API key", Status: http.StatusNoContent,
+		Doc: "It is refused on every node within a second, and its sockets are closed.",
+	}, m.handleRevokeKey)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: path + "/{id}/rotate", Name: "rotate-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
+		Summary: "Give an API key a new secret",
+		Doc: "The secret until now stays good for a day, or for as long as `graceSeconds` says; one that an earlier rotation left is over. " +
+			"Sockets that the key has open are closed and can resume. 409 `key-expired`.",
+	}, m.handleRotateKey)
+}
+
+// APIKey is a key as its owner sees it.
+type APIKey struct {
+	ID                  uuid.UUID        `json:"id" format:"uuid"`
+	Name                string           `json:"name"`
+	Prefix              string           `json:"prefix" doc:"How its secret begins, to know it by; no secret" example:"ofk_0192f0c13b6e7c7a9d620d"`
+	Scopes              []identity.Scope `json:"scopes" nullable:"false"`
+	CreatedAt           web.Time         `json:"createdAt"`
+	RotatedAt           *web.Time        `json:"rotatedAt" nullable:"true" doc:"When it last got a new secret"`
+	PreviousSecretUntil *web.Time        `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before that is still good; null when it is not"`
+	LastUsedAt          *web.Time        `json:"lastUsedAt" nullable:"true" doc:"Exact to the minute"`
+	ExpiresAt           *web.Time        `json:"expiresAt" nullable:"true" doc:"null: never"`
+}
+
+// NewAPIKey is a key with its secret, which is shown once.
+type NewAPIKey struct {
+	APIKey
+	Secret string `json:"secret" doc:"Shown once; keep it safe"`
+}
+
+func renderKey(k apiKey) APIKey {
+	return APIKey{
+		ID: k.id, Name: k.name, Prefix: publicPart(k.id), Scopes: k.scopes, CreatedAt: web.At(k.createdAt),
+		RotatedAt: web.AtOrNil(k.rotatedAt), PreviousSecretUntil: web.AtOrNil(k.previousUntil),
+		LastUsedAt: web.AtOrNil(k.lastUsedAt), ExpiresAt: web.AtOrNil(k.expiresAt),
+	}
+}
+
+// scopeList is a list of scopes to OpenAPI, which takes the closed set from here.
+type scopeList []identity.Scope
+
+// Schema implements huma.SchemaProvider.
+func (scopeList) Schema(huma.Registry) *huma.Schema {
+	item := &huma.Schema{Type: huma.TypeString}
+	for _, scope := range identity.AllScopes() {
+		item.Enum = append(item.Enum, string(scope))
+	}
+	s := &huma.Schema{Type: huma.TypeArray, Items: item, MinItems: new(1), MaxItems: new(len(item.Enum)), UniqueItems: true}
+	item.PrecomputeMessages()
+	s.PrecomputeMessages()
+	return s
+}
+
+type createKeyInput struct {
+	Body struct {
+		Name      string    `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
+		Scopes    scopeList `json:"scopes" doc:"What it may do"`
+		ExpiresAt *web.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
+	}
+}
+
+type newKeyAnswer struct {
+	Location string `header:"Location" doc:"Where the key is"`
+	Body     NewAPIKey
+}
+
+func (m *Module) handleCreateKey(ctx context.Context, in *createKeyInput) (*newKeyAnswer, error) {
+	var expires *time.Time
+	if in.Body.ExpiresAt != nil {
+		expires = new(in.Body.ExpiresAt.Std())
+	}
+	if wrong := judgeKey(in.Body.Name, expires); wrong != nil {
+		return nil, fault.Unprocessable(wrong...)
+	}
+	k, secret, err := m.createKey(ctx, identity.Must(ctx), in.Body.Name, identity.ScopesOf(in.Body.Scopes...), expires)
+	if err != nil {
+		return nil, err
+	}
+	return &newKeyAnswer{"/v1/api-keys/" + k.id.String(), NewAPIKey{renderKey(k), secret}}, nil
+}
+
+func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
+	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
+		wrong = append(wrong, fault.Field{Pointer: "/name", Code: "invalid", Message: "A name has letters and no control characters."})
+	}
+	if expires != nil && !time.Now().Before(*expires) {
+		wrong = append(wrong, fault.Field{Pointer: "/expiresAt", Code: "past", Message: "This time is past."})
+	}
+	return wrong
+}
+
+func (m *Module) handleKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
+	before, err := position(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	found, err := m.keys(ctx, identity.Must(ctx), before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+
+	next := ""
+	if len(found) > in.Limit {
+		found = found[:in.Limit]
+		next = web.EncodeCursor(found[in.Limit-1].id.String())
+	}
+	data := make([]APIKey, len(found))
+	for i, k := range found {
+		data[i] = renderKey(k)
+	}
+	return web.Paged(ctx, data, next), nil
+}
+
+type keyInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (m *Module) handleKey(ctx context.Context, in *keyInput) (*struct{ Body APIKey }, error) {
+	k, err := m.key(ctx, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body APIKey }{renderKey(k)}, nil
+}
+
+func (m *Module) handleRevokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
+	return nil, m.revokeKey(ctx, identity.Must(ctx), in.ID)
+}
+
+type rotateKeyInput struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body *struct {
+		GraceSeconds *int `json:"graceSeconds,omitempty" minimum:"0" maximum:"604800" default:"86400" doc:"How long the secret until now stays good"`
+	}
+}
+
+func (m *Module) handleRotateKey(ctx context.Context, in *rotateKeyInput) (*struct{ Body NewAPIKey }, error) {
+	grace := usualGrace
+	if in.Body != nil && in.Body.GraceSeconds != nil {
+		grace = time.Duration(*in.Body.GraceSeconds) * time.Second
+	}
+	k, secret, err := m.rotateKey(ctx, identity.Must(ctx), in.ID, grace)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body NewAPIKey }{NewAPIKey{renderKey(k), secret}}, nil
+}

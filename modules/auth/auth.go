@@ -1,0 +1,116 @@
+// Package auth proves who is calling: log in, access tokens, refresh families,
+// sessions, API keys, tickets.
+//
+// A token says which session it belongs to, and no more is believed of it. Whether
+// that session stands, and with which role, is the database's word, remembered by
+// each node for as long as it is sure to hear of a change within a second.
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/postgres"
+)
+
+// Accounts knows people and their passwords.
+type Accounts interface {
+	// Fold gives all spellings of one address one form.
+	Fold(email string) string
+	// Verify proves a password. What it returns is called in the transaction that
+	// opens the session: it holds the account as it was proven, or refuses.
+	Verify(ctx context.Context, email, password string) (
+		id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error)
+	// Account reads the role afresh, and whether the account is active at all.
+	Account(ctx context.Context, id uuid.UUID) (role identity.Role, active bool, err error)
+	// PreparePassword does what is slow about a change, outside of any transaction.
+	PreparePassword(ctx context.Context, id uuid.UUID, current, next string) (
+		set func(context.Context, pgx.Tx) error, err error)
+}
+
+// Attempts counts what may be a guess, and refuses with a RateLimited fault when
+// there are too many. The account is opaque and holds nothing personal.
+type Attempts interface {
+	Allow(ctx context.Context, account string, from netip.Addr) error
+}
+
+// Deps is what the module needs. Attempts and Wake may be nil.
+type Deps struct {
+	Pool             *postgres.Pool
+	Sessions         *Sessions
+	Accounts         Accounts
+	Attempts         Attempts
+	Keys             Keys
+	Issuer, Audience string
+	Misses           Limit  // made-up keys and tickets that an address may present to this node
+	Wake             func() // tells the other nodes to look now; called after commits
+	Log              *slog.Logger
+}
+
+// Module is the credentials of one process.
+type Module struct {
+	pool     *postgres.Pool
+	sessions *Sessions
+	accounts Accounts
+	attempts Attempts
+	signer   *signer
+	misses   *misses
+	log      *slog.Logger
+}
+
+// New makes the module; Run keeps it informed. It panics without keys, issuer or
+// audience: tokens that say nothing of where they belong must not exist.
+func New(d Deps) *Module {
+	if len(d.Keys.list) == 0 || d.Issuer == "" || d.Audience == "" {
+		panic("auth: keys, issuer and audience are required")
+	}
+	if d.Wake != nil {
+		d.Sessions.wake = d.Wake
+	}
+	return &Module{
+		pool:     d.Pool,
+		sessions: d.Sessions,
+		accounts: d.Accounts,
+		attempts: d.Attempts,
+		signer:   &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
+		misses:   newMisses(d.Misses),
+		log:      d.Log,
+	}
+}
+
+// Run watches for changes of standing and clears away what is over, until ctx
+// ends. Without it the module is right but asks the database about each request.
+func (m *Module) Run(ctx context.Context) error { return m.sessions.run(ctx) }
+
+// Look makes Run look for changes now rather than at its next turn. It does not wait.
+func (m *Module) Look() { m.sessions.look() }
+
+// OnChange registers a listener for changes of standing: of one session or key, or
+// of all of the user's when its id is zero. A change may be an end or only another
+// role; Standing tells. Each change made anywhere is announced once on each node
+// that runs, from one goroutine, so a listener must not block.
+func (m *Module) OnChange(listener func(userID, credential uuid.UUID)) {
+	m.sessions.listen(listener)
+}
+
+func (m *Module) allow(ctx context.Context, account string, from netip.Addr) error {
+	if m.attempts == nil {
+		return nil
+	}
+	return m.attempts.Allow(ctx, account, from)
+}
+
+// refusal is the 401 of a credential that is no good, whatever the reason.
+func refusal(code, detail string) *fault.Error {
+	return fault.New(fault.Unauthenticated, code, "%s", detail)
+}
+
+func invalidToken() *fault.Error {
+	return refusal("invalid-token", "The access token is not valid, or no longer.")
+}

@@ -1,0 +1,182 @@
+package auth
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"orderflow/ent"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// Routes registers the module's part of the API.
+func (m *Module) Routes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/auth/login", Name: "login", Tag: "Accounts",
+		Summary: "Log in", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
+		Doc: "An unknown address and a wrong password are the same 401 `invalid-credentials`. 503 `busy` when too many log in at once.",
+	}, m.handleLogin)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/auth/refresh", Name: "refresh", Tag: "Accounts",
+		Summary: "Trade a refresh token for a new pair", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
+		Doc: "Each refresh token is good once. Presenting a used one ends its session and is the same 401 `invalid-refresh-token` as any other.",
+	}, m.handleRefresh)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/auth/logout", Name: "logout", Tag: "Accounts",
+		Summary: "End this session", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
+	}, m.handleLogout)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/auth/sessions", Name: "list-sessions", Tag: "Accounts",
+		Summary: "Your sessions, newest first", Role: identity.User, Scope: identity.NoKeys,
+	}, m.handleSessions)
+	web.Handle(api, web.Route{
+		Method: http.MethodDelete, Path: "/v1/auth/sessions/{id}", Name: "end-session", Tag: "Accounts",
+		Summary: "End one of your sessions", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
+	}, m.handleEndSession)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/auth/password", Name: "change-password", Tag: "Accounts",
+		Summary: "Change your password", Role: identity.User, Scope: identity.NoKeys,
+		Doc: "Ends every session of yours and answers with a new one. 422 `wrong-password` when the current one is wrong.",
+	}, m.handlePassword)
+	m.keyRoutes(api)
+}
+
+// Tokens is what a log-in gives.
+type Tokens struct {
+	AccessToken  string `json:"accessToken" doc:"A JWT; send it as a bearer token"`
+	TokenType    string `json:"tokenType" enum:"Bearer"`
+	ExpiresIn    int    `json:"expiresIn" doc:"Seconds that the access token lives"`
+	RefreshToken string `json:"refreshToken" doc:"Opaque, good once, for 30 days"`
+}
+
+type tokensAnswer struct{ Body Tokens }
+
+func answer(p pair, err error) (*tokensAnswer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &tokensAnswer{Body: Tokens{
+		AccessToken: p.access, TokenType: "Bearer", ExpiresIn: int(accessLife / time.Second), RefreshToken: p.refresh,
+	}}, nil
+}
+
+// origin takes the User-Agent by hand: as a declared header a strange one would be
+// a 400, and nobody is kept out for the name of their browser.
+type origin struct{ agent string }
+
+// Resolve implements huma.Resolver.
+func (o *origin) Resolve(ctx huma.Context) []error {
+	o.agent = tidyAgent(ctx.Header("User-Agent"))
+	return nil
+}
+
+func (o *origin) client(ctx context.Context) client {
+	return client{agent: o.agent, address: web.AddressFrom(ctx)}
+}
+
+type loginInput struct {
+	From origin
+	Body struct {
+		Email    string `json:"email" example:"ada@example.com"`
+		Password string `json:"password" example:"an otter in a teapot"`
+	}
+}
+
+func (m *Module) handleLogin(ctx context.Context, in *loginInput) (*tokensAnswer, error) {
+	return answer(m.login(ctx, in.Body.Email, in.Body.Password, in.From.client(ctx)))
+}
+
+type refreshInput struct {
+	Body struct {
+		RefreshToken string `json:"refreshToken"`
+	}
+}
+
+func (m *Module) handleRefresh(ctx context.Context, in *refreshInput) (*tokensAnswer, error) {
+	return answer(m.refresh(ctx, in.Body.RefreshToken))
+}
+
+func (m *Module) handleLogout(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	return nil, m.logout(ctx, identity.Must(ctx))
+}
+
+type passwordInput struct {
+	From origin
+	Body struct {
+		CurrentPassword string `json:"currentPassword"`
+		NewPassword     string `json:"newPassword" doc:"8 to 72 bytes, not characters"`
+	}
+}
+
+func (m *Module) handlePassword(ctx context.Context, in *passwordInput) (*tokensAnswer, error) {
+	return answer(m.changePassword(ctx, identity.Must(ctx), in.Body.CurrentPassword, in.Body.NewPassword, in.From.client(ctx)))
+}
+
+type endSessionInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (m *Module) handleEndSession(ctx context.Context, in *endSessionInput) (*struct{}, error) {
+	return nil, m.end(ctx, identity.Must(ctx), in.ID, "ended-by-user")
+}
+
+// Session is one sign-in as its owner sees it.
+type Session struct {
+	ID         uuid.UUID `json:"id" format:"uuid"`
+	CreatedAt  web.Time  `json:"createdAt"`
+	LastUsedAt web.Time  `json:"lastUsedAt" doc:"When it was opened or last refreshed"`
+	ExpiresAt  web.Time  `json:"expiresAt" doc:"Unless it is refreshed before"`
+	UserAgent  string    `json:"userAgent"`
+	Address    string    `json:"address" doc:"Where it was opened from"`
+	Current    bool      `json:"current" doc:"The session of this request"`
+}
+
+func render(s *ent.Session, c identity.Caller) Session {
+	return Session{
+		ID: s.ID, CreatedAt: web.At(s.CreatedAt), LastUsedAt: web.At(s.LastUsedAt), ExpiresAt: web.At(s.ExpiresAt),
+		UserAgent: s.UserAgent, Address: s.Address, Current: s.ID == c.SessionID,
+	}
+}
+
+func (m *Module) handleSessions(ctx context.Context, in *web.Paging) (*web.PageOf[Session], error) {
+	before, err := position(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	caller := identity.Must(ctx)
+	found, err := m.list(ctx, caller.UserID, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+
+	next := ""
+	if len(found) > in.Limit {
+		found = found[:in.Limit]
+		next = web.EncodeCursor(found[in.Limit-1].ID.String())
+	}
+	data := make([]Session, len(found))
+	for i, s := range found {
+		data[i] = render(s, caller)
+	}
+	return web.Paged(ctx, data, next), nil
+}
+
+// position is the last id of the page before, or zero on the first page.
+func position(cursor string) (uuid.UUID, error) {
+	if cursor == "" {
+		return uuid.Nil, nil
+	}
+	parts, err := web.DecodeCursor(cursor, 1)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	last, err := uuid.Parse(parts[0])
+	if err != nil {
+		return uuid.Nil, web.BadCursor()
+	}
+	return last, nil
+}

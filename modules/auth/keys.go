@@ -1,0 +1,94 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"orderflow/platform/postgres"
+)
+
+const minSecret = 32 // bytes; RFC 7518, section 3.2: as long as the hash
+
+// Key signs tokens under a name. The secret sits behind a pointer because fmt
+// prints unexported fields, and does not follow pointers that are nested.
+type Key struct {
+	id     string
+	secret *[]byte
+}
+
+// Keys are what tokens are signed with. The first one signs, all of them verify. To
+// rotate on many nodes add the new key at the end, so that all know it; then put it
+// first; and drop the old one a token's life later. Printed in any way it shows ***.
+type Keys struct{ list []Key }
+
+var kidForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// ParseKeys reads "kid=secret,kid2=secret2". Secrets have at least 32 bytes and no
+// comma. Its errors count entries and quote nothing: an entry in disorder may well
+// be a secret.
+func ParseKeys(s string) (Keys, error) {
+	var keys Keys
+	var errs []error
+	seen := map[string]bool{}
+	for i, entry := range strings.Split(s, ",") {
+		kid, secret, found := strings.Cut(strings.TrimSpace(entry), "=")
+		switch {
+		case !found:
+			errs = append(errs, fmt.Errorf("key %d is not of the form kid=secret", i+1))
+		case !kidForm.MatchString(kid):
+			errs = append(errs, fmt.Errorf("key %d: a kid is 1 to 64 of A-Z a-z 0-9 . _ -", i+1))
+		case len(secret) < minSecret:
+			errs = append(errs, fmt.Errorf("key %d: its secret has %d bytes and needs %d", i+1, len(secret), minSecret))
+		case seen[kid]:
+			errs = append(errs, fmt.Errorf("key %d has the kid of an earlier one", i+1))
+		default:
+			keys.list = append(keys.list, newKey(kid, []byte(secret)))
+		}
+		seen[kid] = true
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Keys{}, err
+	}
+	return keys, nil
+}
+
+// DevKeys returns a key that is made once per database and shared by all nodes on
+// it. It is for development: who can read the database can then sign tokens.
+func DevKeys(ctx context.Context, pool *postgres.Pool) (Keys, error) {
+	fresh := make([]byte, minSecret)
+	_, _ = rand.Read(fresh) // never fails
+	const kid = "dev"
+	_, err := pool.Exec(ctx, `
+		insert into dev_signing_keys (kid, secret) values ($1, $2) on conflict (kid) do nothing`, kid, fresh)
+	if err != nil {
+		return Keys{}, fmt.Errorf("make a signing key: %w", err)
+	}
+
+	var secret []byte
+	err = pool.QueryRow(ctx, "select secret from dev_signing_keys where kid = $1", kid).Scan(&secret)
+	if err != nil {
+		return Keys{}, fmt.Errorf("read the signing key: %w", err)
+	}
+	return Keys{list: []Key{newKey(kid, secret)}}, nil
+}
+
+func newKey(kid string, secret []byte) Key { return Key{id: kid, secret: &secret} }
+
+func (k Keys) find(kid string) (secret []byte, ok bool) {
+	for _, key := range k.list {
+		if key.id == kid {
+			return *key.secret, true
+		}
+	}
+	return nil, false
+}
+
+// String hides the keys from logs.
+func (Keys) String() string { return "***" }
+
+// GoString hides the keys from %#v.
+func (Keys) GoString() string { return "***" }

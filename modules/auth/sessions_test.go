@@ -1,0 +1,407 @@
+package auth
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/pgtest"
+)
+
+// SPEC A2.
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+
+	got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword))
+	var body map[string]any
+	if err := json.Unmarshal([]byte(got.body), &body); err != nil || got.status != 200 {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	if len(body) != 4 || body["tokenType"] != "Bearer" || body["expiresIn"] != 900.0 || len(body["refreshToken"].(string)) != 43 {
+		t.Errorf("got %s", got.body)
+	}
+	if n := b.count("select count(*) from refresh_tokens where position($1::bytea in hash) > 0", []byte(body["refreshToken"].(string))); n != 0 {
+		t.Error("the refresh token is stored in clear")
+	}
+
+	for name, wrong := range map[string]string{
+		"password": object("email", email, "password", "no"), "account": object("email", "x@example.com", "password", goodPassword),
+	} {
+		if got := b.do("POST", "/v1/auth/login", "", wrong); got.status != 401 || got.member("code") != "invalid-credentials" {
+			t.Errorf("wrong %s: %d %s", name, got.status, got.body)
+		}
+	}
+	if n := b.count("select count(*) from sessions"); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// SPEC A6: every attempt is counted before the password is looked at, under a name
+// that is the same for all spellings and says nothing.
+func TestLoginIsCounted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.do("POST", "/v1/auth/login", "", object("email", "Ada@Example.com", "password", "no"))
+	b.logsIn()
+	if len(b.attempts.seen) != 2 || b.attempts.seen[0] != b.attempts.seen[1] || strings.Contains(b.attempts.seen[0], "ada") {
+		t.Errorf("counted %q", b.attempts.seen)
+	}
+
+	b.attempts.fail = fault.New(fault.RateLimited, "rate-limited", "no")
+	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 429 {
+		t.Errorf("got %d", got.status)
+	}
+}
+
+// The password changed between the proof and the session: no session (SPEC A5).
+func TestLoginAfterThePasswordChanged(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	id, confirm, err := b.accounts.Verify(b.ctx, email, goodPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Module.accounts = proven{b.accounts, id, confirm}
+	b.accounts.set(func(f *fakeAccounts) { f.password = "new" })
+
+	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 401 {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+	if n := b.count("select count(*) from sessions"); n != 0 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// SPEC A4: each token once, the session lives on, the role is today's.
+func TestRefresh(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	first := b.logsIn()
+	b.exec("update sessions set expires_at = now() + interval '1 hour', last_used_at = now() - interval '1 hour'")
+	b.accounts.set(func(f *fakeAccounts) { f.role = identity.Admin })
+
+	got := b.refreshes(first.refresh)
+
+	if got.status != 200 || got.member("refreshToken") == first.refresh {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	before, after := payloadOf(t, first.access), payloadOf(t, got.member("accessToken"))
+	if after["sid"] != before["sid"] || after["sub"] != before["sub"] || after["role"] != "admin" {
+		t.Errorf("it says %v", after)
+	}
+	if n := b.count(`select count(*) from sessions where expires_at > now() + interval '29 days' and last_used_at > now() - interval '1 minute'`); n != 1 {
+		t.Error("the session was not prolonged")
+	}
+	if again := b.refreshes(got.member("refreshToken")); again.status != 200 {
+		t.Errorf("the next one: %d", again.status)
+	}
+}
+
+// SPEC A4: a used one presented again kills the session, and is logged.
+func TestRefreshReuse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := b.logsIn()
+	first := b.logsIn()
+	second := b.refreshes(first.refresh)
+
+	got := b.refreshes(first.refresh)
+
+	if got.status != 401 || got.member("code") != "invalid-refresh-token" {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+	for name, status := range map[string]int{
+		"old access":  b.who(first.access).status,
+		"new access":  b.who(second.member("accessToken")).status,
+		"new refresh": b.refreshes(second.member("refreshToken")).status,
+	} {
+		if status != 401 {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	if got := b.who(other.access); got.status != 200 {
+		t.Errorf("another session: %d", got.status)
+	}
+	if !strings.Contains(b.log.String(), sidOf(t, first.access).String()) {
+		t.Error("not logged")
+	}
+	if n := b.count("select count(*) from sessions where end_reason = 'refresh-token-reused'"); n != 1 {
+		t.Errorf("%d sessions ended", n)
+	}
+}
+
+// SPEC A4; RFC 9700, section 4.14.2: of twenty at once, on two nodes, exactly one
+// wins; and since the others look like a thief, the session is over then.
+func TestRefreshRace(t *testing.T) {
+	t.Parallel()
+	accounts, url := newAccounts(), pgtest.URL(t)
+	nodes := []*bundle{node(t, url, accounts), node(t, url, accounts)}
+	b := nodes[0]
+	first := b.logsIn()
+	answers := make([]answered, 20)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = nodes[i%2].refreshes(first.refresh) })
+	}
+	all.Wait()
+
+	won := 0
+	for _, a := range answers {
+		switch a.status {
+		case 200:
+			won++
+			if got := b.who(a.member("accessToken")); got.status != 401 {
+				t.Errorf("the winner lives on: %d", got.status)
+			}
+			if got := b.refreshes(a.member("refreshToken")); got.status != 401 {
+				t.Errorf("the winner refreshes on: %d", got.status)
+			}
+		case 401:
+		default:
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	}
+	if won != 1 || b.count("select count(*) from refresh_tokens") != 2 {
+		t.Errorf("%d won", won)
+	}
+	if n := b.count("select count(*) from sessions where end_reason = 'refresh-token-reused'"); n != 1 {
+		t.Errorf("%d sessions ended", n)
+	}
+	if !strings.Contains(nodes[0].log.String()+nodes[1].log.String(), sidOf(t, first.access).String()) {
+		t.Error("not logged")
+	}
+}
+
+func TestRefreshRefuses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	strange, _ := newSecret()
+	for name, token := range map[string]string{
+		"empty": "", "short": "x", "unknown": strange, "access token": p.access, "cut": p.refresh[:42], "longer": p.refresh + "A",
+		"respelled": p.refresh[:42] + respelled(p.refresh[42]), "not base64": strings.Repeat("!", 43), "line break": "\n" + p.refresh[1:],
+	} {
+		if got := b.refreshes(token); got.status != 401 || got.member("code") != "invalid-refresh-token" {
+			t.Errorf("%s: got %d %s", name, got.status, got.body)
+		}
+	}
+
+	b.exec("update refresh_tokens set expires_at = now() - interval '1 second'")
+	if got := b.refreshes(p.refresh); got.status != 401 {
+		t.Errorf("expired: got %d", got.status)
+	}
+	if got := b.who(p.access); got.status != 200 {
+		t.Errorf("an expired token is no theft: %d", got.status)
+	}
+
+	q := b.logsIn()
+	b.accounts.set(func(f *fakeAccounts) { f.active = false })
+	if got := b.refreshes(q.refresh); got.status != 401 || got.member("code") != "invalid-refresh-token" {
+		t.Errorf("inactive: got %d %s", got.status, got.body)
+	}
+}
+
+// SPEC A5.
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.runs()
+	one, two := b.logsIn(), b.logsIn()
+	b.who(one.access)
+
+	if got := b.do("POST", "/v1/auth/logout", one.access, ""); got.status != 204 || got.body != "" {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+
+	if a, r := b.who(one.access).status, b.refreshes(one.refresh).status; a != 401 || r != 401 {
+		t.Errorf("access %d, refresh %d", a, r)
+	}
+	if got := b.who(two.access); got.status != 200 {
+		t.Errorf("the other session: %d", got.status)
+	}
+	if len(b.woken) != 1 {
+		t.Errorf("the others were woken %d times", len(b.woken))
+	}
+}
+
+// SPEC A5: the list, and ending one of it; somebody else's looks like none.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	agent := strings.Repeat("é", 150)
+	one := b.logsIn("User-Agent", agent+"\xff")
+	two := b.logsIn("User-Agent", "curl/8")
+	ended := b.logsIn()
+	b.do("POST", "/v1/auth/logout", ended.access, "")
+	b.exec("update sessions set expires_at = now() - interval '1 second' where id = $1", sidOf(t, b.logsIn().access))
+	foreign := uuid.Must(uuid.NewV7())
+	b.exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
+		values ($1, $2, now(), now(), now() + interval '1 hour')`, foreign, uuid.New())
+
+	got := b.do("GET", "/v1/auth/sessions", one.access, "")
+	var page struct {
+		Data       []Session
+		NextCursor *string
+	}
+	if err := json.Unmarshal([]byte(got.body), &page); err != nil || got.status != 200 || len(page.Data) != 2 || page.NextCursor != nil {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	newest, oldest := page.Data[0], page.Data[1]
+	if newest.ID != sidOf(t, two.access) || newest.Current || newest.UserAgent != "curl/8" || newest.Address == "" {
+		t.Errorf("newest is %+v", newest)
+	}
+	if oldest.ID != sidOf(t, one.access) || !oldest.Current || oldest.UserAgent != strings.Repeat("é", 100) {
+		t.Errorf("oldest is %+v", oldest)
+	}
+	first := b.do("GET", "/v1/auth/sessions?limit=1", one.access, "")
+	_, link, _ := strings.Cut(first.header.Get("Link"), "<")
+	link, _, _ = strings.Cut(link, ">")
+	if rest := b.do("GET", link, one.access, ""); !strings.Contains(rest.body, oldest.ID.String()) || strings.Contains(rest.body, newest.ID.String()) {
+		t.Errorf("second page: %s", rest.body)
+	}
+
+	for _, row := range []struct {
+		id     string
+		status int
+	}{
+		{foreign.String(), 404}, {uuid.NewString(), 404}, {sidOf(t, ended.access).String(), 404}, {"x", 400},
+		{newest.ID.String(), 204}, {newest.ID.String(), 404},
+	} {
+		if got := b.do("DELETE", "/v1/auth/sessions/"+row.id, one.access, ""); got.status != row.status {
+			t.Errorf("%s: got %d %s", row.id, got.status, got.body)
+		}
+	}
+	if got := b.who(two.access); got.status != 401 {
+		t.Errorf("ended: %d", got.status)
+	}
+	if n := b.count("select count(*) from sessions where id = $1 and ended_at is null", foreign); n != 1 {
+		t.Error("somebody else's was ended")
+	}
+}
+
+// SPEC A5: a new password ends every session but the one it opens.
+func TestChangePassword(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.runs()
+	one, two := b.logsIn(), b.logsIn()
+	b.who(two.access)
+
+	wrong := b.do("POST", "/v1/auth/password", one.access, object("currentPassword", "no", "newPassword", "another canary"))
+	if wrong.status != 422 || wrong.member("code") != "wrong-password" || b.who(two.access).status != 200 {
+		t.Fatalf("got %d %s", wrong.status, wrong.body)
+	}
+	if last := b.attempts.seen[len(b.attempts.seen)-1]; !strings.HasPrefix(last, "user:"+b.accounts.id.String()) {
+		t.Errorf("counted %s", last)
+	}
+
+	got := b.do("POST", "/v1/auth/password", one.access, object("currentPassword", goodPassword, "newPassword", "another canary"))
+	if got.status != 200 {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	for name, status := range map[string]int{
+		"one": b.who(one.access).status, "two": b.who(two.access).status, "refresh": b.refreshes(two.refresh).status,
+	} {
+		if status != 401 {
+			t.Errorf("%s: %d", name, status)
+		}
+	}
+	if fresh := b.who(got.member("accessToken")); fresh.status != 200 {
+		t.Errorf("the new session: %d", fresh.status)
+	}
+	if again := b.refreshes(got.member("refreshToken")); again.status != 200 {
+		t.Errorf("the new session's refresh: %d", again.status)
+	}
+
+	b.attempts.fail = fault.New(fault.RateLimited, "rate-limited", "no")
+	limited := b.do("POST", "/v1/auth/password", got.member("accessToken"), object("currentPassword", "x", "newPassword", "y"))
+	if limited.status != 429 {
+		t.Errorf("got %d", limited.status)
+	}
+}
+
+// SPEC E2: a ticket is good once, for 30 s, and only while its session is.
+func TestTickets(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	caller := b.caller(p.access)
+	issue := func() string {
+		ticket, expires, err := b.IssueTicket(b.ctx, caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(expires); left < 20*time.Second || left > 31*time.Second {
+			t.Errorf("good for %s", left)
+		}
+		return ticket
+	}
+
+	ticket := issue()
+	wins := make(chan identity.Caller, 20)
+	var all sync.WaitGroup
+	for range cap(wins) {
+		all.Go(func() {
+			if c, err := b.RedeemTicket(b.ctx, ticket); err == nil {
+				wins <- c
+			} else if !fault.Is(err, "invalid-ticket") {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if len(wins) != 1 || <-wins != caller {
+		t.Errorf("redeemed %d times", len(wins)+1)
+	}
+
+	strange, _ := newSecret()
+	expired, ended := issue(), issue()
+	hash, _ := hashOf(expired)
+	b.exec("update tickets set expires_at = now() - interval '1 millisecond' where hash = $1", hash)
+	for name, ticket := range map[string]string{"unknown": strange, "empty": "", "access token": p.access, "expired": expired} {
+		if _, err := b.RedeemTicket(b.ctx, ticket); !fault.Is(err, "invalid-ticket") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b.do("POST", "/v1/auth/logout", p.access, "")
+	if _, err := b.RedeemTicket(b.ctx, ended); !fault.Is(err, "invalid-ticket") {
+		t.Errorf("of an ended session: %v", err)
+	}
+}
+
+func TestTidyAgent(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                             "",
+		"curl/8":                       "curl/8",
+		"a\x00b\nc\x7f\xff":            "abc",
+		strings.Repeat("x", 201):       strings.Repeat("x", 200),
+		"x" + strings.Repeat("é", 100): "x" + strings.Repeat("é", 99),
+		"xx" + strings.Repeat("🦦", 50): "xx" + strings.Repeat("🦦", 49),
+	} {
+		if got := tidyAgent(in); got != want || len(got) > maxUserAgent || !utf8.ValidString(got) {
+			t.Errorf("%q: got %q", in, got)
+		}
+	}
+}
+
+func TestAddressIsKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.login(b.ctx, email, goodPassword, client{address: netip.MustParseAddr("2001:db8::1")}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count("select count(*) from sessions where address = '2001:db8::1'"); n != 1 {
+		t.Error(fmt.Sprint(n, " rows"))
+	}
+}

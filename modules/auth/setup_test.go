@@ -1,0 +1,335 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/migrations"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+	"orderflow/platform/web"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+
+const (
+	email        = "ada@example.com"
+	goodPassword = "canary otter teapot"
+	keyText      = "now=0123456789abcdef0123456789abcdef,before=fedcba9876543210fedcba9876543210"
+)
+
+// bundle is one node: a module behind its routes, and two probes that say who the
+// caller is taken for.
+type bundle struct {
+	*Module
+	t        *testing.T
+	ctx      context.Context
+	pool     *postgres.Pool
+	accounts *fakeAccounts
+	attempts *fakeAttempts
+	app      *fiber.App
+	log      *safeBuffer
+	woken    chan struct{}
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	return node(t, pgtest.URL(t), newAccounts())
+}
+
+// node is another process on the same database.
+func node(t *testing.T, url string, accounts *fakeAccounts) *bundle {
+	t.Helper()
+	return nodeWith(t, url, accounts, keyText)
+}
+
+func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) *bundle {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	pool, err := postgres.Open(ctx, url, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	keys, err := ParseKeys(keyText)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	b := &bundle{
+		t: t, ctx: ctx, pool: pool, accounts: accounts, attempts: &fakeAttempts{},
+		log: &safeBuffer{}, woken: make(chan struct{}, 1000),
+	}
+	t.Cleanup(func() { noSecrets(t, "log", b.log.String()) })
+	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b.Module = New(Deps{
+		Pool: pool, Sessions: NewSessions(pool, log), Accounts: accounts, Attempts: b.attempts,
+		Keys: keys, Issuer: "orderflow", Audience: "orderflow-api", Misses: Limit{50, time.Second}, Log: log,
+		Wake: func() { b.woken <- struct{}{} },
+	})
+	b.app = fiber.New(web.Config(web.Options{Log: log}))
+	b.app.Use(web.Recover(log), web.RequestID(), web.ClientAddress(nil), web.Access(log, nil, nil), web.JSONOnly(), b.Credentials())
+	api := web.New(b.app, web.Options{Log: log})
+	b.Routes(api)
+	who := func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
+		c, _ := identity.From(ctx)
+		return &struct{ Body string }{string(c.Role)}, nil
+	}
+	web.Handle(api, web.Route{Method: "GET", Path: "/v1/who", Name: "who", Role: identity.User, Scope: identity.OrdersRead}, who)
+	web.Handle(api, web.Route{Method: "GET", Path: "/v1/anyone", Name: "anyone", Role: identity.Anyone, Scope: identity.ProductsRead}, who)
+	web.Handle(api, web.Route{Method: "GET", Path: "/v1/root", Name: "root", Role: identity.Admin, Scope: identity.OrdersRead}, who)
+	web.Handle(api, web.Route{Method: "GET", Path: "/v1/unsaid", Name: "unsaid", Role: identity.User}, who)
+	return b
+}
+
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answered) member(name string) string {
+	var m map[string]any
+	_ = json.Unmarshal([]byte(a.body), &m)
+	s, _ := m[name].(string)
+	return s
+}
+
+func (b *bundle) do(method, path, token, body string, headers ...string) answered {
+	b.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	res, err := b.app.Test(r, -1)
+	if err != nil {
+		b.t.Error(err)
+		return answered{}
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Error(err)
+	}
+	noSecrets(b.t, method+" "+path, string(raw))
+	return answered{res.StatusCode, res.Header, string(raw)}
+}
+
+func object(pairs ...string) string {
+	m := map[string]string{}
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	raw, _ := json.Marshal(m)
+	return string(raw)
+}
+
+// logsIn opens a session and returns what the client holds.
+func (b *bundle) logsIn(headers ...string) pair {
+	b.t.Helper()
+	got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword), headers...)
+	if got.status != 200 {
+		b.t.Fatalf("log in: %d %s", got.status, got.body)
+	}
+	return pair{got.member("accessToken"), got.member("refreshToken")}
+}
+
+func (b *bundle) refreshes(token string) answered {
+	b.t.Helper()
+	return b.do("POST", "/v1/auth/refresh", "", object("refreshToken", token))
+}
+
+func (b *bundle) who(token string) answered {
+	b.t.Helper()
+	return b.do("GET", "/v1/who", token, "")
+}
+
+func (b *bundle) exec(sql string, args ...any) {
+	b.t.Helper()
+	if _, err := b.pool.Exec(b.ctx, sql, args...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bundle) count(sql string, args ...any) (n int) {
+	b.t.Helper()
+	if err := b.pool.QueryRow(b.ctx, sql, args...).Scan(&n); err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+// caller is who an access token belongs to.
+func (b *bundle) caller(token string) identity.Caller {
+	b.t.Helper()
+	c, err := b.Standing(b.ctx, sidOf(b.t, token))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c
+}
+
+// runs starts Run and waits until it has looked once, so that its memory counts.
+func (b *bundle) runs() {
+	b.t.Helper()
+	ctx, stop := context.WithCancel(b.ctx)
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	b.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			b.t.Error(err)
+		}
+	})
+	b.until(func() bool { return b.sessions.memory.fresh(time.Now()) })
+}
+
+func (m *memory) fresh(now time.Time) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return now.Sub(m.looked) < trust
+}
+
+func (b *bundle) until(good func() bool) {
+	b.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !good() {
+		select {
+		case <-tick.C:
+		case <-b.ctx.Done():
+			b.t.Fatal("never came true")
+		}
+	}
+}
+
+func noSecrets(t *testing.T, where, text string) {
+	t.Helper()
+	for _, secret := range []string{"canary", "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s holds %q: %s", where, secret, text)
+		}
+	}
+	if where == "log" && (strings.Contains(text, "@example") || strings.Contains(text, "eyJ") || strings.Contains(text, keyPrefix)) {
+		t.Errorf("the log is personal: %s", text)
+	}
+}
+
+// fakeAccounts is one account in memory, shared by all nodes of a test.
+type fakeAccounts struct {
+	mu       sync.Mutex
+	id       uuid.UUID
+	role     identity.Role
+	active   bool
+	password string
+	others   []uuid.UUID // accounts that are active too, and never log in
+	down     error
+	reading  func() // called inside Account, after it has read
+}
+
+func newAccounts() *fakeAccounts {
+	return &fakeAccounts{id: uuid.Must(uuid.NewV7()), role: identity.User, active: true, password: goodPassword}
+}
+
+func (f *fakeAccounts) set(change func(f *fakeAccounts)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
+}
+
+func (f *fakeAccounts) Fold(s string) string { return strings.ToLower(s) }
+
+func (f *fakeAccounts) Verify(_ context.Context, e, password string) (
+	uuid.UUID, func(context.Context, pgx.Tx) (identity.Role, error), error,
+) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wrong := fault.New(fault.Unauthenticated, "invalid-credentials", "no")
+	if e != email || password != f.password || !f.active {
+		return uuid.Nil, nil, wrong
+	}
+	return f.id, func(context.Context, pgx.Tx) (identity.Role, error) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if password != f.password {
+			return "", wrong
+		}
+		return f.role, nil
+	}, nil
+}
+
+func (f *fakeAccounts) Account(_ context.Context, id uuid.UUID) (identity.Role, bool, error) {
+	f.mu.Lock()
+	role, active, err, reading := f.role, f.active && id == f.id || slices.Contains(f.others, id), f.down, f.reading
+	f.mu.Unlock()
+	if reading != nil {
+		reading()
+	}
+	return role, active, err
+}
+
+func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, next string) (func(context.Context, pgx.Tx) error, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if current != f.password {
+		return nil, fault.New(fault.Invalid, "wrong-password", "no")
+	}
+	return func(context.Context, pgx.Tx) error {
+		f.set(func(f *fakeAccounts) { f.password = next })
+		return nil
+	}, nil
+}
+
+type fakeAttempts struct {
+	mu   sync.Mutex
+	seen []string
+	fail error
+}
+
+func (f *fakeAttempts) Allow(_ context.Context, account string, from netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = append(f.seen, account+" "+from.String())
+	return f.fail
+}
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

@@ -1,0 +1,224 @@
+package auth
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/identity"
+)
+
+const (
+	// trust is how long a successful look at the revocations vouches for what is
+	// remembered. A change that commits right after a look is thus acted upon
+	// within this time whether or not the next look succeeds; SPEC A5 allows 1 s.
+	trust      = 900 * time.Millisecond
+	longest    = 30 * time.Second // for one reading, whatever the looks say
+	remembered = 50_000           // sessions and keys; about 250 bytes each
+)
+
+// Standing tells who the caller of a credential is, a session or a key: a 401
+// "invalid-token" when it is over or its account not active. The role is the
+// database's. It costs a look into a map, or two reads when the memory is cold or
+// not to be trusted.
+func (m *Module) Standing(ctx context.Context, credential uuid.UUID) (identity.Caller, error) {
+	s, ok := m.sessions.memory.get(credential, time.Now())
+	if ok {
+		return s.caller, nil
+	}
+	s, err := m.read(ctx, credential)
+	return s.caller, err
+}
+
+// read asks the database, and remembers.
+func (m *Module) read(ctx context.Context, credential uuid.UUID) (standing, error) {
+	memory := m.sessions.memory
+	began := memory.generation()
+	s := standing{read: time.Now()}
+	err := s.scan(m.pool.QueryRow(ctx, readEither, credential), credential)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return standing{}, invalidToken()
+	}
+	if err != nil {
+		return standing{}, fmt.Errorf("read credential %s: %w", credential, err)
+	}
+	role, active, err := m.accounts.Account(ctx, s.caller.UserID)
+	if err != nil {
+		return standing{}, err
+	}
+	if !active {
+		return standing{}, invalidToken()
+	}
+
+	s.caller.Role = role
+	memory.put(s, began)
+	return s, nil
+}
+
+// One statement for both kinds: who holds an id of either, such as a ticket, need
+// not know which it is.
+const readEither = `
+	select false, user_id, expires_at, null::text[], null::bytea, null::bytea, null::timestamptz from sessions
+	where id = $1 and ended_at is null and expires_at > now()
+	union all
+	select true, user_id, coalesce(expires_at, now() + interval '100 years'), scopes, hash, previous_hash, previous_until from api_keys
+	where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())`
+
+// standing is one session or key as it was read.
+type standing struct {
+	caller  identity.Caller
+	expires time.Time
+	read    time.Time // when the reading began
+	proofs  []proof   // of a key: the secret, and the one before while it is good
+}
+
+// proof is a secret that a key may be presented with.
+type proof struct {
+	hash  []byte
+	until time.Time
+}
+
+func (s *standing) scan(row pgx.Row, credential uuid.UUID) error {
+	var (
+		isKey           bool
+		scopes          []identity.Scope
+		hash, previous  []byte
+		previouslyUntil *time.Time
+	)
+	err := row.Scan(&isKey, &s.caller.UserID, &s.expires, &scopes, &hash, &previous, &previouslyUntil)
+	if err != nil {
+		return err
+	}
+	if !isKey {
+		s.caller.SessionID = credential
+		return nil
+	}
+	s.caller.KeyID, s.caller.Scopes = credential, identity.ScopesOf(scopes...)
+	s.proofs = []proof{{hash, s.expires}}
+	if previouslyUntil != nil {
+		s.proofs = append(s.proofs, proof{previous, *previouslyUntil})
+	}
+	return nil
+}
+
+// proves tells whether the secret is one of the key's. A session has none.
+func (s *standing) proves(hash keyHash, now time.Time) bool {
+	found := false
+	for _, p := range s.proofs {
+		if subtle.ConstantTimeCompare(p.hash, hash[:]) == 1 && now.Before(p.until) {
+			found = true
+		}
+	}
+	return found
+}
+
+// memory keeps standings. Its rule: what it answers was true at some moment of the
+// last second, since every change before the last look has been evicted by it.
+type memory struct {
+	mu     sync.RWMutex
+	byID   map[uuid.UUID]standing
+	byUser map[uuid.UUID]map[uuid.UUID]struct{}
+	gen    uint64    // evictions so far
+	looked time.Time // when the last successful look began
+}
+
+func newMemory() *memory {
+	return &memory{byID: map[uuid.UUID]standing{}, byUser: map[uuid.UUID]map[uuid.UUID]struct{}{}}
+}
+
+func (m *memory) get(id uuid.UUID, now time.Time) (standing, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+
+	s, ok := m.byID[id]
+	if !ok || now.Sub(m.looked) >= trust || now.Sub(s.read) >= longest || !now.Before(s.expires) {
+		return standing{}, false
+	}
+	return s, true
+}
+
+// generation is asked for before a reading begins.
+func (m *memory) generation() uint64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.gen
+}
+
+// put keeps a reading unless anything was evicted since it began: it may have read
+// what was there before the change, and the change is announced only once.
+func (m *memory) put(s standing, began uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if m.gen != began {
+		return
+	}
+	for id := range m.byID { // any one will do
+		if len(m.byID) < remembered {
+			break
+		}
+		m.drop(id)
+	}
+	user, id := s.caller.UserID, s.caller.Credential()
+	m.byID[id] = s
+	if m.byUser[user] == nil {
+		m.byUser[user] = map[uuid.UUID]struct{}{}
+	}
+	m.byUser[user][id] = struct{}{}
+}
+
+// evict forgets one credential, or all of the user's when it is zero.
+func (m *memory) evict(user, credential uuid.UUID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	m.gen++
+	if credential != uuid.Nil {
+		m.drop(credential)
+		return
+	}
+	for id := range m.byUser[user] {
+		m.drop(id)
+	}
+}
+
+func (m *memory) drop(id uuid.UUID) {
+	user := m.byID[id].caller.UserID
+	delete(m.byID, id)
+	delete(m.byUser[user], id)
+	if len(m.byUser[user]) == 0 {
+		delete(m.byUser, user)
+	}
+}
+
+// unlooked is how long ago the last successful look began. What was evicted by none
+// is forgotten by vouch, but sockets must hear of each change.
+func (m *memory) unlooked(now time.Time) time.Duration {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+
+	if m.looked.IsZero() {
+		return 0 // before the first look there were no sockets
+	}
+	return now.Sub(m.looked)
+}
+
+// vouch records a successful look that began at the given time. After a long
+// silence more may have changed than the look could see, so all is forgotten.
+func (m *memory) vouch(began time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+
+	if began.Sub(m.looked) > silence {
+		m.gen++
+		clear(m.byID)
+		clear(m.byUser)
+	}
+	m.looked = began
+}

@@ -1,0 +1,385 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+)
+
+// proven stands for a log-in whose password was checked a moment ago.
+type proven struct {
+	*fakeAccounts
+	id      uuid.UUID
+	confirm func(context.Context, pgx.Tx) (identity.Role, error)
+}
+
+func (p proven) Verify(context.Context, string, string) (uuid.UUID, func(context.Context, pgx.Tx) (identity.Role, error), error) {
+	return p.id, p.confirm, nil
+}
+
+// announce is what the users module does when a standing changes.
+func (b *bundle) announce(end bool, change func(f *fakeAccounts)) {
+	b.t.Helper()
+	err := postgres.InTx(b.ctx, b.pool, func(tx pgx.Tx) error {
+		b.accounts.set(change)
+		if end {
+			return b.sessions.EndAll(b.ctx, tx, b.accounts.id, "account-deactivated")
+		}
+		return b.sessions.Announce(b.ctx, tx, b.accounts.id)
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.sessions.Committed(b.ctx, b.accounts.id)
+}
+
+// SPEC A5, F9: on the node that changes it the next request sees it; the role is
+// the database's, whatever the token says.
+func TestStandingOnOneNode(t *testing.T) {
+	t.Parallel()
+	for _, running := range []bool{true, false} {
+		b := setup(t)
+		if running {
+			b.runs()
+		}
+		p := b.logsIn()
+		steps := []struct {
+			end    bool
+			change func(f *fakeAccounts)
+			status int
+			role   string
+		}{
+			{false, func(f *fakeAccounts) {}, 200, `"user"`},
+			{false, func(f *fakeAccounts) { f.role = identity.Admin }, 200, `"admin"`},
+			{false, func(f *fakeAccounts) { f.role = identity.User }, 200, `"user"`},
+			{false, func(f *fakeAccounts) { f.active = false }, 401, ""},
+			{false, func(f *fakeAccounts) { f.active = true }, 200, `"user"`},
+			{true, func(f *fakeAccounts) {}, 401, ""},
+		}
+		for i, step := range steps {
+			b.who(p.access) // may be remembered
+			b.announce(step.end, step.change)
+			if got := b.who(p.access); got.status != step.status || step.role != "" && got.body != step.role {
+				t.Errorf("running %v, step %d: got %d %s", running, i, got.status, got.body)
+			}
+		}
+	}
+}
+
+// SPEC A5: another node, no Redis: within a second, and its sockets hear of it once.
+func TestRevocationReachesOtherNodes(t *testing.T) {
+	t.Parallel()
+	accounts := newAccounts()
+	url := pgtest.URL(t)
+	here, there := node(t, url, accounts), node(t, url, accounts)
+	there.runs()
+	heard := make(chan uuid.UUID, 100)
+	there.OnChange(func(user, session uuid.UUID) {
+		if user != accounts.id {
+			t.Errorf("heard of %s", user)
+		}
+		heard <- session
+	})
+	p := here.logsIn()
+	if got := there.who(p.access); got.status != 200 {
+		t.Fatalf("got %d", got.status)
+	}
+	there.until(func() bool { return there.remembers(sidOf(t, p.access)) })
+
+	if got := here.do("POST", "/v1/auth/logout", p.access, ""); got.status != 204 {
+		t.Fatalf("got %d", got.status)
+	}
+	began := time.Now()
+	there.until(func() bool { return there.who(p.access).status == 401 })
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("took %s", took)
+	}
+	if session := <-heard; session != sidOf(t, p.access) {
+		t.Errorf("heard of session %s", session)
+	}
+
+	// Another change, and two more looks: nothing is heard twice.
+	here.announce(false, func(f *fakeAccounts) { f.role = identity.Admin })
+	if session := <-heard; session != uuid.Nil {
+		t.Errorf("heard of session %s", session)
+	}
+	for range 2 {
+		if err := there.sessions.poll(there.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(heard) != 0 {
+		t.Errorf("heard %d more", len(heard))
+	}
+}
+
+// SPEC A5, E5: a wake-up makes it immediate.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	accounts := newAccounts()
+	url := pgtest.URL(t)
+	here, there := node(t, url, accounts), node(t, url, accounts)
+	heard := make(chan time.Time, 1)
+	there.OnChange(func(uuid.UUID, uuid.UUID) { heard <- time.Now() })
+	there.runs()
+
+	here.announce(false, func(*fakeAccounts) {})
+	<-here.woken
+	there.Look()
+
+	<-heard
+}
+
+func (b *bundle) remembers(session uuid.UUID) bool {
+	_, ok := b.sessions.memory.get(session, time.Now())
+	return ok
+}
+
+// holds is remembers, however long ago the last look was.
+func (b *bundle) holds(session uuid.UUID) bool {
+	b.sessions.memory.mu.RLock()
+	defer b.sessions.memory.mu.RUnlock()
+	_, ok := b.sessions.memory.byID[session]
+	return ok
+}
+
+// Without looks there is no memory to speak of (SPEC A5).
+func TestNothingIsBelievedWithoutLooks(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	b.who(p.access)
+	if b.remembers(sidOf(t, p.access)) {
+		t.Error("remembered without a look")
+	}
+	for _, unannounced := range []string{
+		"expires_at = now()", "expires_at = now() + interval '1 hour', ended_at = now()",
+	} {
+		b.exec("update sessions set " + unannounced)
+		if got := b.who(p.access); got.status != 401 {
+			t.Errorf("%s: got %d", unannounced, got.status)
+		}
+	}
+}
+
+// With looks a session is read once and then remembered: F9.
+func TestStandingIsRemembered(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	if err := b.sessions.poll(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.who(p.access)
+	if !b.holds(sidOf(t, p.access)) {
+		t.Error("not remembered")
+	}
+}
+
+// SPEC A5: the bounds of what is remembered, one by one.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	user, id := uuid.New(), uuid.New()
+	entry := standing{caller: identity.Caller{UserID: user, SessionID: id}, expires: now.Add(time.Hour), read: now}
+	filled := func() *memory {
+		m := newMemory()
+		m.vouch(now)
+		m.put(entry, m.generation())
+		return m
+	}
+	for name, row := range map[string]struct {
+		at     time.Time
+		change func(m *memory)
+		kept   bool
+	}{
+		"fresh":                    {now, func(*memory) {}, true},
+		"look just good":           {now.Add(trust - 1), func(*memory) {}, true},
+		"look too old":             {now.Add(trust), func(*memory) {}, false},
+		"looks go on":              {now.Add(3 * time.Second), func(m *memory) { m.vouch(now.Add(3 * time.Second)) }, true},
+		"after a silence":          {now.Add(silence + 1), func(m *memory) { m.vouch(now.Add(silence + 1)) }, false},
+		"expired":                  {now, func(m *memory) { e := entry; e.expires = now; m.put(e, m.generation()) }, false},
+		"too old at all":           {now, func(m *memory) { e := entry; e.read = now.Add(-longest); m.put(e, m.generation()) }, false},
+		"evicted by session":       {now, func(m *memory) { m.evict(user, id) }, false},
+		"evicted by user":          {now, func(m *memory) { m.evict(user, uuid.Nil) }, false},
+		"another user's":           {now, func(m *memory) { m.evict(uuid.New(), uuid.Nil) }, true},
+		"another session":          {now, func(m *memory) { m.evict(user, uuid.New()) }, true},
+		"put from before a change": {now, func(m *memory) { g := m.generation(); m.evict(user, id); m.put(entry, g) }, false},
+		"put from before a silence": {now, func(m *memory) {
+			g := m.generation()
+			m.vouch(now.Add(time.Hour))
+			m.looked = now
+			m.put(entry, g)
+		}, false},
+		"put again after an evicted": {now, func(m *memory) { m.evict(user, id); m.put(entry, m.generation()) }, true},
+	} {
+		m := filled()
+		row.change(m)
+		if _, kept := m.get(id, row.at); kept != row.kept {
+			t.Errorf("%s: kept is %v", name, kept)
+		}
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	for range remembered + 100 {
+		m.put(standing{caller: identity.Caller{UserID: uuid.New(), SessionID: uuid.New()}}, 0)
+	}
+	if len(m.byID) != remembered || len(m.byUser) != remembered {
+		t.Errorf("%d sessions of %d users", len(m.byID), len(m.byUser))
+	}
+}
+
+// The race: a reading that began before a change ends after it was announced.
+func TestStandingReadDuringAChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	if err := b.sessions.poll(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.accounts.set(func(f *fakeAccounts) {
+		f.reading = func() { // the account is read: still active
+			b.accounts.set(func(f *fakeAccounts) { f.reading = nil })
+			b.announce(false, func(f *fakeAccounts) { f.active = false })
+			if err := b.sessions.poll(b.ctx); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+
+	b.who(p.access) // may pass: it began before
+
+	if got := b.who(p.access); got.status != 401 {
+		t.Errorf("got %d", got.status)
+	}
+}
+
+// A transaction that commits long after it wrote is seen all the same.
+func TestLateCommit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	heard := 0
+	b.OnChange(func(uuid.UUID, uuid.UUID) { heard++ })
+	look := func() {
+		t.Helper()
+		if err := b.sessions.poll(b.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx, err := b.pool.Begin(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(b.ctx) }()
+	if err := b.sessions.EndAll(b.ctx, tx, b.accounts.id, "test"); err != nil {
+		t.Fatal(err)
+	}
+	b.exec("insert into revocations (user_id) values ($1)", uuid.New()) // a later id, seen first
+	look()
+	if b.who(p.access); heard != 1 || !b.holds(sidOf(t, p.access)) {
+		t.Fatalf("heard %d", heard)
+	}
+
+	if err := tx.Commit(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+	look()
+
+	if got := b.who(p.access); got.status != 401 || heard != 2 {
+		t.Errorf("got %d, heard %d", got.status, heard)
+	}
+}
+
+// SPEC decisions: a dependency that is down is a 503, not a 401, and only where a
+// credential is needed.
+func TestStandingWithoutAccounts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	b.accounts.set(func(f *fakeAccounts) { f.down = fault.Away("The database", errors.New("gone")) })
+
+	if got := b.who(p.access); got.status != 503 {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+	if got := b.do("GET", "/v1/anyone", p.access, ""); got.status != 200 {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+}
+
+// A listener that panics costs nothing but a line in the log.
+func TestListenerPanics(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	heard := make(chan struct{}, 10)
+	b.OnChange(func(uuid.UUID, uuid.UUID) {
+		heard <- struct{}{}
+		panic("listener")
+	})
+	b.runs()
+	b.announce(false, func(*fakeAccounts) {})
+	<-heard
+	b.until(func() bool { return strings.Contains(b.log.String(), "panic: listener") })
+	b.announce(false, func(*fakeAccounts) {})
+	<-heard
+}
+
+// SPEC G2: what is over goes away, what is not stays.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	p := b.logsIn()
+	caller := b.caller(p.access)
+	used := p.refresh
+	p.refresh = b.refreshes(used).member("refreshToken")
+	if _, _, err := b.IssueTicket(b.ctx, caller); err != nil {
+		t.Fatal(err)
+	}
+	b.exec("insert into revocations (user_id) values ($1)", caller.UserID)
+	b.exec("insert into revocations (user_id, at) select $1, now() - interval '61 minutes' from generate_series(1, 2500)", caller.UserID)
+	b.exec("insert into tickets select sha256(i::text::bytea), $1, $2, now() - interval '1 second' from generate_series(1, 10) i", caller.UserID, caller.SessionID)
+	b.exec("insert into refresh_tokens select sha256(i::text::bytea), $1, now(), now() - interval '1 second' from generate_series(1, 10) i", caller.SessionID)
+	for _, age := range []string{"6 days", "8 days"} {
+		b.exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
+			values (gen_random_uuid(), $1, now(), now(), now() - $2::text::interval)`, caller.UserID, age)
+	}
+
+	if err := b.sessions.sweep(b.ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	for table, want := range map[string]int{"revocations": 1, "tickets": 1, "refresh_tokens": 2, "sessions": 2} {
+		if got := b.count("select count(*) from " + table); got != want {
+			t.Errorf("%s: %d left, want %d", table, got, want)
+		}
+	}
+	if got := b.refreshes(used); got.status != 401 || b.who(p.access).status != 401 {
+		t.Error("a used token no longer gives a thief away")
+	}
+}
+
+func BenchmarkStanding(b *testing.B) {
+	m := newMemory()
+	id := uuid.New()
+	m.vouch(time.Now())
+	m.put(standing{caller: identity.Caller{UserID: uuid.New(), SessionID: id}, expires: time.Now().Add(time.Hour), read: time.Now()}, m.generation())
+	now := time.Now()
+	for b.Loop() {
+		if _, ok := m.get(id, now); !ok {
+			b.Fatal("not remembered")
+		}
+	}
+}

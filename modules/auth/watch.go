@@ -1,0 +1,173 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	lookEvery = 400 * time.Millisecond
+	lookLimit = 800 * time.Millisecond
+	// A look goes back further than the last one, because a transaction commits
+	// later than it writes. Transactions are cut off long before this.
+	overlap = 15 * time.Second
+	silence = 5 * time.Second // between two looks, after which nothing is believed
+
+	sweepEvery = time.Minute
+	sweepBatch = 1000
+)
+
+func (s *Sessions) run(ctx context.Context) error {
+	var others sync.WaitGroup
+	others.Go(func() { s.every(ctx, sweepEvery, nil, s.sweep) })
+	others.Go(func() { s.keepUses(ctx) })
+	defer others.Wait()
+
+	s.every(ctx, lookEvery, s.nudges, s.poll)
+	return nil
+}
+
+// every does a turn at once, then at each interval and each nudge, until ctx ends.
+// It logs when turns begin to fail and when they work again, not in between.
+func (s *Sessions) every(ctx context.Context, interval time.Duration, nudges <-chan struct{}, turn func(context.Context) error) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+
+	failing := false
+	for {
+		err := guarded(ctx, turn)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			s.log.WarnContext(ctx, "watching sessions fails", "error", err)
+		case err == nil && failing:
+			s.log.InfoContext(ctx, "watching sessions works again")
+		}
+		failing = err != nil
+
+		select {
+		case <-ctx.Done():
+			return
+		case <-nudges:
+		case <-tick.C:
+		}
+	}
+}
+
+// guarded turns a panic, most likely a listener's, into an error: in a goroutine
+// it would end the process.
+func guarded(ctx context.Context, turn func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return turn(ctx)
+}
+
+// look asks for a turn of poll now. One request outstanding is enough for all.
+func (s *Sessions) look() {
+	select {
+	case s.nudges <- struct{}{}:
+	default:
+	}
+}
+
+type revocation struct {
+	id               int64
+	user, credential uuid.UUID // the session or the key, zero for all of the user's
+}
+
+// poll looks at the changes of the last seconds, forgets what they concern and
+// announces each once.
+func (s *Sessions) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+
+	began := time.Now()
+	recent, err := s.recent(ctx, overlap+s.memory.unlooked(began))
+	if err != nil {
+		return err
+	}
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fresh []revocation
+	for _, r := range recent {
+		if _, known := s.announced[r.id]; !known {
+			fresh = append(fresh, r)
+			s.memory.evict(r.user, r.credential)
+		}
+		s.announced[r.id] = began
+	}
+	s.memory.vouch(began)
+	for id, seen := range s.announced {
+		if began.Sub(seen) > overlap {
+			delete(s.announced, id)
+		}
+	}
+
+	for _, r := range fresh {
+		for _, tell := range s.listeners {
+			tell(r.user, r.credential)
+		}
+	}
+	return nil
+}
+
+// recent are the changes of that long. One that lies in the future, as the end of
+// a key's life does, is not due yet.
+func (s *Sessions) recent(ctx context.Context, long time.Duration) ([]revocation, error) {
+	rows, err := s.pool.Query(ctx, `
+		select id, user_id, coalesce(session_id, '00000000-0000-0000-0000-000000000000')
+		from revocations where at > clock_timestamp() - $1::interval and at <= clock_timestamp() order by id`, long)
+	if err != nil {
+		return nil, fmt.Errorf("look for revocations: %w", err)
+	}
+	defer rows.Close()
+
+	var list []revocation
+	for rows.Next() {
+		var r revocation
+		if err := rows.Scan(&r.id, &r.user, &r.credential); err != nil {
+			return nil, fmt.Errorf("look for revocations: %w", err)
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// sweeps clear away what nobody will ask for again, a batch at a time. A used
+// refresh token stays until it expires: it still gives a thief away (SPEC A4).
+var sweeps = []string{
+	`delete from revocations where id in (
+		select id from revocations where at < now() - interval '1 hour' order by at limit $1 for update skip locked)`,
+	`delete from tickets where hash in (
+		select hash from tickets where expires_at < now() order by expires_at limit $1 for update skip locked)`,
+	`delete from refresh_tokens where hash in (
+		select hash from refresh_tokens where expires_at < now() order by expires_at limit $1 for update skip locked)`,
+	`delete from sessions where id in (
+		select id from sessions where expires_at < now() - interval '7 days' order by expires_at limit $1 for update skip locked)`,
+	`delete from api_keys where id in (
+		select id from api_keys where revoked_at < now() - interval '90 days' order by revoked_at limit $1 for update skip locked)`,
+}
+
+func (s *Sessions) sweep(ctx context.Context) error {
+	for _, statement := range sweeps {
+		for {
+			tag, err := s.pool.Exec(ctx, statement, sweepBatch)
+			if err != nil {
+				return fmt.Errorf("sweep: %w", err)
+			}
+			if tag.RowsAffected() < sweepBatch {
+				break
+			}
+		}
+	}
+	return nil
+}

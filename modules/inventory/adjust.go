@@ -1,0 +1,97 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// maxStock keeps sums over any number of products inside int64.
+const maxStock = 1_000_000_000_000
+
+// adjust changes what is on hand by delta, once per key (SPEC B5).
+func (m *Module) adjust(ctx context.Context, by identity.Caller, key idempotency.Key, sku string, delta int64, reason string) (idempotency.Answer, error) {
+	if delta == 0 {
+		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/delta", Code: "invalid", Message: "zero changes nothing"})
+	}
+	return m.running.Do(ctx, m.pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
+		mv, err := move(ctx, tx, by.Actor(), sku, delta, reason)
+		if err != nil {
+			return idempotency.Answer{}, err
+		}
+		body, err := web.Marshal(renderMovement(mv))
+		return idempotency.Answer{Status: http.StatusCreated, Body: body}, err
+	})
+}
+
+// move adds delta to what is on hand, and records who did it and why (SPEC B5).
+// The product's version goes up, so that an editor who has not seen it is told.
+func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta int64, reason string) (*ent.Movement, error) {
+	p, err := lockLive(ctx, tx, sku)
+	if err != nil {
+		return nil, err
+	}
+	if p.Stock == nil {
+		return nil, fault.New(fault.Conflict, "untracked", "The stock of %s is not tracked; set it first.", sku)
+	}
+	if delta > maxStock-*p.Stock {
+		return nil, fault.Unprocessable(fault.Field{
+			Pointer: "/delta", Code: "out-of-range",
+			Message: fmt.Sprintf("the stock would be more than %d", int64(maxStock)),
+		})
+	}
+	stock := *p.Stock + delta // stock >= 0, so no delta can wrap it downwards
+	if err := covers(&stock, p.Reserved); err != nil {
+		return nil, err
+	}
+
+	err = client(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(now()).Exec(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("adjust product %s: %w", sku, err)
+	}
+	return record(ctx, tx, sku, delta, &stock, reason, by)
+}
+
+// recordChange writes the movement that leads from the stock before to the
+// product's, unless nothing moved. Untracked counts as nothing on hand.
+func recordChange(ctx context.Context, tx pgx.Tx, p *ent.Product, before *int64, reason string, by identity.Actor) error {
+	if same(before, p.Stock) {
+		return nil
+	}
+	_, err := record(ctx, tx, p.ID, onHand(p.Stock)-onHand(before), p.Stock, reason, by)
+	return err
+}
+
+func onHand(stock *int64) int64 {
+	if stock == nil {
+		return 0
+	}
+	return *stock
+}
+
+// record appends a movement. It is called with the product locked, so a
+// product's movements are in the order of their ids, as far as the nodes' clocks
+// agree.
+func record(ctx context.Context, tx pgx.Tx, sku string, delta int64, stock *int64, reason string, by identity.Actor) (*ent.Movement, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	mv, err := client(tx).Movement.Create().
+		SetID(id).SetSku(sku).SetDelta(delta).SetNillableStock(stock).
+		SetReason(reason).SetActor(string(by)).SetAt(now()).
+		Save(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("record a movement of %s: %w", sku, err)
+	}
+	return mv, nil
+}

@@ -1,0 +1,138 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/money"
+	"orderflow/platform/postgres"
+)
+
+// change is what to change; nil leaves as it is. Stock has a pointer more,
+// because nil is one of its values.
+type change struct {
+	name   *string
+	price  *money.Money
+	active *bool
+	stock  **int64
+}
+
+// condition is what the caller says of the version that it changes, or nil.
+type condition func(version int64) error
+
+// change changes a live product. What changes nothing is not written.
+func (m *Module) change(ctx context.Context, by identity.Caller, sku string, meets condition, c change) (p *ent.Product, err error) {
+	listed := false
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		p, listed, err = revise(ctx, tx, by.Actor(), sku, meets, c)
+		return err
+	})
+	if listed || err != nil {
+		m.published(err)
+	}
+	return p, err
+}
+
+// remove hides a product for good. Its row stays for the orders that hold some of
+// it, and its movements for the record.
+func (m *Module) remove(ctx context.Context, sku string, meets condition) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		old, err := lockLive(ctx, tx, sku)
+		if err != nil {
+			return err
+		}
+		if err := meets(old.Version); err != nil {
+			return err
+		}
+		at := now()
+		err = client(tx).Product.UpdateOne(old).SetDeletedAt(at).SetUpdatedAt(at).AddVersion(1).Exec(ctx)
+		if err != nil {
+			return fmt.Errorf("delete product %s: %w", sku, err)
+		}
+		return bump(ctx, tx)
+	})
+	m.published(err)
+	return err
+}
+
+// revise tells whether it changed what the catalogue's version counts.
+func revise(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, meets condition, c change) (p *ent.Product, listed bool, err error) {
+	old, err := lockLive(ctx, tx, sku)
+	if err != nil {
+		return nil, false, err
+	}
+	if err := meets(old.Version); err != nil {
+		return nil, false, err
+	}
+
+	u := client(tx).Product.UpdateOne(old)
+	listed = c.list(u, old)
+	counted := c.stock != nil && !same(*c.stock, old.Stock)
+	if counted {
+		if err := covers(*c.stock, old.Reserved); err != nil {
+			return nil, false, err
+		}
+		setStock(u, *c.stock)
+	}
+	if !listed && !counted {
+		return old, false, nil
+	}
+
+	p, err = u.AddVersion(1).SetUpdatedAt(now()).Save(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("change product %s: %w", sku, err)
+	}
+	if err := recordChange(ctx, tx, p, old.Stock, "edited", by); err != nil {
+		return nil, false, err
+	}
+	if listed {
+		err = bump(ctx, tx)
+	}
+	return p, listed, err
+}
+
+// list sets what the catalogue's version counts, and tells whether any of it
+// differs.
+func (c change) list(u *ent.ProductUpdateOne, old *ent.Product) (differs bool) {
+	if c.name != nil && *c.name != old.Name {
+		u.SetName(*c.name)
+		differs = true
+	}
+	if c.price != nil && *c.price != priceOf(old) {
+		u.SetUnitPrice(c.price.Amount).SetCurrency(c.price.Currency)
+		differs = true
+	}
+	if c.active != nil && *c.active != old.Active {
+		u.SetActive(*c.active)
+		differs = true
+	}
+	return differs
+}
+
+func priceOf(p *ent.Product) money.Money {
+	return money.Money{Amount: p.UnitPrice, Currency: p.Currency}
+}
+
+func setStock(u *ent.ProductUpdateOne, stock *int64) {
+	if stock == nil {
+		u.ClearStock()
+	} else {
+		u.SetStock(*stock)
+	}
+}
+
+func same(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// covers refuses a stock that would not cover what orders hold (SPEC B5).
+func covers(stock *int64, reserved int64) error {
+	if stock == nil || *stock >= reserved {
+		return nil
+	}
+	return fault.New(fault.Conflict, "below-reserved", "Orders hold %d units; stock cannot go below that.", reserved).
+		With("reserved", reserved)
+}

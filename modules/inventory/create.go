@@ -1,0 +1,106 @@
+package inventory
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/money"
+	"orderflow/platform/postgres"
+	"orderflow/platform/web"
+)
+
+// NewProduct is a product as somebody wants it to be.
+type NewProduct struct {
+	SKU       string      `json:"sku" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" patternDescription:"letters, digits, dots, underscores and hyphens, not only dots" doc:"The product's id; it never changes." example:"GRINDER-01"`
+	Name      string      `json:"name" minLength:"1" maxLength:"200" example:"Hand grinder"`
+	UnitPrice money.Money `json:"unitPrice"`
+	Stock     *int64      `json:"stock" required:"false" nullable:"true" minimum:"0" maximum:"1000000000000" doc:"Units on hand; absent or null is untracked: always available." example:"25"`
+	Active    *bool       `json:"active,omitempty" required:"false" nullable:"false" default:"true" doc:"Whether it can be ordered."`
+}
+
+func (p NewProduct) active() bool { return p.Active == nil || *p.Active }
+
+// create makes a product, once per key. A deleted one comes back with new values;
+// its version goes on, so that no old ETag fits the new product.
+func (m *Module) create(ctx context.Context, by identity.Caller, key idempotency.Key, p NewProduct) (idempotency.Answer, error) {
+	a, err := m.running.Do(ctx, m.pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
+		row, err := add(ctx, tx, by.Actor(), p)
+		if err != nil {
+			return idempotency.Answer{}, err
+		}
+		body, err := web.Marshal(render(row))
+		headers := map[string]string{"Location": "/v1/products/" + row.ID, "ETag": web.ETag(row.Version)}
+		return idempotency.Answer{Status: http.StatusCreated, Headers: headers, Body: body}, err
+	})
+	if !a.Replayed {
+		m.published(err)
+	}
+	return a, err
+}
+
+func add(ctx context.Context, tx pgx.Tx, by identity.Actor, n NewProduct) (*ent.Product, error) {
+	old, err := lockProduct(ctx, tx, n.SKU)
+	if err != nil && !ent.IsNotFound(err) {
+		return nil, err
+	}
+	if old != nil && old.DeletedAt == nil {
+		return nil, skuTaken(n.SKU)
+	}
+
+	var p *ent.Product
+	var before *int64
+	if old == nil {
+		p, err = insertProduct(ctx, tx, n)
+	} else {
+		before = old.Stock
+		p, err = revive(ctx, tx, old, n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := recordChange(ctx, tx, p, before, "initial", by); err != nil {
+		return nil, err
+	}
+	return p, bump(ctx, tx)
+}
+
+func insertProduct(ctx context.Context, tx pgx.Tx, n NewProduct) (*ent.Product, error) {
+	at := now()
+	p, err := client(tx).Product.Create().
+		SetID(n.SKU).SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
+		SetNillableStock(n.Stock).SetActive(n.active()).SetCreatedAt(at).SetUpdatedAt(at).
+		Save(ctx)
+	if postgres.Violates(err, "products_pkey") { // somebody was faster
+		return nil, skuTaken(n.SKU)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("insert product %s: %w", n.SKU, err)
+	}
+	return p, nil
+}
+
+func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*ent.Product, error) {
+	if err := covers(n.Stock, old.Reserved); err != nil {
+		return nil, err
+	}
+	u := client(tx).Product.UpdateOne(old).
+		SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
+		SetActive(n.active()).ClearDeletedAt().AddVersion(1).SetUpdatedAt(now())
+	setStock(u, n.Stock)
+	p, err := u.Save(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("revive product %s: %w", n.SKU, err)
+	}
+	return p, nil
+}
+
+func skuTaken(sku string) error {
+	return fault.New(fault.Conflict, "sku-taken", "There is a product %s already.", sku)
+}

@@ -1,0 +1,124 @@
+package inventory
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"orderflow/ent"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/money"
+	"orderflow/platform/web"
+)
+
+// Product is a product as everybody sees it.
+type Product struct {
+	SKU       string      `json:"sku" example:"GRINDER-HAND-01"`
+	Name      string      `json:"name" example:"Hand grinder"`
+	UnitPrice money.Money `json:"unitPrice"`
+	Stock     *int64      `json:"stock" doc:"Units on hand; null is untracked"`
+	Reserved  int64       `json:"reserved" doc:"Units of it that orders hold"`
+	Available *int64      `json:"available" doc:"stock less reserved; null is untracked"`
+	Active    bool        `json:"active" doc:"Whether it can be ordered"`
+	Version   int64       `json:"version" doc:"Goes up with every change, but not with reservations"`
+	CreatedAt web.Time    `json:"createdAt"`
+	UpdatedAt web.Time    `json:"updatedAt"`
+}
+
+func render(p *ent.Product) Product {
+	out := Product{
+		SKU: p.ID, Name: p.Name, UnitPrice: priceOf(p), Stock: p.Stock, Reserved: p.Reserved,
+		Active: p.Active, Version: p.Version, CreatedAt: web.At(p.CreatedAt), UpdatedAt: web.At(p.UpdatedAt),
+	}
+	if p.Stock != nil {
+		available := *p.Stock - p.Reserved
+		out.Available = &available
+	}
+	return out
+}
+
+// Adjustment is one movement of stock: by hand, by an edit of the product, or
+// because an order was shipped.
+type Adjustment struct {
+	ID     uuid.UUID `json:"id"`
+	SKU    string    `json:"sku"`
+	Delta  int64     `json:"delta"`
+	Stock  *int64    `json:"stock" doc:"Units on hand afterwards; null is untracked"`
+	Reason string    `json:"reason"`
+	Actor  string    `json:"actor" example:"admin:01890a5d-ac96-774b-bcce-b302099a8057"`
+	At     web.Time  `json:"at"`
+}
+
+func renderMovement(m *ent.Movement) Adjustment {
+	return Adjustment{m.ID, m.Sku, m.Delta, m.Stock, m.Reason, m.Actor, web.At(m.At)}
+}
+
+// Routes registers the module's routes (SPEC B1, B5).
+func (m *Module) Routes(api *web.API) {
+	const tag = "Products"
+	web.Handle(api, web.Route{
+		Method: "GET", Path: "/v1/products", Name: "list-products", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
+		Summary: "List products by sku",
+		Doc: "Shows active products, and administrators all of them, unless `active` says otherwise. " +
+			"`q` is looked for anywhere in sku and name, ignoring case; a page of a search looks at no more than " +
+			"5,000 products, so in a larger catalogue it may be short or empty and still have a `nextCursor`.",
+	}, m.listProducts)
+	web.Handle(api, web.Route{
+		Method: "GET", Path: "/v1/products/{sku}", Name: "get-product", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
+		Summary: "Read a product",
+	}, m.getProduct)
+	web.Handle(api, web.Route{
+		Method: "POST", Path: "/v1/products", Name: "create-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Status: http.StatusCreated,
+		Summary: "Create a product",
+		Doc: "The sku of a deleted product may be used again; what orders still hold of it stays reserved. " +
+			"409 is `sku-taken` or `below-reserved`.",
+	}, m.postProduct)
+	web.Handle(api, web.Route{
+		Method: "PATCH", Path: "/v1/products/{sku}", Name: "change-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
+		Summary: "Change a product",
+		Doc:     "A merge patch: what is absent stays; `stock` null ends the tracking. 409 is `below-reserved`.",
+	}, m.patchProduct)
+	web.Handle(api, web.Route{
+		Method: "DELETE", Path: "/v1/products/{sku}", Name: "delete-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
+		Summary: "Delete a product", Doc: "Orders that hold some of it keep it.",
+	}, m.deleteProduct)
+	web.Handle(api, web.Route{
+		Method: "POST", Path: "/v1/products/{sku}/adjustments", Name: "adjust-stock", Tag: tag, Role: identity.Admin, Scope: identity.StockWrite, Status: http.StatusCreated,
+		Summary: "Add to or take from the stock", Doc: "409 is `below-reserved` or `untracked`.",
+	}, m.postAdjustment)
+	web.Handle(api, web.Route{
+		Method: "GET", Path: "/v1/products/{sku}/adjustments", Name: "list-adjustments", Tag: tag, Role: identity.Admin, Scope: identity.StockRead,
+		Summary: "List a product's adjustments, newest first",
+		Doc:     "What left with an order is among them. The deltas add up to the stock.",
+	}, m.listAdjustments)
+}
+
+// What several inputs embed is exported because huma skips embedded types that
+// are not, without a word.
+
+// BySKU names a product in the path.
+type BySKU struct {
+	SKU string `path:"sku"`
+}
+
+// Conditional is an input that may insist on a version.
+type Conditional struct {
+	IfMatch string `header:"If-Match" doc:"Only if this is still the product's ETag; 412 otherwise"`
+}
+
+// condition of the header: 412 when it names another version.
+func (h Conditional) condition() (condition, error) {
+	want, whatever, given, err := web.ParseIfMatch(h.IfMatch)
+	return func(version int64) error {
+		if !given || whatever || version == want {
+			return nil
+		}
+		return fault.New(fault.PreconditionFailed, "stale", "The product has changed; it is at version %d.", version)
+	}, err
+}
+
+type tagged struct {
+	ETag string `header:"ETag"`
+	Body Product
+}

@@ -1,0 +1,477 @@
+package notifications
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fasthttp/websocket"
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"orderflow/migrations"
+	"orderflow/platform/events"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+	"orderflow/platform/web"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+
+// patience is far longer than anything here takes.
+const patience = 30 * time.Second
+
+// house is a database with people who have sessions, and nodes on it.
+type house struct {
+	t        testing.TB
+	ctx      context.Context
+	url      string
+	pool     *postgres.Pool
+	sessions *sessions
+	nodes    []*node
+	alice    identity.Caller
+	bob      identity.Caller
+	admin    identity.Caller
+}
+
+func setup(t testing.TB) *house {
+	t.Helper()
+	h := &house{t: t, ctx: context.Background(), url: pgtest.URL(t), sessions: newSessions()}
+	h.pool = h.open(12)
+	h.alice, h.bob, h.admin = h.login(identity.User), h.login(identity.User), h.login(identity.Admin)
+	return h
+}
+
+func (h *house) open(size int) *postgres.Pool {
+	h.t.Helper()
+	pool, err := postgres.Open(h.ctx, h.url, size)
+	h.must(err)
+	h.t.Cleanup(pool.Close)
+	return pool
+}
+
+func (h *house) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *house) login(role identity.Role) identity.Caller {
+	return h.sessions.login(identity.Caller{UserID: uuid.New(), SessionID: uuid.New(), Role: role})
+}
+
+// sessions stands for module auth. The bearer token of a session is its id.
+type sessions struct {
+	mu      sync.Mutex
+	callers map[uuid.UUID]identity.Caller
+	tickets map[string]identity.Caller
+	before  func(context.Context) error // of Standing
+}
+
+func newSessions() *sessions {
+	return &sessions{
+		callers: map[uuid.UUID]identity.Caller{}, tickets: map[string]identity.Caller{},
+		before: func(context.Context) error { return nil },
+	}
+}
+
+func (s *sessions) login(c identity.Caller) identity.Caller {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.callers[c.SessionID] = c
+	return c
+}
+
+func (s *sessions) logout(c identity.Caller) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.callers, c.SessionID)
+}
+
+func (s *sessions) find(id uuid.UUID) (identity.Caller, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.callers[id]
+	if !ok {
+		return c, fault.New(fault.Unauthenticated, "invalid-token", "The token is not valid.")
+	}
+	return c, nil
+}
+
+func (s *sessions) Standing(ctx context.Context, id uuid.UUID) (identity.Caller, error) {
+	if err := s.before(ctx); err != nil {
+		return identity.Caller{}, err
+	}
+	return s.find(id)
+}
+
+func (s *sessions) IssueTicket(_ context.Context, c identity.Caller) (string, time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ticket := "t-" + uuid.NewString()
+	s.tickets[ticket] = c
+	return ticket, time.Now().Add(30 * time.Second), nil
+}
+
+func (s *sessions) RedeemTicket(_ context.Context, ticket string) (identity.Caller, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.tickets[ticket]
+	delete(s.tickets, ticket)
+	if !ok {
+		return c, fault.New(fault.Unauthenticated, "invalid-ticket", "The ticket is not valid.")
+	}
+	return c, nil
+}
+
+func (s *sessions) credentials(c *fiber.Ctx) error {
+	if token, ok := strings.CutPrefix(c.Get("Authorization"), "Bearer "); ok {
+		caller, err := s.find(uuid.MustParse(token))
+		if err != nil {
+			web.Refuse(c, err)
+		} else {
+			c.SetUserContext(identity.With(c.UserContext(), caller))
+		}
+	}
+	return c.Next()
+}
+
+// node is one process: a tail, the module and an app with a listener.
+type node struct {
+	*Module
+	house *house
+	pool  *postgres.Pool
+	app   *fiber.App
+	addr  string
+	said  *lines
+}
+
+// node starts one more. change may alter the module before it serves.
+func (h *house) node(change ...func(*Module)) *node {
+	h.t.Helper()
+	n := &node{house: h, pool: h.open(8), said: &lines{}}
+	log, err := events.OpenLog(h.ctx, n.pool)
+	h.must(err)
+	out := slog.New(slog.NewTextHandler(n.said, nil))
+	n.Module = New(Deps{
+		Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
+		Keep: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
+	})
+	for _, do := range change {
+		do(n.Module)
+	}
+	n.app = fiber.New(web.Config(web.Options{Log: out}))
+	n.app.Use(web.Recover(out), web.RequestID(), web.Deadline(5*time.Second), h.sessions.credentials, n.Credentials())
+	n.Routes(web.New(n.app, web.Options{Log: out}))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	h.must(err)
+	n.addr = listener.Addr().String()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = n.Tail.Run(ctx) })
+	running.Go(func() { _ = n.app.Listener(listener) })
+	h.t.Cleanup(func() {
+		n.stop()
+		cancel()
+		if err := n.app.ShutdownWithTimeout(patience); err != nil {
+			h.t.Error(err)
+		}
+		running.Wait()
+	})
+	h.nodes = append(h.nodes, n)
+	return n
+}
+
+// stop stops the module; afterwards every handler must be gone.
+func (n *node) stop() {
+	n.house.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	n.Stop(ctx)
+	n.hub.gone.Wait()
+	if open := value(n.hub.open); open != 0 || len(n.hub.rooms) != 0 {
+		n.house.t.Errorf("%v sockets open in %d rooms", open, len(n.hub.rooms))
+	}
+}
+
+func (n *node) isOpen(want float64) bool { return value(n.hub.open) == want }
+
+// settle waits until the node's tail has read all there is.
+func (n *node) settle() {
+	n.house.t.Helper()
+	until(n.house.t, "the tail has everything", func() bool {
+		var last events.Cursor
+		n.house.must(n.pool.QueryRow(n.house.ctx, `select xid, seq from events order by xid desc, seq desc limit 1`).Scan(&last.Xid, &last.Seq))
+		n.hub.mu.Lock()
+		defer n.hub.mu.Unlock()
+		return !n.hub.at.Before(last)
+	})
+}
+
+func (n *node) closed(code string) float64 { return value(n.hub.ends.WithLabelValues(code)) }
+
+func value(metric prometheus.Metric) float64 {
+	var m dto.Metric
+	_ = metric.Write(&m)
+	return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+}
+
+// lines is a log that a test may read.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// until waits for a condition that has no channel of its own.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(patience); !ok(); {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// commit appends events in one transaction and wakes the nodes.
+func (h *house) commit(list ...events.Event) {
+	h.t.Helper()
+	h.must(postgres.InTx(h.ctx, h.pool, func(tx pgx.Tx) error { return events.Append(h.ctx, tx, list) }))
+	h.wake()
+}
+
+func (h *house) wake() {
+	for _, n := range h.nodes {
+		n.Tail.Wake()
+	}
+}
+
+func eventOf(owner identity.Caller, kind string) events.Event {
+	return events.Event{
+		OrderID: uuid.New(), Version: 1, UserID: owner.UserID, Type: kind, Data: json.RawMessage(`{"a":1}`),
+		Actor: owner.Actor(), At: events.Now(),
+	}
+}
+
+func eventsOf(owner identity.Caller, n int) []events.Event {
+	list := make([]events.Event, n)
+	for i := range list {
+		list[i] = eventOf(owner, "order.created")
+	}
+	return list
+}
+
+// load is writers that commit out of order until they are told to stop.
+type load struct {
+	stop func()
+	done sync.WaitGroup
+}
+
+func (h *house) load(writers int, owners ...identity.Caller) *load {
+	ctx, cancel := context.WithCancel(h.ctx)
+	l := &load{}
+	l.stop = func() {
+		cancel()
+		l.done.Wait()
+	}
+	h.t.Cleanup(l.stop)
+	for range writers {
+		l.done.Go(func() {
+			for ctx.Err() == nil {
+				h.writeLate(owners)
+			}
+		})
+	}
+	return l
+}
+
+func (h *house) writeLate(owners []identity.Caller) {
+	tx, err := h.pool.Begin(h.ctx)
+	if err != nil {
+		h.t.Error(err)
+		return
+	}
+	for range 1 + rand.IntN(3) {
+		err = events.Append(h.ctx, tx, []events.Event{eventOf(owners[rand.IntN(len(owners))], "order.created")})
+	}
+	<-time.After(time.Duration(rand.IntN(6)) * time.Millisecond) // the window of the race, not a wait
+	if rand.IntN(10) == 0 {
+		err = tx.Rollback(h.ctx)
+	} else if err == nil {
+		err = tx.Commit(h.ctx)
+	}
+	if err != nil {
+		h.t.Error(err)
+	}
+	if rand.IntN(3) > 0 { // Redis loses some
+		h.nodes[rand.IntN(len(h.nodes))].Tail.Wake()
+	}
+}
+
+// truth is the order of the log, of one owner or of everybody.
+func (h *house) truth(owner uuid.UUID) []string {
+	h.t.Helper()
+	rows, err := h.pool.Query(h.ctx, `select order_id || '/' || version from events
+		where $1::uuid in (user_id, '00000000-0000-0000-0000-000000000000') order by xid, seq`, owner)
+	h.must(err)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	h.must(err)
+	return list
+}
+
+// client is the other end of a socket.
+type client struct {
+	t    testing.TB
+	conn *websocket.Conn
+}
+
+// message is any frame.
+type message struct {
+	Type, Cursor, ID string
+	UserID           uuid.UUID
+}
+
+func (n *node) target(query string) string { return "ws://" + n.addr + socketPath + "?" + query }
+
+func bearer(c identity.Caller) http.Header {
+	return http.Header{"Authorization": {"Bearer " + c.SessionID.String()}}
+}
+
+// dial opens a socket and fails the test when that is refused.
+func (n *node) dial(who identity.Caller, query string) *client {
+	n.house.t.Helper()
+	conn, resp, err := websocket.DefaultDialer.Dial(n.target(query), bearer(who))
+	if err != nil {
+		n.house.t.Fatalf("%v: %s", err, bodyOf(resp))
+	}
+	c := &client{n.house.t, conn}
+	n.house.t.Cleanup(func() { _ = conn.Close() })
+	return c
+}
+
+// listen is dial up to and with the first frame, which must be "ready".
+func (n *node) listen(who identity.Caller, query string) *client {
+	n.house.t.Helper()
+	c := n.dial(who, query)
+	if m := c.next(); m.Type != "ready" || m.Cursor == "" {
+		n.house.t.Fatalf("first frame %+v", m)
+	}
+	return c
+}
+
+func bodyOf(resp *http.Response) string {
+	if resp == nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	raw, _ := io.ReadAll(resp.Body)
+	return fmt.Sprint(resp.StatusCode, " ", string(raw))
+}
+
+func (c *client) read() (message, error) {
+	var m message
+	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
+	_, raw, err := c.conn.ReadMessage()
+	if err != nil {
+		return m, err
+	}
+	err = json.Unmarshal(raw, &m)
+	if err == nil && m.Cursor == "" {
+		err = fmt.Errorf("a frame without a cursor: %s", raw)
+	}
+	return m, err
+}
+
+func (c *client) next() message {
+	c.t.Helper()
+	m, err := c.read()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return m
+}
+
+// expect reads as many events as there are ids, and compares.
+func (c *client) expect(want []string) (last string) {
+	c.t.Helper()
+	got := make([]string, 0, len(want))
+	for range want {
+		m := c.next()
+		got, last = append(got, m.ID), m.Cursor
+	}
+	if !slices.Equal(got, want) {
+		c.t.Errorf("got %d events that are not those of the log, or in another order:\n%s", len(got), differ(got, want))
+	}
+	return last
+}
+
+func differ(got, want []string) string {
+	for i := range want {
+		if i >= len(got) || got[i] != want[i] {
+			return fmt.Sprintf("from %d on: got %v, want %v", i, got[i:min(i+3, len(got))], want[i:min(i+3, len(want))])
+		}
+	}
+	return fmt.Sprintf("%d more at the end", len(got)-len(want))
+}
+
+// closedWith reads until the end and returns its code.
+func (c *client) closedWith() int {
+	c.t.Helper()
+	for {
+		_, err := c.read()
+		if end, ok := err.(*websocket.CloseError); ok { //nolint:errorlint // never wrapped
+			return end.Code
+		}
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// call is a plain request.
+func (n *node) call(method, path string, header http.Header) (int, http.Header, string) {
+	n.house.t.Helper()
+	req, err := http.NewRequest(method, "http://"+n.addr+path, http.NoBody)
+	n.house.must(err)
+	maps.Copy(req.Header, header)
+	resp, err := (&http.Client{Timeout: patience}).Do(req)
+	n.house.must(err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	n.house.must(err)
+	return resp.StatusCode, resp.Header, string(raw)
+}

@@ -1,0 +1,199 @@
+package orders
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/modules/orders/lifecycle"
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// DeadLetter is a job that gave up. It is kept until a person has dealt with it,
+// and after (SPEC D4).
+type DeadLetter struct {
+	ID         uuid.UUID        `json:"id"`
+	OrderID    uuid.UUID        `json:"orderId"`
+	Status     lifecycle.Status `json:"orderStatus" doc:"Where the order stands now"`
+	Step       string           `json:"step" enum:"reserve,process,authorize,capture,void,refund"`
+	Error      string           `json:"error" doc:"The last try's"`
+	Attempts   int              `json:"attempts"`
+	CreatedAt  web.Time         `json:"createdAt"`
+	ResolvedAt *web.Time        `json:"resolvedAt"`
+	Resolution *string          `json:"resolution" doc:"retried, skipped, cancelled, or superseded by a later success"`
+	ResolvedBy *string          `json:"resolvedBy"`
+	Reason     *string          `json:"reason"`
+}
+
+// TransformSchema says what a struct tag cannot: that resolvedAt may be null.
+func (DeadLetter) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["resolvedAt"].Nullable = true
+	return s
+}
+
+// LetterFilter narrows the dead letters; zero values do not.
+type LetterFilter struct {
+	IDs      []uuid.UUID
+	Orders   []uuid.UUID
+	Step     string
+	Error    string // is a part of the error
+	From, To time.Time
+	Resolved bool      // those instead of the open ones
+	After    uuid.UUID // the last id of the page before
+	Limit    int
+}
+
+// DeadLetters lists the oldest first.
+func (m *Module) DeadLetters(ctx context.Context, f LetterFilter) ([]DeadLetter, error) {
+	var (
+		conditions = []string{"(d.resolved_at is not null) = $1"}
+		args       = []any{f.Resolved}
+	)
+	when := func(set bool, condition string, arg any) {
+		if set {
+			args = append(args, arg)
+			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+		}
+	}
+	when(len(f.IDs) > 0, "d.id = any($%d)", f.IDs)
+	when(len(f.Orders) > 0, "d.order_id = any($%d)", f.Orders)
+	when(f.Step != "", "d.step = $%d", f.Step)
+	when(f.Error != "", "strpos(d.error, $%d) > 0", f.Error)
+	when(!f.From.IsZero(), "d.created_at >= $%d", f.From)
+	when(!f.To.IsZero(), "d.created_at <= $%d", f.To)
+	when(f.After != uuid.Nil, "d.id > $%d", f.After)
+	args = append(args, f.Limit)
+	rows, err := m.Pool.Query(ctx, `
+		select d.id, d.order_id, o.status, d.step, d.error, d.attempts, d.created_at, d.resolved_at, d.resolution, d.resolved_by, d.reason
+		from dead_letters d join orders o on o.id = d.order_id
+		where `+strings.Join(conditions, " and ")+fmt.Sprintf(" order by d.id limit $%d", len(args)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetter, error) {
+		var (
+			l        DeadLetter
+			created  time.Time
+			resolved *time.Time
+		)
+		err := row.Scan(&l.ID, &l.OrderID, &l.Status, &l.Step, &l.Error, &l.Attempts, &created, &resolved, &l.Resolution, &l.ResolvedBy, &l.Reason)
+		l.CreatedAt, l.ResolvedAt = web.At(created), web.AtOrNil(resolved)
+		return l, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	return list, nil
+}
+
+// letter finds one dead letter.
+func (m *Module) letter(ctx context.Context, id uuid.UUID) (DeadLetter, error) {
+	for _, resolved := range []bool{false, true} {
+		list, err := m.DeadLetters(ctx, LetterFilter{IDs: []uuid.UUID{id}, Resolved: resolved, Limit: 1})
+		if err != nil {
+			return DeadLetter{}, err
+		}
+		if len(list) > 0 {
+			return list[0], nil
+		}
+	}
+	return DeadLetter{}, fault.Absent("dead letter")
+}
+
+// The ways to resolve a dead letter.
+const (
+	retry  = "retry"  // do the step again
+	skip   = "skip"   // leave it undone
+	cancel = "cancel" // cancel the order
+)
+
+// Resolve deals with a dead letter, and with any other of the same order. What it
+// does stands in the order's history. The answer is the order.
+func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UUID, how string, reason *string, key idempotency.Key) (idempotency.Answer, error) {
+	l, err := m.letter(ctx, id)
+	if err != nil {
+		return idempotency.Answer{}, err
+	}
+	// A deleted order may have stalled too, and only here it can be helped.
+	return m.answerDeleted(ctx, caller, l.OrderID, key, func(ctx context.Context, a *act) (idempotency.Answer, error) {
+		if err := a.resolve(ctx, l, how, reason); err != nil {
+			return idempotency.Answer{}, err
+		}
+		return a.order()
+	})
+}
+
+func (a *act) resolve(ctx context.Context, l DeadLetter, how string, reason *string) error {
+	var open bool
+	err := a.tx.QueryRow(ctx, `select resolved_at is null from dead_letters where id = $1`, l.ID).Scan(&open)
+	if err != nil {
+		return fmt.Errorf("read dead letter %s: %w", l.ID, err)
+	}
+	if !open {
+		return fault.New(fault.Conflict, "resolved", "This dead letter is resolved already.")
+	}
+	switch how {
+	case retry:
+		return a.retry(l.Step)
+	case skip:
+		return a.skip(l.Step, reason)
+	default:
+		// Not as C7 has it: who asks for a cancel here wants the dead letter dealt with.
+		if err := a.check(lifecycle.Cancelled); err != nil {
+			return err
+		}
+		return a.cancel(ctx, reason)
+	}
+}
+
+// retry does a step again: a failed order begins anew, money goes on its way again.
+func (a *act) retry(step string) error {
+	row := a.c.row
+	if lifecycle.Status(row.Status) == lifecycle.Failed && step != "void" {
+		if row.DeletedAt != nil {
+			return fault.New(fault.Conflict, "order-deleted", "The order is deleted, so it cannot begin anew; skip this.")
+		}
+		return a.reopen(lifecycle.Pending)
+	}
+	row.Refunding += a.w.book.Retry(row.ID, refundable(row), a.ordered())
+	a.c.resolve("retried", nil)
+	a.c.owe()
+	return a.c.note(typeRetried, Data{Cause: step, Payment: payment(row, nil, "", "")})
+}
+
+// skip leaves a step undone, for good.
+func (a *act) skip(step string, reason *string) error {
+	if step == "capture" || step == "void" || step == "refund" {
+		a.w.book.Abandon(a.c.row.ID)
+	}
+	a.c.resolve("skipped", reason)
+	return a.c.note(typeSkipped, Data{Cause: step, Reason: reason})
+}
+
+// resolution is how an order's dead letters came to their end.
+type resolution struct {
+	how    string
+	reason *string
+}
+
+func (c *change) resolve(how string, reason *string) { c.resolution = resolution{how, reason} }
+
+// queueResolve closes the order's dead letters.
+func (c *change) queueResolve(b *pgx.Batch) {
+	how := c.resolution.how
+	if how == "" {
+		how = "superseded" // what had given up was done after all
+	}
+	b.Queue(`
+		update dead_letters set resolved_at = $2, resolution = $3, resolved_by = $4, reason = $5
+		where order_id = $1 and resolved_at is null`,
+		c.row.ID, c.at, how, string(c.actor), c.resolution.reason)
+}

@@ -1,0 +1,182 @@
+package orders
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+const deadTag = "Dead letters"
+
+func (m *Module) deadRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/dead-letters", Name: "list-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
+		Summary: "List jobs that gave up, oldest first",
+		Doc:     "The open ones, or with resolved=true the others.",
+	}, m.getLetters)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/dead-letters/bulk", Name: "resolve-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
+		Summary: "Resolve many dead letters",
+		Doc:     "Each order in a transaction of its own, up to 500 a call. It acts on open ones alone, so repeating it is harmless. With dryRun it only tells which would be met.",
+	}, m.postLetters)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/dead-letters/{id}", Name: "get-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
+		Summary: "Read a dead letter", Errors: []int{http.StatusNotFound},
+	}, m.getLetter)
+	for _, r := range []struct{ how, summary, doc string }{
+		{retry, "Try a dead letter's step again", "A failed order is reopened; any other goes on where it stalled."},
+		{skip, "Leave a dead letter's step undone", "The order stays as it is, and nothing will try again."},
+		{cancel, "Cancel a dead letter's order", "While the order may be cancelled."},
+	} {
+		web.Handle(api, web.Route{
+			Method: http.MethodPost, Path: "/v1/dead-letters/{id}/" + r.how, Name: r.how + "-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
+			Summary: r.summary, Doc: r.doc + " The answer is the order.", Errors: []int{http.StatusNotFound, http.StatusConflict},
+		}, m.postResolve(r.how))
+	}
+}
+
+type lettersInput struct {
+	web.Paging
+	Step     string    `query:"step" enum:"reserve,process,authorize,capture,void,refund"`
+	OrderID  uuid.UUID `query:"orderId" format:"uuid"`
+	Resolved bool      `query:"resolved" doc:"Those that were dealt with, instead of the open ones"`
+}
+
+func (m *Module) getLetters(ctx context.Context, in *lettersInput) (*web.PageOf[DeadLetter], error) {
+	f := LetterFilter{Step: in.Step, Resolved: in.Resolved, Limit: in.Limit + 1}
+	if in.OrderID != uuid.Nil {
+		f.Orders = []uuid.UUID{in.OrderID}
+	}
+	if in.Cursor != "" {
+		last, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		if f.After, err = uuid.Parse(last[0]); err != nil {
+			return nil, web.BadCursor()
+		}
+	}
+	page, err := m.DeadLetters(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(page) > in.Limit {
+		page = page[:in.Limit]
+		next = web.EncodeCursor(page[in.Limit-1].ID.String())
+	}
+	return web.Paged(ctx, page, next), nil
+}
+
+// OfLetter is the part that all routes of one dead letter share.
+type OfLetter struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (m *Module) getLetter(ctx context.Context, in *OfLetter) (*struct{ Body DeadLetter }, error) {
+	l, err := m.letter(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body DeadLetter }{l}, nil
+}
+
+type resolveInput struct {
+	OfLetter
+	idempotency.Header
+	Body *struct {
+		Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
+	}
+}
+
+func (m *Module) postResolve(how string) func(context.Context, *resolveInput) (*idempotency.Output[Order], error) {
+	return func(ctx context.Context, in *resolveInput) (*idempotency.Output[Order], error) {
+		var reason *string
+		if in.Body != nil {
+			reason = in.Body.Reason
+		}
+		if err := mustSay(how, reason); err != nil {
+			return nil, err
+		}
+		key, err := in.KeyOf(ctx, "POST /v1/dead-letters/"+in.ID.String()+"/"+how, in.Body)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := m.Resolve(ctx, identity.Must(ctx), in.ID, how, reason, key)
+		if err != nil {
+			return nil, err
+		}
+		return idempotency.Out[Order](answer), nil
+	}
+}
+
+func mustSay(how string, reason *string) error {
+	if how == skip && reason == nil {
+		return fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to skip"})
+	}
+	return nil
+}
+
+// ManyLetters is what to do with the dead letters that a filter meets.
+type ManyLetters struct {
+	Action string `json:"action" enum:"retry,skip,cancel"`
+	Filter struct {
+		IDs      []uuid.UUID `json:"ids,omitempty" maxItems:"500"`
+		OrderIDs []uuid.UUID `json:"orderIds,omitempty" maxItems:"500"`
+		Step     string      `json:"step,omitempty" enum:"reserve,process,authorize,capture,void,refund"`
+		Error    string      `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
+		From     web.Time    `json:"createdFrom,omitzero"`
+		To       web.Time    `json:"createdTo,omitzero"`
+	} `json:"filter"`
+	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
+	DryRun bool    `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
+}
+
+// LetterResult is what became of one dead letter.
+type LetterResult struct {
+	ID      uuid.UUID `json:"id"`
+	OrderID uuid.UUID `json:"orderId"`
+	Step    string    `json:"step"`
+	Done    bool      `json:"done"`
+	Code    *string   `json:"code" doc:"Why not, when it was refused"`
+	Detail  *string   `json:"detail"`
+}
+
+const lettersAtOnce = 500
+
+func (m *Module) postLetters(ctx context.Context, in *struct{ Body ManyLetters }) (*web.PageOf[LetterResult], error) {
+	if err := mustSay(in.Body.Action, in.Body.Reason); err != nil {
+		return nil, err
+	}
+	f := in.Body.Filter
+	list, err := m.DeadLetters(ctx, LetterFilter{
+		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To), Limit: lettersAtOnce,
+	})
+	if err != nil {
+		return nil, err
+	}
+	results := make([]LetterResult, len(list))
+	for i, l := range list {
+		results[i] = LetterResult{ID: l.ID, OrderID: l.OrderID, Step: l.Step}
+		if in.Body.DryRun {
+			continue
+		}
+		_, err := m.Resolve(ctx, identity.Must(ctx), l.ID, in.Body.Action, in.Body.Reason, idempotency.Key{})
+		refused, told := fault.As(err)
+		if err != nil && !told {
+			return nil, err // those before are done; the next call finds the rest
+		}
+		results[i].Done = err == nil
+		if told {
+			results[i].Code, results[i].Detail = &refused.Code, &refused.Detail
+		}
+	}
+	return web.Paged(ctx, results, ""), nil
+}

@@ -1,0 +1,175 @@
+package orders
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"orderflow/ent/order"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+const (
+	exportsAtOnce  = 4                // on one node, and no more than a quarter of its connections
+	exportPiece    = 100              // orders: each may have 500 lines, and a piece is in memory whole
+	exportPatience = 20 * time.Second // for the client to take a piece
+	exportQuery    = 30 * time.Second // for the database to find the next ones
+)
+
+// Export is a list of orders that is read as it is sent: all of one snapshot,
+// newest first, in the memory of a piece. It holds a connection until Close.
+//
+// Its transaction only reads, so it has no id of its own and holds up no reader of
+// the event log; what it does hold up is vacuum, so who takes no pieces is cut.
+type Export struct {
+	m      *Module
+	format format
+	conn   *pgxpool.Conn
+	tx     pgx.Tx
+	begun  bool
+	piece  []byte
+}
+
+// format is a way to write orders down.
+type format struct {
+	contentType, extension, header string
+	write                          func(b []byte, o Order) ([]byte, error)
+}
+
+// Export begins to read the orders that a caller may see and the filter leaves; its
+// cursor and limit do not count. Whoever gets one must Close it, once.
+func (m *Module) Export(ctx context.Context, caller identity.Caller, f Filter, in format) (*Export, error) {
+	user, err := whose(caller, f.UserID)
+	if err != nil {
+		return nil, err
+	}
+	f.UserID, f.Before = user, uuid.Nil
+	if m.exporting.Add(1) > max(1, min(exportsAtOnce, m.Pool.Stat().MaxConns()/4)) {
+		m.exporting.Add(-1)
+		busy := fault.New(fault.Unavailable, "too-many-exports", "Too many exports are running here; try again.")
+		busy.RetryAfter = 5 * time.Second
+		return nil, busy
+	}
+
+	e := &Export{m: m, format: in}
+	if err := e.open(ctx, f); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("begin an export: %w", err)
+	}
+	return e, nil
+}
+
+// open takes the snapshot and declares what will be read of it.
+func (e *Export) open(ctx context.Context, f Filter) (err error) {
+	if e.conn, err = e.m.Pool.Acquire(ctx); err != nil {
+		return err
+	}
+	if e.tx, err = e.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue(`select set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
+		milliseconds(exportQuery), milliseconds(exportPatience+10*time.Second))
+	advise(b, f)
+	query, args := exported(f)
+	b.Queue(`declare export no scroll cursor for `+query, args...)
+	return e.tx.SendBatch(ctx, b).Close()
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// exported is the question for the ids: the ranges of the wanted statuses, merged.
+func exported(f Filter) (query string, args []any) {
+	words := ""
+	if list := searched(f.Words); len(list) > 0 {
+		args = append(args, list)
+		words = " and exists (select from order_terms t where t.order_id = o.id and t.terms @> $1)"
+	}
+	var parts []string
+	for _, s := range orEvery(f.Statuses) {
+		parts = append(parts, "(select o.id from orders o where "+conditions(f, s, &args)+words+" order by o.id desc)")
+	}
+	return "select id from (" + strings.Join(parts, " union all ") + ") as n order by id desc", args
+}
+
+// advise tells the planner what it cannot know. Where few orders fit, it should ask
+// the index that finds them and sort, since all of them will be read. Otherwise it
+// should merge ranges of an index as they are read: to sort millions of ids first
+// would keep the client waiting, and end in a time-out.
+func advise(b *pgx.Batch, f Filter) {
+	if f.Reference != "" || len(searched(f.Words)) > 0 {
+		b.Queue(`select set_config('cursor_tuple_fraction', '1', true), set_config('enable_seqscan', 'off', true)`)
+	} else {
+		b.Queue(`select set_config('enable_sort', 'off', true)`)
+	}
+}
+
+// Next writes the next orders; io.EOF comes after the last.
+func (e *Export) Next(ctx context.Context) ([]byte, error) {
+	e.piece = e.piece[:0]
+	if !e.begun {
+		e.begun = true
+		e.piece = append(e.piece, e.format.header...)
+	}
+	list, err := e.fetch(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("go on with an export: %w", err)
+	}
+	if len(list)+len(e.piece) == 0 {
+		return nil, io.EOF
+	}
+	for _, o := range list {
+		if e.piece, err = e.format.write(e.piece, o); err != nil {
+			return nil, fmt.Errorf("write down order %s: %w", o.ID, err)
+		}
+	}
+	return e.piece, nil
+}
+
+func (e *Export) fetch(ctx context.Context) ([]Order, error) {
+	rows, err := e.tx.Query(ctx, fmt.Sprintf(`fetch %d from export`, exportPiece))
+	if err != nil {
+		return nil, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	list, err := db(e.tx).Order.Query().Where(order.IDIn(ids...)).Order(order.ByID(sql.OrderDesc())).All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := linesOf(ctx, e.tx, list)
+	if err != nil {
+		return nil, err
+	}
+	orders := make([]Order, len(list))
+	for i, row := range list {
+		orders[i] = snapshot(row, lines[row.ID])
+	}
+	return orders, nil
+}
+
+// Close gives the snapshot and the connection back. The pool drops a connection
+// whose query was cut off.
+func (e *Export) Close() {
+	defer e.m.exporting.Add(-1)
+	if e.conn == nil {
+		return
+	}
+	defer e.conn.Release()
+	if e.tx != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = e.tx.Rollback(ctx)
+	}
+}

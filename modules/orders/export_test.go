@@ -1,0 +1,28 @@
+package orders
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"orderflow/platform/queue"
+)
+
+// Try is one try of an order's job by a worker.
+func Try(m *Module) func(ctx context.Context, order uuid.UUID, attempt int) error {
+	return func(ctx context.Context, order uuid.UUID, attempt int) error {
+		return (&processWorker{m: m}).Work(ctx, &river.Job[ProcessArgs]{
+			Args: ProcessArgs{OrderID: order}, JobRow: &rivertype.JobRow{ID: 1, Kind: processKind, Attempt: attempt, MaxAttempts: queue.MaxAttempts},
+		})
+	}
+}
+
+// GiveUp is what a worker does after the last try of an order's job.
+func GiveUp(m *Module) func(ctx context.Context, order uuid.UUID, cause error) error {
+	return func(ctx context.Context, order uuid.UUID, cause error) error {
+		job := &river.Job[ProcessArgs]{Args: ProcessArgs{OrderID: order}, JobRow: &rivertype.JobRow{ID: 1, Kind: processKind, Attempt: 8}}
+		return m.giveUp(ctx, job, cause)
+	}
+}

@@ -1,0 +1,243 @@
+package orders
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"orderflow/ent"
+	"orderflow/ent/order"
+	"orderflow/platform/events"
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+)
+
+// errContested says that something in a batch was not as expected: a key or a
+// reference that was there before, or a price that has changed.
+var errContested = errors.New("contested")
+
+// insertAll writes placements as if nothing could be in their way: one round trip
+// for all rows, one for the jobs. Otherwise it gives errContested and names those
+// that have something in their way; then its caller must not commit.
+func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (contested []*placement, err error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	var (
+		version int64
+		written []uuid.UUID
+		fresh   []bool
+	)
+	b := &pgx.Batch{}
+	m.Catalogue.QueueVersion(b, &version)
+	if keys := keysOf(list); len(keys) > 0 {
+		idempotency.Queue(b, keys, func(f []bool) { fresh = f })
+	}
+	queueOrders(b, list, &written)
+	queueRest(b, list)
+	queueCounts(b, placedCounts(len(list)))
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("insert orders: %w", err)
+	}
+
+	done := make(map[uuid.UUID]bool, len(written))
+	for _, id := range written {
+		done[id] = true
+	}
+	for _, p := range list {
+		free := p.version == version && done[p.row.ID]
+		if p.key.Given() {
+			free, fresh = free && fresh[0], fresh[1:]
+		}
+		if !free {
+			contested = append(contested, p)
+		}
+	}
+	if len(contested) > 0 {
+		return contested, errContested
+	}
+	return nil, m.insertJobs(ctx, tx, list)
+}
+
+func keysOf(list []*placement) (records []idempotency.Record) {
+	for _, p := range list {
+		if p.key.Given() {
+			records = append(records, idempotency.Record{Key: p.key, Answer: p.answer()})
+		}
+	}
+	return records
+}
+
+// insertOne writes one placement step by step, and answers for what is in its way:
+// the kept answer to its key, or a refusal.
+func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempotency.Answer, error) {
+	offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.wanted.Items))
+	if err != nil {
+		return idempotency.Answer{}, err
+	}
+	if p.key.Given() {
+		kept, found, err := idempotency.Find(ctx, tx, p.key)
+		if found || err != nil {
+			return kept, err
+		}
+	}
+	if err := p.price(offer, version); err != nil {
+		return idempotency.Answer{}, err
+	}
+	if p.key.Given() {
+		fresh, err := idempotency.Insert(ctx, tx, keysOf([]*placement{p}))
+		if err != nil {
+			return idempotency.Answer{}, err
+		}
+		if !fresh[0] { // another node was faster, just now
+			kept, _, err := idempotency.Find(ctx, tx, p.key)
+			return kept, err
+		}
+	}
+
+	var written []uuid.UUID
+	b := &pgx.Batch{}
+	queueOrders(b, []*placement{p}, &written)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return idempotency.Answer{}, fmt.Errorf("insert an order: %w", err)
+	}
+	if len(written) == 0 {
+		return refuseReference(ctx, tx, p)
+	}
+	b = &pgx.Batch{}
+	queueRest(b, []*placement{p})
+	queueCounts(b, placedCounts(1))
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return idempotency.Answer{}, fmt.Errorf("insert an order's lines: %w", err)
+	}
+	return p.answer(), m.insertJobs(ctx, tx, []*placement{p})
+}
+
+// refuseReference names the order that has the reference already (SPEC C4), and
+// keeps the refusal as the answer to the key.
+func refuseReference(ctx context.Context, tx pgx.Tx, p *placement) (idempotency.Answer, error) {
+	there, err := db(tx).Order.Query().
+		Where(order.UserID(p.row.UserID), order.Reference(*p.row.Reference)).
+		OnlyID(ctx)
+	if err != nil {
+		return idempotency.Answer{}, fmt.Errorf("find the order with a reference: %w", err)
+	}
+	record := idempotency.KeepRefusal(p.key, referenceTaken(there))
+	if p.key.Given() {
+		if err := idempotency.Replace(ctx, tx, record); err != nil {
+			return idempotency.Answer{}, err
+		}
+	}
+	return record.Answer, nil // Place turns it into the fault; the key must be committed
+}
+
+func referenceTaken(by uuid.UUID) *fault.Error {
+	return fault.New(fault.Conflict, "reference-taken", "You have an order with this reference already.").With("orderId", by)
+}
+
+func queueOrders(b *pgx.Batch, list []*placement, written *[]uuid.UUID) {
+	n := len(list)
+	ids, users := make([]uuid.UUID, n), make([]uuid.UUID, n)
+	currencies, totals, shortages := make([]string, n), make([]int64, n), make([]string, n)
+	references, notes, metadata, methods := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+	due, created := make([]time.Time, n), make([]time.Time, n)
+	for i, p := range list {
+		row := p.row
+		ids[i], users[i], currencies[i], totals[i] = row.ID, row.UserID, row.Currency, row.Total
+		shortages[i], references[i], notes[i], metadata[i] = row.OnShortage, row.Reference, row.Note, text(row.Metadata)
+		methods[i] = row.PaymentMethod
+		due[i], created[i] = *row.DueAt, row.CreatedAt
+	}
+
+	b.Queue(`
+		insert into orders (id, user_id, status, currency, total, on_shortage, reference, note, metadata, payment_method, version, due_at, created_at, updated_at)
+		select id, user_id, 'PENDING', currency, total, on_shortage, reference, note, metadata, payment_method, 1, due_at, created_at, created_at
+		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::json[], $9::text[], $10::timestamptz[], $11::timestamptz[])
+			as o (id, user_id, currency, total, on_shortage, reference, note, metadata, payment_method, due_at, created_at)
+		on conflict (reference, user_id) where reference is not null do nothing
+		returning id`,
+		ids, users, currencies, totals, shortages, references, notes, metadata, methods, due, created,
+	).Query(func(rows pgx.Rows) (err error) {
+		*written, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		return err
+	})
+}
+
+// queueRest adds what belongs to new orders: lines, words, first events.
+func queueRest(b *pgx.Batch, list []*placement) {
+	var (
+		owners      []uuid.UUID
+		numbers     []int32
+		skus, names []string
+		quantities  []int64
+		units, sums []int64
+		ids         = make([]uuid.UUID, len(list))
+		words       = make([]string, len(list))
+		first       = make([]events.Event, len(list))
+	)
+	for i, p := range list {
+		for n, line := range p.lines {
+			owners, numbers = append(owners, p.row.ID), append(numbers, int32(n+1))
+			skus, names, quantities = append(skus, line.SKU), append(names, line.Name), append(quantities, line.Quantity)
+			units, sums = append(units, line.UnitPrice.Amount), append(sums, line.Total.Amount)
+		}
+		ids[i], words[i], first[i] = p.row.ID, strings.Join(terms(p.row, p.lines), " "), p.event
+	}
+
+	b.Queue(`
+		insert into order_lines (order_id, line, sku, name, quantity, unit_price, total)
+		select * from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])`,
+		owners, numbers, skus, names, quantities, units, sums)
+	b.Queue(`
+		insert into order_terms (order_id, terms)
+		select id, string_to_array(words, ' ') from unnest($1::uuid[], $2::text[]) as t (id, words)`,
+		ids, words)
+	events.Queue(b, first)
+}
+
+func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, list []*placement) error {
+	jobs := make([]river.InsertManyParams, len(list))
+	for i, p := range list {
+		jobs[i] = river.InsertManyParams{
+			Args:       ProcessArgs{OrderID: p.row.ID},
+			InsertOpts: &river.InsertOpts{Metadata: p.trace},
+		}
+	}
+	if _, err := m.Queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
+		return fmt.Errorf("insert jobs: %w", err)
+	}
+	return nil
+}
+
+// terms are the words by which an order is found: those of its reference, note,
+// skus and names, and reference and skus as a whole.
+func terms(row *ent.Order, lines []Line) []string {
+	var list []string
+	whole := func(s string) { list = append(list, strings.Join(strings.Fields(strings.ToLower(s)), "_")) }
+	if row.Reference != nil {
+		whole(*row.Reference)
+		list = append(list, split(*row.Reference)...)
+	}
+	if row.Note != nil {
+		list = append(list, split(*row.Note)...)
+	}
+	for _, line := range lines {
+		whole(line.SKU)
+		list = append(list, split(line.SKU)...)
+		list = append(list, split(line.Name)...)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func split(s string) []string {
+	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })
+}

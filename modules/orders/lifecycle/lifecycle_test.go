@@ -1,0 +1,74 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// C9: only the table's moves exist. The golden file is the table of the
+// specification written out for every pair of statuses and every party.
+func TestTableIsTheSpecification(t *testing.T) {
+	t.Parallel()
+
+	var b strings.Builder
+	for _, from := range All {
+		for _, held := range []Status{"", Pending, Confirmed, Processing} {
+			if (from == OnHold) != (held != "") {
+				continue
+			}
+			for _, who := range []Who{System, Owner, Admin} {
+				at := At{from, held}
+				fmt.Fprintf(&b, "%s%s by %s -> %v\n", from, map[bool]string{true: "(" + string(held) + ")"}[held != ""],
+					map[Who]string{System: "system", Owner: "owner", Admin: "admin"}[who], Next(at, who))
+			}
+		}
+	}
+
+	want, err := os.ReadFile("testdata/table.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("the table is\n%s", b.String())
+	}
+}
+
+// C9, C10: what Next lists Check allows, and nothing else.
+func TestCheckAgreesWithNext(t *testing.T) {
+	t.Parallel()
+
+	for _, from := range All {
+		for _, to := range All {
+			for who := System; who <= System|Owner|Admin; who++ {
+				at := At{Status: from}
+				if from == OnHold {
+					at.HeldFrom = Confirmed
+				}
+
+				err := Check(at, to, who)
+
+				if listed := slices.Contains(Next(at, who), to); listed != (err == nil) {
+					t.Errorf("%s -> %s by %b: listed %v, error %v", from, to, who, listed, err)
+				}
+				var illegal *IllegalTransition
+				if err != nil && (!errors.As(err, &illegal) || illegal.From != from || illegal.To != to) {
+					t.Errorf("%s -> %s: refused with %v", from, to, err)
+				}
+			}
+		}
+	}
+}
+
+func TestFinalStatusesHaveNoWayOut(t *testing.T) {
+	t.Parallel()
+
+	for _, s := range All {
+		if out := Next(At{Status: s}, System|Owner|Admin); s.Final() != (len(out) == 0) && s != OnHold {
+			t.Errorf("%s: final %v, but may become %v", s, s.Final(), out)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package orders
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
+
+	"orderflow/ent"
+	"orderflow/ent/order"
+	"orderflow/ent/predicate"
+	"orderflow/modules/orders/lifecycle"
+	"orderflow/platform/events"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+// Filter narrows a list; zero values do not. From and To are inclusive.
+type Filter struct {
+	UserID    uuid.UUID
+	Statuses  []lifecycle.Status
+	Reference string
+	From, To  time.Time
+	Words     string
+	Before    uuid.UUID // the last id of the page before
+	Limit     int
+}
+
+// Get reads one order for a caller.
+func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) (Order, error) {
+	row, err := m.read(ctx, caller, id)
+	if err != nil {
+		return Order{}, err
+	}
+	lines, err := linesOf(ctx, m.Pool, []*ent.Order{row})
+	if err != nil {
+		return Order{}, err
+	}
+	return render(row, lines[id], caller), nil
+}
+
+// History is an order's events, first to last.
+func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UUID) ([]events.Event, error) {
+	if _, err := m.read(ctx, caller, id); err != nil {
+		return nil, err
+	}
+	return m.Log.History(ctx, id)
+}
+
+// read finds an order that the caller may see. Any other is absent.
+func (m *Module) read(ctx context.Context, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
+	row, err := db(m.Pool).Order.Get(ctx, id)
+	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
+		return nil, fault.Absent("order")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get order %s: %w", id, err)
+	}
+	return row, nil
+}
+
+// List reads a page of orders, newest first, and tells whether more follow. Ids
+// rise with time and never change, so walking on from the last one shows each
+// order once, whatever is placed meanwhile (SPEC C5).
+func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (page []Order, more bool, err error) {
+	if f.UserID, err = whose(caller, f.UserID); err != nil {
+		return nil, false, err
+	}
+	find := m.find
+	if len(searched(f.Words)) > 0 {
+		find = m.search
+	}
+	rows, err := find(ctx, f)
+	if err != nil {
+		return nil, false, fmt.Errorf("list orders: %w", err)
+	}
+	if more = len(rows) > f.Limit; more {
+		rows = rows[:f.Limit]
+	}
+	lines, err := linesOf(ctx, m.Pool, rows)
+	if err != nil {
+		return nil, false, err
+	}
+	page = make([]Order, len(rows))
+	for i, row := range rows {
+		page[i] = render(row, lines[row.ID], caller)
+	}
+	return page, more, nil
+}
+
+// whose orders a caller is shown: their own, and an administrator anybody's, or
+// everybody's.
+func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
+	switch {
+	case caller.IsAdmin():
+		return asked, nil
+	case asked == uuid.Nil, asked == caller.UserID:
+		return caller.UserID, nil
+	}
+	return uuid.Nil, fault.New(fault.Forbidden, "forbidden", "Only administrators may read the orders of others.")
+}
+
+// find reads one row more than the limit. It reads a page of every wanted status
+// and merges them: every part is then a range of one index, and none has to look
+// through orders of other statuses (SPEC G2).
+func (m *Module) find(ctx context.Context, f Filter) ([]*ent.Order, error) {
+	var list []*ent.Order
+	for _, s := range orEvery(f.Statuses) {
+		fits := where(f)
+		if s != "" {
+			fits = append(fits, order.Status(string(s)))
+		}
+		part, err := db(m.Pool).Order.Query().Where(fits...).Order(order.ByID(sql.OrderDesc())).Limit(f.Limit + 1).All(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, part...)
+	}
+	slices.SortFunc(list, func(a, b *ent.Order) int { return bytes.Compare(b.ID[:], a.ID[:]) })
+	return list[:min(len(list), f.Limit+1)], nil
+}
+
+func where(f Filter) []predicate.Order {
+	list := []predicate.Order{order.DeletedAtIsNil()}
+	if f.UserID != uuid.Nil {
+		list = append(list, order.UserID(f.UserID))
+	}
+	if f.Reference != "" {
+		list = append(list, order.Reference(f.Reference))
+	}
+	from, to := bounds(f)
+	if from != uuid.Nil {
+		list = append(list, order.IDGTE(from))
+	}
+	if to != uuid.Max {
+		list = append(list, order.IDLT(to))
+	}
+	return list
+}
+
+// firstOf is the smallest UUIDv7 of a millisecond.
+func firstOf(t time.Time) (id uuid.UUID) {
+	ms := t.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}
+
+// bounds are the ids from the first, inclusive, to the second, exclusive, that a
+// filter's times and its cursor leave.
+func bounds(f Filter) (from, to uuid.UUID) {
+	to = uuid.Max
+	if !f.From.IsZero() {
+		from = firstOf(f.From)
+	}
+	if !f.To.IsZero() {
+		to = firstOf(f.To.Add(time.Millisecond))
+	}
+	if f.Before != uuid.Nil && bytes.Compare(f.Before[:], to[:]) < 0 {
+		to = f.Before
+	}
+	return from, to
+}

@@ -1,0 +1,153 @@
+// Package orders takes orders, moves them on and tells where they stand.
+//
+// An order's row is a checkpoint and its events are the truth: every change
+// locks the row, asks lifecycle, and writes row and events in one transaction.
+// The two hot paths, placing and advancing, gather what concurrent callers want
+// into one such transaction (platform/batch).
+package orders
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"orderflow/ent"
+	"orderflow/platform/batch"
+	"orderflow/platform/events"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/money"
+	"orderflow/platform/postgres"
+	"orderflow/platform/queue"
+)
+
+// Catalogue knows what things are called and cost.
+type Catalogue interface {
+	// Offers may answer from memory; version says of which state.
+	Offers(ctx context.Context, skus []string) (offer func(sku string) (name string, price money.Money, active, ok bool), version int64, err error)
+	// OffersIn answers from the database, in tx.
+	OffersIn(ctx context.Context, tx pgx.Tx, skus []string) (offer func(sku string) (name string, price money.Money, active, ok bool), version int64, err error)
+	// QueueVersion asks for the catalogue's present version in a batch of statements.
+	QueueVersion(b *pgx.Batch, version *int64)
+}
+
+// Stock keeps what is promised to whom. All calls may be repeated without harm.
+type Stock interface {
+	// Reserve takes quantities[i] of skus[i] for orders[i], all or nothing for each
+	// order, and names the skus of those that got nothing.
+	Reserve(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, skus []string, quantities []int64) (short map[uuid.UUID][]string, err error)
+	// Available tells what could be reserved now: nil is endless, unknown is missing.
+	Available(ctx context.Context, skus []string) (map[string]*int64, error)
+	// Release gives back what the orders hold and tells what that was.
+	Release(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (released map[uuid.UUID]map[string]int64, err error)
+	// Ship takes what the orders hold off the shelf and tells what that was.
+	Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders []uuid.UUID) (shipped map[uuid.UUID]map[string]int64, err error)
+}
+
+// Book is the money of some orders within one transaction, behind their locks.
+type Book interface {
+	// Begin records that total is to be authorised.
+	Begin(order uuid.UUID, total money.Money, method *string) error
+	// Next is what to ask of the provider so that the money comes to where it is
+	// wanted: hold, take, drop or keep. nil: nothing.
+	Next(order uuid.UUID, want string) PaymentCall
+	// Record takes an answer, and tells what it changes. false: it was known already.
+	Record(c PaymentCall) (event string, amount int64, code, detail string, news bool)
+	// Declined is why an order's last payment was declined, "" when it was not.
+	Declined(order uuid.UUID) (code, detail string)
+	// Fail ends a refund for good; false for everything else, which stays due.
+	Fail(c PaymentCall, cause error) (event string, amount int64, news bool)
+	// Refunds is what is on its way back, and how many refunds have failed.
+	Refunds(order uuid.UUID) (pending int64, failed int)
+	// Refund records that money is to go back; items are units by sku, of those
+	// that were ordered. It returns the rendered refund.
+	Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) ([]byte, error)
+	// Retry makes failed refunds due again, up to left and to the units that were
+	// ordered, and tells what they come to.
+	Retry(order uuid.UUID, left int64, ordered map[string]int64) (amount int64)
+	// Abandon gives up whatever is unsettled.
+	Abandon(order uuid.UUID)
+	// Queue writes what was decided.
+	Queue(b *pgx.Batch)
+}
+
+// PaymentCall is a question to a payment provider. It is safe to ask twice.
+type PaymentCall = interface {
+	// Step names what is asked: authorize, capture, void or refund.
+	Step() string
+	// Key is the same for the same question, and for no other.
+	Key() string
+	// Do asks, outside any transaction. nil means that there is an answer to record,
+	// which may be a decline; errors are of queue's three kinds.
+	Do(ctx context.Context) error
+}
+
+// Deps is what orders need. All of them are required but Metrics.
+type Deps struct {
+	Pool      *postgres.Pool
+	Queue     *queue.Client // inserts
+	Log       *events.Log
+	Catalogue Catalogue
+	Stock     Stock
+	// Open queues the reading of the orders' money, behind the statement that locks them.
+	Open        func(b *pgx.Batch, orders []uuid.UUID) Book
+	NeedsMethod bool          // an order must say what pays
+	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
+	Running     *idempotency.Running
+	Wake        func() // after a commit with events: tells the readers to look
+	Out         *slog.Logger
+	Metrics     prometheus.Registerer
+}
+
+// Module is the orders module.
+type Module struct {
+	Deps
+	placing   *batch.Gatherer[*placement, idempotency.Answer]
+	advancing *batch.Gatherer[turn, PaymentCall]
+	metrics   metrics
+	exporting atomic.Int32 // exports under way
+}
+
+// New makes the module. Nothing runs until Run.
+func New(d Deps) *Module {
+	m := &Module{Deps: d, metrics: newMetrics(d.Metrics)}
+	m.placing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("place")}, m.placeAll)
+	m.advancing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("advance")}, m.advanceAll)
+	return m
+}
+
+// Run gathers until ctx ends. Whoever places orders or works jobs must have
+// stopped by then, or is told that nothing was done.
+func (m *Module) Run(ctx context.Context) error {
+	var both errgroup.Group
+	both.Go(func() error { return m.placing.Run(ctx) })
+	both.Go(func() error { return m.advancing.Run(ctx) })
+	return both.Wait()
+}
+
+// spoiled tells an error that one item of a batch caused from one of the
+// database itself: the former is worth finding, the latter would only repeat.
+func spoiled(err error) bool {
+	var commit *postgres.CommitError
+	if errors.As(err, &commit) && commit.Unknown() {
+		return false
+	}
+	switch code := postgres.Code(err); {
+	case code == "":
+		return false
+	case code[:2] == "22", code[:2] == "23", code == "54000":
+		return true
+	}
+	return false
+}
+
+func db(q postgres.Querier) *ent.Client {
+	return ent.NewClient(ent.Driver(postgres.Driver(q)))
+}

@@ -1,0 +1,100 @@
+package orders
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/money"
+	"orderflow/platform/postgres"
+	"orderflow/platform/web"
+)
+
+// QuoteWanted is the basket that a client asks about.
+type QuoteWanted struct {
+	Items []WantedItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
+}
+
+// Quote is what a basket would cost now, and whether there is enough of it. It
+// promises nothing: only an order does.
+type Quote struct {
+	Items     []QuoteLine `json:"items" nullable:"false"`
+	Total     money.Money `json:"total"`
+	Available bool        `json:"available" doc:"Whether there is enough of everything"`
+	Shortages []Shortage  `json:"shortages" nullable:"false" doc:"Of what there is not enough, by sku"`
+}
+
+// QuoteLine is a line as an order would have it.
+type QuoteLine struct {
+	Line
+	Available bool `json:"available" doc:"Whether there is enough of its sku for all lines that have it"`
+}
+
+// Shortage is a sku of which more was asked for than there is.
+type Shortage struct {
+	SKU       string `json:"sku"`
+	Requested int64  `json:"requested" doc:"Units of all lines together"`
+	Available int64  `json:"available"`
+}
+
+func (m *Module) quoteRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/orders/quote", Name: "quote-order", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
+		Summary: "Price a basket and check the stock",
+		Doc:     "Refuses what placing the order would refuse. Writes nothing and promises nothing.",
+	}, func(ctx context.Context, in *struct{ Body QuoteWanted }) (*struct{ Body Quote }, error) {
+		quote, err := m.Quote(ctx, in.Body.Items)
+		return &struct{ Body Quote }{quote}, err
+	})
+}
+
+// Quote prices a basket by the database, as it is now, and compares it with what is
+// available (SPEC C11). Its faults are those of Place.
+func (m *Module) Quote(ctx context.Context, items []WantedItem) (Quote, error) {
+	skus := skusOf(items)
+	var offer func(string) (string, money.Money, bool, bool)
+	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) (err error) {
+		offer, _, err = m.Catalogue.OffersIn(ctx, tx, skus)
+		return err
+	})
+	if err != nil {
+		return Quote{}, err
+	}
+	lines, total, faults := price(items, offer)
+	if len(faults) > 0 {
+		return Quote{}, fault.Unprocessable(faults...)
+	}
+	left, err := m.Stock.Available(ctx, skus)
+	if err != nil {
+		return Quote{}, err
+	}
+
+	q := Quote{Total: total, Shortages: shortages(sum(lines), left)}
+	q.Available = len(q.Shortages) == 0
+	short := make(map[string]bool, len(q.Shortages))
+	for _, s := range q.Shortages {
+		short[s.SKU] = true
+	}
+	for _, line := range lines {
+		q.Items = append(q.Items, QuoteLine{Line: line, Available: !short[line.SKU]})
+	}
+	return q, nil
+}
+
+// shortages compares units, summed by sku, with what is left; nil is endless. What
+// has been deleted since it was priced is missing, and there is none of it.
+func shortages(wanted []StockItem, left map[string]*int64) (short []Shortage) {
+	for _, w := range wanted {
+		units, there := left[w.SKU]
+		switch {
+		case !there:
+			short = append(short, Shortage{w.SKU, w.Quantity, 0})
+		case units != nil && *units < w.Quantity:
+			short = append(short, Shortage{w.SKU, w.Quantity, *units})
+		}
+	}
+	return short
+}

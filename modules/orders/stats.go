@@ -1,0 +1,186 @@
+package orders
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/modules/orders/lifecycle"
+	"orderflow/platform/events"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// ratedAtMost bounds how many orders are looked at to tell the rate: where more
+// were placed, it is that of the newest so many.
+const ratedAtMost = 20_000
+
+// Stats tell how many orders there are, how fast they come, and which have waited
+// longest.
+type Stats struct {
+	Counts map[lifecycle.Status]int64   `json:"counts" doc:"By status; deleted orders do not count"`
+	Rate   Rate                         `json:"rate"`
+	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"By status; null where there is none"`
+	At     web.Time                     `json:"at"`
+}
+
+// TransformSchema says what a struct tag cannot: that the oldest may be null.
+func (*Stats) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	if each, ok := s.Properties["oldest"].AdditionalProperties.(*huma.Schema); ok {
+		s.Properties["oldest"].AdditionalProperties = &huma.Schema{AnyOf: []*huma.Schema{{Ref: each.Ref}, {Type: "null"}}}
+	}
+	return s
+}
+
+// Rate is how many orders were placed, on average, lately.
+type Rate struct {
+	PerSecond float64   `json:"perSecond" doc:"Over the last minute" example:"12.5"`
+	PerMinute PerMinute `json:"perMinute"`
+}
+
+// PerMinute is a rate over several times.
+type PerMinute struct {
+	Last1  float64 `json:"last1" doc:"Over the last minute" example:"750"`
+	Last5  float64 `json:"last5" doc:"Over the last five minutes" example:"702.4"`
+	Last15 float64 `json:"last15" doc:"Over the last fifteen minutes" example:"650.2"`
+}
+
+// Oldest is the order that was placed first of those with a status.
+type Oldest struct {
+	ID        uuid.UUID `json:"id"`
+	CreatedAt web.Time  `json:"createdAt"`
+}
+
+func (m *Module) statsRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/orders/stats", Name: "get-order-stats", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
+		Summary: "Count orders by status, with their rate and the oldest of each",
+		Doc: "Of your own orders; administrators see everybody's, or one user's. In a rush the rate is that of the " +
+			"newest 20,000 orders.",
+	}, func(ctx context.Context, in *struct {
+		UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	}) (*struct{ Body Stats }, error) {
+		stats, err := m.Stats(ctx, identity.Must(ctx), in.UserID)
+		return &struct{ Body Stats }{stats}, err
+	})
+}
+
+// Stats are those of a user's orders, or of all when an administrator names
+// nobody. Those of all cost the same however many orders there are (SPEC G2).
+func (m *Module) Stats(ctx context.Context, caller identity.Caller, user uuid.UUID) (Stats, error) {
+	user, err := whose(caller, user)
+	if err != nil {
+		return Stats{}, err
+	}
+
+	at := events.Now()
+	s := Stats{Counts: map[lifecycle.Status]int64{}, Oldest: map[lifecycle.Status]*Oldest{}, At: web.At(at)}
+	for _, status := range lifecycle.All {
+		s.Counts[status], s.Oldest[status] = 0, nil
+	}
+	b := &pgx.Batch{}
+	if user == uuid.Nil {
+		s.queueAll(b)
+	} else {
+		s.queueOf(b, user)
+	}
+	s.queueRate(b, user, at)
+	if err := m.Pool.SendBatch(ctx, b).Close(); err != nil {
+		return Stats{}, fmt.Errorf("count orders: %w", err)
+	}
+	return s, nil
+}
+
+// oldestSQL takes one end of the index over statuses. The range of one status, in
+// an order that begins with it, keeps the planner on that index: told that the
+// status is fixed it may walk all orders by id instead, until one has it.
+const oldestSQL = `
+	select s.status, first.id from unnest($1::text[]) as s (status)
+	cross join lateral (
+		select id from orders o
+		where o.status between s.status and s.status and o.deleted_at is null
+		order by o.status desc, o.id limit 1) as first`
+
+// queueAll asks for the sums that every change keeps up to date.
+func (s *Stats) queueAll(b *pgx.Batch) {
+	var status lifecycle.Status
+	b.Queue(`select status, sum(n)::bigint from order_counts group by status`).Query(func(rows pgx.Rows) error {
+		var n int64
+		_, err := pgx.ForEachRow(rows, []any{&status, &n}, func() error {
+			s.Counts[status] = n
+			return nil
+		})
+		return err
+	})
+	b.Queue(oldestSQL, lifecycle.All).Query(func(rows pgx.Rows) error {
+		var first uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&status, &first}, func() error {
+			s.Oldest[status] = oldest(first)
+			return nil
+		})
+		return err
+	})
+}
+
+// queueOf counts one user's orders, all of which are in one range of an index.
+func (s *Stats) queueOf(b *pgx.Batch, user uuid.UUID) {
+	b.Queue(`
+		select status, count(*), min(id::text collate "C")::uuid from orders
+		where user_id = $1 and deleted_at is null group by status`, user,
+	).Query(func(rows pgx.Rows) error {
+		var status lifecycle.Status
+		var n int64
+		var first uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&status, &n, &first}, func() error {
+			s.Counts[status], s.Oldest[status] = n, oldest(first)
+			return nil
+		})
+		return err
+	})
+}
+
+// oldest needs no more than the id: an order's id and its date never differ.
+func oldest(id uuid.UUID) *Oldest { return &Oldest{ID: id, CreatedAt: web.At(createdAt(id))} }
+
+// queueRate counts the newest orders by the time in their ids, deleted ones too:
+// they were placed.
+func (s *Stats) queueRate(b *pgx.Batch, user uuid.UUID, at time.Time) {
+	last1, last5, last15 := at.Add(-time.Minute), at.Add(-5*time.Minute), at.Add(-15*time.Minute)
+	args := []any{firstOf(last1), firstOf(last5), firstOf(last15), ratedAtMost}
+	of := ""
+	if user != uuid.Nil {
+		args, of = append(args, user), "and user_id = $5"
+	}
+	b.Queue(`
+		select count(*) filter (where id >= $1), count(*) filter (where id >= $2), count(*), min(id::text collate "C")::uuid
+		from (select id from orders where id >= $3 `+of+` order by id desc limit $4) as newest`, args...,
+	).QueryRow(func(row pgx.Row) error {
+		var one, five, fifteen int64
+		var first *uuid.UUID
+		if err := row.Scan(&one, &five, &fifteen, &first); err != nil {
+			return err
+		}
+		from := last15
+		if fifteen == ratedAtMost {
+			from = createdAt(*first)
+		}
+		per := &s.Rate.PerMinute
+		per.Last1, per.Last5, per.Last15 = perMinute(one, last1, from, at), perMinute(five, last5, from, at), perMinute(fifteen, last15, from, at)
+		s.Rate.PerSecond = per.Last1 / 60
+		return nil
+	})
+}
+
+// perMinute is the rate of n orders since a time, or since from when what was
+// looked at begins later.
+func perMinute(n int64, since, from, at time.Time) float64 {
+	if from.After(since) {
+		since = from
+	}
+	return float64(n) / max(at.Sub(since), time.Millisecond).Minutes()
+}

@@ -1,0 +1,138 @@
+package payments
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/events"
+	"orderflow/platform/money"
+)
+
+// The states of a payment.
+const (
+	authorizing = "authorizing" // written before the provider is asked
+	authorized  = "authorized"
+	captured    = "captured"
+	voided      = "voided"
+	declined    = "declined"
+	forgone     = "abandoned" // a person has decided not to pursue it
+)
+
+// The states of a refund; a failed one can be tried again.
+const (
+	pending = "pending"
+	done    = "done"
+	failed  = "failed"
+)
+
+// payment is one attempt to be paid for an order.
+type payment struct {
+	id, order         uuid.UUID
+	provider          string
+	method            *string
+	currency          string
+	amount            int64
+	state             string
+	reference         string
+	code, detail      *string
+	createdAt, writes time.Time // writes: when it was changed in this transaction
+}
+
+func (p *payment) key(step string) string { return p.id.String() + ":" + step }
+
+func (p *payment) money() money.Money { return money.Money{Amount: p.amount, Currency: p.currency} }
+
+func (p *payment) live() bool { return p.state == authorizing || p.state == authorized }
+
+func (p *payment) authorization() Authorization {
+	a := Authorization{Key: p.key(authorize), OrderID: p.order, Amount: p.money()}
+	if p.method != nil {
+		a.Method = *p.method
+	}
+	return a
+}
+
+// refund is money on its way back.
+type refund struct {
+	id, order, payment uuid.UUID
+	currency           string
+	amount             int64
+	items              map[string]int64 // units by sku, when it was asked for by line
+	reason             string
+	state              string
+	reference          *string
+	code, detail       *string
+	actor              string
+	createdAt          time.Time
+	writes             time.Time
+}
+
+func (r *refund) money() money.Money { return money.Money{Amount: r.amount, Currency: r.currency} }
+
+// Book is the money of some orders within one transaction, behind the locks of
+// those orders. It reads with the batch that it was opened with, decides in
+// memory, and writes with the batch that Queue is given.
+type Book struct {
+	m         *Module
+	payments  map[uuid.UUID][]*payment // by order, oldest first
+	refunds   map[uuid.UUID][]*refund
+	begun     []*payment
+	changed   []*payment
+	asked     []*refund
+	moved     []*refund
+	transfers []transfer
+}
+
+// Open queues the reading of a book. The batch must lock the orders first.
+func (m *Module) Open(b *pgx.Batch, orders []uuid.UUID) *Book {
+	book := &Book{m: m, payments: map[uuid.UUID][]*payment{}, refunds: map[uuid.UUID][]*refund{}}
+	book.queueRead(b, orders)
+	return book
+}
+
+// Begin records that an order's total is to be authorised.
+func (b *Book) Begin(order uuid.UUID, total money.Money, method *string) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make a payment id: %w", err)
+	}
+	p := &payment{
+		id: id, order: order, provider: b.m.Provider.Name(), method: method,
+		currency: total.Currency, amount: total.Amount, state: authorizing, createdAt: events.Now(),
+	}
+	b.payments[order] = append(b.payments[order], p)
+	b.begun = append(b.begun, p)
+	return nil
+}
+
+// Next is what to ask of the provider so that an order's money comes to where it
+// is wanted, or nil: "hold" it authorised, "take" it, "drop" it, or "keep" it as
+// it is. A payment that a newer one replaced is always dropped, and refunds that
+// were asked for are always due.
+func (b *Book) Next(order uuid.UUID, want string) Call {
+	list := b.payments[order]
+	for i, p := range list {
+		last := i == len(list)-1
+		switch {
+		case p.live() && (want == "drop" || !last):
+			return b.call(void, p, nil)
+		case p.state == authorizing && want == "hold":
+			return b.call(authorize, p, nil)
+		case p.state == authorized && want == "take":
+			return b.call(capture, p, nil)
+		}
+	}
+	for _, r := range b.refunds[order] {
+		if r.state == pending {
+			return b.call(giveBack, b.payment(order, r.payment), r)
+		}
+	}
+	return nil
+}
+
+func (b *Book) call(step string, p *payment, r *refund) *call {
+	return &call{step: step, payment: *p, refund: r, provider: b.m.Provider}
+}

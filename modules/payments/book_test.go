@@ -1,0 +1,404 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/queue"
+)
+
+// D1, D3: what is to be asked next, by where the payments and refunds of an order
+// are and where its money is wanted.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		payments, refunds      string // states, oldest first
+		hold, take, drop, keep string // the step for each
+	}{
+		{payments: ""},
+		{payments: authorizing, hold: authorize, drop: void},
+		{payments: authorized, take: capture, drop: void},
+		{payments: captured},
+		{payments: voided},
+		{payments: declined},
+		{payments: forgone},
+		{payments: "captured", refunds: pending, hold: giveBack, take: giveBack, drop: giveBack, keep: giveBack},
+		{payments: "captured", refunds: "done failed abandoned"},
+		{payments: "captured", refunds: "failed done pending", hold: giveBack, take: giveBack, drop: giveBack, keep: giveBack},
+		{payments: "declined authorizing", hold: authorize, drop: void},
+		{payments: "voided authorized", take: capture, drop: void},
+		// What a newer payment replaced is let go first, whatever is wanted.
+		{payments: "authorized authorizing", hold: void, take: void, drop: void, keep: void},
+		{payments: "authorizing authorized", hold: void, take: void, drop: void, keep: void},
+	} {
+		b := newBench(t)
+		for state := range strings.FieldsSeq(row.payments) {
+			b.begin(state)
+		}
+		for state := range strings.FieldsSeq(row.refunds) {
+			b.back(100, state, nil)
+		}
+		for want, step := range map[string]string{"hold": row.hold, "take": row.take, "drop": row.drop, "keep": row.keep} {
+			got := ""
+			if c := b.Next(b.order, want); c != nil {
+				got = c.Step()
+			}
+			if got != step {
+				t.Errorf("%s, refunds %s: %s asks %q, want %q", row.payments, row.refunds, want, got, step)
+			}
+		}
+	}
+}
+
+// D3: what an answer changes, by where the payment is when it comes: the event, the
+// state, and the movements of money. Debits are above zero, credits below.
+func TestRecord(t *testing.T) {
+	t.Parallel()
+	held := map[string]int64{accountHolds: 1000, accountPromises: -1000}
+	let := map[string]int64{accountHolds: -1000, accountPromises: 1000}
+	taken := map[string]int64{accountHolds: -1000, accountPromises: 1000, accountProvider: 1000, accountSales: -1000}
+	news := map[string]struct {
+		event string
+		moves map[string]int64
+	}{
+		"authorize authorizing": {"payment.authorized", held},
+		"decline authorizing":   {"payment.declined", nil},
+		"capture authorized":    {"payment.captured", taken},
+		"void authorized":       {"payment.voided", let},
+		"void authorizing":      {"payment.voided", nil},
+		// Given up by a person, and done all the same.
+		"capture abandoned": {"payment.captured", taken},
+		"void abandoned":    {"payment.voided", let},
+	}
+	after := map[string]string{authorize: authorized, "decline": declined, capture: captured, void: voided}
+	for _, step := range []string{authorize, "decline", capture, void} {
+		for _, state := range []string{authorizing, authorized, captured, voided, declined, forgone} {
+			b := newBench(t)
+			p := b.begin(state)
+			if state == forgone {
+				p.reference = "ref"
+			}
+			c := &call{step: step, payment: *p, provider: b.till, reference: "ref"}
+			if step == "decline" {
+				c.step, c.declined = authorize, &Declined{Code: "no", Detail: "No."}
+			}
+
+			event, amount, code, _, told := b.Record(c)
+			twice, _, _, _, again := b.Record(c)
+
+			want, is := news[step+" "+state]
+			if told != is || event != want.event || again || twice != "" || is && amount != 1000 || (code == "no") != (is && step == "decline") {
+				t.Errorf("%s when %s: %q %d %q %v, then %q", step, state, event, amount, code, told, twice)
+			}
+			if end := map[bool]string{true: after[step], false: state}[is]; p.state != end {
+				t.Errorf("%s when %s leaves %s", step, state, p.state)
+			}
+			if got := b.balance(); !maps.Equal(got, want.moves) {
+				t.Errorf("%s when %s moves %v", step, state, got)
+			}
+		}
+	}
+}
+
+// C8: a refund that is made counts whatever was thought of it, once, and as far as
+// there is room.
+func TestRecordRefund(t *testing.T) {
+	t.Parallel()
+	for state, is := range map[string]bool{pending: true, failed: true, forgone: true, done: false} {
+		b := newBench(t)
+		b.begin(captured)
+		r := b.back(400, state, nil)
+		c := b.call(giveBack, b.payments[b.order][0], r)
+		c.reference = "back"
+
+		event, amount, _, _, told := b.Record(c)
+		_, _, _, _, again := b.Record(c)
+
+		if told != is || again || is && (event != "payment.refunded" || amount != 400) || r.state != done {
+			t.Errorf("when %s: %q %d %v, again %v, and it is %s", state, event, amount, told, again, r.state)
+		}
+		if got := b.balance(); is && !maps.Equal(got, map[string]int64{accountReturns: 400, accountProvider: -400}) {
+			t.Errorf("when %s it moves %v", state, got)
+		}
+	}
+
+	b := newBench(t)
+	b.begin(captured)
+	late := b.back(400, failed, nil)
+	b.back(700, pending, nil)
+	if _, _, _, _, told := b.Record(b.call(giveBack, b.payments[b.order][0], late)); told || late.state != failed {
+		t.Error("more than was captured is refunded")
+	}
+}
+
+// D4: a refund that will not be made fails, with the provider's code; nothing else
+// does, and nothing twice.
+func TestFail(t *testing.T) {
+	t.Parallel()
+	for cause, code := range map[error]string{
+		errors.New("cut"): "provider-error",
+		fmt.Errorf("x: %w", &Rejected{Code: "charge-disputed", Detail: "No."}): "charge-disputed",
+	} {
+		b := newBench(t)
+		p := b.begin(captured)
+		r := b.back(400, pending, nil)
+
+		_, _, other := b.Fail(b.call(capture, p, nil), cause)
+		event, amount, told := b.Fail(b.call(giveBack, p, r), cause)
+		_, _, again := b.Fail(b.call(giveBack, p, r), cause)
+
+		if other || again || !told || event != "payment.refund_failed" || amount != 400 || r.state != failed || *r.code != code {
+			t.Errorf("%v: %q %d %v, %s %s", cause, event, amount, told, r.state, *r.code)
+		}
+		if sum, n := b.Refunds(b.order); sum != 0 || n != 1 {
+			t.Errorf("%d pending, %d failed", sum, n)
+		}
+	}
+}
+
+// C8: units are refunded once, by sku; a refund that failed holds none.
+func TestUnitsAreRefundedOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.begin(captured)
+	b.back(100, done, map[string]int64{"A": 1})
+	b.back(100, pending, map[string]int64{"A": 1})
+	b.back(100, failed, map[string]int64{"A": 1})
+	b.back(100, pending, nil) // by amount: of no unit in particular
+	ordered := map[string]int64{"A": 3, "B": 1}
+
+	_, one := b.Refund(b.order, 100, map[string]int64{"A": 1, "B": 1}, ordered, "broken", "admin:x")
+	_, two := b.Refund(b.order, 100, map[string]int64{"A": 1}, ordered, "broken", "admin:x")
+
+	f, told := fault.As(two)
+	if one != nil || !told || f.Code != "refund-exceeds-order" || f.Extra["refundable"] != int64(0) || f.Extra["sku"] != "A" {
+		t.Errorf("%v, then %+v", one, f)
+	}
+	if ordered["A"] != 3 {
+		t.Error("the order was changed")
+	}
+}
+
+// D4: a person may try failed refunds again, as far as there is room, and give up
+// whatever is unsettled.
+func TestRetryAndAbandon(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.begin(captured)
+	one, two, three := b.back(400, failed, nil), b.back(500, failed, nil), b.back(100, failed, nil)
+
+	due := b.Retry(b.order, 600, nil)
+	b.Abandon(b.order)
+
+	if due != 500 || one.state != pending || two.state != forgone || three.state != pending {
+		t.Errorf("%d due, %s %s %s", due, one.state, two.state, three.state)
+	}
+	b = newBench(t)
+	b.begin(captured)
+	again := b.back(100, failed, map[string]int64{"A": 1})
+	b.back(300, done, map[string]int64{"A": 3})
+	if due := b.Retry(b.order, 600, map[string]int64{"A": 3}); due != 0 || again.state != failed {
+		t.Errorf("%d due, for units that were refunded", due)
+	}
+	for _, state := range []string{authorizing, authorized} {
+		b := newBench(t)
+		p := b.begin(state)
+		b.Abandon(b.order)
+		if p.state != forgone || b.Next(b.order, "drop") != nil {
+			t.Errorf("%s became %s", state, p.state)
+		}
+	}
+}
+
+// D4: what a provider says and what a job makes of it.
+func TestKindsOfErrors(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		err       error
+		permanent bool
+		wait      time.Duration
+	}{
+		{err: errors.New("cut")},
+		{err: context.DeadlineExceeded},
+		{err: &Rejected{Code: "no"}, permanent: true},
+		{err: fmt.Errorf("x: %w", NewAway(3*time.Second, nil)), wait: 3 * time.Second},
+	} {
+		b := newBench(t)
+		b.begin(authorized)
+		b.till.err = row.err
+		for _, want := range []string{"take", "drop"} {
+			err := b.Next(b.order, want).Do(t.Context())
+			if wait, later := queue.IsLater(err); !errors.Is(err, row.err) || queue.IsPermanent(err) != row.permanent || wait != row.wait || later != (row.wait > 0) {
+				t.Errorf("%v becomes %v", row.err, err)
+			}
+		}
+	}
+
+	b := newBench(t)
+	b.begin(authorizing)
+	b.till.err = &Declined{Code: "no"}
+	if err := b.Next(b.order, "hold").Do(t.Context()); err != nil { // an answer like any other
+		t.Error(err)
+	}
+	if err := b.Next(b.order, "drop").Do(t.Context()); !queue.IsPermanent(err) { // a void cannot be declined
+		t.Error(err)
+	}
+}
+
+// D3: only the provider that has the money is asked about it.
+func TestAnotherProvidersPayment(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.begin(authorized).provider = "stripe"
+
+	err := b.Next(b.order, "take").Do(t.Context())
+
+	if !queue.IsPermanent(err) || b.till.asked != 0 {
+		t.Errorf("asked %d times: %v", b.till.asked, err)
+	}
+}
+
+// D3: every question has a key of its own, which never changes.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.begin(authorized)
+	seen := map[string]bool{}
+	for _, want := range []string{"take", "drop"} {
+		key := b.Next(b.order, want).Key()
+		if key != b.Next(b.order, want).Key() || !strings.HasPrefix(key, p.id.String()+":") {
+			t.Errorf("key is %s", key)
+		}
+		seen[key] = true
+	}
+	p.state = captured
+	for range 2 {
+		r := b.back(100, pending, nil)
+		if key := b.Next(b.order, "keep").Key(); key != r.id.String()+":refund" {
+			t.Errorf("key is %s", key)
+		}
+		seen[b.Next(b.order, "keep").Key()] = true
+		r.state = done
+	}
+	if len(seen) != 4 {
+		t.Errorf("keys %v", seen)
+	}
+}
+
+// C8, E1: whatever happens in whatever order, the accounts show what became of the
+// money: holds of what is authorised, the provider's balance of what was captured
+// and not refunded; and nothing moves twice.
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		b := newBench(t)
+		var calls []Call // may be answered late, or twice
+		for range rapid.IntRange(1, 40).Draw(r, "acts") {
+			switch rapid.SampledFrom([]string{"begin", "next", "next", "record", "record", "record", "decline", "fail", "refund", "retry", "abandon"}).Draw(r, "act") {
+			case "begin":
+				if b.Next(b.order, "drop") == nil { // reopened: nothing is under way
+					b.begin(authorizing)
+				}
+			case "next":
+				if c := b.Next(b.order, rapid.SampledFrom([]string{"hold", "take", "drop", "keep"}).Draw(r, "want")); c != nil {
+					calls = append(calls, c)
+				}
+			case "record", "decline", "fail":
+				if len(calls) == 0 {
+					continue
+				}
+				b.answer(r, rapid.SampledFrom(calls).Draw(r, "call").(*call))
+			case "refund":
+				b.refundSome(rapid.Int64Range(1, 1000).Draw(r, "amount"))
+			case "retry":
+				b.Retry(b.order, b.left(), nil)
+			default:
+				b.Abandon(b.order)
+			}
+		}
+		b.checkAccounts(r)
+	})
+}
+
+// answer gives a call one of the answers that it may get.
+func (b *bench) answer(r *rapid.T, c *call) {
+	switch outcome := rapid.IntRange(0, 3).Draw(r, "outcome"); {
+	case outcome == 0 && c.step == authorize:
+		c.declined = &Declined{Code: "no"}
+		b.Record(c)
+	case outcome == 1:
+		b.Fail(c, errors.New("cut"))
+	default:
+		if c.reference == "" {
+			c.reference = "ref"
+		}
+		b.Record(c)
+	}
+}
+
+func (b *bench) refundSome(amount int64) {
+	for _, p := range b.payments[b.order] {
+		if p.state == captured && amount <= b.left() {
+			_, _ = b.Refund(b.order, amount, nil, nil, "broken", "admin:x")
+			return
+		}
+	}
+}
+
+// left is what of the captured money is neither refunded nor on its way.
+func (b *bench) left() (n int64) {
+	for _, p := range b.payments[b.order] {
+		if p.state == captured {
+			n += p.amount
+		}
+	}
+	for _, r := range b.refunds[b.order] {
+		if r.state == pending || r.state == done {
+			n -= r.amount
+		}
+	}
+	return n
+}
+
+func (b *bench) checkAccounts(r *rapid.T) {
+	want := map[string]int64{}
+	for _, p := range b.payments[b.order] {
+		switch {
+		case p.state == authorized, p.state == forgone && p.reference != "":
+			want[accountHolds] += p.amount
+			want[accountPromises] -= p.amount
+		case p.state == captured:
+			want[accountProvider] += p.amount
+			want[accountSales] -= p.amount
+		}
+	}
+	for _, f := range b.refunds[b.order] {
+		if f.state == done {
+			want[accountReturns] += f.amount
+			want[accountProvider] -= f.amount
+		}
+	}
+	maps.DeleteFunc(want, func(_ string, n int64) bool { return n == 0 })
+	if got := b.balance(); !maps.Equal(got, want) {
+		r.Errorf("accounts %v, want %v", got, want)
+	}
+	if b.left() < 0 {
+		r.Errorf("%d too much refunded", -b.left())
+	}
+	seen := map[string]bool{}
+	for _, t := range b.transfers {
+		key := t.source.String() + t.kind
+		if seen[key] || t.amount <= 0 || t.debit == t.credit {
+			r.Errorf("transfer %+v", t)
+		}
+		seen[key] = true
+	}
+}

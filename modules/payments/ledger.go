@@ -1,0 +1,88 @@
+package payments
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/money"
+	"orderflow/platform/web"
+)
+
+// The accounts. A hold is a promise by the provider, owed to the buyer until it
+// is captured or let go; captured money is at the provider, and a sale.
+const (
+	accountHolds    = "authorized-funds"
+	accountPromises = "customer-holds"
+	accountProvider = "provider-balance"
+	accountSales    = "sales"
+	accountReturns  = "refunds"
+)
+
+// transfer takes an amount from one account to another.
+type transfer struct {
+	order, source uuid.UUID
+	kind          string
+	debit, credit string
+	amount        int64
+	currency      string
+	at            time.Time
+}
+
+func queueTransfers(b *pgx.Batch, list []transfer) {
+	n := len(list)
+	if n == 0 {
+		return
+	}
+	orders, sources, kinds := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n)
+	debits, credits, currencies := make([]string, n), make([]string, n), make([]string, n)
+	amounts, at := make([]int64, n), make([]time.Time, n)
+	for i, t := range list {
+		orders[i], sources[i], kinds[i] = t.order, t.source, t.kind
+		debits[i], credits[i], currencies[i], amounts[i], at[i] = t.debit, t.credit, t.currency, t.amount, t.at
+	}
+	b.Queue(`
+		insert into ledger (order_id, source, kind, debit, credit, amount, currency, at)
+		select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[])`,
+		orders, sources, kinds, debits, credits, amounts, currencies, at)
+}
+
+// Entry is one side of a movement of money. Every movement has two, of the same
+// amount, so that debits equal credits at any time.
+type Entry struct {
+	ID        string      `json:"id" doc:"The same for both sides but for its ending"`
+	At        web.Time    `json:"at"`
+	Type      string      `json:"type" enum:"authorize,void,settle,capture,refund"`
+	Source    uuid.UUID   `json:"source" doc:"The payment or the refund that it is of"`
+	Account   string      `json:"account" enum:"authorized-funds,customer-holds,provider-balance,sales,refunds"`
+	Direction string      `json:"direction" enum:"debit,credit"`
+	Amount    money.Money `json:"amount"`
+}
+
+func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]Entry, error) {
+	rows, err := m.Pool.Query(ctx, `
+		select kind, source, debit, credit, amount, currency, at from ledger where order_id = $1
+		order by at, kind = 'capture', source`, order) // a hold is settled before it is captured
+	if err != nil {
+		return nil, wrap("ledger", order, err)
+	}
+	list := []Entry{}
+	var t transfer
+	_, err = pgx.ForEachRow(rows, []any{&t.kind, &t.source, &t.debit, &t.credit, &t.amount, &t.currency, &t.at}, func() error {
+		id := t.source.String() + ":" + t.kind
+		e := Entry{
+			ID: id + ":debit", At: web.At(t.at), Type: t.kind, Source: t.source,
+			Account: t.debit, Direction: "debit", Amount: money.Money{Amount: t.amount, Currency: t.currency},
+		}
+		list = append(list, e)
+		e.ID, e.Account, e.Direction = id+":credit", t.credit, "credit"
+		list = append(list, e)
+		return nil
+	})
+	if err != nil {
+		return nil, wrap("ledger", order, err)
+	}
+	return list, nil
+}

@@ -1,0 +1,118 @@
+package payments
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/migrations"
+	"orderflow/platform/money"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+
+// till is a provider that answers whatever it is told to, and counts.
+type till struct {
+	err   error
+	asked int
+}
+
+func (*till) Name() string      { return "till" }
+func (*till) NeedsMethod() bool { return true }
+
+func (p *till) Authorize(context.Context, Authorization) (string, error) {
+	p.asked++
+	return "ref", p.err
+}
+func (p *till) Capture(context.Context, Capture) error         { p.asked++; return p.err }
+func (p *till) Void(context.Context, Void) error               { p.asked++; return p.err }
+func (p *till) Refund(context.Context, Refund) (string, error) { p.asked++; return "back", p.err }
+
+// bench is a book of one order.
+type bench struct {
+	*Book
+	t     testing.TB
+	order uuid.UUID
+	till  *till
+}
+
+func newBench(t testing.TB) *bench {
+	p := &till{}
+	m := New(Deps{Provider: p})
+	return &bench{Book: m.Open(&pgx.Batch{}, nil), t: t, order: uuid.Must(uuid.NewV7()), till: p}
+}
+
+// begin adds a payment of 1000 in a state.
+func (b *bench) begin(state string) *payment {
+	b.t.Helper()
+	if err := b.Begin(b.order, money.Money{Amount: 1000, Currency: "EUR"}, new("pm")); err != nil {
+		b.t.Fatal(err)
+	}
+	list := b.payments[b.order]
+	p := list[len(list)-1]
+	p.state = state
+	if state == authorized || state == captured || state == voided {
+		p.reference = "ref"
+	}
+	return p
+}
+
+// back adds a refund of so much in a state, of the last payment.
+func (b *bench) back(amount int64, state string, items map[string]int64) *refund {
+	b.t.Helper()
+	if _, err := b.Refund(b.order, amount, items, map[string]int64{"A": 3}, "broken", "admin:x"); err != nil {
+		b.t.Fatal(err)
+	}
+	list := b.refunds[b.order]
+	r := list[len(list)-1]
+	r.state = state
+	return r
+}
+
+// balance is what is on each account: debits less credits.
+func (b *bench) balance() map[string]int64 {
+	sums := map[string]int64{}
+	for _, t := range b.transfers {
+		sums[t.debit] += t.amount
+		sums[t.credit] -= t.amount
+	}
+	for account, sum := range sums {
+		if sum == 0 {
+			delete(sums, account)
+		}
+	}
+	return sums
+}
+
+func open(t *testing.T) *Module {
+	t.Helper()
+	pool, err := postgres.Open(t.Context(), pgtest.URL(t), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return New(Deps{Pool: pool, Provider: &till{}})
+}
+
+// within does something to an order's book in a transaction of its own.
+func (m *Module) within(t *testing.T, order uuid.UUID, do func(b *Book)) {
+	t.Helper()
+	err := postgres.InTx(t.Context(), m.Pool, func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		book := m.Open(b, []uuid.UUID{order})
+		if err := tx.SendBatch(t.Context(), b).Close(); err != nil {
+			return err
+		}
+		do(book)
+		b = &pgx.Batch{}
+		book.Queue(b)
+		return tx.SendBatch(t.Context(), b).Close()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,66 @@
+package users
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/ent/user"
+	"orderflow/platform/fault"
+)
+
+// PreparePassword does the slow half of changing a password: it proves the current
+// one and hashes the next. The set it returns is the quick half, for the caller's
+// transaction; it refuses when another change came first, since the password
+// proven here is then the current one no more.
+//
+// A wrong current password is 422 "wrong-password" at /currentPassword, a bad next
+// one 422 at /newPassword; the next one is judged first, as it costs nothing.
+func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, next string) (
+	set func(context.Context, pgx.Tx) error, err error,
+) {
+	u, err := m.live(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if wrong := judge("/newPassword", next, u.Email); wrong != nil {
+		return nil, fault.Unprocessable(wrong...)
+	}
+	same, err := m.hashes.matches(ctx, u.PasswordHash, current)
+	if err != nil {
+		return nil, err
+	}
+	if !same {
+		return nil, wrongPassword()
+	}
+	hash, err := m.hashes.make(ctx, next)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx pgx.Tx) error { return setPassword(ctx, tx, u, hash) }, nil
+}
+
+func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error {
+	n, err := rows(tx).Update().
+		Where(user.ID(u.ID), user.PasswordVersion(u.PasswordVersion), user.Active(true), user.DeletedAtIsNil()).
+		SetPasswordHash(hash).
+		AddPasswordVersion(1).
+		SetUpdatedAt(now()).
+		Save(ctx)
+	if err != nil {
+		return fmt.Errorf("set the password of %s: %w", u.ID, err)
+	}
+	if n == 0 {
+		return wrongPassword()
+	}
+	return nil
+}
+
+func wrongPassword() error {
+	f := fault.New(fault.Invalid, "wrong-password", "The current password is wrong.")
+	f.Fields = []fault.Field{{Pointer: "/currentPassword", Code: "wrong-password", Message: f.Detail}}
+	return f
+}

@@ -1,0 +1,93 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"orderflow/platform/fault"
+)
+
+const (
+	defaultCost = 12
+	maxWait     = 2 * time.Second // then 503; a client waits 15 s, a route lives 5
+)
+
+// hasher runs bcrypt behind a gate as wide as the machine has cores: a flood of
+// log-ins queues at the gate, and everything else keeps its turns (SPEC A2).
+type hasher struct {
+	cost  int
+	gate  chan struct{}
+	wait  time.Duration
+	decoy string // what a password is compared with when there is no account
+}
+
+func newHasher(cost int) *hasher {
+	if cost == 0 {
+		cost = defaultCost
+	}
+	return &hasher{
+		cost:  cost,
+		gate:  make(chan struct{}, runtime.GOMAXPROCS(0)),
+		wait:  maxWait,
+		decoy: fmt.Sprintf("$2a$%02d$KIXQJ0b9uR5zL8mT4vN2cOeW7yHs3dGfPa1xEjBqUoCkVlMnZrS6i", cost),
+	}
+}
+
+// make hashes a password of at most 72 bytes.
+func (h *hasher) make(ctx context.Context, password string) (string, error) {
+	leave, err := h.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
+
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), h.cost)
+	if err != nil {
+		return "", fmt.Errorf("hash a password: %w", err)
+	}
+	return string(hash), nil
+}
+
+// matches compares, and takes the same time for any password: one that no account
+// can have is compared too, and then refused.
+func (h *hasher) matches(ctx context.Context, hash, password string) (bool, error) {
+	leave, err := h.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+
+	possible := len(password) <= maxPassword && !repeats(password)
+	err = bcrypt.CompareHashAndPassword([]byte(hash), []byte(password[:min(len(password), maxPassword)]))
+	if err != nil && !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+		return false, fmt.Errorf("compare a password: %w", err)
+	}
+	return err == nil && possible, nil
+}
+
+// stale tells whether a hash was made at another cost than the one set now.
+func (h *hasher) stale(hash string) bool {
+	cost, err := bcrypt.Cost([]byte(hash))
+	return err == nil && cost != h.cost
+}
+
+func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
+	timer := time.NewTimer(h.wait)
+	defer timer.Stop()
+
+	select {
+	case h.gate <- struct{}{}:
+		return func() { <-h.gate }, nil
+	case <-timer.C:
+		busy := fault.New(fault.Unavailable, "busy", "Too many people are logging in just now; try again.")
+		busy.RetryAfter = maxWait
+		return nil, busy
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}

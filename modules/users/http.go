@@ -1,0 +1,195 @@
+package users
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"orderflow/ent"
+	"orderflow/ent/predicate"
+	"orderflow/ent/user"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// User is an account as its owner and administrators see it.
+type User struct {
+	ID        uuid.UUID     `json:"id" format:"uuid"`
+	Email     string        `json:"email"`
+	Name      string        `json:"name" doc:"Empty when none was given"`
+	Role      identity.Role `json:"role" enum:"user,admin"`
+	Active    bool          `json:"active" doc:"An inactive account cannot log in"`
+	CreatedAt web.Time      `json:"createdAt"`
+	UpdatedAt web.Time      `json:"updatedAt"`
+}
+
+func render(u *ent.User) User {
+	return User{
+		ID: u.ID, Email: u.Email, Name: u.Name, Role: identity.Role(u.Role), Active: u.Active,
+		CreatedAt: web.At(u.CreatedAt), UpdatedAt: web.At(u.UpdatedAt),
+	}
+}
+
+type userAnswer struct{ Body User }
+
+func answer(u *ent.User, err error) (*userAnswer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &userAnswer{Body: render(u)}, nil
+}
+
+// Routes registers the module's part of the API.
+func (m *Module) Routes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/auth/register", Name: "register", Tag: "Accounts",
+		Summary: "Open an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated,
+		Doc: "The password has 8 to 72 bytes, any characters, and is not a common one. 409 `email-taken` when the address, ignoring case, has an account.",
+	}, m.handleRegister)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/users/me", Name: "get-me", Tag: "Accounts",
+		Summary: "Your account", Role: identity.User, Scope: identity.AccountRead, Errors: []int{http.StatusNotFound},
+	}, m.handleMe)
+	web.Handle(api, web.Route{
+		Method: http.MethodPatch, Path: "/v1/users/me", Name: "update-me", Tag: "Accounts",
+		Summary: "Change your name", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusNotFound},
+	}, m.handleUpdateMe)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/users", Name: "list-users", Tag: "Users",
+		Summary: "List accounts, newest first", Role: identity.Admin, Scope: identity.NoKeys,
+	}, m.handleList)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/users/{id}", Name: "get-user", Tag: "Users",
+		Summary: "One account", Role: identity.Admin, Scope: identity.NoKeys,
+	}, m.handleGet)
+	web.Handle(api, web.Route{
+		Method: http.MethodPatch, Path: "/v1/users/{id}", Name: "update-user", Tag: "Users",
+		Summary: "Change role, activity or name", Role: identity.Admin, Scope: identity.NoKeys,
+		Doc: "A new role takes effect on the next request of the account; deactivating ends its sessions. 409 `last-admin` when no active administrator would be left.",
+	}, m.handleUpdate)
+	web.Handle(api, web.Route{
+		Method: http.MethodDelete, Path: "/v1/users/{id}", Name: "delete-user", Tag: "Users",
+		Summary: "Delete an account", Role: identity.Admin, Scope: identity.NoKeys, Errors: []int{http.StatusConflict},
+		Doc: "Ends its sessions and frees its address; what it ordered stays. 409 `last-admin` when no active administrator would be left.",
+	}, m.handleDelete)
+}
+
+type registerInput struct {
+	Body struct {
+		Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
+		Password string `json:"password" doc:"8 to 72 bytes, not characters" example:"an otter in a teapot"`
+		Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
+	}
+}
+
+type registerAnswer struct {
+	Location string `header:"Location"`
+	Body     User
+}
+
+func (m *Module) handleRegister(ctx context.Context, in *registerInput) (*registerAnswer, error) {
+	u, err := m.register(ctx, in.Body.Email, in.Body.Password, in.Body.Name)
+	if err != nil {
+		return nil, err
+	}
+	return &registerAnswer{Location: "/v1/users/me", Body: render(u)}, nil
+}
+
+func (m *Module) handleMe(ctx context.Context, _ *struct{}) (*userAnswer, error) {
+	return answer(m.live(ctx, identity.Must(ctx).UserID))
+}
+
+type updateMeInput struct {
+	Body struct {
+		Name *string `json:"name,omitempty" doc:"At most 200 characters"`
+	}
+}
+
+func (m *Module) handleUpdateMe(ctx context.Context, in *updateMeInput) (*userAnswer, error) {
+	return answer(m.alter(ctx, identity.Must(ctx).UserID, change{name: in.Body.Name}))
+}
+
+type idInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+func (m *Module) handleGet(ctx context.Context, in *idInput) (*userAnswer, error) {
+	return answer(m.live(ctx, in.ID))
+}
+
+type updateInput struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body struct {
+		Name   *string        `json:"name,omitempty" doc:"At most 200 characters"`
+		Role   *identity.Role `json:"role,omitempty" enum:"user,admin"`
+		Active *bool          `json:"active,omitempty"`
+	}
+}
+
+func (m *Module) handleUpdate(ctx context.Context, in *updateInput) (*userAnswer, error) {
+	return answer(m.alter(ctx, in.ID, change{name: in.Body.Name, role: in.Body.Role, active: in.Body.Active}))
+}
+
+func (m *Module) handleDelete(ctx context.Context, in *idInput) (*struct{}, error) {
+	_, err := m.alter(ctx, in.ID, change{gone: true})
+	return nil, err
+}
+
+type listInput struct {
+	web.Paging
+	Role   string `query:"role" enum:"user,admin"`
+	Active string `query:"active" enum:"true,false"`
+	Q      string `query:"q" minLength:"1" maxLength:"254" doc:"The address starts so, ignoring case"`
+}
+
+func (m *Module) handleList(ctx context.Context, in *listInput) (*web.PageOf[User], error) {
+	where, err := in.where()
+	if err != nil {
+		return nil, err
+	}
+	found, err := rows(m.pool).Query().
+		Where(where...).
+		Order(ent.Desc(user.FieldID)).
+		Limit(in.Limit + 1).
+		All(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	next := ""
+	if len(found) > in.Limit {
+		found = found[:in.Limit]
+		next = web.EncodeCursor(found[in.Limit-1].ID.String())
+	}
+	data := make([]User, len(found))
+	for i, u := range found {
+		data[i] = render(u)
+	}
+	return web.Paged(ctx, data, next), nil
+}
+
+func (in *listInput) where() ([]predicate.User, error) {
+	where := []predicate.User{user.DeletedAtIsNil()}
+	if in.Role != "" {
+		where = append(where, user.Role(in.Role))
+	}
+	if in.Active != "" {
+		where = append(where, user.Active(in.Active == "true"))
+	}
+	if in.Q != "" {
+		where = append(where, user.EmailKeyHasPrefix(fold(in.Q)))
+	}
+	if in.Cursor != "" {
+		parts, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		last, err := uuid.Parse(parts[0])
+		if err != nil {
+			return nil, web.BadCursor()
+		}
+		where = append(where, user.IDLT(last))
+	}
+	return where, nil
+}

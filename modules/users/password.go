@@ -1,0 +1,61 @@
+package users
+
+import (
+	_ "embed"
+	"strings"
+
+	"orderflow/platform/fault"
+)
+
+// bcrypt reads 72 bytes and ignores the rest, so a longer password is refused
+// rather than cut (SPEC A1).
+const (
+	minPassword = 8
+	maxPassword = 72
+)
+
+//go:embed common.txt
+var commonList string
+
+var common = func() map[string]bool {
+	list := map[string]bool{}
+	for line := range strings.Lines(commonList) {
+		list[strings.TrimSpace(line)] = true
+	}
+	return list
+}()
+
+// judge says what is wrong with a new password for the account with that address;
+// nil is nothing. The password itself is in no message.
+func judge(pointer, password, email string) []fault.Field {
+	wrong := func(code, message string) []fault.Field {
+		return []fault.Field{{Pointer: pointer, Code: code, Message: message}}
+	}
+	local, _, _ := strings.Cut(email, "@")
+
+	switch {
+	case len(password) < minPassword:
+		return wrong("too-short", "A password has at least 8 bytes.")
+	case len(password) > maxPassword:
+		return wrong("too-long", "A password has at most 72 bytes; letters beyond ASCII take 2 to 4 each.")
+	case common[strings.ToLower(password)]:
+		return wrong("too-common", "This password is on every list of common passwords.")
+	case email != "" && (fold(password) == fold(email) || fold(password) == fold(local)):
+		return wrong("too-common", "The password must not be the e-mail address or its first part.")
+	case repeats(password):
+		return wrong("too-common", "The password repeats itself.")
+	}
+	return nil
+}
+
+// repeats finds the passwords that bcrypt takes for shorter ones. Its key is the
+// password and a NUL, read in a circle: "x" and "x\x00x" make the same hash.
+func repeats(password string) bool {
+	key := password + "\x00"
+	for n := 1; n <= len(key)/2; n++ {
+		if len(key)%n == 0 && key[n-1] == 0 && strings.Repeat(key[:n], len(key)/n) == key {
+			return true
+		}
+	}
+	return false
+}

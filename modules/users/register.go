@@ -1,0 +1,158 @@
+package users
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/ent/user"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/postgres"
+)
+
+const maxName = 200 // characters
+
+func emailTaken() error {
+	return fault.New(fault.Conflict, "email-taken", "There is an account with this e-mail address already.")
+}
+
+// register makes an account with the role user; nobody registers as admin.
+func (m *Module) register(ctx context.Context, email, password, name string) (*ent.User, error) {
+	fresh, err := m.prepare(ctx, email, password, name, identity.User)
+	if err != nil {
+		return nil, err
+	}
+	return fresh.insert(ctx, m.pool)
+}
+
+// draft is an account that is ready to be written: judged, and hashed while no
+// transaction is open.
+type draft struct {
+	email, key, name, hash string
+	role                   identity.Role
+}
+
+func (m *Module) prepare(ctx context.Context, email, password, name string, role identity.Role) (draft, error) {
+	shown, key, ok := address(email)
+	var wrong []fault.Field
+	if !ok {
+		wrong = append(wrong, fault.Field{
+			Pointer: "/email", Code: "invalid", Message: "This is not an e-mail address like name@example.com, or longer than 254 bytes.",
+		})
+	}
+	wrong = append(wrong, judge("/password", password, shown)...)
+	wrong = append(wrong, judgeName(name)...)
+	if wrong != nil {
+		return draft{}, fault.Unprocessable(wrong...)
+	}
+
+	// The index has the last word. Asking first spares a taken address the hashing.
+	taken, err := rows(m.pool).Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Exist(ctx)
+	if err != nil {
+		return draft{}, fmt.Errorf("look for an address: %w", err)
+	}
+	if taken {
+		return draft{}, emailTaken()
+	}
+
+	hash, err := m.hashes.make(ctx, password)
+	return draft{email: shown, key: key, name: name, hash: hash, role: role}, err
+}
+
+func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	at := now()
+	u, err := rows(q).Create().
+		SetID(id).SetEmail(d.email).SetEmailKey(d.key).SetName(d.name).
+		SetRole(string(d.role)).SetPasswordHash(d.hash).
+		SetCreatedAt(at).SetUpdatedAt(at).
+		Save(ctx)
+	if postgres.Violates(err, "users_email") {
+		return nil, emailTaken()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write an account: %w", err)
+	}
+	return u, nil
+}
+
+func judgeName(name string) []fault.Field {
+	switch {
+	case utf8.RuneCountInString(name) > maxName:
+		return []fault.Field{{Pointer: "/name", Code: "too-long", Message: "A name has at most 200 characters."}}
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: "A name has no control characters."}}
+	}
+	return nil
+}
+
+// CreateAdmin makes an administrator, for the command line. When an administrator
+// has that address already it changes nothing and answers false; an account that
+// is none is never raised in passing, and is 409 "email-taken".
+func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) (created bool, err error) {
+	fresh, err := m.prepare(ctx, email, password, name, identity.Admin)
+	if err == nil {
+		_, err = fresh.insert(ctx, m.pool)
+	}
+	if !fault.Is(err, "email-taken") {
+		return err == nil, err
+	}
+
+	holder, known, lookup := m.byEmail(ctx, email)
+	if lookup != nil {
+		return false, lookup
+	}
+	if known && identity.Role(holder.Role) == identity.Admin {
+		return false, nil
+	}
+	return false, err
+}
+
+// EnsureAdmin makes the first administrator when there is none, and does nothing
+// otherwise. Any number of nodes may call it at once. An ordinary account that
+// holds the address is not raised: whoever registered it first could be anybody.
+func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error {
+	there, err := hasAdmin(ctx, m.pool)
+	if err != nil || there {
+		return err
+	}
+
+	fresh, err := m.prepare(ctx, email, password, "", identity.Admin)
+	if err != nil && !fault.Is(err, "email-taken") {
+		return err
+	}
+	taken := err
+	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		if err := lockStandings(ctx, tx); err != nil {
+			return err
+		}
+		// Another node may have been quicker; then its admin is what took the address.
+		there, err := hasAdmin(ctx, tx)
+		if err != nil || there {
+			return err
+		}
+		if taken != nil {
+			return taken
+		}
+		_, err = fresh.insert(ctx, tx)
+		return err
+	})
+}
+
+func hasAdmin(ctx context.Context, q postgres.Querier) (bool, error) {
+	there, err := rows(q).Query().Where(admins()...).Exist(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look for an admin: %w", err)
+	}
+	return there, nil
+}

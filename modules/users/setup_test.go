@@ -1,0 +1,213 @@
+package users
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/migrations"
+	"orderflow/platform/identity"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+	"orderflow/platform/web"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+
+const goodPassword = "canary otter teapot"
+
+type bundle struct {
+	*Module
+	t        *testing.T
+	ctx      context.Context
+	pool     *postgres.Pool
+	sessions *fakeSessions
+	app      *fiber.App
+}
+
+// setup is the module behind its routes. Whatever a test does, no password and no
+// hash may be in any answer or in the log (SPEC A1).
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	pool, err := postgres.Open(ctx, pgtest.URL(t), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	log := &safeBuffer{}
+	t.Cleanup(func() { noSecrets(t, "log", log.String()) })
+
+	b := &bundle{t: t, ctx: ctx, pool: pool, sessions: &fakeSessions{}}
+	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b.Module = New(Deps{Pool: pool, Sessions: b.sessions, Cost: 4, Log: logger})
+	b.app = fiber.New(web.Config(web.Options{Log: logger}))
+	b.app.Use(web.Recover(logger), web.RequestID(), web.Access(logger, nil, nil), web.JSONOnly(), asCaller)
+	b.Routes(web.New(b.app, web.Options{Log: logger}))
+	return b
+}
+
+// asCaller lets a test say who asks: "user:<id>" or "admin:<id>".
+func asCaller(c *fiber.Ctx) error {
+	if role, id, found := strings.Cut(c.Get("X-Caller"), ":"); found {
+		caller := identity.Caller{UserID: uuid.MustParse(id), Role: identity.Role(role)}
+		c.SetUserContext(identity.With(c.UserContext(), caller))
+	}
+	return c.Next()
+}
+
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answered) member(name string) string {
+	var m map[string]any
+	_ = json.Unmarshal([]byte(a.body), &m)
+	s, _ := m[name].(string)
+	return s
+}
+
+func (a answered) codes() string {
+	var p struct {
+		Errors []struct{ Pointer, Code string }
+	}
+	_ = json.Unmarshal([]byte(a.body), &p)
+	var list []string
+	for _, e := range p.Errors {
+		list = append(list, e.Pointer+" "+e.Code)
+	}
+	return strings.Join(list, ", ")
+}
+
+func (b *bundle) do(method, path, who, body string) answered {
+	b.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if who != "" {
+		r.Header.Set("X-Caller", who)
+	}
+	res, err := b.app.Test(r, -1)
+	if err != nil {
+		b.t.Error(err)
+		return answered{}
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Error(err)
+	}
+	noSecrets(b.t, method+" "+path, string(raw))
+	return answered{res.StatusCode, res.Header, string(raw)}
+}
+
+func noSecrets(t *testing.T, where, text string) {
+	t.Helper()
+	for _, secret := range []string{"$2a$", "canary", "password_hash", "passwordHash"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s holds %q: %s", where, secret, text)
+		}
+	}
+}
+
+// account makes one without the API.
+func (b *bundle) account(email string, role identity.Role) *ent.User {
+	b.t.Helper()
+	d, err := b.prepare(b.ctx, email, goodPassword, "", role)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	u, err := d.insert(b.ctx, b.pool)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return u
+}
+
+func (b *bundle) count(sql string, args ...any) (n int) {
+	b.t.Helper()
+	if err := b.pool.QueryRow(b.ctx, sql, args...).Scan(&n); err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
+// waiters is how many wait for the lock of the standings.
+func (b *bundle) waiters() int {
+	return b.count(`
+		select count(*) from pg_locks where locktype = 'advisory' and not granted
+		and database = (select oid from pg_database where datname = current_database())`)
+}
+
+func as(u *ent.User) string { return u.Role + ":" + u.ID.String() }
+
+// fakeSessions notes what it is told, in order.
+type fakeSessions struct {
+	mu    sync.Mutex
+	calls []string
+	fail  error
+
+	during func() // called within the transaction, when set
+}
+
+func (f *fakeSessions) note(call string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, call)
+	return f.fail
+}
+
+func (f *fakeSessions) taken() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := strings.Join(f.calls, ", ")
+	f.calls = nil
+	return calls
+}
+
+func (f *fakeSessions) EndAll(_ context.Context, _ pgx.Tx, _ uuid.UUID, reason string) error {
+	return f.note("end " + reason)
+}
+
+func (f *fakeSessions) Announce(context.Context, pgx.Tx, uuid.UUID) error {
+	if f.during != nil {
+		f.during()
+	}
+	return f.note("announce")
+}
+
+func (f *fakeSessions) Committed(context.Context, uuid.UUID) { _ = f.note("committed") }
+
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

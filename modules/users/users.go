@@ -1,0 +1,52 @@
+// Package users keeps the accounts: who registered, under which address, with
+// which role, and the proof of their password.
+//
+// A password never leaves it: other modules hand in what somebody typed and get
+// back who it was. Hashing is slow on purpose, so it waits at a gate of one per
+// core and never runs inside a transaction.
+package users
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/platform/postgres"
+)
+
+// Sessions is what follows an account whose standing changes. The first two join
+// the transaction of the change, after the account's row is written; Committed is
+// called when it is done, so that this node at once, and others soon, look again.
+type Sessions interface {
+	EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error
+	Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error
+	Committed(ctx context.Context, userID uuid.UUID)
+}
+
+// Deps is what the module needs.
+type Deps struct {
+	Pool     *postgres.Pool
+	Sessions Sessions
+	Cost     int // of bcrypt, 4 to 31; 12 when zero
+	Log      *slog.Logger
+}
+
+// Module is the accounts of one process.
+type Module struct {
+	pool     *postgres.Pool
+	sessions Sessions
+	hashes   *hasher
+	log      *slog.Logger
+}
+
+// New makes the module; it starts nothing.
+func New(d Deps) *Module {
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: newHasher(d.Cost), log: d.Log}
+}
+
+func rows(q postgres.Querier) *ent.UserClient {
+	return ent.NewClient(ent.Driver(postgres.Driver(q))).User
+}

@@ -1,0 +1,119 @@
+package users
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/ent/user"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+func refused() error {
+	return fault.New(fault.Unauthenticated, "invalid-credentials", "The e-mail address or the password is wrong.")
+}
+
+// Verify proves a password. An unknown address, a wrong password and an account
+// that is inactive or deleted are one and the same 401, in the same time (SPEC A2).
+//
+// What was proven may be over a moment later. Who makes something lasting of it
+// calls confirm inside the transaction: it answers the role, or the same 401 when
+// the password or the activity changed since, and holds both until the commit.
+func (m *Module) Verify(ctx context.Context, email, password string) (
+	id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error,
+) {
+	found, known, err := m.byEmail(ctx, email)
+	if err != nil {
+		return uuid.Nil, nil, err
+	}
+	hash := m.hashes.decoy
+	if known {
+		hash = found.PasswordHash
+	}
+
+	same, err := m.hashes.matches(ctx, hash, password)
+	if err != nil {
+		return uuid.Nil, nil, err
+	}
+	if !known || !found.Active || !same {
+		return uuid.Nil, nil, refused()
+	}
+
+	if m.hashes.stale(hash) {
+		m.rehash(ctx, found, password)
+	}
+	return found.ID, func(ctx context.Context, tx pgx.Tx) (identity.Role, error) {
+		return hold(ctx, tx, found)
+	}, nil
+}
+
+// byEmail answers false for an address that nobody has, or could have: that is no
+// error here, since its callers go on all the same.
+func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known bool, err error) {
+	_, key, ok := address(email)
+	if !ok {
+		return nil, false, nil
+	}
+	u, err = rows(m.pool).Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Only(ctx)
+	if ent.IsNotFound(err) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("find an account by address: %w", err)
+	}
+	return u, true, nil
+}
+
+// hold shares a lock on the account: whoever changes the password waits for the
+// commit, and whoever waited here sees what they changed.
+func hold(ctx context.Context, tx pgx.Tx, u *ent.User) (identity.Role, error) {
+	var role identity.Role
+	var still bool
+	err := tx.QueryRow(ctx, `
+		select role, active and deleted_at is null and password_version = $2
+		from users where id = $1 for share`, u.ID, u.PasswordVersion).Scan(&role, &still)
+	if err != nil {
+		return "", fmt.Errorf("confirm account %s: %w", u.ID, err)
+	}
+	if !still {
+		return "", refused()
+	}
+	return role, nil
+}
+
+// rehash brings a hash to the cost set now. Without it the accounts of before
+// would answer in another time than unknown ones do. It is an improvement that
+// can wait for the next log-in, so its failure is no failure.
+func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
+	hash, err := m.hashes.make(ctx, password)
+	if err != nil {
+		return
+	}
+	_, err = rows(m.pool).Update().
+		Where(user.ID(u.ID), user.PasswordHash(u.PasswordHash)).
+		SetPasswordHash(hash).
+		Save(ctx)
+	if err != nil {
+		m.log.WarnContext(ctx, "rehash a password", "user", u.ID, "error", err)
+	}
+}
+
+// Account reads the standing of an account afresh. One that is deleted or never
+// was is not active; that is no error, since nobody is told the difference.
+func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Role, bool, error) {
+	found, err := rows(m.pool).Query().
+		Where(user.ID(id), user.DeletedAtIsNil()).
+		Select(user.FieldRole, user.FieldActive).
+		Only(ctx)
+	if ent.IsNotFound(err) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("read account %s: %w", id, err)
+	}
+	return identity.Role(found.Role), found.Active, nil
+}

@@ -1,0 +1,166 @@
+//go:build unix
+
+package embedded
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+const note = "WHERE.txt"
+
+// bases are where folders go that the server's user cannot enter; both outlive a reboot.
+var bases = []string{"/var/lib/orderflow", "/var/tmp/orderflow"}
+
+// account is whom PostgreSQL runs as: ourselves, or an unprivileged user when we are root, because it
+// refuses to run as root.
+type account struct {
+	credential *syscall.Credential // nil: ourselves
+}
+
+// settle decides where the files of a data folder go and whom the server runs as.
+func settle(dir string) (home string, as account, err error) {
+	as, err = owner(filepath.Join(dir, dataName))
+	if err != nil {
+		return "", as, err
+	}
+	home, err = as.place(dir)
+	if err != nil {
+		return "", as, err
+	}
+	as, err = owner(filepath.Join(home, dataName))
+
+	return home, as, err
+}
+
+// owner is the user that data belong to already, so that root can start what a user has made.
+func owner(data string) (account, error) {
+	if os.Geteuid() != 0 {
+		return account{}, nil
+	}
+	if info, err := os.Stat(data); err == nil {
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != 0 {
+			return account{&syscall.Credential{Uid: st.Uid, Gid: st.Gid}}, nil
+		}
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.ParseUint(u.Uid, 10, 32)
+		gid, gidErr := strconv.ParseUint(u.Gid, 10, 32)
+		if uidErr == nil && gidErr == nil {
+			return account{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+		}
+	}
+
+	return account{}, errors.New("PostgreSQL refuses to run as root, and there is neither a user postgres nor a user nobody")
+}
+
+// place makes dir and returns its absolute path, or that of a stand-in when the account cannot enter
+// it, as below a home of mode 0700. Modes of folders that were there are left alone.
+func (a account) place(dir string) (string, error) {
+	dir, err := makeDir(dir)
+	if err != nil || a.credential == nil {
+		return dir, err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, note)); err != nil && a.reaches(dir) {
+		return dir, nil
+	}
+	if _, err := os.Lstat(filepath.Join(dir, dataName)); err == nil {
+		return "", fmt.Errorf("user %d, who owns the data, cannot enter the folder", a.credential.Uid)
+	}
+
+	return a.elsewhere(dir)
+}
+
+func makeDir(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", err
+	}
+	if err := openDir(dir); err != nil {
+		return "", err
+	}
+
+	return filepath.EvalSymlinks(dir)
+}
+
+// openDir makes a folder that others may pass through, whatever the umask is.
+func openDir(dir string) error {
+	err := os.Mkdir(dir, 0o711)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+
+	return os.Chmod(dir, 0o711)
+}
+
+func (a account) elsewhere(dir string) (string, error) {
+	sum := sha256.Sum256([]byte(dir))
+	for _, base := range bases {
+		if openDir(base) != nil || !ours(base) || !a.reaches(base) {
+			continue
+		}
+		home := filepath.Join(base, hex.EncodeToString(sum[:6]))
+		if err := openDir(home); err != nil {
+			return "", err
+		}
+		said := fmt.Sprintf("PostgreSQL runs as user %d, who cannot enter this folder. Its files are in\n%s\n", a.credential.Uid, home)
+
+		return home, os.WriteFile(filepath.Join(dir, note), []byte(said), 0o644)
+	}
+
+	return "", fmt.Errorf("user %d can enter neither it nor any of %v", a.credential.Uid, bases)
+}
+
+// ours guards against a folder that somebody else put into /var/tmp.
+func ours(dir string) bool {
+	info, err := os.Lstat(dir)
+
+	return err == nil && info.IsDir() && info.Mode().Perm()&0o022 == 0 && info.Sys().(*syscall.Stat_t).Uid == 0
+}
+
+// reaches asks the kernel instead of reading modes, so that ACLs and mounts count as well.
+func (a account) reaches(dir string) bool {
+	cmd := a.command(context.Background(), "/bin/sh", "-c", ":")
+	cmd.Dir = dir
+
+	return cmd.Run() == nil
+}
+
+// own hands a file that we have just made to the account.
+func (a account) own(path string) error {
+	if a.credential == nil {
+		return nil
+	}
+
+	return os.Lchown(path, int(a.credential.Uid), int(a.credential.Gid))
+}
+
+// command runs a program as the account, from a folder that everybody can enter. It sees none of our
+// environment: PG* variables would change what it does, and our secrets are not its business.
+func (a account) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential}
+
+	return cmd
+}

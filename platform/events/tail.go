@@ -1,0 +1,134 @@
+package events
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// How often the tail looks without being told (SPEC E5), and how soon it looks
+// again at something that waits for an older transaction.
+const (
+	pollEvery  = time.Second
+	lookAgain  = 4 * time.Millisecond
+	lookAtMost = 100 * time.Millisecond
+	readWithin = 5 * time.Second
+	pageSize   = 2000
+)
+
+// Tail reads new events once per node and hands them to whoever subscribed, so
+// that the cost of reading does not grow with the number of sockets.
+type Tail struct {
+	log  *Log
+	out  *slog.Logger
+	wake chan struct{}
+	lag  atomic.Int64 // age of the last delivered event, ns
+
+	at   Cursor
+	subs []func([]Event, Cursor)
+}
+
+// NewTail makes a tail that starts at the head of the log when it runs.
+func NewTail(log *Log, out *slog.Logger) *Tail {
+	return &Tail{log: log, out: out, wake: make(chan struct{}, 1)}
+}
+
+// Subscribe registers fn before Run. It is called from one goroutine, in order,
+// with new events and the place that is reached with them; it must not block.
+func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subs = append(t.subs, fn) }
+
+// Wake says "look now". It never blocks, and to call it for nothing does no harm.
+func (t *Tail) Wake() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Lag is the time between the last delivered event and its delivery.
+func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }
+
+// Run tails the log until ctx ends. A database that is away is waited for: the
+// cursor stays where it was, so nothing is missed.
+func (t *Tail) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := lookAgain
+
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.wake:
+		case <-timer.C:
+		}
+
+		from := t.at
+		behind, err := t.look(ctx)
+		if t.at != from { // what was waited for came, and what waits now is something else
+			pause = lookAgain
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			t.out.WarnContext(ctx, "tail cannot read the event log", "error", err)
+			timer.Reset(pollEvery / 2)
+		case behind:
+			timer.Reset(pause)
+			pause = min(pause*2, lookAtMost)
+		default:
+			timer.Reset(pollEvery)
+			pause = lookAgain
+		}
+	}
+}
+
+// look delivers all that is visible now.
+func (t *Tail) look(ctx context.Context) (behind bool, err error) {
+	if t.at.Epoch == "" {
+		head, err := t.head(ctx)
+		if err != nil {
+			return false, err
+		}
+		t.at = head
+		t.deliver(nil, head)
+	}
+	for {
+		page, err := t.page(ctx)
+		if err != nil {
+			return false, err
+		}
+		if len(page.Events) > 0 {
+			t.at = page.Next
+			t.deliver(page.Events, page.Next)
+		}
+		if !page.Full {
+			return page.Behind, nil
+		}
+	}
+}
+
+func (t *Tail) head(ctx context.Context) (Cursor, error) {
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	return t.log.Head(ctx)
+}
+
+func (t *Tail) page(ctx context.Context) (Page, error) {
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
+	return t.log.After(ctx, t.at, uuid.Nil, pageSize)
+}
+
+func (t *Tail) deliver(list []Event, at Cursor) {
+	if n := len(list); n > 0 {
+		t.lag.Store(int64(time.Since(list[n-1].At)))
+	}
+	for _, fn := range t.subs {
+		fn(list, at)
+	}
+}

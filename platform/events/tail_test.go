@@ -1,0 +1,205 @@
+package events_test
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/events"
+)
+
+// collect gathers deliveries until all of want has come, or until something else has.
+func (b *bundle) collect(from <-chan delivery, want []string) {
+	b.t.Helper()
+	var got []string
+	for len(got) < len(want) {
+		d := b.next(from)
+		got = append(got, ids(d.list)...)
+		if n := len(d.list); n > 0 && d.at != d.list[n-1].Cursor {
+			b.t.Errorf("delivered up to %s, said %s", d.list[n-1].Cursor, d.at)
+		}
+	}
+	if !slices.Equal(got, want) {
+		b.t.Errorf("delivered %d events, the log has %d, or in another order", len(got), len(want))
+	}
+}
+
+func TestTailBeginsAtTheHead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.append(event(uuid.New()))
+	tail, out := b.tail()
+
+	b.commit(event(uuid.New()))
+	tail.Wake()
+
+	b.collect(out, b.truth(uuid.Nil)[1:])
+	if lag := tail.Lag(); lag <= 0 || lag > patience {
+		t.Errorf("lag %s", lag)
+	}
+}
+
+// A wake-up is acted upon at once: a hundred in a row take less than what polling
+// would take for one.
+func TestTailWakes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail, out := b.tail()
+	var took []time.Duration
+	for range 100 {
+		start := time.Now()
+		b.commit(event(uuid.New()))
+		tail.Wake()
+		b.next(out)
+		took = append(took, time.Since(start))
+	}
+
+	slices.Sort(took)
+	t.Logf("commit to delivery: median %s, 99 of 100 within %s", took[50], took[98])
+	if took[50] > 250*time.Millisecond {
+		t.Errorf("median %s", took[50])
+	}
+}
+
+// SPEC E5: without Redis, and so without wake-ups, within 2 s.
+func TestTailPolls(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, out := b.tail()
+	for range 3 {
+		start := time.Now()
+		b.commit(event(uuid.New()))
+		b.next(out)
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("took %s", took)
+		}
+	}
+}
+
+// What is held up by an older transaction is looked at again soon, although
+// nobody says that the older one has ended.
+func TestTailLooksAgainAtWhatWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail, out := b.tail()
+	tx := b.begin()
+	b.must(events.Append(b.ctx, tx, []events.Event{event(uuid.New())}))
+	b.commit(event(uuid.New()))
+	tail.Wake()
+	select {
+	case d := <-out:
+		t.Errorf("delivered %v past an open transaction", ids(d.list))
+	case <-time.After(300 * time.Millisecond): // long enough for the pauses to have grown
+	}
+
+	b.must(tx.Commit(b.ctx))
+
+	start := time.Now()
+	b.collect(out, b.truth(uuid.Nil))
+	if took := time.Since(start); took > 500*time.Millisecond {
+		t.Errorf("took %s", took)
+	}
+}
+
+// A database whose connections are cut again and again costs neither an event nor
+// a repetition.
+func TestTailSurvivesTheDatabase(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail, out := b.tail()
+	conns := make([]*pgx.Conn, 3)
+	for i := range conns {
+		conns[i] = b.connect()
+		_, err := conns[i].Exec(b.ctx, `set application_name = 'writer'`)
+		b.must(err)
+	}
+	killer := b.connect()
+
+	var writers sync.WaitGroup
+	for _, conn := range conns {
+		writers.Go(func() {
+			for range 150 {
+				err := pgx.BeginFunc(b.ctx, conn, func(tx pgx.Tx) error {
+					err := events.Append(b.ctx, tx, []events.Event{event(uuid.New())})
+					<-time.After(time.Duration(rand.IntN(3)) * time.Millisecond) // commit out of order
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				tail.Wake()
+			}
+		})
+	}
+	killed := 0
+	for range 25 {
+		var n int
+		b.must(killer.QueryRow(b.ctx, `select count(pg_terminate_backend(pid)) from pg_stat_activity
+			where datname = current_database() and application_name = 'orderflow'`).Scan(&n))
+		killed += n
+		<-time.After(10 * time.Millisecond) // spread over the writing
+	}
+	writers.Wait()
+
+	b.reset()
+	truth := b.truth(uuid.Nil)
+	if len(truth) != 450 || killed < 5 {
+		t.Fatalf("%d events, %d connections killed", len(truth), killed)
+	}
+	b.collect(out, truth)
+}
+
+// reset forgets connections that may be dead.
+func (b *bundle) reset() { b.pool.Reset() }
+
+// A log that cannot be read when the tail starts is waited for, and not read from
+// its very beginning then.
+func TestTailStartsWithoutTheDatabase(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.append(event(uuid.New()))
+	head := b.head()
+	b.exec(`alter table events rename to events_away`)
+	back := sync.OnceFunc(func() { b.exec(`alter table events_away rename to events`) })
+	tail := events.NewTail(b.log, slog.New(warnings(back)))
+
+	first := b.next(b.run(tail))
+
+	if len(first.list) != 0 || first.at != head {
+		t.Errorf("begins with %d events at %s, want %s", len(first.list), first.at, head)
+	}
+}
+
+// warnings calls itself at each line that is logged.
+type warnings func()
+
+func (w warnings) Enabled(context.Context, slog.Level) bool  { return true }
+func (w warnings) WithAttrs([]slog.Attr) slog.Handler        { return w }
+func (w warnings) WithGroup(string) slog.Handler             { return w }
+func (w warnings) Handle(context.Context, slog.Record) error { w(); return nil }
+
+// A backlog of several pages comes in order, and in one go.
+func TestTailPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail, out := b.tail()
+	tx := b.begin()
+	user := uuid.New()
+	list := make([]events.Event, 5000)
+	for i := range list {
+		list[i] = event(user)
+	}
+	b.must(events.Append(b.ctx, tx, list))
+	b.must(tx.Commit(b.ctx))
+
+	tail.Wake()
+
+	b.collect(out, b.truth(uuid.Nil))
+}

@@ -1,0 +1,64 @@
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"orderflow/platform/fault"
+)
+
+func TestFault(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("no route to host")
+	f := fault.New(fault.Conflict, "illegal-transition", "Not from %s.", "A").With("from", "A").With("to", "B").Because(cause)
+	wrapped := fmt.Errorf("move order 7: %w", f)
+
+	got, ok := fault.As(wrapped)
+	if !ok || got != f || !fault.Is(wrapped, "illegal-transition") || fault.Is(wrapped, "other") || !errors.Is(wrapped, cause) {
+		t.Errorf("got %v, %v", got, ok)
+	}
+	if f.Detail != "Not from A." || f.Extra["from"] != "A" || f.Extra["to"] != "B" {
+		t.Errorf("got %+v", f)
+	}
+	if strings.Contains(f.Detail, "route") || !strings.Contains(f.Error(), "no route to host") {
+		t.Errorf("the cause belongs into the log alone: %q, %q", f.Detail, f.Error())
+	}
+	for _, err := range []error{nil, cause} {
+		if f, ok := fault.As(err); ok || f != nil || fault.Is(err, "") {
+			t.Errorf("%v is a fault", err)
+		}
+	}
+}
+
+func TestTheUsualOnes(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("gone")
+	field := fault.Field{Pointer: "/a", Code: "required", Message: "is missing"}
+	for _, row := range []struct {
+		f     *fault.Error
+		kind  fault.Kind
+		code  string
+		words string
+	}{
+		{fault.Absent("order"), fault.NotFound, "not-found", "There is no such order."},
+		{fault.Unprocessable(field), fault.Invalid, "invalid", "not valid"},
+		{fault.Away("The database", cause), fault.Unavailable, "unavailable", "The database cannot be reached"},
+	} {
+		if row.f.Kind != row.kind || row.f.Code != row.code || !strings.Contains(row.f.Detail, row.words) {
+			t.Errorf("got %+v", row.f)
+		}
+	}
+	if f := fault.Unprocessable(field, field); len(f.Fields) != 2 {
+		t.Errorf("fields %v", f.Fields)
+	}
+	if f := fault.Away("x", cause); f.RetryAfter < time.Second || !errors.Is(f, cause) {
+		t.Errorf("got %+v", f)
+	}
+	// Made afresh each time: Because and With write into them.
+	if one, two := fault.Absent("order"), fault.Absent("order"); one == two {
+		t.Error("two callers share one fault")
+	}
+}

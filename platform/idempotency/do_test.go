@@ -1,0 +1,282 @@
+package idempotency_test
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+)
+
+var created = idempotency.Answer{Status: 201, Headers: map[string]string{"Location": "/x"}, Body: []byte(`{"a":1}`)}
+
+func isCreated(t *testing.T, a idempotency.Answer, err error, replayed bool) {
+	t.Helper()
+	if err != nil || a.Status != 201 || string(a.Body) != `{"a":1}` || !maps.Equal(a.Headers, created.Headers) || a.Replayed != replayed {
+		t.Errorf("got %+v, %v; want the answer with Replayed %v", a, err, replayed)
+	}
+}
+
+// SPEC C3, across two nodes.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	one, two := open(t, url), open(t, url)
+	one.exec("create table work (n int)")
+	w := answers(created)
+
+	var all sync.WaitGroup
+	var first, again, refused atomic.Int32
+	for i := range 30 {
+		all.Go(func() {
+			a, err := []*node{one, two}[i%2].do(key("k", "body"), w)
+			switch f, _ := fault.As(err); {
+			case err == nil && bytes.Equal(a.Body, created.Body) && !a.Replayed:
+				first.Add(1)
+			case err == nil && bytes.Equal(a.Body, created.Body):
+				again.Add(1)
+			case f != nil && f.Code == "idempotency-key-in-use" && f.Kind == fault.Conflict && f.RetryAfter > 0:
+				refused.Add(1)
+			default:
+				t.Errorf("got %+v, %v", a, err)
+			}
+		})
+	}
+	all.Wait()
+
+	if first.Load() != 1 || w.runs.Load() != 1 || one.worked() != 1 {
+		t.Errorf("%d first answers, %d runs, %d rows", first.Load(), w.runs.Load(), one.worked())
+	}
+	t.Logf("%d replayed, %d refused", again.Load(), refused.Load())
+	a, err := two.do(key("k", "body"), w)
+	isCreated(t, a, err, true)
+}
+
+func TestWithoutAKey(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	w := answers(created)
+	for range 2 {
+		a, err := n.do(idempotency.Key{}, w)
+		isCreated(t, a, err, false)
+	}
+	if n.worked() != 2 || n.keys() != 0 {
+		t.Errorf("worked %d times, %d keys", n.worked(), n.keys())
+	}
+}
+
+// What tells of the state of things is kept with the work undone; what may be
+// different the next time is not.
+func TestWhichRefusalsAreKept(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	for kind, kept := range map[fault.Kind]bool{
+		fault.NotFound: true, fault.Conflict: true, fault.PreconditionFailed: true,
+		fault.Malformed: false, fault.Unauthenticated: false, fault.Forbidden: false, fault.Invalid: false,
+		fault.RateLimited: false, fault.Unavailable: false, fault.Internal: false,
+	} {
+		refusal := fault.New(kind, "some-code", "Some %s.", "detail").
+			With("allowed", []string{"A", "B"}).With("from", "A").With("left", int64(1<<62+1)).With("none", nil)
+		refusal.Fields = []fault.Field{{Pointer: "/a", Code: "c", Message: "m"}}
+		refusal.RetryAfter = 3 * time.Second
+		k, w := key(refusal.Code+string(rune('a'+kind)), "body"), fails(refusal.Because(errors.New("secret")))
+
+		_, first := n.do(k, w)
+		_, second := n.do(k, w)
+
+		for i, err := range []error{first, second} {
+			f, ok := fault.As(err)
+			if !ok || f.Kind != kind || f.Code != "some-code" || f.Detail != "Some detail." || f.RetryAfter != 3*time.Second ||
+				!reflect.DeepEqual(f.Fields, refusal.Fields) || f.Replayed != (kept && i == 1) {
+				t.Errorf("kind %d, time %d: %+v", kind, i, f)
+			}
+			if kept && !reflect.DeepEqual(f.Extra, map[string]any{"allowed": []any{"A", "B"}, "from": "A", "left": int64(1<<62 + 1), "none": nil}) {
+				t.Errorf("kind %d, time %d: extra %#v", kind, i, f.Extra)
+			}
+		}
+		if runs := w.runs.Load(); kept != (runs == 1) {
+			t.Errorf("kind %d ran %d times", kind, runs)
+		}
+	}
+	if n.worked() != 0 || n.keys() != 3 {
+		t.Errorf("%d rows of refused work, %d keys", n.worked(), n.keys())
+	}
+}
+
+// Kept refusals hold the number of their kind: it must never mean another one.
+func TestKindsOnDiskStayTheSame(t *testing.T) {
+	t.Parallel()
+	for kind, number := range map[fault.Kind]int{fault.NotFound: 4, fault.Conflict: 6, fault.PreconditionFailed: 7} {
+		if r := idempotency.KeepRefusal(key("k", "b"), fault.New(kind, "c", "d")); r.Status != number {
+			t.Errorf("%d is stored as %d, was %d", kind, r.Status, number)
+		}
+	}
+}
+
+// A refusal may follow an error of the database that broke the transaction.
+func TestARefusalAfterAnErrorOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	w := &work{end: func(tx pgx.Tx) (idempotency.Answer, error) {
+		_, err := tx.Exec(t.Context(), "select 1/0")
+		return idempotency.Answer{}, fault.New(fault.Conflict, "taken", "Taken.").Because(err)
+	}}
+
+	_, first := n.do(key("k", "b"), w)
+	_, second := n.do(key("k", "b"), w)
+
+	if !fault.Is(first, "taken") || !fault.Is(second, "taken") || w.runs.Load() != 1 || n.worked() != 0 {
+		t.Errorf("%v, %v; %d runs, %d rows", first, second, w.runs.Load(), n.worked())
+	}
+}
+
+func TestOtherErrorsLeaveTheKeyFree(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	if _, err := n.do(key("k", "b"), fails(errors.New("ours"))); err == nil {
+		t.Error("no error")
+	}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = n.do(key("k", "b"), &work{end: func(pgx.Tx) (idempotency.Answer, error) { panic("oh") }})
+		t.Error("the panic was swallowed")
+	}()
+
+	a, err := n.do(key("k", "another body"), answers(created))
+
+	isCreated(t, a, err, false)
+	if n.worked() != 1 {
+		t.Errorf("%d rows", n.worked())
+	}
+}
+
+func TestAnotherBody(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	_, _ = n.do(key("k", "body"), answers(created))
+	w := answers(created)
+
+	_, err := n.do(key("k", "another"), w)
+
+	if f, _ := fault.As(err); f == nil || f.Kind != fault.Invalid || f.Code != "idempotency-key-reused" || w.runs.Load() != 0 {
+		t.Errorf("got %v", err)
+	}
+	a, err := n.do(key("k", "body"), w)
+	isCreated(t, a, err, true)
+}
+
+func TestWhoseKeyItIs(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	for _, change := range []func(*idempotency.Key){
+		func(*idempotency.Key) {},
+		func(k *idempotency.Key) { k.Caller = uuid.New() },
+		func(k *idempotency.Key) { k.Route = "POST /v1/other" },
+		func(k *idempotency.Key) { k.Key = "K" },
+	} {
+		k := key("k", "body")
+		change(&k)
+		a, err := n.do(k, answers(created))
+		isCreated(t, a, err, false)
+	}
+	if n.worked() != 4 {
+		t.Errorf("%d rows", n.worked())
+	}
+}
+
+func TestAfterADay(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	_, _ = n.do(key("k", "body"), answers(created))
+	n.exec("update idempotency_keys set created_at = now() - interval '23 h 59 min'")
+	a, err := n.do(key("k", "body"), answers(created))
+	isCreated(t, a, err, true)
+
+	n.exec("update idempotency_keys set created_at = now() - interval '24 h 1 s'")
+	a, err = n.do(key("k", "another body"), answers(created))
+
+	isCreated(t, a, err, false)
+	a, err = n.do(key("k", "another body"), answers(created))
+	isCreated(t, a, err, true)
+}
+
+// A crash in the middle frees the key at once (SPEC C3 allows 60 s).
+func TestACrash(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	killed := &work{end: func(tx pgx.Tx) (idempotency.Answer, error) {
+		_, err := tx.Exec(t.Context(), "select pg_terminate_backend(pg_backend_pid())")
+		return created, err
+	}}
+	if _, err := n.do(key("k", "b"), killed); err == nil {
+		t.Error("no error")
+	}
+
+	a, err := n.do(key("k", "b"), answers(created))
+
+	isCreated(t, a, err, false)
+	if n.worked() != 1 {
+		t.Errorf("%d rows", n.worked())
+	}
+}
+
+// Another node that is still at it: 409 with Retry-After. Its crash frees the key.
+func TestAnotherNodeHoldsTheKey(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	one, two := open(t, url), open(t, with(t, url, "lock_timeout", "100"))
+	one.exec("create table work (n int)")
+	entered, leave, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := one.do(key("k", "b"), &work{end: func(pgx.Tx) (idempotency.Answer, error) {
+			close(entered)
+			<-leave
+			return idempotency.Answer{}, errors.New("crashed")
+		}})
+		ended <- err
+	}()
+	<-entered
+	w := answers(created)
+
+	_, there := two.do(key("k", "b"), w)
+	_, here := one.do(key("k", "b"), w)
+
+	for _, err := range []error{there, here} {
+		if f, _ := fault.As(err); f == nil || f.Code != "idempotency-key-in-use" || f.Kind != fault.Conflict || f.RetryAfter <= 0 {
+			t.Errorf("got %v", err)
+		}
+	}
+	close(leave)
+	if err := <-ended; err == nil || w.runs.Load() != 0 {
+		t.Errorf("%v, %d runs", err, w.runs.Load())
+	}
+	a, err := two.do(key("k", "b"), w)
+	isCreated(t, a, err, false)
+}
+
+// Waiting for something else than the key is not the key's conflict.
+func TestALockWithinTheWork(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	w := &work{end: func(tx pgx.Tx) (idempotency.Answer, error) {
+		_, err := tx.Exec(t.Context(), "do $$ begin raise 'busy' using errcode = '55P03'; end $$")
+		return created, err
+	}}
+
+	_, err := n.do(key("k", "b"), w)
+
+	if _, told := fault.As(err); told || postgres.Code(err) != "55P03" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,168 @@
+package pgtest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+
+	"sync"
+	"testing"
+	"time"
+
+	"orderflow/platform/embedded"
+)
+
+const redisReady = 10 * time.Second
+
+// RedisServer is a Redis of one test, for a test that takes it away and brings it back. Its methods
+// fail the test; call them from the test's goroutine.
+type RedisServer struct {
+	URL string // the same after a restart
+
+	t    testing.TB
+	addr string
+	mu   sync.Mutex
+	stop func() // nil while it is down
+}
+
+// Redis returns the address of a fresh, empty Redis that ends with the test: redis-server where it is
+// installed, about 20 ms, and the in-process one elsewhere. It is a whole server and not a database
+// number, because PUBLISH crosses those.
+func Redis(t testing.TB) string {
+	t.Helper()
+
+	return NewRedis(t).URL
+}
+
+// NewRedis is Redis with its switch.
+func NewRedis(t testing.TB) *RedisServer {
+	t.Helper()
+	s := &RedisServer{t: t, addr: "127.0.0.1:0"}
+	s.Start()
+	s.URL = "redis://" + s.addr
+	t.Cleanup(s.Stop)
+
+	return s
+}
+
+// Start brings it back at the same address, empty. It does nothing while it is up.
+func (s *RedisServer) Start() {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), redisReady)
+	defer cancel()
+	launch := s.process
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		launch = s.inProcess
+	}
+	for {
+		err := launch(ctx, program)
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil { // until then the port may have been taken, or not let go
+			s.t.Fatalf("pgtest: redis: %v", err)
+		}
+	}
+}
+
+// Stop takes it away at once, as a crash does. It does nothing while it is down.
+func (s *RedisServer) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+}
+
+func (s *RedisServer) inProcess(context.Context, string) error {
+	r, err := embedded.StartRedisAt(s.addr)
+	if err != nil {
+		return err
+	}
+	s.addr, s.stop = r.Addr(), r.Close
+
+	return nil
+}
+
+func (s *RedisServer) process(ctx context.Context, program string) error {
+	addr, err := s.freeAddr()
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", os.TempDir())
+	cmd.Stdout = &out
+	exited, err := embedded.Spawn(cmd)
+	if err != nil {
+		return err
+	}
+	stop := func() {
+		_ = cmd.Process.Kill()
+		<-exited
+	}
+	if err := answers(ctx, addr, exited); err != nil {
+		stop()
+
+		return fmt.Errorf("%w\n%s", err, out.String())
+	}
+	s.addr, s.stop = addr, stop
+
+	return nil
+}
+
+func (s *RedisServer) freeAddr() (string, error) {
+	l, err := net.Listen("tcp", s.addr)
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+
+	return l.Addr().String(), nil
+}
+
+func answers(ctx context.Context, addr string, exited <-chan struct{}) error {
+	every := time.NewTicker(2 * time.Millisecond)
+	defer every.Stop()
+	for !ping(ctx, addr) {
+		select {
+		case <-exited:
+			return fmt.Errorf("redis-server on %s gave up", addr)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-every.C:
+		}
+	}
+
+	return nil
+}
+
+func ping(ctx context.Context, addr string) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetDeadline(deadline)
+	answer := make([]byte, len("+PONG"))
+	_, err = conn.Write([]byte("*1\r\n$4\r\nPING\r\n"))
+	if err == nil {
+		_, err = conn.Read(answer)
+	}
+
+	return err == nil && string(answer) == "+PONG"
+}

@@ -1,0 +1,68 @@
+package postgres_test
+
+import (
+	"context"
+	"net/url"
+	"testing"
+	"time"
+
+	"orderflow/migrations"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+
+// open makes a pool on a fresh database. When the test ends nobody may have kept
+// a connection.
+func open(t *testing.T, size int, params ...string) *postgres.Pool {
+	t.Helper()
+	return openAt(t, pgtest.URL(t), size, params...)
+}
+
+func openAt(t *testing.T, address string, size int, params ...string) *postgres.Pool {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	for i := 0; i < len(params); i += 2 {
+		q.Set(params[i], params[i+1])
+	}
+	u.RawQuery = q.Encode()
+	pool, err := postgres.Open(context.Background(), u.String(), size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// A connection that was given up is taken apart in the background.
+		patience, tick := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+		defer tick.Stop()
+		for pool.Stat().AcquiredConns() != 0 {
+			select {
+			case <-tick.C:
+			case <-patience:
+				t.Errorf("%d connections were kept", pool.Stat().AcquiredConns())
+				return // Close would wait for them for ever
+			}
+		}
+		pool.Close()
+	})
+	return pool
+}
+
+func exec(t *testing.T, q postgres.Querier, sql string, args ...any) {
+	t.Helper()
+	if _, err := q.Exec(context.Background(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func one[T any](t *testing.T, q postgres.Querier, sql string, args ...any) (v T) {
+	t.Helper()
+	if err := q.QueryRow(context.Background(), sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}

@@ -1,0 +1,240 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"orderflow/migrations"
+	"orderflow/platform/pgtest"
+	"orderflow/platform/postgres"
+	"orderflow/platform/queue"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+
+type args struct {
+	N int `json:"n"`
+}
+
+func (args) Kind() string { return "test" }
+
+type worker struct {
+	river.WorkerDefaults[args]
+	work func(context.Context, *river.Job[args]) error
+}
+
+func (w *worker) Work(ctx context.Context, job *river.Job[args]) error { return w.work(ctx, job) }
+
+// bundle is a process that inserts and one that works, on one database.
+type bundle struct {
+	t        *testing.T
+	pool     *postgres.Pool
+	inserter *queue.Client
+	stop     func() error // asks the worker to stop and waits for it
+}
+
+func setup(t *testing.T, soft time.Duration, work func(context.Context, *river.Job[args]) error) *bundle {
+	t.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	pool, err := postgres.Open(context.Background(), pgtest.URL(t), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	b := &bundle{t: t, pool: pool}
+	if b.inserter, err = queue.Inserter(pool, quiet); err != nil {
+		t.Fatal(err)
+	}
+
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &worker{work: work})
+	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 10, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- queue.Run(ctx, c, soft) }()
+	stopped := false
+	b.stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return <-ended
+	}
+	t.Cleanup(func() {
+		if err := b.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// insert puts a job in, in a transaction, as everybody here does.
+func (b *bundle) insert(opts *river.InsertOpts) int64 {
+	b.t.Helper()
+	var id int64
+	err := postgres.InTx(b.t.Context(), b.pool, func(tx pgx.Tx) error {
+		r, err := b.inserter.InsertTx(b.t.Context(), tx, args{}, opts)
+		if err == nil {
+			id = r.Job.ID
+		}
+		return err
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return id
+}
+
+func (b *bundle) job(id int64) *rivertype.JobRow {
+	b.t.Helper()
+	row, err := b.inserter.JobGet(b.t.Context(), id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return row
+}
+
+func within[T any](t *testing.T, limit time.Duration, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(limit):
+		t.Fatalf("nothing within %v", limit)
+	}
+	return v
+}
+
+func TestFromInsertToWork(t *testing.T) {
+	t.Parallel()
+	worked := make(chan int64, 1)
+	b := setup(t, 5*time.Second, func(_ context.Context, job *river.Job[args]) error {
+		worked <- job.ID
+		return nil
+	})
+	b.insert(nil)
+	within(t, 10*time.Second, worked) // the worker is up
+
+	for range 5 {
+		id := b.insert(nil)
+		if got := within(t, time.Second, worked); got != id {
+			t.Errorf("worked %d, want %d", got, id)
+		}
+		if row := b.job(id); row.MaxAttempts != queue.MaxAttempts {
+			t.Errorf("%d tries", row.MaxAttempts)
+		}
+	}
+}
+
+// What runs when the node stops may finish.
+func TestStopLetsJobsFinish(t *testing.T) {
+	t.Parallel()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	b := setup(t, time.Minute, func(ctx context.Context, _ *river.Job[args]) error {
+		close(entered)
+		<-leave
+		return ctx.Err()
+	})
+	id := b.insert(nil)
+	within(t, 10*time.Second, entered)
+
+	ended := make(chan error, 1)
+	go func() { ended <- b.stop() }()
+	close(leave)
+
+	if err := within(t, 10*time.Second, ended); err != nil {
+		t.Error(err)
+	}
+	if row := b.job(id); row.State != rivertype.JobStateCompleted || row.Attempt != 1 {
+		t.Errorf("%s after %d tries", row.State, row.Attempt)
+	}
+}
+
+// SPEC D5: a job that the stop cut short waits for another node, and its try is
+// not counted, not even the last one.
+func TestStopCountsNoTry(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(context.Context) error{
+		"snoozed":   func(context.Context) error { return river.JobSnooze(0) },
+		"cancelled": func(ctx context.Context) error { return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			entered, stopping := make(chan struct{}), make(chan bool, 1)
+			b := setup(t, 0, func(ctx context.Context, _ *river.Job[args]) error {
+				close(entered)
+				<-ctx.Done()
+				stopping <- queue.Stopping(ctx)
+				return end(ctx)
+			})
+			id := b.insert(&river.InsertOpts{MaxAttempts: 1})
+			within(t, 10*time.Second, entered)
+
+			if err := b.stop(); err != nil {
+				t.Error(err)
+			}
+
+			if !<-stopping {
+				t.Error("the job was not told that the node is stopping")
+			}
+			if row := b.job(id); row.State != rivertype.JobStateAvailable || row.Attempt != 0 || len(row.Errors) != 0 || row.ScheduledAt.After(time.Now().Add(time.Second)) {
+				t.Errorf("%s at %v, try %d, %v", row.State, row.ScheduledAt, row.Attempt, row.Errors)
+			}
+		})
+	}
+}
+
+// A job that somebody cancelled, or that ran out of time, is not one to come back.
+func TestStoppingIsNothingElse(t *testing.T) {
+	t.Parallel()
+	entered, stopping := make(chan struct{}), make(chan bool, 1)
+	b := setup(t, 0, func(ctx context.Context, _ *river.Job[args]) error {
+		close(entered)
+		<-ctx.Done()
+		stopping <- queue.Stopping(ctx)
+		return ctx.Err()
+	})
+	id := b.insert(nil)
+	within(t, 10*time.Second, entered)
+	if _, err := b.inserter.JobCancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if within(t, 10*time.Second, stopping) {
+		t.Error("a cancelled job takes the node for stopping")
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if queue.Stopping(ctx) || queue.Stopping(t.Context()) {
+		t.Error("a job out of time, or at work, takes the node for stopping")
+	}
+}
+
+func TestAFailureIsCountedAndRetried(t *testing.T) {
+	t.Parallel()
+	tried := make(chan int, 10)
+	b := setup(t, 0, func(_ context.Context, job *river.Job[args]) error {
+		tried <- job.Attempt
+		if job.Attempt == 1 {
+			return errors.New("oh")
+		}
+		return nil
+	})
+	b.insert(nil)
+
+	for want := 1; want <= 2; want++ {
+		if got := within(t, 20*time.Second, tried); got != want {
+			t.Errorf("try %d, want %d", got, want)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Tracing goes on, around each job, with the trace of the request that inserted
+// it: its metadata holds the W3C trace context (SPEC F3).
+type Tracing struct{ Tracers trace.TracerProvider }
+
+// IsMiddleware marks it for River.
+func (Tracing) IsMiddleware() bool { return true }
+
+// Work implements river's worker middleware.
+func (t Tracing) Work(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) error {
+	// Metadata holds more than strings; what does not fit is not a trace.
+	var members map[string]json.RawMessage
+	if json.Unmarshal(job.Metadata, &members) == nil {
+		carrier := propagation.MapCarrier{}
+		for _, name := range []string{"traceparent", "tracestate"} {
+			var value string
+			if json.Unmarshal(members[name], &value) == nil && value != "" {
+				carrier[name] = value
+			}
+		}
+		ctx = propagation.TraceContext{}.Extract(ctx, carrier)
+	}
+
+	ctx, span := t.Tracers.Tracer("orderflow/queue").Start(ctx, "job "+job.Kind,
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.Int64("job.id", job.ID), attribute.Int("job.attempt", job.Attempt)))
+	defer span.End()
+
+	err := inner(ctx)
+	var later *river.JobSnoozeError
+	if err != nil && !errors.As(err, &later) {
+		span.SetStatus(codes.Error, "failed")
+	}
+	return err
+}

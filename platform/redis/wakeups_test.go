@@ -1,0 +1,183 @@
+package redis
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+func TestListenHearsAndComesBack_E5(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		c := open(t, s.url)
+		heard := listen(t, c, "orders")
+		if got := receive(t, "the subscription", heard); got != "" {
+			t.Fatalf("first heard %q", got)
+		}
+
+		must(t, c.Publish(t.Context(), "elsewhere", "not for us"))
+		must(t, c.Publish(t.Context(), "orders", "42"))
+		if got := receive(t, "a message", heard); got != "42" {
+			t.Errorf("heard %q, want 42", got)
+		}
+
+		s.stop()
+		s.start()
+		if got := receive(t, "the new subscription", heard); got != "" {
+			t.Errorf("after the restart heard %q", got)
+		}
+		must(t, c.Publish(t.Context(), "orders", "43"))
+		if got := receive(t, "a message after the restart", heard); got != "43" {
+			t.Errorf("heard %q, want 43", got)
+		}
+	})
+}
+
+func TestListenStartsWithoutRedis_E5(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		s.stop()
+		heard := listen(t, open(t, s.url), "orders")
+
+		s.start()
+
+		receive(t, "the subscription", heard)
+	})
+}
+
+func TestListenEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ready, ended := make(chan struct{}, 9), make(chan error)
+		c := open(t, s.url)
+		go func() { ended <- c.Listen(ctx, "orders", func(string) { ready <- struct{}{} }) }()
+		receive(t, "the subscription", ready)
+
+		cancel()
+
+		must(t, receive(t, "the end", ended))
+	})
+}
+
+func TestWakeIsHeard(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		c := open(t, s.url)
+		heard := listen(t, c, "orders")
+		receive(t, "the subscription", heard)
+		p := c.Publisher("orders")
+		run(t, p)
+
+		p.Wake()
+
+		receive(t, "the wake-up", heard)
+	})
+}
+
+func TestWakesBecomeOneMessage(t *testing.T) {
+	t.Parallel()
+	c := open(t, inProcess(t).url)
+	var flying, most, sent atomic.Int64
+	left, proceed := make(chan struct{}), make(chan struct{})
+	c.AddHook(hook(func(context.Context, goredis.Cmder) error {
+		most.Store(max(most.Load(), flying.Add(1)))
+		defer flying.Add(-1)
+		sent.Add(1)
+		left <- struct{}{}
+		<-proceed
+		return nil
+	}))
+	p := c.Publisher("orders")
+	run(t, p)
+
+	p.Wake()
+	receive(t, "the first message", left)
+	race(20, 50, func(int) bool { p.Wake(); return true }) // while the first is on its way
+	proceed <- struct{}{}
+	receive(t, "the message for all of them", left)
+	proceed <- struct{}{}
+	p.Wake()
+	receive(t, "the last message", left)
+	proceed <- struct{}{}
+
+	if sent.Load() != 3 || most.Load() != 1 {
+		t.Errorf("1,002 wakes became %d messages, %d at once; want 3 and 1", sent.Load(), most.Load())
+	}
+}
+
+func TestAMessageThatFailedIsSentAgain(t *testing.T) {
+	t.Parallel()
+	c := open(t, inProcess(t).url)
+	tries := make(chan struct{}, 9)
+	var sent atomic.Int64
+	c.AddHook(hook(func(context.Context, goredis.Cmder) error {
+		tries <- struct{}{}
+		if sent.Add(1) == 1 {
+			return goredis.ErrClosed
+		}
+		return nil
+	}))
+	p := c.Publisher("orders")
+	run(t, p)
+
+	p.Wake()
+
+	receive(t, "the first try", tries)
+	receive(t, "the second try", tries)
+}
+
+func TestWakeNeverBlocksAndSurvivesRedis_E5(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		c := open(t, s.url)
+		p := c.Publisher("orders")
+		run(t, p)
+		s.stop()
+
+		begun := time.Now()
+		for range 10_000 {
+			p.Wake()
+		}
+		if took := time.Since(begun); took > bearable {
+			t.Errorf("10,000 wakes without Redis took %s", took)
+		}
+
+		s.start()
+		heard := listen(t, open(t, s.url), "orders")
+		receive(t, "the subscription", heard)
+		p.Wake()
+		receive(t, "a wake-up after the restart", heard)
+	})
+}
+
+// listen passes on what Listen hears, and waits for its end after the test.
+func listen(t *testing.T, c *Client, channel string) <-chan string {
+	t.Helper()
+	heard := make(chan string, 100)
+	background(t, func(ctx context.Context) error {
+		return c.Listen(ctx, channel, func(payload string) { heard <- payload })
+	})
+	return heard
+}
+
+func run(t *testing.T, p *Publisher) {
+	t.Helper()
+	background(t, p.Run)
+}
+
+func background(t *testing.T, work func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- work(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := receive(t, "the end", ended); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}

@@ -1,0 +1,135 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"orderflow/platform/identity"
+)
+
+// unmatched is the route of requests that no route took: their paths are the
+// caller's invention and would make as many metrics.
+const unmatched = "unmatched"
+
+// Access writes one line, one observation and one span for each request. All of
+// them name the route's pattern: a path or a query may hold personal data. Put it
+// inside RequestID and outside everything that may answer; reg and tracers may be
+// nil. It turns errors into answers, so that it sees their status.
+func Access(log *slog.Logger, reg prometheus.Registerer, tracers trace.TracerProvider) fiber.Handler {
+	if tracers == nil {
+		tracers = noop.NewTracerProvider()
+	}
+	a := &access{log: orDefault(log), durations: durations(reg), tracer: tracers.Tracer("orderflow/platform/web")}
+	return a.handle
+}
+
+type access struct {
+	log       *slog.Logger
+	durations *prometheus.HistogramVec
+	tracer    trace.Tracer
+}
+
+func (a *access) handle(c *fiber.Ctx) error {
+	start := time.Now()
+	ctx := propagation.TraceContext{}.Extract(c.UserContext(), headers{c})
+	ctx, span := a.tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
+	c.SetUserContext(ctx)
+
+	status, route := http.StatusInternalServerError, "" // what a panic leaves behind
+	defer func() { a.report(c, span, route, status, time.Since(start)) }()
+	err := c.Next()
+	route = patternOf(c, err)
+	if err != nil {
+		if err := c.App().ErrorHandler(c, err); err != nil {
+			return err
+		}
+	}
+	status = c.Response().StatusCode()
+	return nil
+}
+
+func (a *access) report(c *fiber.Ctx, span trace.Span, route string, status int, took time.Duration) {
+	if route == "" {
+		route = patternOf(c, nil)
+	}
+	method := c.Method()
+	a.durations.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
+
+	span.SetName(method + " " + route)
+	span.SetAttributes(
+		attribute.String("http.request.method", method),
+		attribute.String("http.route", route),
+		attribute.Int("http.response.status_code", status))
+	if status >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End()
+
+	ctx := c.UserContext()
+	attrs := []slog.Attr{
+		slog.String("method", method),
+		slog.String("route", route),
+		slog.Int("status", status),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+		slog.String("request_id", RequestIDFrom(ctx)),
+	}
+	if caller, ok := identity.From(ctx); ok {
+		attrs = append(attrs, slog.String("user_id", caller.UserID.String()))
+		if caller.IsKey() {
+			attrs = append(attrs, slog.String("key_id", caller.KeyID.String()))
+		}
+	}
+	if span.SpanContext().IsValid() {
+		attrs = append(attrs, slog.String("trace_id", span.SpanContext().TraceID().String()))
+	}
+	a.log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
+}
+
+// patternOf is Fiber's own pattern where no route of the API was reached. Fiber
+// leaves the last middleware there when it finds nothing.
+func patternOf(c *fiber.Ctx, err error) string {
+	if pattern, ok := c.Locals(patternKey).(string); ok {
+		return pattern
+	}
+	var fe *fiber.Error
+	if errors.As(err, &fe) && (fe.Code == fiber.StatusNotFound || fe.Code == fiber.StatusMethodNotAllowed) {
+		return unmatched
+	}
+	return c.Route().Path
+}
+
+func durations(reg prometheus.Registerer) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "http_request_duration_seconds",
+		Help:    "Time from the first handler to the answer, by route.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"method", "route", "status"})
+	if reg == nil {
+		return h
+	}
+	var twice prometheus.AlreadyRegisteredError
+	if err := reg.Register(h); errors.As(err, &twice) {
+		if old, ok := twice.ExistingCollector.(*prometheus.HistogramVec); ok {
+			return old
+		}
+	}
+	return h
+}
+
+// headers shows a request's headers to a propagator.
+type headers struct{ c *fiber.Ctx }
+
+func (h headers) Get(key string) string { return h.c.Get(key) }
+func (h headers) Set(key, value string) { h.c.Set(key, value) }
+func (h headers) Keys() []string        { return nil }

@@ -1,0 +1,153 @@
+package web
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+
+	"orderflow/platform/fault"
+)
+
+// adapter stands between huma's pipeline and its Fiber adapter: every typed
+// route passes serve first.
+type adapter struct {
+	huma.Adapter
+	api *API
+}
+
+func (a *adapter) Handle(op *huma.Operation, next func(huma.Context)) {
+	for _, response := range op.Responses {
+		if response.Ref != "" {
+			continue
+		}
+		if response.Headers == nil {
+			response.Headers = map[string]*huma.Header{}
+		}
+		maps.Copy(response.Headers, usualHeaders())
+	}
+	plan := planOf(op, a.api.OpenAPI().Components.Schemas)
+	need, _ := op.Metadata[demandKey].(demand)
+	serve := func(ctx huma.Context) { a.serve(ctx, plan, need, next) }
+	a.Adapter.Handle(op, serve)
+	if op.Method == http.MethodGet {
+		head := *op
+		head.Method = http.MethodHead
+		a.Adapter.Handle(&head, serve)
+	}
+}
+
+func (a *adapter) serve(ctx huma.Context, plan *plan, need demand, next func(huma.Context)) {
+	c := humafiber.Unwrap(ctx)
+	c.Locals(patternKey, plan.path)
+	if err := need.authorize(c); err != nil {
+		_ = fail(c, a.api.log, err)
+		return
+	}
+	r := &request{humaContext: ctx, c: c, log: a.api.log, plan: plan}
+	r.ctx = context.WithValue(c.UserContext(), requestKey{}, r)
+	plan.checkQuery(r)
+	plan.checkParams(r)
+	if err := plan.checkBody(r); err != nil {
+		_ = fail(c, a.api.log, err)
+		return
+	}
+	next(r)
+}
+
+// Negotiate always chooses JSON: the API speaks nothing else, and a strange
+// Accept header is no reason to refuse.
+func (a *API) Negotiate(string) (string, error) { return "application/json", nil }
+
+// Marshal writes v only once it is rendered in full, so a value that cannot be
+// rendered leaves no half a body behind.
+func (a *API) Marshal(w io.Writer, _ string, v any) error {
+	raw, err := bytesOf(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(raw)
+	return err
+}
+
+// Unmarshal reads a body that checkBody has let through.
+func (a *API) Unmarshal(_ string, data []byte, v any) error { return decodeInto(data, v) }
+
+// request is huma's view of one request, with its gaps closed, and what is
+// wrong with the input so far.
+type request struct {
+	humaContext
+	c      *fiber.Ctx
+	log    *slog.Logger
+	plan   *plan
+	ctx    context.Context //nolint:containedctx // huma asks its Context for it; it lives as long as this request
+	query  url.Values
+	params []fault.Field
+	body   []fault.Field
+	items  map[string][]fault.Field // those of the body's Each by item, once somebody asked
+}
+
+// humaContext gives the embedded interface a name that leaves Context free.
+type humaContext huma.Context
+
+type requestKey struct{}
+
+// Context is the caller's, with the deadline and this request in it.
+func (r *request) Context() context.Context { return r.ctx }
+
+// Param decodes the escapes that Fiber leaves in path parameters.
+func (r *request) Param(name string) string {
+	raw := r.c.Params(name)
+	if !strings.Contains(raw, "%") {
+		return raw
+	}
+	if value, err := url.PathUnescape(raw); err == nil {
+		return value
+	}
+	return raw // checkParams has refused it
+}
+
+// Query is the first value, or all of them with commas where a list is meant.
+func (r *request) Query(name string) string {
+	if param := r.plan.query[name]; param != nil && isList(param.Schema) {
+		return strings.Join(r.query[name], ",")
+	}
+	return r.query.Get(name)
+}
+
+// Header joins the lines of a header that came in several, as RFC 9110 allows
+// for lists; single-valued ones are refused before (checkParams).
+func (r *request) Header(name string) string {
+	lines := r.c.Request().Header.PeekAll(name)
+	if len(lines) == 1 {
+		return string(lines[0])
+	}
+	parts := make([]string, len(lines))
+	for i, line := range lines {
+		parts[i] = string(line)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// URL replaces one that panics over a path such as /%zz.
+func (r *request) URL() url.URL {
+	return url.URL{Path: r.c.Path(), RawQuery: r.query.Encode()}
+}
+
+// SetReadDeadline does nothing. huma would put its own time-out for the body on
+// the connection, where it stays and drops the connection while it is idle;
+// Fiber's ReadTimeout has already bounded the body by then.
+func (r *request) SetReadDeadline(time.Time) error { return nil }
+
+func requestFrom(ctx context.Context) *request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	return r
+}

@@ -1,0 +1,86 @@
+package web
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+type addressKey struct{}
+
+// ClientAddress finds out where a request comes from. X-Forwarded-For is anyone's
+// to write, so it is read from the right, and only as long as the address read
+// so far is one of our own proxies (SPEC A6). Without trusted proxies the header
+// means nothing.
+func ClientAddress(trusted []netip.Prefix) fiber.Handler {
+	own := make([]netip.Prefix, 0, len(trusted))
+	for _, p := range trusted {
+		own = append(own, plainPrefix(p))
+	}
+	return func(c *fiber.Ctx) error {
+		remote, _ := netip.AddrFromSlice(c.Context().RemoteIP())
+		var lines []string
+		if len(own) > 0 {
+			for _, line := range c.Request().Header.PeekAll(fiber.HeaderXForwardedFor) {
+				lines = append(lines, string(line))
+			}
+		}
+		addr := walk(plainAddr(remote), lines, own)
+		c.SetUserContext(context.WithValue(c.UserContext(), addressKey{}, addr))
+		return c.Next()
+	}
+}
+
+// AddressFrom returns the client's address; it is not valid outside of a request.
+func AddressFrom(ctx context.Context) netip.Addr {
+	addr, _ := ctx.Value(addressKey{}).(netip.Addr)
+	return addr
+}
+
+// walk goes from the connection's address towards the client. An entry that is
+// not an address ends the walk: what is left of it cannot be believed.
+func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr {
+	entries := strings.Split(strings.Join(lines, ","), ",")
+	at := remote
+	for i := len(entries) - 1; i >= 0 && contains(trusted, at); i-- {
+		next, ok := parseAddress(strings.TrimSpace(entries[i]))
+		if !ok {
+			break
+		}
+		at = next
+	}
+	return at
+}
+
+// parseAddress also takes "1.2.3.4:5" and "[::1]:5", which some proxies write.
+func parseAddress(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return plainAddr(addr), true
+	}
+	if pair, err := netip.ParseAddrPort(s); err == nil {
+		return plainAddr(pair.Addr()), true
+	}
+	return netip.Addr{}, false
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// plainAddr makes one address of ::ffff:1.2.3.4 and 1.2.3.4.
+func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
+func plainPrefix(p netip.Prefix) netip.Prefix {
+	const mapped = 96
+	if p.Addr().Is4In6() && p.Bits() >= mapped {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mapped).Masked()
+	}
+	return p.Masked()
+}

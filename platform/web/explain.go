@@ -1,0 +1,126 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+
+	"orderflow/platform/fault"
+)
+
+var statuses = map[fault.Kind]int{
+	fault.Internal:           http.StatusInternalServerError,
+	fault.Malformed:          http.StatusBadRequest,
+	fault.Unauthenticated:    http.StatusUnauthorized,
+	fault.Forbidden:          http.StatusForbidden,
+	fault.NotFound:           http.StatusNotFound,
+	fault.NotAllowed:         http.StatusMethodNotAllowed,
+	fault.Conflict:           http.StatusConflict,
+	fault.PreconditionFailed: http.StatusPreconditionFailed,
+	fault.TooLarge:           http.StatusRequestEntityTooLarge,
+	fault.UnsupportedMedia:   http.StatusUnsupportedMediaType,
+	fault.Invalid:            http.StatusUnprocessableEntity,
+	fault.RateLimited:        http.StatusTooManyRequests,
+	fault.Unavailable:        http.StatusServiceUnavailable,
+}
+
+// explain turns any error into what its reader may know, and a status.
+func explain(err error) (*fault.Error, int) {
+	if f, ok := fault.As(err); ok {
+		if f.Kind == fault.Internal {
+			f = internal(err)
+		}
+		return f, statuses[f.Kind]
+	}
+	if fe, ok := errors.AsType[*fiber.Error](err); ok {
+		return explainFiber(fe)
+	}
+	f := explainPostgres(err)
+	switch {
+	case f != nil:
+	case errors.Is(err, context.DeadlineExceeded):
+		f = timeout(err)
+	case errors.Is(err, context.Canceled):
+		f = fault.Away("The service", err)
+	case disconnected(err):
+		f = fault.Away("A service that is needed for this", err)
+	default:
+		f = internal(err)
+	}
+	return f, statuses[f.Kind]
+}
+
+func internal(err error) *fault.Error {
+	return fault.New(fault.Internal, "internal", "Something went wrong on our side.").Because(err)
+}
+
+func timeout(err error) *fault.Error {
+	f := fault.New(fault.Unavailable, "timeout", "This took too long; try again.").Because(err)
+	f.RetryAfter = time.Second
+	return f
+}
+
+// explainPostgres is nil for what a client has no part in.
+func explainPostgres(err error) *fault.Error {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) || errors.Is(err, puddle.ErrClosedPool) {
+		return fault.Away("The database", err)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return nil
+	}
+	switch code := pg.Code; {
+	case strings.HasPrefix(code, "22"):
+		return fault.New(fault.Invalid, "invalid", "A value cannot be stored.").Because(err)
+	case code == "23505":
+		return fault.New(fault.Conflict, "conflict", "This already exists.").Because(err)
+	case code == "40001", code == "40P01", code == "55P03":
+		f := fault.New(fault.Unavailable, "busy", "Too many changes to the same thing at once; try again.").Because(err)
+		f.RetryAfter = time.Second
+		return f
+	case code == "57014":
+		return timeout(err)
+	case code == "53300", strings.HasPrefix(code, "57P0"), strings.HasPrefix(code, "08"):
+		return fault.Away("The database", err)
+	default:
+		return nil
+	}
+}
+
+func disconnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, pgconn.ErrConnClosed) // a connection that died between two statements
+}
+
+// explainFiber has words of its own for what Fiber and fasthttp refuse: their
+// texts quote the request.
+func explainFiber(fe *fiber.Error) (*fault.Error, int) {
+	switch fe.Code {
+	case http.StatusNotFound:
+		return fault.New(fault.NotFound, "not-found", "There is nothing at this address."), fe.Code
+	case http.StatusMethodNotAllowed:
+		return fault.New(fault.NotAllowed, "method-not-allowed", "This address does not take the method; see Allow."), fe.Code
+	case http.StatusRequestEntityTooLarge:
+		return fault.New(fault.TooLarge, "too-large", "The body is too large."), fe.Code
+	case http.StatusServiceUnavailable:
+		return fault.Away("The service", fe), fe.Code
+	case http.StatusBadRequest, http.StatusBadGateway: // the latter is a client that hung up
+		return fault.New(fault.Malformed, "malformed", "The request is not well-formed HTTP."), http.StatusBadRequest
+	}
+	text := http.StatusText(fe.Code)
+	if fe.Code < 400 || fe.Code >= 500 || text == "" {
+		return internal(fe), http.StatusInternalServerError
+	}
+	code := strings.ReplaceAll(strings.ToLower(text), " ", "-")
+	return fault.New(fault.Malformed, code, "%s.", text), fe.Code
+}

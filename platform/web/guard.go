@@ -1,0 +1,63 @@
+package web
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+const challenge = `Bearer realm="orderflow"`
+
+type localKey int
+
+const (
+	refusedKey localKey = iota // the error of a credential that was presented
+	patternKey                 // "/v1/orders/{id}"
+	logKey                     // *slog.Logger
+)
+
+// Refuse remembers that a credential was presented and is no good. Routes for
+// anyone go on as if there were none; all others answer err, which is a 401
+// fault, or a 503 one when the credential could not be checked.
+func Refuse(c *fiber.Ctx, err error) { c.Locals(refusedKey, err) }
+
+// demand is what a route asks of its caller. Without a scope it opens to no key.
+type demand struct {
+	role  identity.Role
+	scope identity.Scope
+}
+
+// authorize compares the caller with what a route needs. Where nobody has to prove
+// anything, a key without the scope is passed over like a bad token.
+func (need demand) authorize(c *fiber.Ctx) error {
+	caller, known := identity.From(c.UserContext())
+	switch {
+	case need.role == identity.Anyone:
+		if known && !caller.May(need.scope) {
+			c.SetUserContext(identity.Without(c.UserContext()))
+		}
+		return nil
+	case !known:
+		return unauthenticated(c)
+	case !caller.Role.Covers(need.role):
+		return fault.New(fault.Forbidden, "forbidden", "Your role may not do this.")
+	case caller.May(need.scope):
+		return nil
+	case need.scope == identity.NoKeys || need.scope == "":
+		return fault.New(fault.Forbidden, "key-not-allowed", "No API key may do this; log in and send an access token.")
+	}
+	c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_scope", scope="`+string(need.scope)+`"`) // RFC 6750 section 3.1
+	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", need.scope).With("scope", need.scope)
+}
+
+func unauthenticated(c *fiber.Ctx) error {
+	err, refused := c.Locals(refusedKey).(error)
+	if !refused {
+		return fault.New(fault.Unauthenticated, "unauthenticated", "Log in first: send an access token as a bearer token.")
+	}
+	if f, ok := fault.As(err); ok && f.Kind == fault.Unauthenticated {
+		c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="invalid_token"`) // RFC 6750 section 3.1
+	}
+	return err
+}

@@ -1,0 +1,171 @@
+package web
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"orderflow/platform/fault"
+)
+
+// plan is what a route's input may look like, worked out once.
+type plan struct {
+	path    string
+	query   map[string]*huma.Param
+	others  []*huma.Param // path and header
+	schemas huma.Registry
+	body    *huma.Schema // nil: the route takes none
+	needed  bool         // the body may not be empty
+	limit   int          // of the body, in bytes
+	apart   string       // the pointer of the body's Each, or ""
+}
+
+func planOf(op *huma.Operation, schemas huma.Registry) *plan {
+	p := &plan{path: op.Path, query: map[string]*huma.Param{}, schemas: schemas, limit: int(op.MaxBodyBytes) - 1}
+	p.apart, _ = op.Metadata["apart"].(string)
+	for _, param := range op.Parameters {
+		switch param.In {
+		case "query":
+			p.query[param.Name] = param
+		case "path", "header":
+			p.others = append(p.others, param)
+		}
+	}
+	if op.RequestBody == nil {
+		return p
+	}
+	if media := op.RequestBody.Content["application/json"]; media != nil {
+		p.body, p.needed = media.Schema, op.RequestBody.Required
+	}
+	return p
+}
+
+// checkQuery finds what huma lets pass: parameters that nobody knows, values
+// given twice, empty ones that it would take as absent, and text that no
+// database column holds.
+func (p *plan) checkQuery(r *request) {
+	raw := r.c.Request().URI().QueryString()
+	if len(raw) == 0 {
+		return
+	}
+	var err error
+	r.query, err = url.ParseQuery(string(raw))
+	if err != nil {
+		r.wrong("/query", "malformed", "the query string is not well-formed")
+	}
+	for name, values := range r.query {
+		pointer := "/query/" + escapePointer(brief(name))
+		param, known := p.query[name]
+		switch {
+		case !known:
+			r.wrong(pointer, "unknown-parameter", "there is no such parameter")
+			continue
+		case len(values) > 1 && !isList(param.Schema):
+			r.wrong(pointer, "repeated", "the parameter is given more than once")
+		}
+		for _, value := range values {
+			r.checkText(pointer, value)
+			if value == "" && !mayBeEmpty(param.Schema) {
+				r.wrong(pointer, "invalid", "the value is empty")
+			}
+		}
+	}
+}
+
+func (p *plan) checkParams(r *request) {
+	for _, param := range p.others {
+		pointer := "/" + param.In + "/" + escapePointer(param.Name)
+		if param.In == "path" {
+			value, err := url.PathUnescape(r.c.Params(param.Name))
+			if err != nil {
+				r.wrong(pointer, "malformed", "the escape sequences are not well-formed")
+			}
+			r.checkText(pointer, value)
+			continue
+		}
+		if len(r.c.Request().Header.PeekAll(param.Name)) > 1 && !strings.HasPrefix(param.Name, "If-") {
+			r.wrong(pointer, "repeated", "the header is given more than once")
+		}
+		r.checkText(pointer, r.Header(param.Name))
+	}
+}
+
+// checkBody returns an error for a body that is not JSON at all; what is wrong
+// in its members is kept, to be named together with the rest.
+func (p *plan) checkBody(r *request) error {
+	raw := r.c.Request().Body()
+	if len(raw) > p.limit {
+		return fault.New(fault.TooLarge, "too-large", "The body is larger than the %d bytes that this route takes.", p.limit)
+	}
+	if p.body == nil {
+		return nil
+	}
+	if len(raw) == 0 {
+		if p.needed {
+			return fault.New(fault.Malformed, "malformed", "A JSON body is required.")
+		}
+		return nil
+	}
+	parsed, err := parse(raw)
+	if err != nil {
+		return err
+	}
+	r.body = validate(p.schemas, p.body, parsed)
+	return nil
+}
+
+func (r *request) wrong(pointer, code, message string) {
+	r.params = append(r.params, fault.Field{Pointer: pointer, Code: code, Message: message})
+}
+
+func (r *request) checkText(pointer, value string) {
+	switch {
+	case strings.ContainsRune(value, 0):
+		r.wrong(pointer, "nul", "the NUL character is not allowed")
+	case !utf8.ValidString(value):
+		r.wrong(pointer, "invalid", "the text is not UTF-8")
+	}
+}
+
+// fault sums up what is wrong, or is nil. A bad parameter outweighs a bad body:
+// the request did not even reach what it was meant for. Faults of items that are
+// judged apart alone are no reason to refuse the whole.
+func (r *request) fault() error {
+	all := tidy(append(r.params, r.body...))
+	switch {
+	case len(all) == 0, len(r.params) == 0 && r.onlyApart():
+		return nil
+	case len(r.params) > 0:
+		f := fault.New(fault.Malformed, "malformed", "A parameter is not valid; see errors.")
+		f.Fields = all
+		return f
+	default:
+		return fault.Unprocessable(all...)
+	}
+}
+
+func inputFaults(ctx context.Context) error {
+	if r := requestFrom(ctx); r != nil {
+		return r.fault()
+	}
+	return nil
+}
+
+func isList(s *huma.Schema) bool { return s != nil && s.Type == huma.TypeArray }
+
+func mayBeEmpty(s *huma.Schema) bool {
+	return s != nil && s.Type == huma.TypeString && s.Format == "" && s.Pattern == "" &&
+		len(s.Enum) == 0 && (s.MinLength == nil || *s.MinLength == 0)
+}
+
+// brief keeps an echoed name short.
+func brief(s string) string {
+	const limit = 64
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "..."
+}

@@ -1,0 +1,233 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"orderflow/platform/fault"
+)
+
+var (
+	encoding = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	decoding = json.RejectUnknownMembers(true)
+)
+
+// maxDepth is deeper than any input of ours; without a limit a few kilobytes of
+// brackets cost a deep stack.
+const maxDepth = 64
+
+// Marshal is the one JSON encoder of the product. The same value always gives
+// the same bytes (members of maps are sorted), a nil slice is [] and a nil map
+// {}, and text that is not UTF-8 is repaired rather than refused. As in JSON v2,
+// omitempty drops what renders as "", null, [] or {}; a zero number needs omitzero.
+func Marshal(v any) ([]byte, error) { return json.Marshal(v, encoding) }
+
+// Decode reads one JSON value strictly: unknown and duplicate members, letters
+// in another case, invalid UTF-8 and anything after the value are errors, and
+// they are faults that a caller may be told.
+func Decode(data []byte, v any) error {
+	parsed, err := parse(data)
+	if err != nil {
+		return err
+	}
+	if len(parsed.wrong) > 0 {
+		return fault.Unprocessable(tidy(parsed.wrong)...)
+	}
+	if err := decodeInto(data, v); err != nil {
+		return fault.Unprocessable(fieldFromText(err.Error())).Because(err)
+	}
+	return nil
+}
+
+// decodeInto fails with a fieldText: huma keeps only the text of an error.
+func decodeInto(data []byte, v any) error {
+	err := json.Unmarshal(data, v, decoding)
+	if err == nil {
+		return nil
+	}
+	var semantic *json.SemanticError
+	if !errors.As(err, &semantic) {
+		return fieldText(fault.Field{Code: "invalid", Message: "the body cannot be read"})
+	}
+	field := fault.Field{Pointer: string(semantic.JSONPointer), Code: "invalid", Message: "the value is not valid here"}
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		field.Code, field.Message = "unknown-field", "there is no such field"
+	case semantic.JSONKind == jsontext.KindNumber:
+		field.Code, field.Message = "type", "expected a whole number within range"
+	}
+	return fieldText(field)
+}
+
+// fieldText is a fault.Field on its way through an interface made for text.
+type fieldText fault.Field
+
+const fieldSeparator = "\x00"
+
+func (f fieldText) Error() string {
+	return strings.Join([]string{f.Pointer, f.Code, f.Message}, fieldSeparator)
+}
+
+func fieldFromText(text string) fault.Field {
+	parts := strings.SplitN(text, fieldSeparator, 3)
+	if len(parts) != 3 {
+		return fault.Field{Code: "invalid", Message: "the body cannot be read"}
+	}
+	return fault.Field{Pointer: parts[0], Code: parts[1], Message: parts[2]}
+}
+
+// tree is a parsed body in the shape that huma validates: map[string]any, []any,
+// string, float64, bool and nil. Names are escaped as in a JSON pointer, and
+// dots and brackets too, because huma builds its locations with them.
+type tree struct {
+	value any
+	nulls bool          // there is a null somewhere
+	wrong []fault.Field // what a schema does not see
+}
+
+type parser struct {
+	tree
+	dec *jsontext.Decoder
+}
+
+// parse reads strictly. Its error is a 400 that says what is wrong with the JSON.
+func parse(data []byte) (tree, error) {
+	p := parser{dec: jsontext.NewDecoder(bytes.NewBuffer(data))}
+	value, err := p.read("", 0)
+	if err == nil {
+		_, err = p.dec.ReadToken()
+		switch {
+		case errors.Is(err, io.EOF):
+			err = nil
+		case err == nil:
+			err = errTrailing
+		}
+	}
+	if err != nil {
+		return tree{}, notJSON(err)
+	}
+	p.value = value
+	return p.tree, nil
+}
+
+var (
+	errDeep     = errors.New("too deep")
+	errTrailing = errors.New("trailing data")
+)
+
+func (p *parser) read(name string, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, errDeep
+	}
+	token, err := p.dec.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch token.Kind() {
+	case jsontext.KindBeginObject:
+		return p.object(depth)
+	case jsontext.KindBeginArray:
+		return p.array(depth)
+	case jsontext.KindString:
+		return p.text(name, token.String()), nil
+	case jsontext.KindNumber:
+		return p.number(token.String()), nil
+	case jsontext.KindNull:
+		p.nulls = true
+		return nil, nil //nolint:nilnil // null is a value like any other
+	default:
+		return token.Bool(), nil
+	}
+}
+
+func (p *parser) object(depth int) (any, error) {
+	members := map[string]any{}
+	for p.dec.PeekKind() != jsontext.KindEndObject {
+		token, err := p.dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name := p.text("", token.String())
+		if members[escapeName(name)], err = p.read(name, depth+1); err != nil {
+			return nil, err
+		}
+	}
+	_, err := p.dec.ReadToken()
+	return members, err
+}
+
+func (p *parser) array(depth int) (any, error) {
+	items := []any{}
+	for p.dec.PeekKind() != jsontext.KindEndArray {
+		item, err := p.read("", depth+1)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	_, err := p.dec.ReadToken()
+	return items, err
+}
+
+// text refuses NUL, which PostgreSQL does not store (22021). Passwords never
+// reach a column, and may hold any character (SPEC A1).
+func (p *parser) text(name, value string) string {
+	switch name {
+	case "password", "currentPassword", "newPassword":
+		return value
+	}
+	if strings.ContainsRune(value, 0) {
+		p.note("nul", "the NUL character is not allowed")
+	}
+	return value
+}
+
+// number is a float64 because that is what huma compares with; the typed
+// decoding afterwards reads the digits again, without loss.
+func (p *parser) number(digits string) float64 {
+	value, err := strconv.ParseFloat(digits, 64)
+	whole := !strings.ContainsAny(digits, ".eE")
+	if whole && len(digits) > 18 && value > 0 {
+		_, err = strconv.ParseUint(digits, 10, 64)
+	} else if whole && len(digits) > 18 {
+		_, err = strconv.ParseInt(digits, 10, 64)
+	}
+	if err != nil {
+		p.note("type", "the number is out of range")
+	}
+	return value
+}
+
+func (p *parser) note(code, message string) {
+	p.wrong = append(p.wrong, fault.Field{Pointer: string(p.dec.StackPointer()), Code: code, Message: message})
+}
+
+// notJSON says where the JSON is broken, in words that owe nothing to Go.
+func notJSON(err error) error {
+	const code = "malformed"
+	var syntax *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, errDeep):
+		return fault.New(fault.Malformed, code, "The JSON is nested deeper than %d levels.", maxDepth)
+	case errors.Is(err, errTrailing):
+		return fault.New(fault.Malformed, code, "There is something after the end of the JSON.")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.New(fault.Malformed, code, "The JSON ends too early.")
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		f := fault.New(fault.Malformed, code, "A member of the JSON is given more than once.")
+		f.Fields = []fault.Field{{Pointer: string(syntax.JSONPointer), Code: "duplicate", Message: "the member is given more than once"}}
+		return f
+	case errors.As(err, &syntax) && strings.Contains(err.Error(), "UTF-8"):
+		return fault.New(fault.Malformed, code, "The JSON holds text that is not UTF-8, near byte %d.", syntax.ByteOffset)
+	case errors.As(err, &syntax):
+		return fault.New(fault.Malformed, code, "The body is not valid JSON, near byte %d.", syntax.ByteOffset)
+	default:
+		return fault.New(fault.Malformed, code, "The body is not valid JSON.")
+	}
+}

@@ -1,0 +1,94 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"orderflow/platform/fault"
+)
+
+// Recover belongs outermost. A panic is logged with its stack and answered with
+// a 500 that says nothing of it; without this the process would end.
+func Recover(log *slog.Logger) fiber.Handler {
+	log = orDefault(log)
+	return func(c *fiber.Ctx) (err error) {
+		c.Locals(logKey, log)
+		defer func() {
+			if reason := recover(); reason != nil {
+				id := ensureRequestID(c)
+				log.ErrorContext(c.UserContext(), "panic", "request_id", id,
+					"reason", fmt.Sprint(reason), "stack", string(debug.Stack()))
+				err = fail(c, slog.New(slog.DiscardHandler), errPanic) // logged above
+			}
+		}()
+		return c.Next()
+	}
+}
+
+var errPanic = errors.New("panic")
+
+// Deadline bounds what a request may take: its context ends after d, and what
+// then fails is a 503 "timeout". A body that is streamed after the handler has
+// returned needs a context of its own, for this one has ended by then.
+func Deadline(d time.Duration) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		ctx, cancel := context.WithTimeout(c.UserContext(), d)
+		defer cancel()
+		c.SetUserContext(ctx)
+		return c.Next()
+	}
+}
+
+// Headers sets what keeps browsers from misusing an answer. A handler may set
+// its own values: a page its Content-Security-Policy, an answer its caching.
+func Headers() fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+		c.Set(fiber.HeaderXFrameOptions, "DENY")
+		policy := "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+		if strings.HasPrefix(c.Path(), "/v1/") {
+			policy = "default-src 'none'; frame-ancestors 'none'"
+			c.Set(fiber.HeaderCacheControl, "no-store")
+		}
+		c.Set(fiber.HeaderContentSecurityPolicy, policy)
+		return c.Next()
+	}
+}
+
+// JSONOnly refuses a body that is not application/json in UTF-8, or that is
+// compressed, before anything reads it: Fiber would unpack it without a limit.
+func JSONOnly() fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		if len(c.Request().Body()) == 0 {
+			return c.Next()
+		}
+		if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return Fail(c, fault.New(fault.UnsupportedMedia, "unsupported-encoding", "Send the body without a Content-Encoding."))
+		}
+		if !isJSON(c.Get(fiber.HeaderContentType)) {
+			return Fail(c, fault.New(fault.UnsupportedMedia, "unsupported-media-type", "Send the body as application/json."))
+		}
+		return c.Next()
+	}
+}
+
+func isJSON(header string) bool {
+	if header == fiber.MIMEApplicationJSON {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(header)
+	if err != nil || media != fiber.MIMEApplicationJSON {
+		return false
+	}
+	charset, given := params["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}

@@ -1,0 +1,187 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"orderflow/platform/identity"
+)
+
+// The two credentials, as the document names them; both are bearer tokens.
+const (
+	bearer = "bearerAuth"
+	apiKey = "apiKeyAuth"
+)
+
+const demandKey = "demand" // in an operation's metadata
+
+// Document is the API's description, OpenAPI 3.1 as JSON. Call it after every
+// route is registered.
+func (a *API) Document() ([]byte, error) { return a.OpenAPI().MarshalJSON() }
+
+// describe is the part of the document that is the same for all routes: one
+// Problem schema, one response for each status, the headers, how to log in.
+func describe(o Options) *huma.OpenAPI {
+	schemas := huma.NewMapRegistry("#/components/schemas/", namer())
+	problem := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title:       cmp.Or(o.Title, "Orderflow"),
+			Version:     cmp.Or(o.Version, "dev"),
+			Description: o.Description,
+		},
+		Servers: []*huma.Server{{URL: "/"}},
+		Components: &huma.Components{
+			Schemas:   schemas,
+			Responses: problemResponses(problem),
+			Headers: map[string]*huma.Header{
+				"RequestId":       header("The id of this request, as in the logs"),
+				"RateLimit":       header("What is left of the limit (draft-ietf-httpapi-ratelimit-headers)"),
+				"RateLimitPolicy": header("The limit that applies"),
+			},
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token, as a log-in gives it"},
+				apiKey: {Type: "http", Scheme: "bearer", BearerFormat: "ofk_", Description: "An API key, in the same header; each operation names the scope that it must have"},
+			},
+		},
+	}
+}
+
+func problemResponses(problem *huma.Schema) map[string]*huma.Response {
+	all := map[string]*huma.Response{
+		responseName(http.StatusNotModified): {Description: "Not Modified", Headers: usualHeaders()},
+	}
+	for status := 400; status < 600; status++ {
+		if http.StatusText(status) == "" {
+			continue
+		}
+		r := &huma.Response{
+			Description: http.StatusText(status),
+			Headers:     usualHeaders(),
+			Content:     map[string]*huma.MediaType{problemType: {Schema: problem}},
+		}
+		switch status {
+		case http.StatusUnauthorized:
+			r.Headers["WWW-Authenticate"] = header("How to authenticate")
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+			r.Headers["Retry-After"] = header("Seconds to wait before the next try")
+		}
+		all[responseName(status)] = r
+	}
+	return all
+}
+
+func responseName(status int) string {
+	return strings.NewReplacer(" ", "", "-", "", "'", "").Replace(http.StatusText(status))
+}
+
+func header(doc string) *huma.Header {
+	return &huma.Header{Description: doc, Schema: &huma.Schema{Type: huma.TypeString}}
+}
+
+func usualHeaders() map[string]*huma.Header {
+	return map[string]*huma.Header{
+		"X-Request-Id":     {Ref: "#/components/headers/RequestId"},
+		"RateLimit":        {Ref: "#/components/headers/RateLimit"},
+		"RateLimit-Policy": {Ref: "#/components/headers/RateLimitPolicy"},
+	}
+}
+
+func (r Route) operation() huma.Operation {
+	op := huma.Operation{
+		OperationID:   r.Name,
+		Method:        r.Method,
+		Path:          r.Path,
+		Summary:       r.Summary,
+		Description:   r.description(),
+		DefaultStatus: r.Status,
+		Responses:     map[string]*huma.Response{},
+		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope}},
+		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
+		Security:      r.security(),
+	}
+	if r.Tag != "" {
+		op.Tags = []string{r.Tag}
+	}
+	for _, status := range r.statuses() {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/" + responseName(status)}
+	}
+	return op
+}
+
+func (r Route) keyless() bool { return r.Scope == "" || r.Scope == identity.NoKeys }
+
+// description says of keys what readers of the page would look for in vain: it
+// shows neither extensions nor the scopes of a bearer token.
+func (r Route) description() string {
+	switch {
+	case !r.keyless():
+		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + string(r.Scope) + "`.")
+	case r.Role != identity.Anyone:
+		return strings.TrimSpace(r.Doc + "\n\nNot open to API keys.")
+	}
+	return r.Doc
+}
+
+// security lists the alternatives; {} is no credential at all.
+func (r Route) security() (list []map[string][]string) {
+	if r.Role == identity.Anyone && r.keyless() {
+		return nil
+	}
+	if r.Role == identity.Anyone {
+		list = append(list, map[string][]string{})
+	}
+	list = append(list, map[string][]string{bearer: {}})
+	if !r.keyless() {
+		list = append(list, map[string][]string{apiKey: {string(r.Scope)}})
+	}
+	return list
+}
+
+// statuses are the refusals that any route of this shape may answer.
+func (r Route) statuses() []int {
+	list := append([]int{400, 429, 500, 503}, r.Errors...)
+	if r.Role != identity.Anyone {
+		list = append(list, http.StatusUnauthorized, http.StatusForbidden)
+	}
+	if strings.Contains(r.Path, "{") {
+		list = append(list, http.StatusNotFound)
+	}
+	if r.Method == http.MethodPost || r.Method == http.MethodPatch || r.Method == http.MethodPut {
+		list = append(list, 409, 413, 415, 422)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// namer gives a type its short name, and the name of its package in front when
+// two modules use the same one: huma would refuse the second.
+func namer() func(reflect.Type, string) string {
+	taken := map[string]reflect.Type{}
+	return func(t reflect.Type, hint string) string {
+		name := huma.DefaultSchemaNamer(t, hint)
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct {
+			return name
+		}
+		if other, ok := taken[name]; ok && other != t {
+			pkg := t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
+			name = strings.ToUpper(pkg[:min(1, len(pkg))]) + pkg[min(1, len(pkg)):] + name
+			for n := 2; taken[name] != nil && taken[name] != t; n++ {
+				name = fmt.Sprintf("%s%d", strings.TrimRight(name, "0123456789"), n)
+			}
+		}
+		taken[name] = t
+		return name
+	}
+}

@@ -1,0 +1,169 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+)
+
+// Pieces makes a long body bit by bit, while it is sent. One goroutine calls it,
+// and Close is called exactly once, whatever happens.
+type Pieces interface {
+	// Next returns what comes next, good until the next call, and io.EOF after the
+	// last. Any other error cuts the connection: the client must not take what it
+	// has for the whole. ctx ends when nobody wants more.
+	Next(ctx context.Context) ([]byte, error)
+	Close()
+}
+
+// StreamOptions say what a stream is and how long it waits.
+type StreamOptions struct {
+	ContentType string
+	Filename    string        // for saving it; no quotes in it
+	Patience    time.Duration // for the client to take one piece; 20 s when zero
+	Log         *slog.Logger  // default: slog.Default()
+}
+
+// Stream is an answer of any size, in the memory of one piece. A body that is
+// complete ends with its last chunk; one that is not ends without (RFC 9112
+// section 8), so that it looks like what it is.
+type Stream struct {
+	Disposition string `header:"Content-Disposition"`
+	Body        func(huma.Context)
+}
+
+const (
+	streamPatience = 20 * time.Second
+	streamGrace    = 3 * time.Second // to go on once the server stops
+)
+
+// Streamed answers with pieces. They have a context of their own: the request's
+// deadline is for the handler, and has nothing to say about a download.
+func Streamed(pieces Pieces, o StreamOptions) *Stream {
+	if o.Patience == 0 {
+		o.Patience = streamPatience
+	}
+	return &Stream{
+		Disposition: `attachment; filename="` + o.Filename + `"`,
+		Body:        func(ctx huma.Context) { serveStream(ctx, pieces, o) },
+	}
+}
+
+// serveStream hands the stream to fasthttp, which reads it when the handlers have
+// returned and closes it in the end. What it keeps of the request are values and the
+// connection, which outlives the answer.
+func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
+	r, ours := ctx.(*request)
+	if !ours {
+		pieces.Close()
+		panic("web: a stream outside of a route")
+	}
+	s := &stream{pieces: pieces, patience: o.Patience, log: orDefault(o.Log), conn: r.c.Context().Conn()}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.c.UserContext()))
+	stopping := r.c.Context().Done()
+	s.watching.Go(func() { s.watch(stopping) })
+
+	r.c.Set(fiber.HeaderContentType, o.ContentType)
+	r.c.Status(http.StatusOK)
+	r.c.Context().SetBodyStream(s, -1)
+}
+
+// stream is read by the goroutine that serves the connection, and by no other.
+type stream struct {
+	pieces   Pieces
+	patience time.Duration
+	log      *slog.Logger
+	conn     net.Conn
+	ctx      context.Context //nolint:containedctx // how long the stream lives, which no call of Read decides
+	cancel   context.CancelCauseFunc
+	watching sync.WaitGroup
+
+	piece  []byte // what is left to send of it
+	begun  bool
+	over   error // io.EOF, or why it ended before
+	closed bool
+}
+
+var (
+	errLeft     = errors.New("the client hung up, or took too long over a piece")
+	errStopping = errors.New("the server is stopping")
+)
+
+// Read gives what is left of a piece, or of the next one.
+func (s *stream) Read(into []byte) (int, error) {
+	for len(s.piece) == 0 {
+		if s.over == nil {
+			s.begun = true
+			s.piece, s.over = s.next()
+		}
+		if s.over != nil {
+			s.piece = nil
+			return 0, s.over
+		}
+	}
+	n := copy(into, s.piece)
+	s.piece = s.piece[n:]
+	return n, nil
+}
+
+// next also starts the clock for sending the piece. fasthttp's own would be one
+// for the whole body.
+func (s *stream) next() (piece []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	piece, err = s.pieces.Next(s.ctx)
+	if cause := context.Cause(s.ctx); cause != nil && !errors.Is(err, io.EOF) {
+		return nil, cause
+	}
+	if err != nil {
+		return nil, err
+	}
+	return piece, s.conn.SetWriteDeadline(time.Now().Add(s.patience))
+}
+
+// watch cuts the stream short when the server stops: it has more time to stop than
+// a moment, but not for a long download.
+func (s *stream) watch(stopping <-chan struct{}) {
+	select {
+	case <-s.ctx.Done():
+		return
+	case <-stopping:
+	}
+	select {
+	case <-s.ctx.Done():
+	case <-time.After(streamGrace):
+		s.cancel(errStopping)
+		_ = s.conn.SetWriteDeadline(time.Now())
+	}
+}
+
+// Close is called by fasthttp when the body has been sent, or cannot be. It may
+// come without any Read, for a HEAD.
+func (s *stream) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if s.begun && !errors.Is(s.over, io.EOF) {
+		why := cmp.Or(s.over, context.Cause(s.ctx), errLeft)
+		s.log.WarnContext(s.ctx, "stream cut", "request_id", RequestIDFrom(s.ctx), "error", why.Error())
+	}
+	s.cancel(nil)
+	s.watching.Wait()
+	s.pieces.Close()
+	return nil
+}

@@ -1,0 +1,56 @@
+package web
+
+import (
+	"errors"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Time is an instant as the API writes it: UTC, RFC 3339, milliseconds. It is
+// also a query parameter: any RFC 3339 offset is read. Absent is the zero Time.
+type Time time.Time
+
+const timeLayout = "2006-01-02T15:04:05.000Z07:00"
+
+var errTime = errors.New("not an RFC 3339 date-time")
+
+// At turns a time into one for the API.
+func At(t time.Time) Time { return Time(t) }
+
+// AtOrNil keeps nil, for members that may be null.
+func AtOrNil(t *time.Time) *Time {
+	if t == nil {
+		return nil
+	}
+	at := Time(*t)
+	return &at
+}
+
+// Std is the time as the standard library has it, in UTC.
+func (t Time) Std() time.Time { return time.Time(t).UTC() }
+
+// IsZero is true for a parameter that was not given.
+func (t Time) IsZero() bool { return time.Time(t).IsZero() }
+
+func (t Time) String() string { return t.Std().Format(timeLayout) }
+
+// MarshalText writes milliseconds, always three digits.
+func (t Time) MarshalText() ([]byte, error) { return t.Std().AppendFormat(nil, timeLayout), nil }
+
+// UnmarshalText reads RFC 3339.
+func (t *Time) UnmarshalText(text []byte) error {
+	at, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return errTime // the parser's own text is about Go's layouts
+	}
+	*t = Time(at)
+	return nil
+}
+
+// Schema is a date-time.
+func (Time) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-31T12:00:00.000Z"}}
+	s.PrecomputeMessages()
+	return s
+}

@@ -1,0 +1,112 @@
+package web
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"orderflow/platform/fault"
+)
+
+// validate names everything wrong with a parsed body.
+//
+// huma hashes the items of an array that must be unique and panics when one is
+// an object; no schema is so strange that a client may cause a 500 with it.
+func validate(schemas huma.Registry, schema *huma.Schema, body tree) (fields []fault.Field) {
+	defer func() {
+		if recover() != nil {
+			fields = append(fields, fault.Field{Code: "invalid", Message: "the body does not have the expected shape"})
+		}
+	}()
+	var result huma.ValidateResult
+	path := huma.NewPathBuffer([]byte("body"), len("body"))
+	huma.Validate(schemas, schema, path, huma.ModeWriteToServer, body.value, &result)
+	fields = body.wrong
+	for _, err := range result.Errors {
+		fields = append(fields, bodyField(err))
+	}
+	if body.nulls {
+		fields = append(fields, nulls(schemas, schema, "", body.value)...)
+	}
+	return fields
+}
+
+// nulls finds optional members that are null although their schema does not
+// allow it. huma skips those, and the decoder would store a zero.
+func nulls(schemas huma.Registry, s *huma.Schema, pointer string, value any) (found []fault.Field) {
+	s = resolve(schemas, s)
+	if s == nil {
+		return nil
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		more, _ := s.AdditionalProperties.(*huma.Schema)
+		for name, member := range v {
+			at := pointer + "/" + unescapeName(name)
+			schema, known := s.Properties[name]
+			if !known {
+				schema = more
+			}
+			schema = resolve(schemas, schema)
+			if member != nil || schema == nil {
+				found = append(found, nulls(schemas, schema, at, member)...)
+				continue
+			}
+			if known && !schema.Nullable && schema.Type != "" && !slices.Contains(s.Required, name) {
+				found = append(found, fault.Field{Pointer: at, Code: "type", Message: "null is not allowed"})
+			}
+		}
+	case []any:
+		for i, item := range v {
+			found = append(found, nulls(schemas, s.Items, pointer+"/"+itoa(i), item)...)
+		}
+	}
+	return found
+}
+
+func resolve(schemas huma.Registry, s *huma.Schema) *huma.Schema {
+	for s != nil && s.Ref != "" {
+		s = schemas.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+// escapeName and unescapeName carry a member's name through huma's locations:
+// what is special in a JSON pointer is escaped as RFC 6901 says, what is special
+// to huma in the same manner.
+func escapeName(name string) string {
+	if !strings.ContainsAny(name, "~/.[]") {
+		return name
+	}
+	return escapes.Replace(name)
+}
+
+func unescapeName(name string) string {
+	if !strings.Contains(name, "~") {
+		return name
+	}
+	return unescapes.Replace(name)
+}
+
+var (
+	escapes   = strings.NewReplacer("~", "~0", "/", "~1", ".", "~2", "[", "~3", "]", "~4")
+	unescapes = strings.NewReplacer("~2", ".", "~3", "[", "~4", "]")
+	pointers  = strings.NewReplacer("~", "~0", "/", "~1")
+)
+
+func escapePointer(name string) string { return pointers.Replace(name) }
+
+// tidy sorts and keeps one fault of each kind in each place: huma walks maps, so
+// its order changes from call to call.
+func tidy(fields []fault.Field) []fault.Field {
+	slices.SortFunc(fields, func(a, b fault.Field) int {
+		if c := strings.Compare(a.Pointer, b.Pointer); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Code, b.Code)
+	})
+	return slices.CompactFunc(fields, func(a, b fault.Field) bool {
+		return a.Pointer == b.Pointer && a.Code == b.Code
+	})
+}

@@ -1,0 +1,125 @@
+// Package web is the front door of every route: strict JSON in, JSON or a
+// problem document (RFC 9457) out, one OpenAPI description made from the code.
+//
+// Routes are typed functions that huma describes, decodes and validates on top
+// of Fiber. What huma and Fiber leave open is closed here and nowhere else:
+// who may call (Route.Role), unknown and repeated parameters, duplicate and
+// unknown JSON members, NUL characters, and what an error tells its reader
+// (Fail). A handler therefore sees only input that its schema allows.
+package web
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+)
+
+// BodyLimit is the largest body that a route takes unless its MaxBody says more.
+const BodyLimit = 256 << 10
+
+// readLimit is what is read of a body before the connection is cut. What lies
+// between the two is read and refused by the route: a client that is cut off
+// while it still sends often sees a reset instead of the 413.
+const readLimit = 1 << 20
+
+// Options describe the API. All of them may be left empty.
+type Options struct {
+	Title, Version, Description string
+	Log                         *slog.Logger // default: slog.Default()
+}
+
+// Config is the Fiber configuration that the rest of this package relies on.
+// Immutable is the one that must never go: without it the strings that a
+// handler keeps are overwritten by the next request on the connection.
+func Config(o ...Options) fiber.Config {
+	var first Options
+	if len(o) > 0 {
+		first = o[0]
+	}
+	return fiber.Config{
+		Network:                      fiber.NetworkTCP,
+		Immutable:                    true,
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		DisablePreParseMultipartForm: true,
+		DisableStartupMessage:        true,
+		BodyLimit:                    readLimit,
+		ReadBufferSize:               16 << 10,
+		ReadTimeout:                  10 * time.Second,
+		WriteTimeout:                 30 * time.Second,
+		IdleTimeout:                  60 * time.Second,
+		ErrorHandler:                 ErrorHandler(first.Log),
+		JSONEncoder:                  Marshal,
+		JSONDecoder:                  Decode,
+	}
+}
+
+// API is where modules register their routes with Handle and Raw.
+type API struct {
+	huma.API
+	app    *fiber.App
+	log    *slog.Logger
+	routes []Route
+	bodies map[string]int // path -> limit, for routes that take more than BodyLimit
+}
+
+var settleHuma sync.Once
+
+// New puts an API on the app. It mounts nothing by itself: serve Document where
+// you like. Register every route before the app listens.
+func New(app *fiber.App, o Options) *API {
+	settleHuma.Do(func() {
+		huma.ValidateStrictCasing = true  // "QTY" is not "qty"
+		huma.DefaultArrayNullable = false // our encoder writes [] for a nil slice
+		huma.NewError = newError
+		huma.NewErrorWithContext = newErrorWithContext
+	})
+	a := &API{app: app, log: orDefault(o.Log), bodies: map[string]int{}}
+	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()
+	a.API = huma.NewAPI(huma.Config{OpenAPI: describe(o)}, &adapter{Adapter: fibers, api: a})
+	a.guard(app.Server())
+	return a
+}
+
+// guard closes two gaps below Fiber. It answers a method that Fiber does not
+// know with a bare 400 before any middleware runs; as a TRACE, which no route
+// takes, it ends as a 405 with its Allow header. And its body limit is one for
+// all routes.
+func (a *API) guard(server *fasthttp.Server) {
+	serve := server.Handler
+	server.Handler = func(ctx *fasthttp.RequestCtx) {
+		if !knownMethod(string(ctx.Method())) {
+			ctx.Request.Header.SetMethod(fiber.MethodTrace)
+		}
+		serve(ctx)
+	}
+	server.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{MaxRequestBodySize: a.bodies[withoutQuery(string(h.RequestURI()))]}
+	}
+}
+
+func knownMethod(method string) bool {
+	return slices.Contains(fiber.DefaultMethods, method)
+}
+
+func withoutQuery(uri string) string {
+	for i := range len(uri) {
+		if uri[i] == '?' {
+			return uri[:i]
+		}
+	}
+	return uri
+}
+
+func orDefault(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.Default()
+	}
+	return log
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// composeOnly are the variables that docker-compose.yml asks for itself.
+var composeOnly = []string{"POSTGRES_PASSWORD", "VERSION"}
+
+// setting is a variable that the program reads, with its default.
+type setting struct{ name, value string }
+
+var tag = regexp.MustCompile("`env:\"([A-Z_]+)\"(?: envDefault:\"([^\"]*)\")?`")
+
+// settingsOf reads the tags of config.Config: the one list that cannot be wrong.
+func settingsOf(root string) (map[string]setting, error) {
+	source, err := os.ReadFile(filepath.Join(root, "config", "config.go"))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]setting{}
+	for _, m := range tag.FindAllStringSubmatch(string(source), -1) {
+		all[m[1]] = setting{m[1], m[2]}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("config/config.go: no env tags found")
+	}
+	return all, nil
+}
+
+// checkExample wants every setting in .env.example, with its default, and nothing else.
+func checkExample(root string, settings map[string]setting) error {
+	file, err := os.Open(filepath.Join(root, ".env.example"))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+
+	var wrong problems
+	seen := map[string]bool{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, _ := strings.Cut(line, "=")
+		seen[name] = true
+		known, ok := settings[name]
+		switch {
+		case ok && value != known.value:
+			wrong.add(".env.example: %s is %q, its default is %q", name, value, known.value)
+		case !ok && !slices.Contains(composeOnly, name):
+			wrong.add(".env.example: %s is read by nobody", name)
+		}
+	}
+	for name := range settings {
+		if !seen[name] {
+			wrong.add(".env.example: %s is missing", name)
+		}
+	}
+	return wrong.err()
+}
+
+// checkNames wants the names that a container is given to be settings. Those of the
+// Go runtime and of OpenTelemetry are read by others.
+func checkNames(where string, names []string, settings map[string]setting) error {
+	var wrong problems
+	for _, name := range names {
+		_, known := settings[name]
+		if !known && !strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "GO") {
+			wrong.add("%s: %s is read by nobody", where, name)
+		}
+	}
+	return wrong.err()
+}
