@@ -17,7 +17,8 @@ const here = `
 // Adopt makes the log fit the database it is in; migrations call it. On a fresh
 // database it notes the epoch. On a restored one it moves all events to the
 // beginning of this cluster's time, in their old order, and notes the new epoch,
-// so that old cursors get a reset instead of silence (SPEC E3).
+// so that old cursors get a reset instead of silence (SPEC E3). Readers keep their
+// place: they have no client to tell.
 func Adopt(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now, noted string
@@ -36,6 +37,9 @@ func Adopt(ctx context.Context, conn *pgx.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue(`set local statement_timeout = 0`)
 		b.Queue(`set local orderflow.adopt_log = 'on'`)
+		// First the readers, as the order of old is still there: behind as many events as before.
+		b.Queue(`update event_readers r set xid = '3',
+			seq = (select coalesce(max(e.seq), 0) + count(*) filter (where (e.xid, e.seq) <= (r.xid, r.seq)) from events e)`)
 		// Number afresh along the old order, and let every row be of the oldest
 		// transaction there is. The numbers begin above all that are taken: rows that
 		// an earlier adoption has moved there still hold theirs while this runs.
