@@ -189,7 +189,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	}
 
 	n.notifications = notifications.New(notifications.Deps{
-		Log: eventLog, Tail: n.tail, Sessions: n.auth, Origins: n.cfg.Origins, Keep: n.cfg.EventRetention,
+		Log: eventLog, Tail: n.tail, Sessions: n.auth, Types: events.Types(orders.Kinds()), Origins: n.cfg.Origins, Keep: n.cfg.EventRetention,
 		Out: n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })

@@ -59,7 +59,8 @@ func (b *bench) sockets(ctx context.Context) error {
 	}
 	value("resident memory of the server", after.resident/(1<<20), "MiB")
 	value("resident memory more, for each socket", (after.resident-before.resident)/float64(n)/1024, "KiB")
-	value("heap and stacks more, for each socket", (after.inUse-before.inUse)/float64(n)/1024, "KiB")
+	value("heap more, for each socket", (after.heap-before.heap)/float64(n)/1024, "KiB")
+	value("stacks more, for each socket", (after.stacks-before.stacks)/float64(n)/1024, "KiB")
 
 	b.report.columns()
 	perUser := func(i int) int { return (n - i%users + users - 1) / users }
@@ -74,13 +75,14 @@ func (b *bench) sockets(ctx context.Context) error {
 }
 
 // memory is what the server uses, as it says itself.
-type memory struct{ resident, inUse, files float64 }
+type memory struct{ resident, heap, stacks, files float64 }
 
 func (s *server) memory() (memory, error) {
 	m, err := s.metrics()
 	return memory{
 		resident: m["process_resident_memory_bytes"],
-		inUse:    m["go_memstats_heap_inuse_bytes"] + m["go_memstats_stack_inuse_bytes"],
+		heap:     m["go_memstats_heap_inuse_bytes"],
+		stacks:   m["go_memstats_stack_inuse_bytes"],
 		files:    m["process_max_fds"] - m["process_open_fds"],
 	}, err
 }

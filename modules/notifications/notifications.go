@@ -31,6 +31,8 @@ type Deps struct {
 	Log      *events.Log
 	Tail     *events.Tail
 	Sessions Sessions
+	// Types are those that events may have; a filter by any other is refused.
+	Types []string
 	// Origins that may open a socket besides the server's own.
 	Origins []string
 	// Keep is how far back a cursor may be resumed (SPEC E3).

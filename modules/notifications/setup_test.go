@@ -172,7 +172,7 @@ func (h *house) node(change ...func(*Module)) *node {
 	h.must(err)
 	out := slog.New(slog.NewTextHandler(n.said, nil))
 	n.Module = New(Deps{
-		Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
+		Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Types: []string{"order.created", "order.confirmed", "order.shipped"}, Origins: []string{"https://shop.example"},
 		Keep: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
 	})
 	for _, do := range change {
@@ -188,7 +188,7 @@ func (h *house) node(change ...func(*Module)) *node {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = n.Tail.Run(ctx) })
-	running.Go(func() { _ = n.app.Listener(listener) })
+	running.Go(func() { _ = n.app.Listener(narrow{listener}) })
 	h.t.Cleanup(func() {
 		n.stop()
 		cancel()
@@ -199,6 +199,18 @@ func (h *house) node(change ...func(*Module)) *node {
 	})
 	h.nodes = append(h.nodes, n)
 	return n
+}
+
+// narrow has small buffers in the kernel, so that what a client does not read is
+// soon noticed.
+type narrow struct{ net.Listener }
+
+func (l narrow) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		_ = conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	}
+	return conn, err
 }
 
 // stop stops the module; afterwards every handler must be gone.

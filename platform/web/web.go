@@ -54,9 +54,11 @@ func Config(o ...Options) fiber.Config {
 		ReadTimeout:                  10 * time.Second,
 		WriteTimeout:                 30 * time.Second,
 		IdleTimeout:                  60 * time.Second,
-		ErrorHandler:                 ErrorHandler(first.Log),
-		JSONEncoder:                  Marshal,
-		JSONDecoder:                  Decode,
+		// Else a connection that waits, or has become a socket, keeps its 16 KiB read buffer.
+		ReduceMemoryUsage: true,
+		ErrorHandler:      ErrorHandler(first.Log),
+		JSONEncoder:       Marshal,
+		JSONDecoder:       Decode,
 	}
 }
 
