@@ -27,7 +27,7 @@ var owners = map[string]string{
 
 	"orders": "orders", "order_lines": "orders", "order_terms": "orders", "order_counts": "orders", "dead_letters": "orders",
 
-	"events": "platform", "event_log": "platform", "idempotency_keys": "platform",
+	"events": "platform", "event_log": "platform", "event_readers": "platform", "idempotency_keys": "platform",
 }
 
 // Which module's rows an ent client method reads and writes.

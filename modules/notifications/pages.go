@@ -48,7 +48,7 @@ type pageOutput struct {
 	Body struct {
 		Data       []events.Message `json:"data"`
 		NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
-		Reset      bool             `json:"reset,omitempty" doc:"The cursor cannot be resumed: read afresh what you need, and go on from nextCursor"`
+		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed: read afresh what you need, and go on from nextCursor"`
 	}
 }
 
