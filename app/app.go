@@ -37,6 +37,7 @@ const (
 	channelEvents    = "orderflow:events"
 	channelSessions  = "orderflow:sessions"
 	channelCatalogue = "orderflow:catalogue"
+	channelInbox     = "orderflow:inbox"
 )
 
 // node is one running process: what it has open, and the modules on top.
@@ -53,7 +54,7 @@ type node struct {
 	worker  *queue.Client // nil when this process does not work
 	health  *health
 
-	wakeEvents, wakeSessions, wakeCatalogue *redis.Publisher
+	wakeEvents, wakeSessions, wakeCatalogue, wakeInbox *redis.Publisher
 
 	users         *users.Module
 	auth          *auth.Module
@@ -133,6 +134,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 	n.wakeEvents = n.redis.Publisher(channelEvents)
 	n.wakeSessions = n.redis.Publisher(channelSessions)
 	n.wakeCatalogue = n.redis.Publisher(channelCatalogue)
+	n.wakeInbox = n.redis.Publisher(channelInbox)
 
 	eventLog, err := events.OpenLog(ctx, n.pool)
 	if err != nil {
@@ -189,8 +191,10 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	}
 
 	n.notifications = notifications.New(notifications.Deps{
-		Log: eventLog, Tail: n.tail, Sessions: n.auth, Types: events.Types(orders.Kinds()), Origins: n.cfg.Origins, Keep: n.cfg.EventRetention,
-		Out: n.log, Metrics: n.registry,
+		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
+		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention,
+		Counted: func() { n.notifications.Look(); n.wakeInbox.Wake() },
+		Out:     n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })
 	return nil

@@ -27,12 +27,15 @@ var owners = map[string]string{
 
 	"orders": "orders", "order_lines": "orders", "order_terms": "orders", "order_counts": "orders", "dead_letters": "orders",
 
+	"notifications": "notifications", "inbox_counts": "notifications",
+
 	"events": "platform", "event_log": "platform", "event_readers": "platform", "idempotency_keys": "platform",
 }
 
 // Which module's rows an ent client method reads and writes.
 var entities = map[string]string{
 	"User": "users", "Session": "auth", "Product": "inventory", "Movement": "inventory", "Order": "orders",
+	"Notification": "notifications",
 }
 
 // source is one file that is not a test.

@@ -45,7 +45,7 @@ func described() *web.API {
 	n.inventory = inventory.New(inventory.Deps{Log: log})
 	n.payments = payments.New(payments.Deps{})
 	n.orders = orders.New(orders.Deps{Metrics: registry})
-	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Metrics: registry, Out: log})
+	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Kinds: orders.Kinds(), Metrics: registry, Out: log})
 	return n.api(web.Options{Title: "Orderflow", Version: "test", Log: log})
 }
 

@@ -59,9 +59,10 @@ type Config struct {
 	StripeAPIURL    string        `env:"STRIPE_API_URL"`
 	ReservationTTL  time.Duration `env:"RESERVATION_TTL" envDefault:"30m"`
 
-	EventRetention time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
-	LogLevel       string        `env:"LOG_LEVEL" envDefault:"info"`
-	TracesURL      string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	EventRetention        time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
+	NotificationRetention time.Duration `env:"NOTIFICATION_RETENTION" envDefault:"2160h"`
+	LogLevel              string        `env:"LOG_LEVEL" envDefault:"info"`
+	TracesURL             string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // IsProduction is true when nothing may be made up.

@@ -88,7 +88,7 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 		for kind := range strings.SplitSeq(list, ",") {
 			switch kind = strings.TrimSpace(kind); {
 			case kind == "":
-			case kind != kindUnread && !slices.Contains(m.Types, kind):
+			case kind != kindUnread && !slices.Contains(m.types, kind):
 				wrong = append(wrong, badParameter("types", "there are no events of type "+kind))
 			default:
 				f.types = append(f.types, kind)

@@ -35,6 +35,7 @@ func (m *Module) Routes(api *web.API) {
 	m.socketRoute(api)
 	m.streamRoute(api)
 	m.pageRoute(api)
+	m.inboxRoutes(api)
 }
 
 func (m *Module) socketRoute(api *web.API) {

@@ -23,6 +23,7 @@ type hub struct {
 	mu     sync.Mutex
 	at     events.Cursor
 	rooms  map[uuid.UUID]map[*follower]struct{} // by owner; uuid.Nil hears everybody
+	people map[uuid.UUID]map[*follower]struct{} // by who listens
 	closed bool
 	gone   sync.WaitGroup
 
@@ -38,9 +39,9 @@ func newHub(out *slog.Logger, reg prometheus.Registerer) *hub {
 	return &hub{
 		out:   out,
 		ready: make(chan struct{}),
-		rooms: map[uuid.UUID]map[*follower]struct{}{},
-		open:  with.NewGauge(prometheus.GaugeOpts{Name: "orderflow_sockets_open", Help: "Sockets and event streams open on this node."}),
-		sent:  with.NewCounter(prometheus.CounterOpts{Name: "orderflow_socket_frames_total", Help: "Event frames handed to sockets and event streams."}),
+		rooms: map[uuid.UUID]map[*follower]struct{}{}, people: map[uuid.UUID]map[*follower]struct{}{},
+		open: with.NewGauge(prometheus.GaugeOpts{Name: "orderflow_sockets_open", Help: "Sockets and event streams open on this node."}),
+		sent: with.NewCounter(prometheus.CounterOpts{Name: "orderflow_socket_frames_total", Help: "Event frames handed to sockets and event streams."}),
 		ends: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderflow_socket_closed_total", Help: "Sockets and event streams that this node closed, by code."}, []string{"code"}),
 	}
@@ -79,12 +80,8 @@ func (h *hub) join(f *follower) error {
 	if h.closed {
 		return errStopping
 	}
-	room := h.rooms[f.room]
-	if room == nil {
-		room = map[*follower]struct{}{}
-		h.rooms[f.room] = room
-	}
-	room[f] = struct{}{}
+	add(h.rooms, f.room, f)
+	add(h.people, f.caller.UserID, f)
 	f.to = h.at
 	h.gone.Add(1)
 	h.open.Inc()
@@ -116,21 +113,47 @@ func (h *hub) leave(f *follower) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	room := h.rooms[f.room]
-	delete(room, f)
-	if len(room) == 0 {
-		delete(h.rooms, f.room)
-	}
+	remove(h.rooms, f.room, f)
+	remove(h.people, f.caller.UserID, f)
 	h.open.Dec()
 	h.gone.Done()
 }
 
+func add(groups map[uuid.UUID]map[*follower]struct{}, id uuid.UUID, f *follower) {
+	if groups[id] == nil {
+		groups[id] = map[*follower]struct{}{}
+	}
+	groups[id][f] = struct{}{}
+}
+
+func remove(groups map[uuid.UUID]map[*follower]struct{}, id uuid.UUID, f *follower) {
+	delete(groups[id], f)
+	if len(groups[id]) == 0 {
+		delete(groups, id)
+	}
+}
+
 func (h *hub) revoke(user, credential uuid.UUID) {
-	h.each(func(f *follower) { // of every room, because an administrator may sit in anybody's
-		if f.caller.UserID == user && (credential == uuid.Nil || f.caller.Credential() == credential) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	for f := range h.people[user] {
+		if credential == uuid.Nil || f.caller.Credential() == credential {
 			f.end(loggedIn)
 		}
-	})
+	}
+}
+
+// tell tells a user how much is unread, wherever they listen.
+func (h *hub) tell(user uuid.UUID, unread int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	for f := range h.people[user] {
+		if f.order == uuid.Nil && f.wants(kindUnread, uuid.Nil) {
+			f.queue.count(unread)
+		}
+	}
 }
 
 // stop ends every follower, and cuts those that have not gone when ctx ends.

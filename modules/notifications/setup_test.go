@@ -172,8 +172,16 @@ func (h *house) node(change ...func(*Module)) *node {
 	h.must(err)
 	out := slog.New(slog.NewTextHandler(n.said, nil))
 	n.Module = New(Deps{
-		Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Types: []string{"order.created", "order.confirmed", "order.shipped"}, Origins: []string{"https://shop.example"},
-		Keep: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
+		Pool: n.pool, Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
+		Kinds: []events.Kind{
+			{Type: "order.created", Doc: "Made."}, {Type: "order.confirmed", Doc: "Sure.", Note: true}, {Type: "order.shipped", Doc: "Gone.", Note: true},
+		},
+		Keep: time.Hour, KeepNotes: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
+		Counted: func() {
+			for _, n := range h.nodes {
+				n.Look()
+			}
+		},
 	})
 	for _, do := range change {
 		do(n.Module)
@@ -187,7 +195,9 @@ func (h *house) node(change ...func(*Module)) *node {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = n.Tail.Run(ctx) })
+	for _, run := range []func(context.Context) error{n.Tail.Run, n.Run, n.FillInboxes} {
+		running.Go(func() { _ = run(ctx) })
+	}
 	running.Go(func() { _ = n.app.Listener(narrow{listener}) })
 	h.t.Cleanup(func() {
 		n.stop()

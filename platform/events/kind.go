@@ -6,6 +6,7 @@ type Kind struct {
 	Type string // order.created
 	Doc  string // one sentence: what has happened
 	Data any    // a zero value of what its data is rendered from
+	Note bool   // goes to the inbox of whose order it is (SPEC E7)
 }
 
 // Types are the names, in the same order.

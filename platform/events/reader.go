@@ -29,6 +29,9 @@ type Reader struct {
 	wake   chan struct{}
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
+	// Committed, when set before Run, is called after each page that took effect.
+	Committed func()
+
 	at    Cursor
 	known bool // at is where this reader left its place
 }
@@ -99,6 +102,9 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 		if err := r.take(ctx, page); err != nil {
 			r.known = false
 			return false, err
+		}
+		if r.Committed != nil {
+			r.Committed()
 		}
 		r.at = page.Next
 		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
