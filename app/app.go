@@ -147,7 +147,9 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 		return nil, err
 	}
 	n.observe()
-	n.routes()
+	if err := n.routes(); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 

@@ -37,7 +37,7 @@ func settings(t *testing.T) config.Config {
 		Env: config.Development, Host: "127.0.0.1", DataDir: t.TempDir(), Roles: []string{"api", "worker"},
 		DatabaseURL: config.Secret(pgtest.URL(t)), DatabaseConns: 12, RedisURL: config.Secret(pgtest.Redis(t)), WorkerSlots: 50,
 		Issuer: "orderflow", Audience: "orderflow", BcryptCost: 4, AdminEmail: adminEmail, AdminPassword: adminPassword,
-		PaymentProvider: "simulated", ReservationTTL: 30 * time.Minute, RateLimit: config.Limit{}, EventRetention: time.Hour, LogLevel: "error",
+		PaymentProvider: "simulated", ReservationTTL: 30 * time.Minute, RateLimit: config.Limit{}, EventRetention: time.Hour, NotificationRetention: time.Hour, LogLevel: "error",
 	}
 }
 
@@ -312,6 +312,7 @@ func (s *socket) next(within time.Duration) (m message, err error) {
 	if err != nil {
 		return m, err
 	}
+	fits(s.t, raw)
 	return m, json.Unmarshal(raw, &m)
 }
 
@@ -415,6 +416,15 @@ func conforms(t *testing.T, base, method, path string, a answer) {
 	}
 	if err := d.validate(pointer, value); err != nil {
 		t.Errorf("%s %s: %d does not fit its schema: %v\n%s", method, template, a.status, err, a.raw)
+	}
+	if template == "/v1/events" && a.status == http.StatusOK {
+		var page struct{ Data []json.RawMessage }
+		if err := json.Unmarshal(a.raw, &page); err != nil {
+			t.Error(err)
+		}
+		for _, event := range page.Data {
+			fits(t, event)
+		}
 	}
 }
 

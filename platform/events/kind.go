@@ -5,8 +5,13 @@ package events
 type Kind struct {
 	Type string // order.created
 	Doc  string // one sentence: what has happened
-	Data any    // a zero value of what its data is rendered from
-	Note bool   // goes to the inbox of whose order it is (SPEC E7)
+	// Data is an example: a value of what data are rendered from, with every member that
+	// events of this type may have.
+	Data any
+	// Always names the members of the data that are there besides those that every
+	// event has.
+	Always []string
+	Note   bool // goes to the inbox of whose order it is (SPEC E7)
 }
 
 // Types are the names, in the same order.
