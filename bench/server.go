@@ -35,10 +35,11 @@ type server struct {
 	token  string        // the administrator's
 	stderr *lines
 
-	cmd    *exec.Cmd
-	exited <-chan struct{}
-	drop   func()
-	once   sync.Once
+	database string
+	cmd      *exec.Cmd
+	exited   <-chan struct{}
+	drop     func()
+	once     sync.Once
 }
 
 // serve starts the product with the roles, and makes the products that are ordered.
@@ -47,7 +48,7 @@ func (b *bench) serve(ctx context.Context, roles string) (_ *server, err error) 
 	if err != nil {
 		return nil, err
 	}
-	s := &server{bench: b, stderr: &lines{}, drop: drop}
+	s := &server{bench: b, stderr: &lines{}, drop: drop, database: database}
 	defer func() {
 		if err != nil {
 			s.stop()
