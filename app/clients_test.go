@@ -78,7 +78,7 @@ func TestGoExample(t *testing.T) {
 	runIn(t, "../clients/go/follow", nil, "go", "build", "-o", binary)
 	cursor := filepath.Join(t.TempDir(), "cursor")
 	listen := func() *example {
-		e := &example{t: t, cmd: exec.Command(binary, "-server", s.base, "-cursor", cursor, "-types", "order.created,order.processing")} //nolint:noctx // stopped by hand
+		e := &example{t: t, cmd: exec.Command(binary, "-server", s.base, "-cursor", cursor, "-types", "order.created,order.processing")}
 		e.cmd.Env = []string{"ORDERFLOW_TOKEN=" + alice.token}
 		out, err := e.cmd.StdoutPipe()
 		if err != nil {

@@ -277,14 +277,20 @@ func (s *server) slowReaders(ctx context.Context) error {
 		return conn, err
 	}}
 	start := ""
-	var stuck []*websocket.Conn
-	for range slowSockets {
+	var stuck [slowSockets]*websocket.Conn
+	defer func() {
+		for _, conn := range stuck {
+			if conn != nil {
+				_ = conn.Close()
+			}
+		}
+	}()
+	for i := range stuck {
 		conn, first, err := s.dialWith(ctx, narrow, s.token, "")
 		if err != nil {
 			return err
 		}
-		defer conn.Close()
-		stuck, start = append(stuck, conn), first.Cursor
+		stuck[i], start = conn, first.Cursor
 	}
 	before, err := s.metrics()
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -79,12 +78,12 @@ func (s *listener) open(ctx context.Context, path string, q url.Values) (*http.R
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.node().host+path+"?"+q.Encode(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.node().host+path+"?"+q.Encode(), http.NoBody) //nolint:gosec // our own node
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	res, err := s.web.Do(req)
+	res, err := s.web.Do(req) //nolint:gosec // the same
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +134,7 @@ func (s *listener) hearPages(ctx context.Context) error {
 	for ctx.Err() == nil {
 		q := s.place()
 		q.Set("wait", "5")
-		q.Set("limit", fmt.Sprint(1+rand.IntN(300)))
+		q.Set("limit", fmt.Sprint(1+s.rng.IntN(300)))
 		res, err := s.open(ctx, "/v1/events", q)
 		if err != nil {
 			return err

@@ -193,7 +193,7 @@ func (m *Module) cleanOnce(ctx context.Context) (gone int64, err error) {
 func idAt(at time.Time) (id uuid.UUID) {
 	ms := at.UnixMilli()
 	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i)) //nolint:gosec // one byte after the other
+		id[i] = byte(ms >> (40 - 8*i))
 	}
 	return id
 }

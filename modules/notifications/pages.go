@@ -95,7 +95,7 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	// request's deadline is for reading.
 	bell := m.newStream(caller, p.filter)
 	if err := m.hub.join(bell.follower); err != nil {
-		return nil //nolint:nilerr // the server is stopping: an empty page, and the next one is read elsewhere
+		return nil // the server is stopping: an empty page, and the next one is read elsewhere
 	}
 	bell.joined = true
 	defer bell.Close()

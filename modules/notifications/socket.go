@@ -204,6 +204,6 @@ func cut(conn *websocket.Conn) {
 
 func recovered(out *slog.Logger, where string) {
 	if p := recover(); p != nil {
-		out.Error(where+" panicked", "reason", fmt.Sprint(p), "stack", string(debug.Stack()))
+		out.Error("panic", "where", where, "reason", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
 }

@@ -79,8 +79,8 @@ func (r *Reader) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errOvertaken):
-			wake = nil // another node is at it; only the timer brings this one back
-			wait += time.Duration(rand.Int64N(int64(pollEvery)))
+			wake = nil                // another node is at it; only the timer brings this one back
+			wait += rand.N(pollEvery) //nolint:gosec // jitter, not a secret
 		case err != nil:
 			r.out.WarnContext(ctx, "reader of the event log cannot go on", "reader", r.name, "error", err)
 		case behind:

@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -37,7 +36,8 @@ func main() {
 	defer stop()
 	f := &follower{server: *server, token: os.Getenv("ORDERFLOW_TOKEN"), types: *types, file: *file, out: os.Stdout}
 	if err := f.run(ctx); err != nil {
-		log.Fatal(err) //nolint:gocritic // nothing is left to be stopped
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
 	}
 }
 
@@ -72,7 +72,7 @@ func (f *follower) run(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		heard, err := f.follow(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 		if errors.Is(err, errRefused) {
 			return err
@@ -81,7 +81,7 @@ func (f *follower) run(ctx context.Context) error {
 			failures = 0
 		}
 		wait := rand.N(min(30*time.Second, 500*time.Millisecond<<min(failures, 6))) //nolint:gosec // jitter, not a secret
-		log.Printf("%v; back in %s", err, wait.Round(time.Millisecond))
+		fmt.Fprintf(os.Stderr, "%v; back in %s\n", err, wait.Round(time.Millisecond))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -148,7 +148,7 @@ func (f *follower) take(text []byte) error {
 	switch e.Type {
 	case "ready", "notifications.unread":
 	case "reset":
-		log.Print("the cursor was too old: read afresh what you need; events go on from here")
+		fmt.Fprintln(os.Stderr, "the cursor was too old: read afresh what you need; events go on from here")
 	default:
 		fmt.Fprintf(f.out, "%s  %-22s order %s is %s (version %d)\n", e.Time, e.Type, e.Subject, e.Data.Status, e.Version)
 	}
