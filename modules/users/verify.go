@@ -51,6 +51,15 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 	}, nil
 }
 
+// Find is who has an address; zero when nobody has.
+func (m *Module) Find(ctx context.Context, email string) (uuid.UUID, error) {
+	u, known, err := m.byEmail(ctx, email)
+	if err != nil || !known {
+		return uuid.Nil, err
+	}
+	return u.ID, nil
+}
+
 // byEmail answers false for an address that nobody has, or could have: that is no
 // error here, since its callers go on all the same.
 func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known bool, err error) {

@@ -356,3 +356,54 @@ func near(t *testing.T, got, want time.Duration) {
 		t.Errorf("got %s, want about %s", got, want)
 	}
 }
+
+// SPEC A6: a call that is given back can be made again, on whichever node, whether
+// Redis counts it or this node alone; and nothing is left behind that never ends.
+func TestGiveBack(t *testing.T) {
+	t.Parallel()
+	limit := Limit{Count: 3, Period: time.Hour}
+	fills := func(l *Limiter, key string) (n int) {
+		for l.Allow(t.Context(), key, limit).Allowed {
+			n++
+		}
+		return n
+	}
+	test := func(t *testing.T, a, b *Limiter) {
+		t.Helper()
+		first := a.Allow(t.Context(), "somebody", limit)
+		for range 5 {
+			b.GiveBack(t.Context(), "somebody", b.Allow(t.Context(), "somebody", limit))
+		}
+		if got := fills(b, "somebody"); got != 2 {
+			t.Errorf("%d calls passed, want 2", got)
+		}
+		b.GiveBack(t.Context(), "somebody", b.Allow(t.Context(), "somebody", limit)) // was refused
+		if got := fills(a, "somebody"); got != 0 {
+			t.Errorf("%d calls passed after a refused one was given back", got)
+		}
+		a.GiveBack(t.Context(), "somebody", first)
+		if got := fills(b, "somebody"); got != 1 {
+			t.Errorf("%d calls passed after one was given back, want 1", got)
+		}
+		a.GiveBack(t.Context(), "nobody", first)
+		if got := fills(a, "nobody"); got != 3 {
+			t.Errorf("%d calls of nobody passed, want 3", got)
+		}
+	}
+	each(t, func(t *testing.T, s *server) {
+		test(t, patient(t, s.url), patient(t, s.url))
+		c := open(t, s.url)
+		keys, err := c.Keys(t.Context(), "*").Result()
+		must(t, err)
+		for _, key := range keys {
+			if ttl, err := c.TTL(t.Context(), key).Result(); err != nil || ttl <= 0 {
+				t.Errorf("%s lives for %s, %v", key, ttl, err)
+			}
+		}
+	})
+	t.Run("alone", func(t *testing.T) {
+		t.Parallel()
+		l := newLimiter(t, "redis://127.0.0.1:1")
+		test(t, l, l)
+	})
+}
