@@ -40,6 +40,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 		return uuid.Nil, nil, err
 	}
 	if !known || !found.Active || !same {
+		m.hashes.level(ctx, hash, password)
 		return uuid.Nil, nil, refused()
 	}
 
