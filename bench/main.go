@@ -49,6 +49,7 @@ var parts = []struct {
 	{"e2e", (*bench).endToEnd},
 	{"hot", (*bench).hot},
 	{"latency", (*bench).latency},
+	{"logins", (*bench).logins},
 	{"reads", (*bench).reads},
 	{"sockets", (*bench).sockets},
 }
@@ -112,7 +113,7 @@ var quick = map[string]string{
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "some of floor,place,e2e,hot,latency,reads,sockets; all by default")
+	only := flags.String("only", "", "some of floor,place,e2e,hot,latency,logins,reads,sockets; all by default")
 	seconds := flags.Float64("d", 8, "seconds that each step is measured for")
 	clients := flags.String("clients", "1,16,64,256", "numbers of clients to place orders with")
 	flags.IntVar(&o.rate, "rate", 500, "orders per second for the latency of processing")
@@ -141,7 +142,7 @@ func parse(args []string) (o options, err error) {
 		o.only = strings.Split(*only, ",")
 	}
 	for _, name := range o.only {
-		if !slices.Contains([]string{"floor", "place", "e2e", "hot", "latency", "reads", "sockets"}, name) {
+		if !slices.Contains([]string{"floor", "place", "e2e", "hot", "latency", "logins", "reads", "sockets"}, name) {
 			err = errors.Join(err, fmt.Errorf("-only: there is no part %q", name))
 		}
 	}
