@@ -26,7 +26,7 @@ import (
 	"orderflow/config"
 )
 
-// A1, F3; ASVS 5.0 V6.6, V14.2, V16.2.5; API2:2023, API8:2023: no credential is seen
+// A1, F3; ASVS 5.0 V14.2, V16.2.5; API2:2023, API8:2023: no credential is seen
 // where it does not belong. Every test of this package proves it without knowing: what
 // it sends and is given as a password, a token, a key or a ticket is a canary, and when
 // it ends, all that its nodes have logged, answered, measured, pushed and stored is
