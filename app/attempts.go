@@ -32,13 +32,9 @@ const strangerEvery = 60
 // try is what one attempt has taken so far.
 type try struct {
 	*attempts
-	taken   []taken         // to be given back if it is right
-	refusal *redis.Decision // what a wrong one is answered, when the account has no tries left
-}
-
-type taken struct {
-	key string
-	redis.Decision
+	taken   []redis.Call // to be given back if it is right
+	local   bool         // whether this node alone has counted them
+	refusal error        // what a wrong one is answered, when the account has no tries left
 }
 
 // Begin implements auth.Attempts.
@@ -49,49 +45,50 @@ func (a *attempts) Begin(ctx context.Context, account string, from netip.Addr, h
 	if a.limit.Count == 0 {
 		return t.end, nil
 	}
-	site := web.Site(from).String()
-	limit := redis.Limit{Count: a.limit.Count, Period: a.limit.Period}
+	site, limit := web.Site(from).String(), redis.Limit{Count: a.limit.Count, Period: a.limit.Period}
+	pair := redis.Call{Key: "login:pair:" + account + "@" + site, Limit: limit}
+	address := redis.Call{Key: "login:address:" + site, Limit: limit}
+	everywhere := redis.Call{Key: "login:account:" + account, Limit: limit}
 
-	if d := t.take(ctx, "login:address:"+site, limit); !d.Allowed {
-		return nil, tooMany(d.RetryAfter)
-	}
-	if d := a.limiter.Allow(ctx, "login:pair:"+account+"@"+site, limit); !d.Allowed {
-		return nil, tooMany(d.RetryAfter)
-	}
-	d := t.take(ctx, "login:account:"+account, limit)
-	if d.Allowed {
+	made := a.limiter.AllowAll(ctx, pair, address, everywhere)
+	last := made[len(made)-1]
+	t.local = last.Local
+	switch {
+	case last.Allowed:
+		t.taken = []redis.Call{address, everywhere}
 		return t.end, nil
+	case len(made) < 3: // this address has guessed enough
+		return nil, tooMany(last.RetryAfter)
 	}
-	if known, err := home(ctx); known || err != nil {
+	t.taken = []redis.Call{address}
+	if there, err := home(ctx); there || err != nil {
 		return t.end, err
 	}
-	once := redis.Limit{Count: 1, Period: strangerEvery * a.limit.Period}
-	if stranger := t.take(ctx, "login:stranger:"+account+"@"+site, once); !stranger.Allowed {
-		return nil, tooMany(d.RetryAfter)
-	}
-	t.refusal = &d
-	return t.end, nil
+	return t.asStranger(ctx, account+"@"+site, last.RetryAfter)
 }
 
-func (t *try) take(ctx context.Context, key string, limit redis.Limit) redis.Decision {
-	d := t.limiter.Allow(ctx, key, limit)
-	if d.Allowed {
-		t.taken = append(t.taken, taken{key, d})
+// asStranger takes the one try of an address at an account that has none left.
+func (t *try) asStranger(ctx context.Context, pair string, wait time.Duration) (
+	end func(ctx context.Context, wrong bool) error, err error,
+) {
+	once := redis.Call{Key: "login:stranger:" + pair, Limit: redis.Limit{Count: 1, Period: strangerEvery * t.limit.Period}}
+	t.refusal = tooMany(wait)
+	d := t.limiter.AllowAll(ctx, once)[0]
+	if !d.Allowed {
+		return nil, t.refusal
 	}
-	return d
+	if d.Local == t.local { // else Redis went or came meanwhile, and one of them stays counted
+		t.taken = append(t.taken, once)
+	}
+	return t.end, nil
 }
 
 // end gives back what an attempt took that was no wrong guess.
 func (t *try) end(ctx context.Context, wrong bool) error {
 	if wrong {
-		if t.refusal != nil {
-			return tooMany(t.refusal.RetryAfter)
-		}
-		return nil
+		return t.refusal
 	}
-	for _, one := range t.taken {
-		t.limiter.GiveBack(ctx, one.key, one.Decision)
-	}
+	t.limiter.GiveBack(ctx, t.local, t.taken...)
 	return nil
 }
 

@@ -17,9 +17,6 @@ import (
 // probeEvery is how often a limiter without Redis looks whether it is back.
 const probeEvery = time.Second
 
-// ratePrefix is what redis_rate puts before a key; GiveBack writes what it keeps.
-const ratePrefix = "rate:"
-
 // Limiter counts calls for all nodes together in Redis, by one atomic script and
 // one round trip per call and without a lock across it. After the first call that
 // Redis fails to answer in 100 ms it counts on this node alone: not open, not
@@ -81,32 +78,6 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit Limit) Decision {
 		l.refused.Add(1)
 	}
 	return d
-}
-
-// giveBack leaves a key alone that has run out since: it would never end.
-var giveBack = goredis.NewScript(`
-local tat = redis.call("GET", KEYS[1])
-if tat then
-  redis.call("SET", KEYS[1], tonumber(tat) - ARGV[1], "KEEPTTL")
-end
-return 0`)
-
-// GiveBack undoes a call that was allowed, where it was counted; one that turns out
-// not to be what is limited. When Redis has gone since, the call stays counted.
-// Like Allow it never fails and takes 100 ms at most.
-func (l *Limiter) GiveBack(ctx context.Context, key string, d Decision) {
-	switch {
-	case !d.Allowed || d.Limit.Off():
-	case d.Local:
-		l.local.giveBack(hash(key), d.Limit)
-	case !l.down.Load():
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.wait)
-		defer cancel()
-		name := ratePrefix + hash(key).String()
-		if err := giveBack.Run(ctx, l.conn, []string{name}, d.Limit.step().Seconds()).Err(); err != nil {
-			l.trip(err)
-		}
-	}
 }
 
 // Degraded tells whether this node counts alone at the moment.
