@@ -91,5 +91,5 @@ func callerKey(c *fiber.Ctx) string {
 	if caller, ok := identity.From(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}
-	return "address:" + web.AddressFrom(c.UserContext()).String()
+	return "address:" + web.Site(web.AddressFrom(c.UserContext())).String()
 }

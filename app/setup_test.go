@@ -22,7 +22,10 @@ import (
 	"orderflow/platform/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+func TestMain(m *testing.M) {
+	catchStrays()
+	pgtest.Main(m, migrations.Up)
+}
 
 const (
 	adminEmail    = "root@example.com"
@@ -33,12 +36,14 @@ const (
 // settings are those of a test's nodes: one database, one Redis.
 func settings(t *testing.T) config.Config {
 	t.Helper()
-	return config.Config{
+	cfg := config.Config{
 		Env: config.Development, Host: "127.0.0.1", DataDir: t.TempDir(), Roles: []string{"api", "worker"},
 		DatabaseURL: config.Secret(pgtest.URL(t)), DatabaseConns: 12, RedisURL: config.Secret(pgtest.Redis(t)), WorkerSlots: 50,
 		Issuer: "orderflow", Audience: "orderflow", BcryptCost: 4, AdminEmail: adminEmail, AdminPassword: adminPassword,
 		PaymentProvider: "simulated", ReservationTTL: 30 * time.Minute, RateLimit: config.Limit{}, EventRetention: time.Hour, NotificationRetention: time.Hour, LogLevel: "error",
 	}
+	keepWatch(t, &cfg)
+	return cfg
 }
 
 // server is a node that runs in this process.
@@ -60,6 +65,9 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := watchOf(cfg.DatabaseURL.Reveal())
+	watched.Store(listener.Addr().String(), seen)
+	log = seen.log(log)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
@@ -67,6 +75,7 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
 	}()
 	s := &server{t: t, base: "http://" + listener.Addr().String()}
 	s.stop = sync.OnceFunc(func() {
+		s.scrape()
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
@@ -93,7 +102,17 @@ func (l *testLog) Write(p []byte) (int, error) {
 }
 
 // brief gives up on a node that hangs.
-var brief = &http.Client{Timeout: 15 * time.Second}
+var brief = &http.Client{Timeout: 15 * time.Second, Transport: overhears{http.DefaultTransport}}
+
+// scrape shows the node's metrics to whoever watches, once at its end.
+func (s *server) scrape() {
+	res, err := brief.Get(s.base + "/metrics")
+	if err != nil {
+		return // it has ended by itself
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+}
 
 // ready waits until the node says so.
 func (s *server) ready() {
@@ -313,6 +332,7 @@ func (s *socket) next(within time.Duration) (m message, err error) {
 		return m, err
 	}
 	fits(s.t, raw)
+	watchOf(s.conn.RemoteAddr().String()).see("frame", string(raw))
 	return m, json.Unmarshal(raw, &m)
 }
 

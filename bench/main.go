@@ -49,9 +49,19 @@ var parts = []struct {
 	{"e2e", (*bench).endToEnd},
 	{"hot", (*bench).hot},
 	{"latency", (*bench).latency},
+	{"logins", (*bench).logins},
 	{"reads", (*bench).reads},
 	{"sockets", (*bench).sockets},
 	{"failover", (*bench).failover},
+}
+
+func names() (list []string) {
+	for _, p := range parts {
+		if list = append(list, p.name); p.name == "floor" {
+			list = append(list, "place") // they take turns
+		}
+	}
+	return list
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -113,7 +123,7 @@ var quick = map[string]string{
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "some of floor,place,e2e,hot,latency,reads,sockets,failover; all by default")
+	only := flags.String("only", "", "some of "+strings.Join(names(), ",")+"; all by default")
 	seconds := flags.Float64("d", 8, "seconds that each step is measured for")
 	clients := flags.String("clients", "1,16,64,256", "numbers of clients to place orders with")
 	flags.IntVar(&o.rate, "rate", 500, "orders per second for the latency of processing")
@@ -142,7 +152,7 @@ func parse(args []string) (o options, err error) {
 		o.only = strings.Split(*only, ",")
 	}
 	for _, name := range o.only {
-		if !slices.Contains([]string{"floor", "place", "e2e", "hot", "latency", "reads", "sockets", "failover"}, name) {
+		if !slices.Contains(names(), name) {
 			err = errors.Join(err, fmt.Errorf("-only: there is no part %q", name))
 		}
 	}

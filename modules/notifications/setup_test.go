@@ -424,7 +424,15 @@ func bodyOf(resp *http.Response) string {
 	return fmt.Sprint(resp.StatusCode, " ", string(raw))
 }
 
-func (c *client) read() (message, error) {
+// read gives the next frame but for counts, which may come at any time.
+func (c *client) read() (m message, err error) {
+	for err == nil && (m.Type == "" || m.Type == kindUnread) {
+		m, err = c.readAny()
+	}
+	return m, err
+}
+
+func (c *client) readAny() (message, error) {
 	var m message
 	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	_, raw, err := c.conn.ReadMessage()

@@ -102,6 +102,9 @@ func (l *listening) expect(want []string) (last string) {
 	got := make([]string, 0, len(want))
 	for range want {
 		m := l.next()
+		for m.event == kindUnread {
+			m = l.next()
+		}
 		if m.event != "" || m.id == "" || m.id != m.message.Cursor {
 			l.t.Fatalf("no event: %+v", m)
 		}
