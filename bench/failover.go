@@ -106,7 +106,7 @@ func (s *server) twin(ctx context.Context) (*server, error) {
 	}
 	t := &server{bench: s.bench, stderr: s.stderr, host: "127.0.0.1:" + port, database: s.database, drop: func() {}}
 	t.setup = t.client(8)
-	if err := t.spawn("api", s.database, port); err != nil {
+	if err := t.spawn("api", s.database, port, nil); err != nil {
 		return nil, err
 	}
 	return t, t.ready(ctx)

@@ -68,7 +68,7 @@ type API struct {
 	app    *fiber.App
 	log    *slog.Logger
 	routes []Route
-	bodies map[string]int // path -> limit, for routes that take more than BodyLimit
+	bodies map[string]int // path -> what is read of it, for routes that take more than BodyLimit
 }
 
 // settle sets what huma keeps in globals.
