@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -165,7 +166,8 @@ var shows = regexp.MustCompile(`^POST /v1/(auth/(login|refresh|password)|api-key
 // answered learns from an answer, or sees it. What it repeats of the caller's own path
 // is no news to the caller.
 func (w *watch) answered(r *http.Request, res *http.Response, raw []byte) {
-	where := r.Method + " " + r.URL.Path
+	path := cmp.Or(r.URL.Opaque, r.URL.EscapedPath()) // those who spell it badly on purpose use the former
+	where := r.Method + " " + path
 	text := string(raw)
 	if res.StatusCode < 300 && shows.MatchString(where) {
 		var shown map[string]any
@@ -178,7 +180,7 @@ func (w *watch) answered(r *http.Request, res *http.Response, raw []byte) {
 			}
 		}
 	}
-	if path := r.URL.EscapedPath(); len(path) > 1 {
+	if len(path) > 1 {
 		text = strings.ReplaceAll(text, path, "")
 	}
 	w.see(where, fmt.Sprint(res.Header))

@@ -419,7 +419,7 @@ func conforms(t *testing.T, base, method, path string, a answer) {
 	content, _ := response["content"].(map[string]any)
 	kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	if len(a.raw) == 0 {
-		if len(content) > 0 && method != "HEAD" {
+		if len(content) > 0 && method != "HEAD" && kind != "text/event-stream" { // of what has no end nothing was read
 			t.Errorf("%s %s: %d without the body that is described", method, template, a.status)
 		}
 		return

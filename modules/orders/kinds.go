@@ -22,8 +22,8 @@ func Kinds() []events.Kind {
 		{Type: typeDeclined, Doc: "The payment provider refused the money.", Always: payment, Note: true, Data: declinedPayment()},
 		{Type: typeConfirmed, Doc: "Stock is reserved and the payment authorised.", Always: was, Note: true, Data: moved(lifecycle.Pending, lifecycle.Confirmed)},
 		{Type: typeProcessing, Doc: "The order is being fulfilled.", Always: was, Data: moved(lifecycle.Confirmed, lifecycle.Processing)},
-		{Type: typeShipped, Doc: "The order is with the carrier.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Shipped)},
-		{Type: typeCompleted, Doc: "The order is done.", Always: was, Note: true, Data: tracked(lifecycle.Shipped, lifecycle.Completed)},
+		{Type: typeShipped, Doc: "The order is with the carrier.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Shipped, someItems)},
+		{Type: typeCompleted, Doc: "The order is done.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Completed, someItems)},
 		{Type: typeHeld, Doc: "The order waits for a person to decide.", Always: was, Note: true, Data: moved(lifecycle.Pending, lifecycle.OnHold)},
 		{Type: typeResumed, Doc: "The order goes on from where it was held.", Always: was, Data: moved(lifecycle.OnHold, lifecycle.Pending)},
 		{Type: typeCancelled, Doc: "The order was cancelled and will not be fulfilled.", Always: was, Note: true, Data: moved(lifecycle.Confirmed, lifecycle.Cancelled)},
@@ -74,8 +74,9 @@ func moved(from, to lifecycle.Status) Data {
 	return Data{Status: to, PreviousStatus: from, Reason: new("as the customer asked")}
 }
 
-func tracked(from, to lifecycle.Status) Data {
+func tracked(from, to lifecycle.Status, shipped []StockItem) Data {
 	d := moved(from, to)
+	d.Items = shipped
 	d.Tracking = new("1Z999AA10123456784")
 	return d
 }
