@@ -27,7 +27,7 @@ var transports = []struct {
 // silence is after how long without a ping or a frame a connection counts as dead.
 const silence = time.Minute
 
-// ask is the query of the next connection.
+// place is the query of the next connection.
 func (s *listener) place() url.Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *listener) hearSocket(ctx context.Context) error {
 	}
 }
 
-// get opens something that may take its time to answer.
+// open asks for something that may take its time to answer.
 func (s *listener) open(ctx context.Context, path string, q url.Values) (*http.Response, error) {
 	token, err := s.bearer(ctx)
 	if err != nil {
@@ -133,7 +133,9 @@ func (s *listener) hearStream(ctx context.Context) error {
 func (s *listener) hearPages(ctx context.Context) error {
 	for ctx.Err() == nil {
 		q := s.place()
-		q.Set("wait", "5")
+		if q.Has("after") {
+			q.Set("wait", "5")
+		}
 		q.Set("limit", fmt.Sprint(1+s.rng.IntN(300)))
 		res, err := s.open(ctx, "/v1/events", q)
 		if err != nil {

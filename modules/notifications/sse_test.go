@@ -202,6 +202,27 @@ func TestStreamPings(t *testing.T) {
 	until(t, "it is gone", func() bool { return n.isOpen(0) })
 }
 
+// SPEC E2: a ticket opens one stream, its owner's, and no second one.
+func TestStreamByTicket(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	ticket, _, err := h.sessions.IssueTicket(h.ctx, h.alice)
+	h.must(err)
+
+	resp, err := http.Get("http://" + n.addr + streamPath + "?ticket=" + ticket) //nolint:noctx // ends with the test
+	h.must(err)
+	defer resp.Body.Close()
+	l := &listening{t, resp, bufio.NewScanner(resp.Body)}
+	l.begins()
+	h.commit(eventOf(h.bob, "order.created"), eventOf(h.alice, "order.created"))
+	l.expect(h.truth(h.alice.UserID))
+
+	if status, _, body := n.call(http.MethodGet, streamPath+"?ticket="+ticket, nil); status != 401 {
+		t.Errorf("a second time: %d %s", status, body)
+	}
+}
+
 // What is refused is refused before the stream begins.
 func TestStreamRefusals(t *testing.T) {
 	t.Parallel()
