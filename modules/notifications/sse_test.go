@@ -33,9 +33,14 @@ type said struct {
 // stream opens an event stream and fails the test when that is refused.
 func (n *node) stream(who identity.Caller, query string, header ...string) *listening {
 	n.house.t.Helper()
+	return n.streamAs(bearer(who), query, header...)
+}
+
+func (n *node) streamAs(credentials http.Header, query string, header ...string) *listening {
+	n.house.t.Helper()
 	req, err := http.NewRequestWithContext(n.house.ctx, http.MethodGet, "http://"+n.addr+streamPath+"?"+query, http.NoBody)
 	n.house.must(err)
-	req.Header = bearer(who)
+	req.Header = credentials
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
@@ -210,11 +215,7 @@ func TestStreamByTicket(t *testing.T) {
 	ticket, _, err := h.sessions.IssueTicket(h.ctx, h.alice)
 	h.must(err)
 
-	resp, err := http.Get("http://" + n.addr + streamPath + "?ticket=" + ticket) //nolint:noctx // ends with the test
-	h.must(err)
-	defer resp.Body.Close()
-	l := &listening{t, resp, bufio.NewScanner(resp.Body)}
-	l.begins()
+	l := n.streamAs(http.Header{}, "ticket="+ticket).begins()
 	h.commit(eventOf(h.bob, "order.created"), eventOf(h.alice, "order.created"))
 	l.expect(h.truth(h.alice.UserID))
 
