@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"orderflow/config"
+	"orderflow/modules/users"
 )
 
 // version is set by the linker for releases.
@@ -37,7 +38,22 @@ usage: orderflow [command]
 Settings come from the environment and from .env; .env.example explains them.
 `
 
+// hashAside runs this program once more, as the child that hashes passwords. Tests are
+// another program and leave it empty.
+var hashAside []string
+
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "hash" {
+		signal.Ignore(os.Interrupt) // of a terminal: the parent says when it is over
+		if err := users.Hash(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "orderflow hash:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if program, err := os.Executable(); err == nil {
+		hashAside = []string{program, "hash"}
+	}
 	// What lives long here is small and what is thrown away is not: at the default
 	// pace a tenth of the processor time goes into collecting it.
 	if os.Getenv("GOGC") == "" {

@@ -23,6 +23,8 @@ import (
 type Accounts interface {
 	// Fold gives all spellings of one address one form.
 	Fold(email string) string
+	// Room refuses when proving would have to wait in vain.
+	Room() error
 	// Verify proves a password. What it returns is called in the transaction that
 	// opens the session: it holds the account as it was proven, or refuses.
 	Verify(ctx context.Context, email, password string) (

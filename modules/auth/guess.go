@@ -20,6 +20,9 @@ type guess struct {
 
 // judge runs prove, unless there were too many attempts before it (SPEC A6).
 func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
+	if err := m.accounts.Room(); err != nil {
+		return err
+	}
 	if m.attempts == nil {
 		return prove()
 	}

@@ -262,6 +262,8 @@ func (f *fakeAccounts) set(change func(f *fakeAccounts)) {
 	change(f)
 }
 
+func (f *fakeAccounts) Room() error { return nil }
+
 func (f *fakeAccounts) Fold(s string) string { return strings.ToLower(s) }
 
 func (f *fakeAccounts) Find(_ context.Context, e string) (uuid.UUID, error) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,15 @@ import (
 	"orderflow/platform/web"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == asChild {
+		if err := Hash(os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	pgtest.Main(m, migrations.Up)
+}
 
 const goodPassword = "canary otter teapot"
 

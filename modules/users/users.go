@@ -31,7 +31,10 @@ type Deps struct {
 	Pool     *postgres.Pool
 	Sessions Sessions
 	Cost     int // of bcrypt, 4 to 31; 12 when zero
-	Log      *slog.Logger
+	// Aside is the command of a child that runs Hash, for hashing beside the process
+	// and behind everything else. Without it the process hashes by itself.
+	Aside []string
+	Log   *slog.Logger
 }
 
 // Module is the accounts of one process.
@@ -44,7 +47,7 @@ type Module struct {
 
 // New makes the module; it starts nothing.
 func New(d Deps) *Module {
-	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: newHasher(d.Cost), log: d.Log}
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: newHasher(d.Cost, d.Aside, d.Log), log: d.Log}
 }
 
 func rows(q postgres.Querier) *ent.UserClient {

@@ -17,6 +17,10 @@ func refused() error {
 	return fault.New(fault.Unauthenticated, "invalid-credentials", "The e-mail address or the password is wrong.")
 }
 
+// Room refuses with a 503 when so many wait to have a password looked at that one more
+// would wait in vain.
+func (m *Module) Room() error { return m.hashes.room() }
+
 // Verify proves a password. An unknown address, a wrong password and an account
 // that is inactive or deleted are one and the same 401, in the same time (SPEC A2).
 //

@@ -84,7 +84,7 @@ func TestVerify(t *testing.T) {
 func TestDecoyCostsTheSame(t *testing.T) {
 	t.Parallel()
 	for cost := bcrypt.MinCost; cost <= 6; cost++ {
-		h := newHasher(cost)
+		h := newHasher(cost, nil, nil)
 		if got, err := bcrypt.Cost([]byte(h.decoy)); err != nil || got != cost {
 			t.Fatalf("cost %d: %d, %v", cost, got, err)
 		}
@@ -92,7 +92,7 @@ func TestDecoyCostsTheSame(t *testing.T) {
 			t.Errorf("cost %d: %v, %v", cost, same, err)
 		}
 	}
-	if h := newHasher(0); h.cost != defaultCost {
+	if h := newHasher(0, nil, nil); h.cost != defaultCost {
 		t.Errorf("no cost is %d", h.cost)
 	}
 }
@@ -102,7 +102,7 @@ func TestRehash(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	u := b.account("ada@example.com", identity.User)
-	b.hashes = newHasher(5)
+	b.hashes = newHasher(5, nil, nil)
 
 	_, confirm, err := b.Verify(b.ctx, u.Email, goodPassword)
 	if err != nil {
@@ -246,7 +246,7 @@ func TestPasswordChangeRace(t *testing.T) {
 // SPEC A2: what does not fit through the gate is told to come back.
 func TestBusy(t *testing.T) {
 	t.Parallel()
-	h := newHasher(4)
+	h := newHasher(4, nil, nil)
 	h.wait = time.Millisecond
 	for range cap(h.gate) {
 		h.gate <- struct{}{}
@@ -262,6 +262,22 @@ func TestBusy(t *testing.T) {
 	h.wait = time.Hour
 	if _, err := h.matches(ctx, h.decoy, goodPassword); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+
+	if err := h.room(); err != nil {
+		t.Errorf("there is room to wait: %v", err)
+	}
+	for range cap(h.queue) {
+		h.queue <- struct{}{}
+	}
+	if err := h.room(); !fault.Is(err, "busy") {
+		t.Errorf("the queue is full: %v", err)
+	}
+	if _, err := h.make(t.Context(), goodPassword); !fault.Is(err, "busy") { // at once: h.wait is an hour
+		t.Errorf("got %v", err)
+	}
+	for range cap(h.queue) {
+		<-h.queue
 	}
 
 	<-h.gate
@@ -281,7 +297,7 @@ func TestGateLeavesACore(t *testing.T) {
 			t.Errorf("%d cores hash %d at once, want %d", cores, got, want)
 		}
 	}
-	if h := newHasher(4); cap(h.gate) != width(runtime.GOMAXPROCS(0)) {
+	if h := newHasher(4, nil, nil); cap(h.gate) != width(runtime.GOMAXPROCS(0)) {
 		t.Errorf("the gate has %d places", cap(h.gate))
 	}
 }

@@ -110,7 +110,7 @@ func TestRefusalsAreEqualWorkAfterTheCostWasRaised(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	rows := strangers(b)
-	b.hashes = newHasher(6)
+	b.hashes = newHasher(6, nil, nil)
 	seen := counts(b.hashes)
 	for name, row := range rows {
 		want := "[compare 4 compare 4 compare 5]" // 16 + 16 + 32 = 64 rounds

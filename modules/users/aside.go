@@ -1,0 +1,166 @@
+package users
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// aside runs bcrypt in children of this process that get the time which nobody else
+// wants. Within the process a hash holds one of the runtime's few places to run for a
+// quarter of a second, and a thread of low priority there would hold up the collector:
+// both made orders several times slower (`task bench -- -only logins`).
+type aside struct {
+	command []string
+	log     *slog.Logger
+	idle    chan *child // as many as may hash at once; nil has to be started
+}
+
+// How much others come first. With the lowest priority, log-ins would starve on a
+// machine that is busy with orders.
+const niceness = 10
+
+func newAside(command []string, places int, log *slog.Logger) *aside {
+	a := &aside{command: command, log: log, idle: make(chan *child, places)}
+	for range places {
+		a.idle <- nil
+	}
+	return a
+}
+
+func (a *aside) compare(hash, password []byte) error {
+	said, err := a.ask(question{Hash: string(hash), Password: password})
+	switch {
+	case err != nil:
+		return bcrypt.CompareHashAndPassword(hash, password)
+	case said.Mismatch:
+		return bcrypt.ErrMismatchedHashAndPassword
+	case said.Error != "":
+		return errors.New(said.Error)
+	}
+	return nil
+}
+
+func (a *aside) generate(password []byte, cost int) ([]byte, error) {
+	said, err := a.ask(question{Password: password, Cost: cost})
+	switch {
+	case err != nil:
+		return bcrypt.GenerateFromPassword(password, cost)
+	case said.Error != "":
+		return nil, errors.New(said.Error)
+	}
+	return []byte(said.Hash), nil
+}
+
+// ask asks a child that is idle. One that fails is ended, and another one started for
+// the next question; this one is for the caller to answer.
+func (a *aside) ask(q question) (said reply, err error) {
+	c := <-a.idle
+	defer func() { a.idle <- c }()
+	if c == nil {
+		if c, err = start(a.command); err != nil {
+			a.log.Warn("hashing has to be done in the process itself", "error", err)
+			return said, err
+		}
+	}
+	if said, err = c.ask(q); err != nil {
+		a.log.Warn("a hashing child failed", "error", err)
+		c.end()
+		c = nil
+	}
+	return said, err
+}
+
+// question is a line to a child, and reply one from it. Pipes are seen by nobody else.
+type question struct {
+	Hash     string `json:"hash,omitempty"` // to compare with; else a new one is made
+	Password []byte `json:"password"`
+	Cost     int    `json:"cost,omitempty"`
+}
+
+type reply struct {
+	Hash     string `json:"hash,omitempty"`
+	Mismatch bool   `json:"mismatch,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+type child struct {
+	in  io.WriteCloser
+	out *json.Decoder
+	end func()
+}
+
+func start(command []string) (*child, error) {
+	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // it ends when its input does
+	cmd.Env = []string{"GOMAXPROCS=1"}              // and none of our secrets
+	apart(cmd)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", command[0], err)
+	}
+	return &child{in: in, out: json.NewDecoder(out), end: sync.OnceFunc(func() {
+		_ = in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})}, nil
+}
+
+func (c *child) ask(q question) (said reply, err error) {
+	if err := json.NewEncoder(c.in).Encode(q); err != nil { //nolint:gosec // a pipe, which nobody else sees
+		return said, err
+	}
+	return said, c.out.Decode(&said)
+}
+
+// Hash is the child: it answers questions until its input ends, which it does with the
+// parent.
+func Hash(in io.Reader, out io.Writer) error {
+	runtime.LockOSThread()
+	yieldToOthers()
+	questions, answers := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
+	for {
+		var q question
+		if err := questions.Decode(&q); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("read a question: %w", err)
+		}
+		if err := answers.Encode(q.reply()); err != nil {
+			if errors.Is(err, syscall.EPIPE) {
+				return nil // nobody wants to know any more
+			}
+			return err
+		}
+	}
+}
+
+func (q question) reply() (said reply) {
+	var err error
+	if q.Hash == "" {
+		var hash []byte
+		hash, err = bcrypt.GenerateFromPassword(q.Password, q.Cost)
+		said.Hash = string(hash)
+	} else {
+		err = bcrypt.CompareHashAndPassword([]byte(q.Hash), q.Password)
+	}
+	if said.Mismatch = errors.Is(err, bcrypt.ErrMismatchedHashAndPassword); err != nil && !said.Mismatch {
+		said.Error = err.Error()
+	}
+	return said
+}
