@@ -33,6 +33,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	if n.worker != nil {
 		working.run("queue", func(ctx context.Context) error { return queue.Run(ctx, n.worker, 5*time.Second) })
 		working.run("sweep", n.orders.Sweep)
+		working.run("webhooks", n.webhooks.Run)
 		working.run("clean", func(ctx context.Context) error { return idempotency.Clean(ctx, n.pool, n.log) })
 	}
 

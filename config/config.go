@@ -59,9 +59,12 @@ type Config struct {
 	StripeAPIURL    string        `env:"STRIPE_API_URL"`
 	ReservationTTL  time.Duration `env:"RESERVATION_TTL" envDefault:"30m"`
 
-	EventRetention time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
-	LogLevel       string        `env:"LOG_LEVEL" envDefault:"info"`
-	TracesURL      string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	WebhookNetworks Networks `env:"WEBHOOK_ALLOWED_NETWORKS"`
+
+	EventRetention   time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
+	WebhookRetention time.Duration `env:"WEBHOOK_RETENTION" envDefault:"720h"`
+	LogLevel         string        `env:"LOG_LEVEL" envDefault:"info"`
+	TracesURL        string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // IsProduction is true when nothing may be made up.

@@ -11,6 +11,10 @@ import (
 	"orderflow/ent/product"
 	"orderflow/ent/session"
 	"orderflow/ent/user"
+	"orderflow/ent/webhook"
+	"orderflow/ent/webhookattempt"
+	"orderflow/ent/webhookdelivery"
+	"orderflow/ent/webhookreplay"
 	"reflect"
 	"sync"
 
@@ -77,11 +81,15 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			movement.Table: movement.ValidColumn,
-			order.Table:    order.ValidColumn,
-			product.Table:  product.ValidColumn,
-			session.Table:  session.ValidColumn,
-			user.Table:     user.ValidColumn,
+			movement.Table:        movement.ValidColumn,
+			order.Table:           order.ValidColumn,
+			product.Table:         product.ValidColumn,
+			session.Table:         session.ValidColumn,
+			user.Table:            user.ValidColumn,
+			webhook.Table:         webhook.ValidColumn,
+			webhookattempt.Table:  webhookattempt.ValidColumn,
+			webhookdelivery.Table: webhookdelivery.ValidColumn,
+			webhookreplay.Table:   webhookreplay.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

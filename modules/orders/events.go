@@ -43,6 +43,15 @@ const (
 	typeRefundFailed    = "payment.refund_failed"
 )
 
+// EventTypes lists them, for those who let others choose.
+func EventTypes() []string {
+	return []string{
+		typeCreated, typeConfirmed, typeProcessing, typeShipped, typeCompleted, typeHeld, typeResumed, typeCancelled, typeFailed,
+		typeReopened, typeDeleted, typeStalled, typeRetried, typeSkipped, typeReserved, typeReleased,
+		typeAuthorized, typeCaptured, typeVoided, typeDeclined, typeRefundRequested, typeRefunded, typeRefundFailed,
+	}
+}
+
 // Data is what an event says beyond who, when and which order. Status is always
 // there; the rest only where it changed, so that folding needs no knowledge of
 // the types.
