@@ -30,7 +30,7 @@ var owners = map[string]string{
 	"webhooks": "notifications", "webhook_deliveries": "notifications", "webhook_attempts": "notifications",
 	"webhook_replays": "notifications",
 
-	"events": "platform", "event_log": "platform", "idempotency_keys": "platform",
+	"events": "platform", "event_log": "platform", "event_readers": "platform", "idempotency_keys": "platform",
 }
 
 // Which module's rows an ent client method reads and writes.

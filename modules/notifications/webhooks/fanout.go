@@ -209,6 +209,10 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, there []*audience, rows []
 	return nil
 }
 
+// River moves scheduled jobs along every five seconds. What is due sooner gets its job
+// at once, which finds that it is early and snoozes to the moment.
+const soon = 5 * time.Second
+
 // insertJobs gives each pending delivery its job, in the same commit.
 func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at time.Time) error {
 	var jobs []river.InsertManyParams
@@ -217,7 +221,7 @@ func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at 
 			continue
 		}
 		opts := &river.InsertOpts{Queue: Queue}
-		if d.due.After(at) {
+		if d.due.Sub(at) > soon {
 			opts.ScheduledAt = d.due
 		}
 		jobs = append(jobs, river.InsertManyParams{Args: DeliverArgs{DeliveryID: d.id, WebhookID: d.webhook}, InsertOpts: opts})
