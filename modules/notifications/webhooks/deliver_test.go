@@ -216,7 +216,9 @@ func TestRetryAfter(t *testing.T) {
 		{503, time.Now().Add(2 * time.Hour).UTC().Format(http.TimeFormat), 2*time.Hour - time.Minute, 2 * time.Hour},
 		{503, "999999", 3 * time.Hour, 3 * time.Hour},
 	} {
-		r.plays(func(received) reply { return reply{status: row.status, header: map[string]string{"Retry-After": row.after}} })
+		r.plays(func(received) reply {
+			return reply{status: row.status, header: map[string]string{"Retry-After": row.after}}
+		})
 		begin := time.Now()
 		n.happens(h.alice, uuid.New(), "order.created")
 		r.next()
@@ -503,7 +505,9 @@ func TestSlowReceiver(t *testing.T) {
 	quick.next()
 	t.Logf("past a slow one in %s", time.Since(begin))
 
-	until(t, "all to be tried", func() bool { return h.count(`select count(*) from webhook_attempts where error = 'there was no answer in time'`) == 30 })
+	until(t, "all to be tried", func() bool {
+		return h.count(`select count(*) from webhook_attempts where error = 'there was no answer in time'`) == 30
+	})
 	if got := n.statuses(h.alice, id); got[1] != pending {
 		t.Errorf("%v", got)
 	}

@@ -71,7 +71,7 @@ type Webhook struct {
 	Ordering            string     `json:"ordering" enum:"none,order" doc:"order: an order's deliveries are sent one after the other"`
 	UserID              *uuid.UUID `json:"userId" format:"uuid" nullable:"true" doc:"Whose orders; null: everybody's, for administrators"`
 	Enabled             bool       `json:"enabled"`
-	DisabledReason      *string    `json:"disabledReason" enum:"manual,gone,failing" nullable:"true" doc:"gone: it answered 410; failing: it took nothing for three days, or one delivery never"`
+	DisabledReason      *string    `json:"disabledReason" nullable:"true" doc:"manual: you did; gone: it answered 410; failing: it took nothing for three days, or one delivery never"`
 	DisabledAt          *web.Time  `json:"disabledAt" nullable:"true"`
 	FailingSince        *web.Time  `json:"failingSince" nullable:"true" doc:"The first failure since the last success"`
 	LastNumber          int64      `json:"lastNumber" doc:"Of its newest delivery"`
