@@ -29,9 +29,10 @@ const (
 // sender posts messages to strangers: no proxy, no redirects, no cookies, and no
 // address that is not theirs to name.
 type sender struct {
-	client  *http.Client
-	agent   string
-	tracers trace.TracerProvider
+	client    *http.Client
+	addresses *addresses
+	agent     string
+	tracers   trace.TracerProvider
 }
 
 func newSender(a *addresses, version string, tracers trace.TracerProvider) *sender {
@@ -40,7 +41,7 @@ func newSender(a *addresses, version string, tracers trace.TracerProvider) *send
 		version = "dev"
 	}
 	return &sender{
-		agent: "Orderflow/" + version, tracers: tracers,
+		addresses: a, agent: "Orderflow/" + version, tracers: tracers,
 		client: &http.Client{
 			Timeout:       tryWithin,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -78,8 +79,7 @@ func (s *sender) post(ctx context.Context, p parcel) outcome {
 	ctx, span := s.tracers.Tracer("orderflow/webhooks").Start(ctx, "POST webhook", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
 
-	o := outcome{at: now()}
-	o.exchange(ctx, s, p)
+	o := s.exchange(ctx, p, now())
 	o.took = time.Since(o.at)
 	span.SetAttributes(attribute.String("webhook.id", p.id), attribute.Int("http.response.status_code", o.status))
 	if !o.taken() {
@@ -88,30 +88,38 @@ func (s *sender) post(ctx context.Context, p parcel) outcome {
 	return o
 }
 
-func (o *outcome) exchange(ctx context.Context, s *sender, p parcel) {
+func (s *sender) exchange(ctx context.Context, p parcel, at time.Time) outcome {
+	o := outcome{at: at}
+	if _, wrong := s.addresses.parse(p.url); wrong != "" { // the rule may be another since it was saved
+		o.problem = "the URL " + wrong
+		return o
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(p.body))
 	if err != nil {
 		o.problem = "the URL cannot be used"
-		return
+		return o
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", s.agent)
-	Sign(req.Header, p.secrets, p.id, o.at, p.body)
+	Sign(req.Header, p.secrets, p.id, at, p.body)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 
 	res, err := s.client.Do(req)
 	if err != nil {
 		o.problem = reason(err)
-		return
+		return o
 	}
 	defer res.Body.Close()
-
-	o.status = res.StatusCode
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, readAtMost)) // whether it was taken, the status says
-	o.answer = excerpt(raw)
+	return o.answered(res, excerpt(raw))
+}
+
+// answered reads what an answer means.
+func (o outcome) answered(res *http.Response, answer string) outcome {
+	o.status, o.answer = res.StatusCode, answer
 	switch {
 	case o.status >= 200 && o.status < 300:
-		return
+		return o
 	case o.status >= 300 && o.status < 400:
 		o.problem = "answered with a redirect, which is not followed"
 	default:
@@ -120,6 +128,7 @@ func (o *outcome) exchange(ctx context.Context, s *sender, p parcel) {
 	if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
 		o.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
 	}
+	return o
 }
 
 // reason says why there was no answer, without the URL, which the reader knows.
