@@ -101,6 +101,9 @@ func (s *sender) exchange(ctx context.Context, p parcel, at time.Time) outcome {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", s.agent)
+	// Not sent: it lets net/http try afresh when a connection that was kept has died,
+	// which may repeat the message, under its id.
+	req.Header["Idempotency-Key"] = []string{}
 	Sign(req.Header, p.secrets, p.id, at, p.body)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 
