@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -32,7 +33,12 @@ import (
 	"orderflow/platform/web"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+// Tests here mostly wait: a River client takes up to two seconds to start, as its
+// subscriptions take turns.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "6")
+	pgtest.Main(m, migrations.Up)
+}
 
 // patience is far longer than anything here takes.
 const patience = 30 * time.Second
