@@ -77,6 +77,7 @@ func (r *Reader) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, errOvertaken):
 			wake = nil // another node is at it; only the timer brings this one back
+			//nolint:gosec // jitter, not a secret
 			wait += time.Duration(rand.Int64N(int64(pollEvery)))
 		case err != nil:
 			r.out.WarnContext(ctx, "reader of the event log cannot go on", "reader", r.name, "error", err)

@@ -2,18 +2,27 @@ package webhooks
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"orderflow/platform/identity"
+	"orderflow/platform/postgres"
 )
 
 // verified: the official library takes the message.
@@ -426,6 +435,53 @@ func TestKilledWorker(t *testing.T) {
 		t.Errorf("number %d", in.DeliveryNumber)
 	}
 	r.quiet()
+}
+
+// However many jobs a delivery has, one of them sends it.
+func TestOneAtATime(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	leave := make(chan struct{})
+	r := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
+	n := h.node()
+	id, _ := n.hook(h.alice, r.URL, "")
+	n.happens(h.alice, uuid.New(), "order.created")
+	r.next()
+	var d delivery
+	h.must(h.pool.QueryRow(t.Context(), `select id, webhook_id from webhook_deliveries`).Scan(&d.id, &d.webhook))
+	d.status = pending
+	h.must(postgres.InTx(t.Context(), h.pool, func(tx pgx.Tx) error { return n.insertJobs(t.Context(), tx, []delivery{d, d, d}, now()) }))
+	until(t, "the others to have looked", func() bool {
+		return h.count(`select count(*) from river_job where (metadata->>'snoozes')::int > 0`) == 3
+	})
+
+	close(leave)
+
+	a := n.becomes(h.alice, id, 1, delivered)
+	if tries := a.body["attempts"].([]any); len(tries) != 1 {
+		t.Errorf("%s", a.raw)
+	}
+	r.quiet()
+}
+
+// What the owner of an endpoint reads of an error names no address of ours.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	ours := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 5), Port: 43210}
+	for want, err := range map[string]error{
+		"connection refused":                        &net.OpError{Op: "dial", Net: "tcp", Source: ours, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		"connection reset by peer":                  &url.Error{Op: "Post", URL: "https://x", Err: &net.OpError{Op: "read", Source: ours, Err: os.NewSyscallError("read", syscall.ECONNRESET)}},
+		"the host has no address":                   &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Server: "10.0.0.2:53", IsNotFound: true}},
+		"the host's address could not be looked up": &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Server: "10.0.0.2:53", IsTimeout: true}},
+		"there was no answer in time":               &url.Error{Op: "Post", Err: context.DeadlineExceeded},
+		"the address is not a public one":           &net.OpError{Op: "dial", Source: ours, Err: errRefused},
+		"remote error: tls: bad certificate":        &net.OpError{Op: "remote error", Source: ours, Err: errors.New("remote error: tls: bad certificate")},
+		"EOF":                                       &url.Error{Op: "Post", URL: "https://x", Err: io.EOF},
+	} {
+		if got := reason(err); got != want {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
 }
 
 // SPEC D6: a pending delivery whose job is lost gets a new one, as does one that waits

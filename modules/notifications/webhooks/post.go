@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -134,17 +135,30 @@ func (o outcome) answered(res *http.Response, answer string) outcome {
 	return o
 }
 
-// reason says why there was no answer, without the URL, which the reader knows.
+// reason says why there was no answer. Go's own words name our addresses: those of the
+// socket, and of the name server.
 func reason(err error) string {
 	var timeout interface{ Timeout() bool }
 	if outer, ok := errors.AsType[*url.Error](err); ok {
 		err = outer.Err
 	}
-	switch {
-	case errors.Is(err, errRefused):
+	if errors.Is(err, errRefused) {
 		return errRefused.Error()
-	case errors.As(err, &timeout) && timeout.Timeout():
+	}
+	if name, ok := errors.AsType[*net.DNSError](err); ok {
+		if name.IsNotFound {
+			return "the host has no address"
+		}
+		return "the host's address could not be looked up"
+	}
+	if errors.As(err, &timeout) && timeout.Timeout() {
 		return "there was no answer in time"
+	}
+	if socket, ok := errors.AsType[*net.OpError](err); ok {
+		if cause, ok := errors.AsType[syscall.Errno](err); ok {
+			return cause.Error()
+		}
+		err = socket.Err
 	}
 	return excerpt([]byte(err.Error()))
 }

@@ -193,6 +193,7 @@ func (h *house) idle(change ...func(*Module)) *node {
 		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Out: out, Metrics: prometheus.NewRegistry(),
 	})
 	n.plan.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}
+	n.plan.sweep = time.Hour // it would hide what is lost
 	for _, do := range change {
 		do(n.Module)
 	}

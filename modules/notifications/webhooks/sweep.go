@@ -13,17 +13,16 @@ import (
 	"orderflow/platform/postgres"
 )
 
-// How often each working node looks for deliveries without a next step, how many it
-// takes at once, and after how long a job that has not come is looked for.
+// How many deliveries without a next step a sweep takes at once, and after how long a
+// job that has not come is looked for.
 const (
-	sweepEvery  = 10 * time.Second
 	sweepAtOnce = 500
 	lateAfter   = time.Minute
 )
 
 func (m *Module) sweep(ctx context.Context) error {
 	for {
-		wait := sweepEvery*3/4 + rand.N(sweepEvery/2) //nolint:gosec // jitter, so that nodes do not sweep in step
+		wait := m.plan.sweep*3/4 + rand.N(m.plan.sweep/2) //nolint:gosec // jitter, so that nodes do not sweep in step
 		select {
 		case <-ctx.Done():
 			return nil
