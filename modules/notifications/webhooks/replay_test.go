@@ -136,14 +136,22 @@ func TestReplayIsCancelledOrStopped(t *testing.T) {
 	h := setup(t)
 	n := h.idle()
 	id, _ := n.hook(h.alice, "http://127.0.0.1:9999", `,"enabled":false`)
-	h.happens(h.alice, uuid.New(), "order.created")
+	h.happens(h.alice, uuid.New(), "order.created", "order.confirmed")
 	h.fanOut(n, h.page())
 	n.want(200, h.alice, "PATCH /v1/webhooks/"+id, `{"enabled":true}`)
 	start := func() string {
-		return n.want(202, h.alice, "POST /v1/webhooks/"+id+"/replays", `{"from":1}`).header.Get("Location")
+		return n.want(202, h.alice, "POST /v1/webhooks/"+id+"/replays", `{"from":1,"rate":1}`).header.Get("Location")
 	}
 
 	first := start()
+	for range 2 { // the second comes early: its job was there twice
+		if wait, err := n.replayOn(t.Context(), uuid.MustParse(first[len(first)-36:])); wait <= 0 || err != nil {
+			t.Errorf("goes on in %s, %v", wait, err)
+		}
+	}
+	if got := fmt.Sprint(n.statuses(h.alice, id)); got != "map[1:pending 2:held]" {
+		t.Errorf("at one a second: %s", got)
+	}
 	a := n.want(200, h.alice, "POST "+first+"/cancel", "")
 	b := n.want(200, h.alice, "POST "+first+"/cancel", "")
 	if a.text("status") != "cancelled" || a.body["finishedAt"] == nil || b.raw != a.raw {
