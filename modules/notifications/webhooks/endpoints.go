@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	maxWebhooks = 50  // of one account
-	maxOfAll    = 100 // endpoints that hear of everybody's orders: each event is written once for each
+	maxWebhooks = 50 // of one account
+	maxOfAll    = 50 // that hear of everybody's orders: each event is written once for each
 	grace       = 24 * time.Hour
 )
 

@@ -27,7 +27,7 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
 		Doc: "Events are POSTed to the URL as CloudEvents, signed as Standard Webhooks 1.0 says. The secret is in this answer and never " +
 			"again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the webhook. Whatever is not a 2xx within " +
-			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50.",
+			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders.",
 	}, m.postWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/riverqueue/river"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -79,6 +80,9 @@ func New(d Deps) *Module {
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
 	m.shares = newShares(m.plan.share)
 	m.reader = events.NewReader(d.Log, "webhooks", m.fanOut, d.Out)
+	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
+	}, func() float64 { return m.reader.Lag().Seconds() })
 	return m
 }
 
