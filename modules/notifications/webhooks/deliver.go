@@ -80,8 +80,8 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	}
 
 	e, err := m.Log.Find(ctx, a.order, a.version)
-	if errors.Is(err, events.ErrGone) {
-		return m.settle(ctx, job, a, outcome{at: now(), problem: "the event is no longer in the log"})
+	if errors.Is(err, events.ErrGone) { // which is nobody's fault there
+		return m.drop(ctx, job, a, failed)
 	}
 	if err != nil {
 		return err

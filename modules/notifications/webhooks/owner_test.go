@@ -119,6 +119,28 @@ func TestAboutOneUser(t *testing.T) {
 	r.quiet()
 }
 
+// What is no longer in the log cannot be sent, and its endpoint is not to blame.
+func TestEventIsGone(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	r := receive(t, nil)
+	idle := h.idle()
+	id, _ := idle.hook(h.alice, r.URL, `,"ordering":"order"`)
+	h.happens(h.alice, uuid.New(), "order.created", "order.confirmed")
+	h.fanOut(idle, h.page())
+	h.exec(`update webhook_deliveries set version = 99 where number = 1`)
+
+	n := h.node()
+
+	n.becomes(h.alice, id, 1, failed)
+	n.becomes(h.alice, id, 2, delivered)
+	if w := n.want(200, h.alice, "GET /v1/webhooks/"+id, ""); w.body["enabled"] != true || w.body["failingSince"] != nil {
+		t.Errorf("%s", w.raw)
+	}
+	r.take(1)
+	r.quiet()
+}
+
 // With nobody to tell, a page costs one query that takes no lock and finds nothing.
 func TestNobodyToTell(t *testing.T) {
 	t.Parallel()
