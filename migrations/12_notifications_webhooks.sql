@@ -26,7 +26,8 @@ create table webhooks (
 ) with (fillfactor = 70);
 create index webhooks_owner on webhooks (owner_id, id) where deleted_at is null;
 create index webhooks_audience on webhooks (user_id) where deleted_at is null;
-create index webhooks_deleted on webhooks (deleted_at) where deleted_at is not null;
+-- Those that nothing is sent to, which sweeps and cleaning look for.
+create index webhooks_off on webhooks (id) where not enabled or deleted_at is not null;
 
 -- What is to be sent to one of them, and what became of it. Numbers count an
 -- endpoint's deliveries without a hole, so that a receiver sees what it has missed.

@@ -199,7 +199,7 @@ func (m *Module) measure(ctx context.Context) error {
 	)
 	err := m.Pool.QueryRow(ctx, `
 		select (select count(*) from (select from webhook_deliveries where status = 'pending' limit 100000) p),
-		       (select count(*) from webhooks where deleted_at is null and disabled_reason <> 'manual'),
+		       (select count(*) from webhooks where not enabled and deleted_at is null and disabled_reason <> 'manual'),
 		       greatest(coalesce(now() - (select min(due_at) from webhook_deliveries where status = 'pending'), '0'), '0')`).
 		Scan(&waiting, &off, &overdue)
 	if err != nil {
