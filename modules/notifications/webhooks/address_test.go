@@ -3,8 +3,10 @@ package webhooks
 import (
 	"context"
 	"encoding/binary"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -258,4 +260,49 @@ func TestEndlessAnswer(t *testing.T) {
 		t.Errorf("%d bytes of it are kept, after %d ms", len(a.raw), a.num("durationMs"))
 	}
 	<-leave // the connection was closed on it
+}
+
+// A certificate that nobody vouches for is a failure, and says so.
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.idle()
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was sent") }))
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	defer s.Close()
+	id, _ := n.hook(h.alice, s.URL, "")
+
+	a := n.want(200, h.alice, "POST /v1/webhooks/"+id+"/test", "")
+
+	if a.body["delivered"] != false || !strings.Contains(a.text("error"), "certificate") {
+		t.Errorf("%s", a.raw)
+	}
+}
+
+// Whatever is accepted means the same to everybody: https, a name or an address in
+// full, and the same host to the client that will dial it.
+func FuzzURL(f *testing.F) {
+	for _, seed := range []string{
+		"https://hooks.example.com:8443/in?a=b", "https://93.184.215.14/", "https://[2606:2800::1]:443/", "https://a@b", "https://0x7f.1/", "https://1.2.3", "https:\\\\x.com",
+		"https://x.com\\@y.com/", "https://x.com%2f@y.com", "https://[::1%25lo]/", "https://x.com:80:90", "HTTPS://X.com", "https://x.com./",
+	} {
+		f.Add(seed)
+	}
+	a := newAddresses(false, nil, nil)
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, wrong := a.parse(raw)
+		if wrong != "" {
+			return
+		}
+		host := u.Hostname()
+		_, err := netip.ParseAddr(host)
+		last := host[strings.LastIndex(host, ".")+1:]
+		if err != nil && (last == "" || last[0] >= '0' && last[0] <= '9') || u.Scheme != "https" || u.User != nil || host == "" {
+			t.Fatalf("%q is accepted", raw)
+		}
+		req, err := http.NewRequest(http.MethodPost, raw, nil)
+		if err != nil || req.URL.Hostname() != host || req.URL.Host != u.Host || strings.ContainsAny(host, "/\\@?# \t\r\n") {
+			t.Fatalf("%q is %q to the client, %v", raw, req.URL.Host, err)
+		}
+	})
 }
