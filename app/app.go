@@ -38,6 +38,7 @@ const (
 	channelEvents    = "orderflow:events"
 	channelSessions  = "orderflow:sessions"
 	channelCatalogue = "orderflow:catalogue"
+	channelInbox     = "orderflow:inbox"
 )
 
 // webhookSlots is how many tries to other people's servers a node has under way at
@@ -58,7 +59,7 @@ type node struct {
 	worker  *queue.Client // nil when this process does not work
 	health  *health
 
-	wakeEvents, wakeSessions, wakeCatalogue *redis.Publisher
+	wakeEvents, wakeSessions, wakeCatalogue, wakeInbox *redis.Publisher
 
 	users         *users.Module
 	auth          *auth.Module
@@ -139,6 +140,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 	n.wakeEvents = n.redis.Publisher(channelEvents)
 	n.wakeSessions = n.redis.Publisher(channelSessions)
 	n.wakeCatalogue = n.redis.Publisher(channelCatalogue)
+	n.wakeInbox = n.redis.Publisher(channelInbox)
 
 	eventLog, err := events.OpenLog(ctx, n.pool)
 	if err != nil {
@@ -151,7 +153,9 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 		return nil, err
 	}
 	n.observe()
-	n.routes()
+	if err := n.routes(); err != nil {
+		return nil, err
+	}
 	return n, nil
 }
 
@@ -184,7 +188,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Types: orders.EventTypes(), Running: running,
+		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Types: eventTypes(), Running: running,
 		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
 		Tracers: n.tracers, Out: n.log, Metrics: n.registry,
 	})
@@ -203,11 +207,21 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	}
 
 	n.notifications = notifications.New(notifications.Deps{
-		Log: eventLog, Tail: n.tail, Sessions: n.auth, Origins: n.cfg.Origins, Keep: n.cfg.EventRetention,
-		Out: n.log, Metrics: n.registry,
+		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
+		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention,
+		Counted: func() { n.notifications.Look(); n.wakeInbox.Wake() },
+		Out:     n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })
 	return nil
+}
+
+// eventTypes are those that an endpoint may choose from.
+func eventTypes() (types []string) {
+	for _, k := range orders.Kinds() {
+		types = append(types, k.Type)
+	}
+	return types
 }
 
 func signingKeys(ctx context.Context, cfg *config.Config, pool *postgres.Pool) (auth.Keys, error) {

@@ -27,6 +27,7 @@ var owners = map[string]string{
 
 	"orders": "orders", "order_lines": "orders", "order_terms": "orders", "order_counts": "orders", "dead_letters": "orders",
 
+	"notifications": "notifications", "inbox_counts": "notifications",
 	"webhooks": "notifications", "webhook_deliveries": "notifications", "webhook_attempts": "notifications",
 	"webhook_replays": "notifications",
 
@@ -36,7 +37,8 @@ var owners = map[string]string{
 // Which module's rows an ent client method reads and writes.
 var entities = map[string]string{
 	"User": "users", "Session": "auth", "Product": "inventory", "Movement": "inventory", "Order": "orders",
-	"Webhook": "notifications", "WebhookDelivery": "notifications", "WebhookAttempt": "notifications", "WebhookReplay": "notifications",
+	"Notification": "notifications",
+	"Webhook":      "notifications", "WebhookDelivery": "notifications", "WebhookAttempt": "notifications", "WebhookReplay": "notifications",
 }
 
 // source is one file that is not a test.

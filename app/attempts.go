@@ -3,38 +3,97 @@ package main
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"orderflow/config"
 	"orderflow/platform/fault"
 	"orderflow/platform/redis"
+	"orderflow/platform/web"
 )
 
-// attempts limits guessing: per account and address together, so that nobody can
-// lock the owner out from elsewhere, and ten times that per address (SPEC A6).
+// attempts limits guessing (SPEC A6; ASVS 5.0 V6.3.1; API2:2023): so many wrong
+// tries from one address, whatever the account, and as many at one account, whatever
+// the address. A right one is given back, so neither an office behind one address
+// nor an owner who logs in often uses anything up; only of one account from one
+// address they count too, since hashing costs the same.
+//
+// Whoever uses up an account's tries from elsewhere must not lock its owner out. So
+// where the account is logged in they do not count, and from anywhere else one try
+// is left in a long while. It is answered like one too many unless it is right.
 type attempts struct {
 	limiter *redis.Limiter
 	limit   config.Limit
 }
 
-// Allow counts one attempt and refuses it when there were too many.
-func (a *attempts) Allow(ctx context.Context, account string, from netip.Addr) error {
+// strangerEvery is how many periods an address waits for its one try at an account
+// whose tries are used up: an hour at the default of 10/1m.
+const strangerEvery = 60
+
+// try is what one attempt has taken so far.
+type try struct {
+	*attempts
+	taken   []redis.Call // to be given back if it is right
+	local   bool         // whether this node alone has counted them
+	refusal error        // what a wrong one is answered, when the account has no tries left
+}
+
+// Begin implements auth.Attempts.
+func (a *attempts) Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
+	end func(ctx context.Context, wrong bool) error, err error,
+) {
+	t := &try{attempts: a}
 	if a.limit.Count == 0 {
-		return nil
+		return t.end, nil
 	}
-	rows := []struct {
-		key   string
-		count int
-	}{
-		{"login:address:" + from.String(), a.limit.Count * 10},
-		{"login:account:" + account + "@" + from.String(), a.limit.Count},
+	site, limit := web.Site(from).String(), redis.Limit{Count: a.limit.Count, Period: a.limit.Period}
+	pair := redis.Call{Key: "login:pair:" + account + "@" + site, Limit: limit}
+	address := redis.Call{Key: "login:address:" + site, Limit: limit}
+	everywhere := redis.Call{Key: "login:account:" + account, Limit: limit}
+
+	made := a.limiter.AllowAll(ctx, pair, address, everywhere)
+	last := made[len(made)-1]
+	t.local = last.Local
+	switch {
+	case last.Allowed:
+		t.taken = []redis.Call{address, everywhere}
+		return t.end, nil
+	case len(made) < 3: // this address has guessed enough
+		return nil, tooMany(last.RetryAfter)
 	}
-	for _, row := range rows {
-		d := a.limiter.Allow(ctx, row.key, redis.Limit{Count: row.count, Period: a.limit.Period})
-		if !d.Allowed {
-			e := fault.New(fault.RateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.")
-			e.RetryAfter = d.RetryAfter
-			return e
-		}
+	t.taken = []redis.Call{address}
+	if there, err := home(ctx); there || err != nil {
+		return t.end, err
 	}
+	return t.asStranger(ctx, account+"@"+site, last.RetryAfter)
+}
+
+// asStranger takes the one try of an address at an account that has none left.
+func (t *try) asStranger(ctx context.Context, pair string, wait time.Duration) (
+	end func(ctx context.Context, wrong bool) error, err error,
+) {
+	once := redis.Call{Key: "login:stranger:" + pair, Limit: redis.Limit{Count: 1, Period: strangerEvery * t.limit.Period}}
+	t.refusal = tooMany(wait)
+	d := t.limiter.AllowAll(ctx, once)[0]
+	if !d.Allowed {
+		return nil, t.refusal
+	}
+	if d.Local == t.local { // else Redis went or came meanwhile, and one of them stays counted
+		t.taken = append(t.taken, once)
+	}
+	return t.end, nil
+}
+
+// end gives back what an attempt took that was no wrong guess.
+func (t *try) end(ctx context.Context, wrong bool) error {
+	if wrong {
+		return t.refusal
+	}
+	t.limiter.GiveBack(ctx, t.local, t.taken...)
 	return nil
+}
+
+func tooMany(wait time.Duration) error {
+	e := fault.New(fault.RateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.")
+	e.RetryAfter = wait
+	return e
 }

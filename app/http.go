@@ -22,7 +22,7 @@ const routeDeadline = 5 * time.Second
 
 // routes mounts everything that this process answers to. A process that only
 // works answers to its probes.
-func (n *node) routes() {
+func (n *node) routes() error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
 		Description: "Takes orders, processes them durably, and tells everyone concerned.",
@@ -32,7 +32,11 @@ func (n *node) routes() {
 	n.health.mount(n.http)
 	n.http.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
 	if !n.cfg.Has("api") {
-		return
+		return nil
+	}
+	schemas, err := n.notifications.Schemas()
+	if err != nil {
+		return err
 	}
 
 	n.http.Use(
@@ -46,7 +50,11 @@ func (n *node) routes() {
 		web.JSONOnly(),
 	)
 	api := n.api(options)
-	pages.Mount(n.http, pages.Options{OpenAPI: api.Document, Version: versionOf()})
+	pages.Mount(n.http, pages.Options{
+		OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
+		Schemas: schemas, Version: versionOf(),
+	})
+	return nil
 }
 
 // api registers the modules' routes.
@@ -84,5 +92,5 @@ func callerKey(c *fiber.Ctx) string {
 	if caller, ok := identity.From(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}
-	return "address:" + web.AddressFrom(c.UserContext()).String()
+	return "address:" + web.Site(web.AddressFrom(c.UserContext())).String()
 }

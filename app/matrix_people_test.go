@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"orderflow/platform/identity"
 )
@@ -47,23 +47,29 @@ func (a *asker) client(s *server) *client {
 	return s.anonymous()
 }
 
+// newMatrix is a node with an administrator, two customers and something to buy.
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cfg := settings(t)
 	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}}
 	var err error
-	if m.db, err = pgx.Connect(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
+	if m.db, err = pgxpool.New(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = m.db.Close(context.WithoutCancel(t.Context())) })
+	t.Cleanup(m.db.Close)
 	m.doc = describe(t, m.s)
 
 	m.root = &person{name: "admin", email: adminEmail, password: adminPassword, role: identity.Admin}
 	m.root.logIn(m.s)
 	m.a, m.b = m.person("a"), m.person("b")
-	gone := m.person("inactive")
 	m.root.want(201, "POST", "/v1/products", `{"sku":"KETTLE","name":"Kettle","unitPrice":{"amount":250,"currency":"EUR"}}`)
+	return m
+}
 
+// invite brings everybody who may ask.
+func (m *matrix) invite() {
+	m.t.Helper()
+	gone := m.person("inactive")
 	m.askers = []*asker{
 		{name: "anonymous"}, {name: "inactive", who: gone}, m.keyOf(gone, "inactive's key", identity.AllScopes()...),
 		m.keyOf(m.a, "expired key", identity.AllScopes()...), m.keyOf(m.a, "revoked key", identity.AllScopes()...),
@@ -79,7 +85,6 @@ func newMatrix(t *testing.T) *matrix {
 		}
 	}
 	m.root.want(200, "PATCH", "/v1/users/"+gone.id, `{"active":false}`)
-	return m
 }
 
 func (m *matrix) person(name string) *person {

@@ -66,6 +66,15 @@ var things = map[string]thing{
 		bury:    func(_ *matrix, owner *person, id string) { owner.want(204, "DELETE", "/v1/webhooks/"+id, "") },
 		private: true,
 	},
+	"/v1/notifications/": {
+		make: func(m *matrix, owner *person) string {
+			id := uuid.NewString()
+			m.exec(`with one as (insert into notifications (id, user_id, order_id, version, type, at) values ($1, $2, gen_random_uuid(), 1, 'order.shipped', now()))
+				insert into inbox_counts as c (user_id, unread) values ($2, 1) on conflict (user_id) do update set unread = c.unread + 1`, id, owner.id)
+			return id
+		},
+		private: true,
+	},
 	"/v1/dead-letters/": {
 		make: func(m *matrix, _ *person) string {
 			id := uuid.NewString()

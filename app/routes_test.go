@@ -46,7 +46,7 @@ func described() *web.API {
 	n.inventory = inventory.New(inventory.Deps{Log: log})
 	n.payments = payments.New(payments.Deps{})
 	n.orders = orders.New(orders.Deps{Metrics: registry})
-	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Metrics: registry, Out: log})
+	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Kinds: orders.Kinds(), Metrics: registry, Out: log})
 	n.webhooks = webhooks.New(webhooks.Deps{Out: log, Metrics: registry})
 	return n.api(web.Options{Title: "Orderflow", Version: "test", Log: log})
 }

@@ -19,12 +19,14 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	background := start(ctx)
 	background.run("tail", n.tail.Run)
 	background.run("sessions", n.auth.Run)
-	for _, p := range []*redis.Publisher{n.wakeEvents, n.wakeSessions, n.wakeCatalogue} {
+	for _, p := range []*redis.Publisher{n.wakeEvents, n.wakeSessions, n.wakeCatalogue, n.wakeInbox} {
 		background.run("publisher", p.Run)
 	}
 	background.run("listen events", n.listen(channelEvents, n.tail.Wake))
 	background.run("listen sessions", n.listen(channelSessions, n.auth.Look))
 	background.run("listen catalogue", n.listen(channelCatalogue, n.inventory.Forget))
+	background.run("listen inbox", n.listen(channelInbox, n.notifications.Look))
+	background.run("unread counts", n.notifications.Run)
 
 	gathering := start(ctx)
 	gathering.run("gather", n.orders.Run)
@@ -33,6 +35,8 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	if n.worker != nil {
 		working.run("queue", func(ctx context.Context) error { return queue.Run(ctx, n.worker, 5*time.Second) })
 		working.run("sweep", n.orders.Sweep)
+		working.run("inbox", n.notifications.FillInboxes)
+		working.run("clean inboxes", n.notifications.CleanInboxes)
 		working.run("webhooks", n.webhooks.Run)
 		working.run("clean", func(ctx context.Context) error { return idempotency.Clean(ctx, n.pool, n.log) })
 	}

@@ -23,7 +23,10 @@ import (
 	"orderflow/platform/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+func TestMain(m *testing.M) {
+	catchStrays()
+	pgtest.Main(m, migrations.Up)
+}
 
 const (
 	adminEmail    = "root@example.com"
@@ -34,13 +37,15 @@ const (
 // settings are those of a test's nodes: one database, one Redis.
 func settings(t *testing.T) config.Config {
 	t.Helper()
-	return config.Config{
+	cfg := config.Config{
 		Env: config.Development, Host: "127.0.0.1", DataDir: t.TempDir(), Roles: []string{"api", "worker"},
 		DatabaseURL: config.Secret(pgtest.URL(t)), DatabaseConns: 12, RedisURL: config.Secret(pgtest.Redis(t)), WorkerSlots: 50,
 		Issuer: "orderflow", Audience: "orderflow", BcryptCost: 4, AdminEmail: adminEmail, AdminPassword: adminPassword,
 		WebhookNetworks: config.Networks{netip.MustParsePrefix("127.0.0.0/8")},
-		PaymentProvider: "simulated", ReservationTTL: 30 * time.Minute, RateLimit: config.Limit{}, EventRetention: time.Hour, LogLevel: "error",
+		PaymentProvider: "simulated", ReservationTTL: 30 * time.Minute, RateLimit: config.Limit{}, EventRetention: time.Hour, NotificationRetention: time.Hour, LogLevel: "error",
 	}
+	keepWatch(t, &cfg)
+	return cfg
 }
 
 // server is a node that runs in this process.
@@ -62,6 +67,9 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen := watchOf(cfg.DatabaseURL.Reveal())
+	watched.Store(listener.Addr().String(), seen)
+	log = seen.log(log)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
@@ -69,6 +77,7 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
 	}()
 	s := &server{t: t, base: "http://" + listener.Addr().String()}
 	s.stop = sync.OnceFunc(func() {
+		s.scrape()
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
@@ -95,7 +104,17 @@ func (l *testLog) Write(p []byte) (int, error) {
 }
 
 // brief gives up on a node that hangs.
-var brief = &http.Client{Timeout: 15 * time.Second}
+var brief = &http.Client{Timeout: 15 * time.Second, Transport: overhears{http.DefaultTransport}}
+
+// scrape shows the node's metrics to whoever watches, once at its end.
+func (s *server) scrape() {
+	res, err := brief.Get(s.base + "/metrics")
+	if err != nil {
+		return // it has ended by itself
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+}
 
 // ready waits until the node says so.
 func (s *server) ready() {
@@ -314,6 +333,8 @@ func (s *socket) next(within time.Duration) (m message, err error) {
 	if err != nil {
 		return m, err
 	}
+	fits(s.t, raw)
+	watchOf(s.conn.RemoteAddr().String()).see("frame", string(raw))
 	return m, json.Unmarshal(raw, &m)
 }
 
@@ -400,7 +421,7 @@ func conforms(t *testing.T, base, method, path string, a answer) {
 	content, _ := response["content"].(map[string]any)
 	kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
 	if len(a.raw) == 0 {
-		if len(content) > 0 && method != "HEAD" {
+		if len(content) > 0 && method != "HEAD" && kind != "text/event-stream" { // of what has no end nothing was read
 			t.Errorf("%s %s: %d without the body that is described", method, template, a.status)
 		}
 		return
@@ -417,6 +438,15 @@ func conforms(t *testing.T, base, method, path string, a answer) {
 	}
 	if err := d.validate(pointer, value); err != nil {
 		t.Errorf("%s %s: %d does not fit its schema: %v\n%s", method, template, a.status, err, a.raw)
+	}
+	if template == "/v1/events" && a.status == http.StatusOK {
+		var page struct{ Data []json.RawMessage }
+		if err := json.Unmarshal(a.raw, &page); err != nil {
+			t.Error(err)
+		}
+		for _, event := range page.Data {
+			fits(t, event)
+		}
 	}
 }
 

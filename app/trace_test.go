@@ -19,6 +19,7 @@ func TestTraceGoesThroughTheJob(t *testing.T) {
 	var (
 		mu    sync.Mutex
 		spans = map[string][]string{} // trace id -> names
+		seen  *watch
 	)
 	otlp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw, err := io.ReadAll(r.Body)
@@ -29,6 +30,7 @@ func TestTraceGoesThroughTheJob(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		seen.see("span", string(raw))
 		mu.Lock()
 		defer mu.Unlock()
 		for _, resource := range batch.ResourceSpans {
@@ -42,7 +44,7 @@ func TestTraceGoesThroughTheJob(t *testing.T) {
 	}))
 	t.Cleanup(otlp.Close)
 	cfg := settings(t)
-	cfg.TracesURL = otlp.URL
+	cfg.TracesURL, seen = otlp.URL, watchOf(cfg.DatabaseURL.Reveal())
 	s := serveTest(t, cfg)
 	s.admin().product("KETTLE", 10)
 	ann := s.user("ann")

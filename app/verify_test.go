@@ -139,6 +139,9 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"job-stuck", `update river_job set state = 'running', finalized_at = null, attempted_at = now() - interval '5 minutes' where id = 1`, "job 1"},
 		{"job-waiting", `update river_job set state = 'available', finalized_at = null, scheduled_at = now() - interval '5 minutes' where id = 1`, "job 1"},
 		{"dead-letter", `update orders set stalled = null where id = @stalled`, "order @stalled"},
+		{"unread", `insert into inbox_counts (user_id, unread) values ('` + nobody + `', 3)`, "inbox of " + nobody},
+		{"notified", `insert into notifications (id, user_id, order_id, version, type, at) values ('` + nobody + `', @free, @free, 1, 'order.shipped', now())`, "notification " + nobody},
+		{"reader-behind", `update event_readers set xid = '3', seq = 0; update events set at = at - interval '1 hour'`, "reader "},
 		{"webhook-numbers", `delete from webhook_deliveries where number = 2`, "webhook "},
 		{"webhook-once", `drop index webhook_deliveries_event; update webhook_deliveries d set (order_id, version, user_id, type) =
 			(select order_id, version, user_id, type from webhook_deliveries o where o.webhook_id = d.webhook_id and o.number = 1) where number = 2`, "webhook "},

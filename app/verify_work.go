@@ -48,6 +48,30 @@ var lawsOfWork = []law{
 			full join (select order_id, array_agg(step order by id) as steps from dead_letters where resolved_at is null group by order_id) d on d.order_id = o.id
 			where (o.stalled = any(d.steps)) is not true`,
 	},
+	{
+		name: "unread", spec: "E7", says: "an inbox counts what is unread in it",
+		query: `
+			select 'inbox of ' || coalesce(c.user_id, n.user_id), format('says %s unread, has %s', coalesce(c.unread, 0), coalesce(n.unread, 0))
+			from inbox_counts c
+			full join (select user_id, count(*) as unread from notifications where read_at is null group by user_id) n on n.user_id = c.user_id
+			where coalesce(c.unread, 0) <> coalesce(n.unread, 0)`,
+	},
+	{
+		name: "notified", spec: "E7", says: "a notification tells its owner of an event of their own",
+		query: `
+			select 'notification ' || n.id, format('tells %s of %s, version %s of order %s', n.user_id, n.type, n.version, n.order_id)
+			from notifications n
+			where not exists (select from events e where e.order_id = n.order_id and e.version = n.version and e.user_id = n.user_id and e.type = n.type)`,
+	},
+	{
+		name: "reader-behind", spec: "E7", says: "no reader of the log is long behind it",
+		query: `
+			select 'reader ' || r.name, format('has not taken %s of order %s, of %s', e.type, e.order_id, e.at)
+			from event_readers r
+			cross join lateral (select * from events where (xid, seq) > (r.xid, r.seq) and xid < pg_snapshot_xmin(pg_current_snapshot())
+				order by xid, seq limit 1) e
+			where e.at < now() - interval '2 minutes'`,
+	},
 }
 
 // What holds besides once everything has come to rest.

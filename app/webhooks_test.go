@@ -40,7 +40,7 @@ func receiver(t *testing.T) (url string, got chan told) {
 	return s.URL, got
 }
 
-func next(t *testing.T, got <-chan told) told {
+func nextTold(t *testing.T, got <-chan told) told {
 	t.Helper()
 	select {
 	case in := <-got:
@@ -84,14 +84,14 @@ func TestWebhooks(t *testing.T) {
 	order := ann.order("KETTLE", 1)
 	var types []string
 	for number := 1; !slices.Contains(types, "order.processing"); number++ {
-		in := next(t, toAnn)
+		in := nextTold(t, toAnn)
 		verified(t, secret, in)
 		if in.Subject != order || in.DeliveryNumber != number || in.Version != number {
 			t.Fatalf("told %s", in.raw)
 		}
 		types = append(types, in.Type)
 	}
-	if in := next(t, toSecond); in.Subject != order || types[0] != "order.created" {
+	if in := nextTold(t, toSecond); in.Subject != order || types[0] != "order.created" {
 		t.Errorf("told %s; %v", in.raw, types)
 	}
 
@@ -99,7 +99,7 @@ func TestWebhooks(t *testing.T) {
 	ann.becomes(ann.order("KETTLE", 1), "PROCESSING", 20*time.Second)
 	mine := front.logIn(second.email, userPassword).order("KETTLE", 1)
 
-	if in := next(t, toSecond); in.Subject != mine || in.DeliveryNumber != 2 {
+	if in := nextTold(t, toSecond); in.Subject != mine || in.DeliveryNumber != 2 {
 		t.Errorf("told %s", in.raw)
 	}
 }
@@ -131,7 +131,7 @@ func TestListen(t *testing.T) {
 	first := ann.order("KETTLE", 1)
 	secret := regexp.MustCompile(`whsec_\S+`).FindString(out.String())
 	for i, kind := range []string{"order.created", "order.processing"} {
-		in := next(t, got)
+		in := nextTold(t, got)
 		verified(t, secret, in)
 		if in.Type != kind || in.Subject != first || in.DeliveryNumber != i+1 {
 			t.Errorf("forwarded %s", in.raw)
@@ -147,7 +147,7 @@ func TestListen(t *testing.T) {
 	}
 
 	for _, kind := range []string{"order.created", "order.processing"} {
-		if in := next(t, got); in.Type != kind || in.Subject != second {
+		if in := nextTold(t, got); in.Type != kind || in.Subject != second {
 			t.Errorf("forwarded %s", in.raw)
 		}
 	}

@@ -49,8 +49,19 @@ var parts = []struct {
 	{"e2e", (*bench).endToEnd},
 	{"hot", (*bench).hot},
 	{"latency", (*bench).latency},
+	{"logins", (*bench).logins},
 	{"reads", (*bench).reads},
 	{"sockets", (*bench).sockets},
+	{"failover", (*bench).failover},
+}
+
+func names() (list []string) {
+	for _, p := range parts {
+		if list = append(list, p.name); p.name == "floor" {
+			list = append(list, "place") // they take turns
+		}
+	}
+	return list
 }
 
 func run(ctx context.Context, args []string) (err error) {
@@ -112,13 +123,13 @@ var quick = map[string]string{
 
 func parse(args []string) (o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("only", "", "some of floor,place,e2e,hot,latency,reads,sockets; all by default")
+	only := flags.String("only", "", "some of "+strings.Join(names(), ",")+"; all by default")
 	seconds := flags.Float64("d", 8, "seconds that each step is measured for")
 	clients := flags.String("clients", "1,16,64,256", "numbers of clients to place orders with")
 	flags.IntVar(&o.rate, "rate", 500, "orders per second for the latency of processing")
 	flags.IntVar(&o.orders, "orders", 100_000, "orders that are there when reading")
 	flags.IntVar(&o.users, "users", 1000, "accounts that they belong to, and that open sockets")
-	flags.IntVar(&o.sockets, "sockets", 2000, "sockets to open, as far as the limit of open files allows")
+	flags.IntVar(&o.sockets, "sockets", 10_000, "sockets to open, as far as the limit of open files allows")
 	flags.IntVar(&o.rounds, "rounds", 200, "events to time on the way to a socket")
 	flags.StringVar(&o.json, "json", "", "file to write the results to")
 	small := flags.Bool("quick", false, "steps of a second and small numbers, to see that it works")
@@ -141,7 +152,7 @@ func parse(args []string) (o options, err error) {
 		o.only = strings.Split(*only, ",")
 	}
 	for _, name := range o.only {
-		if !slices.Contains([]string{"floor", "place", "e2e", "hot", "latency", "reads", "sockets"}, name) {
+		if !slices.Contains(names(), name) {
 			err = errors.Join(err, fmt.Errorf("-only: there is no part %q", name))
 		}
 	}

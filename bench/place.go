@@ -58,9 +58,10 @@ func (b *bench) floorAndPlace(ctx context.Context) error {
 	return err
 }
 
-// market is a server with customers who are logged in.
-func (b *bench) market(ctx context.Context, roles string) (*server, []string, error) {
-	s, err := b.serve(ctx, roles)
+// market is a server with customers who are logged in. Variables of the environment
+// given here win.
+func (b *bench) market(ctx context.Context, roles string, env ...string) (*server, []string, error) {
+	s, err := b.serve(ctx, roles, env...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -35,19 +35,20 @@ type server struct {
 	token  string        // the administrator's
 	stderr *lines
 
-	cmd    *exec.Cmd
-	exited <-chan struct{}
-	drop   func()
-	once   sync.Once
+	database string
+	cmd      *exec.Cmd
+	exited   <-chan struct{}
+	drop     func()
+	once     sync.Once
 }
 
 // serve starts the product with the roles, and makes the products that are ordered.
-func (b *bench) serve(ctx context.Context, roles string) (_ *server, err error) {
+func (b *bench) serve(ctx context.Context, roles string, env ...string) (_ *server, err error) {
 	database, drop, err := b.database(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{bench: b, stderr: &lines{}, drop: drop}
+	s := &server{bench: b, stderr: &lines{}, drop: drop, database: database}
 	defer func() {
 		if err != nil {
 			s.stop()
@@ -60,7 +61,7 @@ func (b *bench) serve(ctx context.Context, roles string) (_ *server, err error) 
 	}
 	s.host = "127.0.0.1:" + port
 	s.setup = s.client(8)
-	if err := s.spawn(roles, database, port); err != nil {
+	if err := s.spawn(roles, database, port, env); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx); err != nil {
@@ -79,17 +80,17 @@ func separator(address string) string {
 	return "?"
 }
 
-func (s *server) spawn(roles, database, port string) (err error) {
+func (s *server) spawn(roles, database, port string, env []string) (err error) {
 	s.cmd = exec.Command(s.binary, "serve", "--roles="+roles) //nolint:noctx // stopped by hand
 	s.cmd.Dir = s.dir
 	s.cmd.Stderr = s.stderr
-	s.cmd.Env = []string{
+	s.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + os.TempDir(),
 		"APP_ENV=development", "HOST=127.0.0.1", "PORT=" + port, "LOG_LEVEL=warn",
 		"DATABASE_URL=" + database, "REDIS_URL=" + s.redisURL,
 		"RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "BCRYPT_COST=4",
 		"ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + password,
-	}
+	}, env...)
 	s.exited, err = embedded.Spawn(s.cmd)
 	return err
 }

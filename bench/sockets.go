@@ -59,28 +59,48 @@ func (b *bench) sockets(ctx context.Context) error {
 	}
 	value("resident memory of the server", after.resident/(1<<20), "MiB")
 	value("resident memory more, for each socket", (after.resident-before.resident)/float64(n)/1024, "KiB")
-	value("heap and stacks more, for each socket", (after.inUse-before.inUse)/float64(n)/1024, "KiB")
+	value("heap more, for each socket", (after.heap-before.heap)/float64(n)/1024, "KiB")
+	value("stacks more, for each socket", (after.stacks-before.stacks)/float64(n)/1024, "KiB")
 
 	b.report.columns()
 	perUser := func(i int) int { return (n - i%users + users - 1) / users }
-	if err := crowd.time(ctx, "to its owner's socket", tokens, perUser); err != nil {
+	if err := crowd.time(ctx, "to its owner's socket", tokens, b.opt.rounds, perUser); err != nil {
 		return err
 	}
 	if err := crowd.open(ctx, adminSockets, func(int) string { return s.token }); err != nil {
 		return err
 	}
-	return crowd.time(ctx, fmt.Sprintf("to it and %d administrators'", adminSockets), tokens,
+	err = crowd.time(ctx, fmt.Sprintf("to it and %d administrators'", adminSockets), tokens, b.opt.rounds,
 		func(i int) int { return perUser(i) + adminSockets })
+	if err != nil {
+		return err
+	}
+	crowd.close()
+	if err := b.toAll(ctx, s, n, tokens); err != nil {
+		return err
+	}
+	return s.slowReaders(ctx)
+}
+
+// toAll times single events on their way to all sockets there are.
+func (b *bench) toAll(ctx context.Context, s *server, n int, tokens []string) error {
+	all := &crowd{server: s, arrived: make(chan arrival, 1024)}
+	defer all.close()
+	if err := all.open(ctx, n, func(int) string { return s.token }); err != nil {
+		return err
+	}
+	return all.time(ctx, fmt.Sprintf("to all of %d sockets", n), tokens, min(b.opt.rounds, 20), func(int) int { return n })
 }
 
 // memory is what the server uses, as it says itself.
-type memory struct{ resident, inUse, files float64 }
+type memory struct{ resident, heap, stacks, files float64 }
 
 func (s *server) memory() (memory, error) {
 	m, err := s.metrics()
 	return memory{
 		resident: m["process_resident_memory_bytes"],
-		inUse:    m["go_memstats_heap_inuse_bytes"] + m["go_memstats_stack_inuse_bytes"],
+		heap:     m["go_memstats_heap_inuse_bytes"],
+		stacks:   m["go_memstats_stack_inuse_bytes"],
 		files:    m["process_max_fds"] - m["process_open_fds"],
 	}, err
 }
@@ -142,7 +162,9 @@ func (c *crowd) listen(conn *websocket.Conn) {
 }
 
 func (c *crowd) close() {
-	c.closing.Store(true)
+	if !c.closing.CompareAndSwap(false, true) {
+		return
+	}
 	for _, conn := range c.conns {
 		_ = conn.Close()
 	}
@@ -159,11 +181,11 @@ func (c *crowd) close() {
 
 // time places one order after the other and waits for all frames about it.
 // Nothing else happens meanwhile: this is the way of an event, not a load.
-func (c *crowd) time(ctx context.Context, what string, tokens []string, expected func(i int) int) error {
+func (c *crowd) time(ctx context.Context, what string, tokens []string, rounds int, expected func(i int) int) error {
 	client := c.client(1)
 	defer client.CloseIdleConnections()
 	var sent, answered, slowest []time.Duration
-	for i := range c.opt.rounds {
+	for i := range rounds {
 		p := c.placer(client, tokens[i%len(tokens)], i)
 		began := time.Now()
 		if err := p.place(); err != nil {
@@ -209,6 +231,7 @@ func (c *crowd) await(ctx context.Context, order uuid.UUID) (time.Time, error) {
 // frame is what every frame has that matters here.
 type frame struct {
 	Type    string    `json:"type"`
+	ID      string    `json:"id"`
 	Subject uuid.UUID `json:"subject"`
 	Cursor  string    `json:"cursor"`
 }
@@ -220,9 +243,12 @@ func frameOf(text []byte) (f frame, err error) {
 
 // dial opens a socket and reads its first frame, which says where it begins.
 func (s *server) dial(ctx context.Context, token, query string) (*websocket.Conn, frame, error) {
+	return s.dialWith(ctx, &websocket.Dialer{HandshakeTimeout: patience, ReadBufferSize: 2 << 10, WriteBufferSize: 512}, token, query)
+}
+
+func (s *server) dialWith(ctx context.Context, d *websocket.Dialer, token, query string) (*websocket.Conn, frame, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	d := websocket.Dialer{HandshakeTimeout: patience, ReadBufferSize: 2 << 10, WriteBufferSize: 512}
 	u := url.URL{Scheme: "ws", Host: s.host, Path: "/v1/events/ws", RawQuery: query}
 	conn, res, err := d.DialContext(ctx, u.String(), http.Header{"Authorization": {"Bearer " + token}})
 	if res != nil {

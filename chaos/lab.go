@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -33,6 +34,7 @@ type lab struct {
 	report   *report
 	journal  *journal
 	http     *fasthttp.Client
+	web      *http.Client // for answers that have no end
 	canary   *person
 	healed   time.Time // when the last fault was over
 
@@ -52,7 +54,7 @@ type lab struct {
 func newLab(o options, to io.Writer) *lab {
 	began, out := time.Now(), &output{to: to}
 	return &lab{
-		options: o, out: out, journal: newJournal(), http: newHTTP(),
+		options: o, out: out, journal: newJournal(), http: newHTTP(), web: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}},
 		breaches: &breaches{out: out, began: began, kinds: map[string]int{}},
 		report:   newReport(began),
 	}

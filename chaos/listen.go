@@ -4,18 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
+	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/fasthttp/websocket"
 )
 
 // listener follows the event stream across everything that breaks, on any node,
-// with the last cursor it saw (SPEC E3). An administrator's sees all orders.
+// and transport with the last cursor it saw (SPEC E3, E4). An administrator's sees all orders.
 type listener struct {
 	*person
+	rng   *rand.Rand
+	begun chan struct{} // closed at the first frame
+
 	mu     sync.Mutex
 	cursor string
 	ids    []string         // in the order of arrival
@@ -29,78 +29,44 @@ type event struct {
 	Data                      struct{ Status string }
 }
 
-// silence is after how long without a ping or a frame a connection counts as dead.
-const silence = time.Minute
+func (p *person) listener(rng *rand.Rand) *listener {
+	return &listener{person: p, rng: rng, seen: map[string]event{}, begun: make(chan struct{})}
+}
 
-func (p *person) listener() *listener { return &listener{person: p, seen: map[string]event{}} }
-
-// run listens until ctx ends. begun is closed at the first frame.
-func (s *listener) run(ctx context.Context, begun chan<- struct{}) {
+// run listens until ctx ends, each time over another transport and not for long.
+func (s *listener) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		conn, err := s.dial(ctx)
-		if err != nil {
-			pause(ctx, 200*time.Millisecond)
-			continue
-		}
-		s.report.count("sockets opened", 1)
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		s.read(conn, &begun)
-		stop()
-		conn.Close()
-		pause(ctx, 50*time.Millisecond)
+		way := transports[s.rng.IntN(len(transports))]
+		s.report.count("listened: "+way.name, 1)
+		some, cut := context.WithTimeout(ctx, time.Duration(s.rng.ExpFloat64()*float64(attention)))
+		_ = way.hear(s, some) // however it ended, it goes on behind the cursor
+		cut()
+		pause(ctx, time.Duration(s.rng.IntN(200))*time.Millisecond)
 	}
 }
 
-func (s *listener) dial(ctx context.Context) (*websocket.Conn, error) {
-	token, err := s.bearer(ctx)
-	if err != nil {
-		return nil, err
-	}
-	u := url.URL{Scheme: "ws", Host: s.node().host, Path: "/v1/events/ws"}
-	if s.cursor != "" {
-		u.RawQuery = url.Values{"after": {s.cursor}}.Encode()
-	}
-	d := websocket.Dialer{HandshakeTimeout: 5 * time.Second}
-	conn, res, err := d.DialContext(ctx, u.String(), http.Header{"Authorization": {"Bearer " + token}})
-	if res != nil {
-		res.Body.Close()
-		if res.StatusCode >= 500 && res.StatusCode != http.StatusServiceUnavailable {
-			s.breaches.add("5xx", "opening a socket: %s", res.Status)
-		}
-	}
-	return conn, err
-}
+// attention is the mean time until a listener cuts the connection.
+const attention = 5 * time.Second
 
-func (s *listener) read(conn *websocket.Conn, begun *chan<- struct{}) {
-	conn.SetPingHandler(func(text string) error {
-		_ = conn.SetReadDeadline(time.Now().Add(silence))
-		return conn.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(time.Second))
-	})
-	for {
-		_ = conn.SetReadDeadline(time.Now().Add(silence))
-		_, text, err := conn.ReadMessage()
-		if err != nil {
-			return
-		}
-		var e event
-		if err := json.Unmarshal(text, &e); err != nil {
-			s.breaches.add("frame", "%v: %s", err, text)
-			return
-		}
-		s.take(e)
-		if *begun != nil {
-			close(*begun)
-			*begun = nil
-		}
+func (s *listener) takeRaw(text []byte) error {
+	var e event
+	if err := json.Unmarshal(text, &e); err != nil {
+		s.breaches.add("frame", "%v: %s", err, text)
+		return err
 	}
+	s.take(e)
+	return nil
 }
 
 func (s *listener) take(e event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.cursor == "" {
+		close(s.begun)
+	}
 	s.cursor = e.Cursor
 	switch {
-	case e.Type == "ready":
+	case e.Type == "ready" || e.Type == "notifications.unread":
 	case e.Type == "reset":
 		s.breaches.add("reset", "%s was told to begin anew", s.email)
 	case s.seen[e.ID].ID != "":

@@ -41,6 +41,8 @@ type options struct {
 	short    bool
 	race     bool
 	keep     bool
+	streams  bool
+	rate     int
 }
 
 func parse(args []string) (o options, err error) {
@@ -50,20 +52,28 @@ func parse(args []string) (o options, err error) {
 	flags.IntVar(&o.clients, "clients", 8, "how many clients act at once")
 	flags.BoolVar(&o.short, "short", false, "45 seconds of faults and a coarser walk over the bytes, as CI runs it")
 	flags.BoolVar(&o.race, "race", withRace, "build the product with the race detector; any report of it fails the run")
+	flags.BoolVar(&o.streams, "streams", false, "another story: nothing breaks but Redis, halfway, while many clients follow their events over all transports and are cut again and again")
+	flags.IntVar(&o.rate, "rate", 500, "orders per second, with -streams")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder with logs and data although nothing was found")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if o.streams && !given["clients"] {
+		o.clients = 50
+	}
+	if o.streams && !given["duration"] {
+		o.duration = 5 * time.Minute
+	}
 	if o.short && !given["duration"] {
 		o.duration = 45 * time.Second
 	}
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano() % 1e9)
 	}
-	if o.duration < time.Second || o.clients < 1 {
-		return o, errors.New("-duration must be a second at least, -clients one")
+	if o.duration < time.Second || o.clients < 1 || o.rate < 1 {
+		return o, errors.New("-duration must be a second at least, -clients and -rate one")
 	}
 	return o, nil
 }
@@ -71,6 +81,9 @@ func parse(args []string) (o options, err error) {
 // again is the command that repeats a run.
 func (o options) again() string {
 	line := fmt.Sprintf("go run ./chaos -seed %d -duration %s -clients %d", o.seed, o.duration, o.clients)
+	if o.streams {
+		line += fmt.Sprintf(" -streams -rate %d", o.rate)
+	}
 	if o.short {
 		line += " -short"
 	}

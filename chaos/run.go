@@ -13,6 +13,9 @@ func (l *lab) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.streams {
+		return l.runStreams(ctx, admin)
+	}
 	if err := l.fillShelves(ctx, admin); err != nil {
 		return err
 	}
@@ -24,7 +27,7 @@ func (l *lab) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ears, hush, err := l.listen(ctx, admin, people)
+	ears, hush, err := l.listen(ctx, admin, people[:min(2, len(people))])
 	if err != nil {
 		return err
 	}
@@ -71,8 +74,7 @@ func (l *lab) people(ctx context.Context) (list []*person, err error) {
 	return list, err
 }
 
-// listen opens three streams before anything happens: everything, and two
-// customers' own.
+// listen opens streams before anything happens: everything, and some customers' own.
 func (l *lab) listen(ctx context.Context, admin *person, people []*person) (ears []*listener, hush func(), err error) {
 	listening, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
@@ -80,11 +82,11 @@ func (l *lab) listen(ctx context.Context, admin *person, people []*person) (ears
 		stop()
 		all.Wait()
 	}
-	for _, p := range append([]*person{admin}, people[:min(2, len(people))]...) {
-		ear, begun := p.listener(), make(chan struct{})
-		all.Go(func() { ear.run(listening, begun) })
+	for i, p := range append([]*person{admin}, people...) {
+		ear := p.listener(l.rng(uint64(1000 + i)))
+		all.Go(func() { ear.run(listening) })
 		select {
-		case <-begun:
+		case <-ear.begun:
 		case <-time.After(30 * time.Second):
 			hush()
 			return nil, nil, fmt.Errorf("%s hears nothing", p.email)
@@ -118,14 +120,8 @@ func (l *lab) judge(ctx context.Context, ears []*listener) error {
 	if err != nil {
 		return err
 	}
-	for i, ear := range ears {
-		where := ""
-		if i > 0 {
-			where = "where user_id = '" + ear.id + "'"
-		}
-		if err := ear.judge(ctx, where); err != nil {
-			return err
-		}
+	if err := judgeEars(ctx, ears); err != nil {
+		return err
 	}
 	l.judgeActs(ears[0])
 	l.judgeAnswers(ctx)
@@ -133,6 +129,20 @@ func (l *lab) judge(ctx context.Context, ears []*listener) error {
 		l.judgeStock, l.judgeRefunds, func(ctx context.Context) error { return l.judgeMoney(ctx, orders) }, l.judgeTimes, l.figures,
 	} {
 		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judgeEars compares what was heard with the log. The first one hears everybody's.
+func judgeEars(ctx context.Context, ears []*listener) error {
+	for i, ear := range ears {
+		where := ""
+		if i > 0 {
+			where = "where user_id = '" + ear.id + "'"
+		}
+		if err := ear.judge(ctx, where); err != nil {
 			return err
 		}
 	}

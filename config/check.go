@@ -44,6 +44,9 @@ func (c *Config) check() (problems []string) {
 	if c.WebhookRetention < 96*time.Hour {
 		bad("WEBHOOK_RETENTION", "must be at least 96h: a delivery is tried for three days")
 	}
+	if c.NotificationRetention <= 0 {
+		bad("NOTIFICATION_RETENTION", "must be above zero, such as 2160h")
+	}
 	problems = append(problems, c.checkPayments()...)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("LOG_LEVEL", "is %q, must be debug, info, warn or error", c.LogLevel)

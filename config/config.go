@@ -61,10 +61,11 @@ type Config struct {
 
 	WebhookNetworks Networks `env:"WEBHOOK_ALLOWED_NETWORKS"`
 
-	EventRetention   time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
-	WebhookRetention time.Duration `env:"WEBHOOK_RETENTION" envDefault:"720h"`
-	LogLevel         string        `env:"LOG_LEVEL" envDefault:"info"`
-	TracesURL        string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	EventRetention        time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
+	NotificationRetention time.Duration `env:"NOTIFICATION_RETENTION" envDefault:"2160h"`
+	WebhookRetention      time.Duration `env:"WEBHOOK_RETENTION" envDefault:"720h"`
+	LogLevel              string        `env:"LOG_LEVEL" envDefault:"info"`
+	TracesURL             string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // IsProduction is true when nothing may be made up.

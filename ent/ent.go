@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"orderflow/ent/movement"
+	"orderflow/ent/notification"
 	"orderflow/ent/order"
 	"orderflow/ent/product"
 	"orderflow/ent/session"
@@ -82,6 +83,7 @@ func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
 			movement.Table:        movement.ValidColumn,
+			notification.Table:    notification.ValidColumn,
 			order.Table:           order.ValidColumn,
 			product.Table:         product.ValidColumn,
 			session.Table:         session.ValidColumn,

@@ -27,6 +27,8 @@ var medias = map[string]string{
 	".js":   "text/javascript; charset=utf-8",
 	".svg":  "image/svg+xml",
 	".json": "application/json",
+
+	".schema": "application/schema+json",
 }
 
 func newFile(name string, body []byte) file {

@@ -21,6 +21,10 @@ type Options struct {
 	// request for it, so routes may be registered until the app listens. Without
 	// it there is no /openapi.json.
 	OpenAPI func() ([]byte, error)
+	// AsyncAPI describes the events, in the same way.
+	AsyncAPI func() ([]byte, error)
+	// Schemas are one JSON Schema for each type of event.
+	Schemas map[string][]byte
 	Version string // of the product; default: dev
 }
 
@@ -50,6 +54,12 @@ func Mount(app fiber.Router, o Options) {
 	if o.OpenAPI != nil {
 		app.Get("/openapi.json", description(o.OpenAPI))
 	}
+	if o.AsyncAPI != nil {
+		app.Get("/asyncapi.json", description(o.AsyncAPI))
+	}
+	for name, body := range o.Schemas {
+		app.Get("/schemas/"+name, newFile("event.schema", body).serve(ours))
+	}
 }
 
 func landing(version string) file {
@@ -68,7 +78,7 @@ func description(document func() ([]byte, error)) fiber.Handler {
 		if err != nil {
 			return nil, fmt.Errorf("describe the API: %w", err)
 		}
-		return newFile("openapi.json", body).serve(ours), nil
+		return newFile("description.json", body).serve(ours), nil
 	})
 	return func(c *fiber.Ctx) error {
 		serve, err := once()

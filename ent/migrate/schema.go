@@ -25,6 +25,22 @@ var (
 		Columns:    MovementsColumns,
 		PrimaryKey: []*schema.Column{MovementsColumns[0]},
 	}
+	// NotificationsColumns holds the columns for the "notifications" table.
+	NotificationsColumns = []*schema.Column{
+		{Name: "id", Type: field.TypeUUID},
+		{Name: "user_id", Type: field.TypeUUID},
+		{Name: "order_id", Type: field.TypeUUID},
+		{Name: "version", Type: field.TypeInt64},
+		{Name: "type", Type: field.TypeString},
+		{Name: "at", Type: field.TypeTime},
+		{Name: "read_at", Type: field.TypeTime, Nullable: true},
+	}
+	// NotificationsTable holds the schema information for the "notifications" table.
+	NotificationsTable = &schema.Table{
+		Name:       "notifications",
+		Columns:    NotificationsColumns,
+		PrimaryKey: []*schema.Column{NotificationsColumns[0]},
+	}
 	// OrdersColumns holds the columns for the "orders" table.
 	OrdersColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
@@ -210,6 +226,7 @@ var (
 	// Tables holds all the tables in the schema.
 	Tables = []*schema.Table{
 		MovementsTable,
+		NotificationsTable,
 		OrdersTable,
 		ProductsTable,
 		SessionsTable,
@@ -224,6 +241,9 @@ var (
 func init() {
 	MovementsTable.Annotation = &entsql.Annotation{
 		Table: "movements",
+	}
+	NotificationsTable.Annotation = &entsql.Annotation{
+		Table: "notifications",
 	}
 	OrdersTable.Annotation = &entsql.Annotation{
 		Table: "orders",

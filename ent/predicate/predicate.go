@@ -9,6 +9,9 @@ import (
 // Movement is the predicate function for movement builders.
 type Movement func(*sql.Selector)
 
+// Notification is the predicate function for notification builders.
+type Notification func(*sql.Selector)
+
 // Order is the predicate function for order builders.
 type Order func(*sql.Selector)
 

@@ -27,6 +27,8 @@ type Accounts interface {
 	// opens the session: it holds the account as it was proven, or refuses.
 	Verify(ctx context.Context, email, password string) (
 		id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error)
+	// Find is who has an address; zero when nobody has, or could have.
+	Find(ctx context.Context, email string) (uuid.UUID, error)
 	// Account reads the role afresh, and whether the account is active at all.
 	Account(ctx context.Context, id uuid.UUID) (role identity.Role, active bool, err error)
 	// PreparePassword does what is slow about a change, outside of any transaction.
@@ -34,10 +36,15 @@ type Accounts interface {
 		set func(context.Context, pgx.Tx) error, err error)
 }
 
-// Attempts counts what may be a guess, and refuses with a RateLimited fault when
-// there are too many. The account is opaque and holds nothing personal.
+// Attempts counts what may be a guess.
 type Attempts interface {
-	Allow(ctx context.Context, account string, from netip.Addr) error
+	// Begin counts an attempt at an account before it is judged, and refuses it with
+	// a RateLimited fault when there were too many. The account is opaque and holds
+	// nothing personal; home tells whether it is logged in at that address, and is
+	// asked only when it matters. end is told whether it was a wrong guess: any other
+	// is given back, and a wrong one may be answered with what end returns instead.
+	Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
+		end func(ctx context.Context, wrong bool) error, err error)
 }
 
 // Deps is what the module needs. Attempts and Wake may be nil.
@@ -97,13 +104,6 @@ func (m *Module) Look() { m.sessions.look() }
 // that runs, from one goroutine, so a listener must not block.
 func (m *Module) OnChange(listener func(userID, credential uuid.UUID)) {
 	m.sessions.listen(listener)
-}
-
-func (m *Module) allow(ctx context.Context, account string, from netip.Addr) error {
-	if m.attempts == nil {
-		return nil
-	}
-	return m.attempts.Allow(ctx, account, from)
 }
 
 // refusal is the 401 of a credential that is no good, whatever the reason.

@@ -8,6 +8,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"orderflow/platform/fault"
+	"orderflow/platform/web"
 )
 
 // Limit is so many in so much time; the zero value is no limit.
@@ -27,10 +28,8 @@ type misses struct {
 
 	mu    sync.Mutex
 	began time.Time
-	of    map[netip.Addr]int
+	of    map[netip.Prefix]int
 }
-
-const sitePrefix = 64 // bits of an IPv6 address that its owner cannot choose
 
 func newMisses(limit Limit) *misses {
 	good, err := lru.New[keyHash, struct{}](remembered)
@@ -45,7 +44,7 @@ func (m *misses) refuse(from netip.Addr, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
-	if m.limit.Count == 0 || m.of[site(from)] < m.limit.Count {
+	if m.limit.Count == 0 || m.of[web.Site(from)] < m.limit.Count {
 		return nil
 	}
 	e := fault.New(fault.RateLimited, "too-many-attempts", "Too many credentials from here that are not valid; wait a moment.")
@@ -57,19 +56,12 @@ func (m *misses) add(from netip.Addr, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
-	m.of[site(from)]++
+	m.of[web.Site(from)]++
 }
 
 // turn forgets the period before.
 func (m *misses) turn(now time.Time) {
 	if m.of == nil || now.Sub(m.began) >= m.limit.Period {
-		m.began, m.of = now, map[netip.Addr]int{}
+		m.began, m.of = now, map[netip.Prefix]int{}
 	}
-}
-
-func site(a netip.Addr) netip.Addr {
-	if p, err := a.Prefix(sitePrefix); err == nil && a.Is6() {
-		return p.Addr()
-	}
-	return a
 }

@@ -41,10 +41,13 @@ type pair struct{ access, refresh string }
 func (m *Module) login(ctx context.Context, email, password string, from client) (pair, error) {
 	// Counted by a hash: what counts need not know addresses.
 	sum := sha256.Sum256([]byte(m.accounts.Fold(email)))
-	if err := m.allow(ctx, hex.EncodeToString(sum[:]), from.address); err != nil {
-		return pair{}, err
-	}
-	userID, confirm, err := m.accounts.Verify(ctx, email, password)
+	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }}
+	var userID uuid.UUID
+	var confirm func(context.Context, pgx.Tx) (identity.Role, error)
+	err := m.judge(ctx, g, func() (err error) {
+		userID, confirm, err = m.accounts.Verify(ctx, email, password)
+		return err
+	})
 	if err != nil {
 		return pair{}, err
 	}
@@ -69,10 +72,12 @@ func (m *Module) login(ctx context.Context, email, password string, from client)
 // changePassword ends every session of the user and opens one for the caller.
 func (m *Module) changePassword(ctx context.Context, c identity.Caller, current, next string, from client) (pair, error) {
 	// A stolen access token must not serve to guess the password.
-	if err := m.allow(ctx, "user:"+c.UserID.String(), from.address); err != nil {
-		return pair{}, err
-	}
-	set, err := m.accounts.PreparePassword(ctx, c.UserID, current, next)
+	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }}
+	var set func(context.Context, pgx.Tx) error
+	err := m.judge(ctx, g, func() (err error) {
+		set, err = m.accounts.PreparePassword(ctx, c.UserID, current, next)
+		return err
+	})
 	if err != nil {
 		return pair{}, err
 	}

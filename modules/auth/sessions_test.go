@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +58,20 @@ func TestLoginIsCounted(t *testing.T) {
 	if len(b.attempts.seen) != 2 || b.attempts.seen[0] != b.attempts.seen[1] || strings.Contains(b.attempts.seen[0], "ada") {
 		t.Errorf("counted %q", b.attempts.seen)
 	}
+	if !slices.Equal(b.attempts.wrongs, []bool{true, false}) {
+		t.Errorf("which were wrong: %v", b.attempts.wrongs)
+	}
+
+	b.logsIn()
+	b.do("POST", "/v1/auth/login", "", object("email", "x@example.com", "password", "no"))
+	if homes := b.attempts.homes; !slices.Equal(homes, []bool{false, false, true, false}) {
+		t.Errorf("where it was logged in: %v", homes)
+	}
+	b.attempts.late = fault.New(fault.RateLimited, "rate-limited", "no")
+	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", "no")); got.status != 429 {
+		t.Errorf("a wrong one too many: got %d", got.status)
+	}
+	b.logsIn()
 
 	b.attempts.fail = fault.New(fault.RateLimited, "rate-limited", "no")
 	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 429 {
@@ -404,4 +420,34 @@ func TestAddressIsKept(t *testing.T) {
 	if n := b.count("select count(*) from sessions where address = '2001:db8::1'"); n != 1 {
 		t.Error(fmt.Sprint(n, " rows"))
 	}
+}
+
+// SPEC A6: at home is where a session of the owner's was opened that still lives.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, at := range []string{"192.0.2.1", "2001:db8::1", ""} {
+		addr, _ := netip.ParseAddr(at)
+		if _, err := b.login(b.ctx, email, goodPassword, client{address: addr}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mine := func(context.Context) (uuid.UUID, error) { return b.accounts.id, nil }
+	nobodys := func(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
+	check := func(at string, owner func(context.Context) (uuid.UUID, error), want bool) {
+		t.Helper()
+		addr, _ := netip.ParseAddr(at)
+		if got, err := b.home(b.ctx, guess{from: addr, owner: owner}); got != want || err != nil {
+			t.Errorf("%q: %v, %v", at, got, err)
+		}
+	}
+
+	check("192.0.2.1", mine, true)
+	check("2001:db8::ffff", mine, true) // the same network
+	check("2001:db8:0:1::1", mine, false)
+	check("192.0.2.2", mine, false)
+	check("", mine, false)
+	check("192.0.2.1", nobodys, false)
+	b.exec("update sessions set ended_at = now(), expires_at = now()")
+	check("192.0.2.1", mine, false)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -263,6 +264,13 @@ func (f *fakeAccounts) set(change func(f *fakeAccounts)) {
 
 func (f *fakeAccounts) Fold(s string) string { return strings.ToLower(s) }
 
+func (f *fakeAccounts) Find(_ context.Context, e string) (uuid.UUID, error) {
+	if e != email {
+		return uuid.Nil, nil
+	}
+	return f.id, nil
+}
+
 func (f *fakeAccounts) Verify(_ context.Context, e, password string) (
 	uuid.UUID, func(context.Context, pgx.Tx) (identity.Role, error), error,
 ) {
@@ -305,16 +313,32 @@ func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, 
 }
 
 type fakeAttempts struct {
-	mu   sync.Mutex
-	seen []string
-	fail error
+	mu     sync.Mutex
+	seen   []string
+	homes  []bool
+	wrongs []bool
+	fail   error // of the beginning
+	late   error // of the end, when wrong
 }
 
-func (f *fakeAttempts) Allow(_ context.Context, account string, from netip.Addr) error {
+func (f *fakeAttempts) Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
+	func(context.Context, bool) error, error,
+) {
+	there, err := home(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seen = append(f.seen, account+" "+from.String())
-	return f.fail
+	f.seen, f.homes = append(f.seen, account+" "+from.String()), append(f.homes, there)
+	return f.end, errors.Join(f.fail, err)
+}
+
+func (f *fakeAttempts) end(_ context.Context, wrong bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrongs = append(f.wrongs, wrong)
+	if wrong {
+		return f.late
+	}
+	return nil
 }
 
 type safeBuffer struct {

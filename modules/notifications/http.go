@@ -2,19 +2,16 @@ package notifications
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"runtime/debug"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/contrib/websocket"
 	"github.com/gofiber/fiber/v2"
-	"github.com/google/uuid"
+	"github.com/valyala/fasthttp"
 
-	"orderflow/platform/events"
 	"orderflow/platform/fault"
 	"orderflow/platform/identity"
 	"orderflow/platform/web"
@@ -23,6 +20,7 @@ import (
 const (
 	tag        = "Events"
 	socketPath = "/v1/events/ws"
+	streamPath = "/v1/events/stream"
 	socketKey  = "socket"
 )
 
@@ -31,16 +29,24 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/events/tickets", Name: "create-ticket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "Get a ticket for opening a socket", Status: http.StatusCreated,
-		Doc: "For clients that cannot send a header with a WebSocket. Good for one connection within 30 seconds.",
+		Doc: "For clients that cannot send a header with a WebSocket or an event stream, such as browsers. Good for one connection within 30 seconds.",
 	}, m.postTicket)
 
+	m.socketRoute(api)
+	m.streamRoute(api)
+	m.pageRoute(api)
+	m.inboxRoutes(api)
+}
+
+func (m *Module) socketRoute(api *web.API) {
 	upgrade := websocket.New(func(conn *websocket.Conn) {
 		s, _ := conn.Locals(socketKey).(*socket)
 		s.run(conn)
 	}, websocket.Config{
 		// Small, because an idle socket keeps them; the larger one is shared.
 		ReadBufferSize: 256, WriteBufferSize: 4 << 10, WriteBufferPool: &sync.Pool{},
-		RecoverHandler: m.recovered,
+		// The last resort; the library's own would send the reason to the client.
+		RecoverHandler: func(*websocket.Conn) { recovered(m.Out, "socket handler") },
 		// Origins are checked before, so that the answer is a problem document.
 	})
 	api.Raw(web.Route{
@@ -48,20 +54,13 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Stream events over a WebSocket", Status: http.StatusSwitchingProtocols,
 		Errors: []int{http.StatusForbidden, http.StatusUpgradeRequired},
 		Doc: "Streams your own orders' events, to administrators everybody's. Every frame has a cursor; reconnect with " +
-			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old is answered by a `reset` frame.",
-		Params: []*huma.Param{
-			parameter("ticket", "A ticket, instead of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)}),
-			parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
-			parameter("types", "Only these types; repeat it or separate by commas", &huma.Schema{
-				Type: "array", Items: &huma.Schema{Type: "string", MaxLength: new(1000)}, MaxItems: new(50)}),
-			parameter("userId", "Administrators only: whose orders", &huma.Schema{Type: "string", Format: "uuid"}),
-		},
-	}, m.prepare, upgrade)
+			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old is answered by a `reset` frame. " +
+			"`/asyncapi.json` describes the frames.",
+		Params: slices.Concat([]*huma.Param{ticketParam}, filterParams),
+	}, m.prepareSocket, upgrade)
 }
 
-func parameter(name, doc string, schema *huma.Schema) *huma.Param {
-	return &huma.Param{Name: name, In: "query", Description: doc, Schema: schema}
-}
+var ticketParam = parameter("ticket", "A ticket, instead of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)})
 
 type ticketOutput struct {
 	Body struct {
@@ -80,14 +79,14 @@ func (m *Module) postTicket(ctx context.Context, _ *struct{}) (*ticketOutput, er
 	return &out, nil
 }
 
-// Credentials accepts a ticket where a socket is opened. It belongs behind the
+// Credentials accepts a ticket where a socket or stream is opened. It belongs behind the
 // middleware that reads the Authorization header and before the routes. A request
 // with both is refused, and the ticket not used up: who would be calling (RFC 6750
 // section 2)?
 func (m *Module) Credentials() fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ticket := c.Query("ticket")
-		if c.Path() != socketPath || ticket == "" {
+		if c.Path() != socketPath && c.Path() != streamPath || ticket == "" {
 			return c.Next()
 		}
 		if c.Get(fiber.HeaderAuthorization) != "" {
@@ -105,87 +104,53 @@ func (m *Module) Credentials() fiber.Handler {
 	}
 }
 
-// prepare checks everything that can be refused while there is still an HTTP
+// prepareSocket checks everything that can be refused while there is still an HTTP
 // answer to give.
-func (m *Module) prepare(c *fiber.Ctx) error {
+func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	if !m.originAllowed(c) {
 		return web.Fail(c, fault.New(fault.Forbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {
 		return upgradeRequired(c)
 	}
-	if m.hub.stopping() {
-		return web.Fail(c, fault.Away("This server", errStopping))
-	}
-	select {
-	case <-m.hub.ready:
-	case <-time.After(2 * time.Second):
-		return web.Fail(c, fault.Away("The event log", nil))
-	}
-
-	s := &socket{
-		hub: m.hub, log: m.Log, out: m.Out, keep: m.Keep, limits: &m.limits,
-		caller: identity.Must(c.UserContext()), stands: m.Sessions.Standing, queue: newQueue(m.limits.queue),
-	}
-	if err := s.choose(c); err != nil {
+	if err := m.readable(c.UserContext()); err != nil {
 		return web.Fail(c, err)
 	}
-	c.Locals(socketKey, s)
+	f, err := m.filterOf(c)
+	if err != nil {
+		return web.Fail(c, err)
+	}
+	request := c.Context()
+	c.Locals(socketKey, &socket{
+		follower: m.newFollower(identity.Must(c.UserContext()), f),
+		forget: func() {
+			request.ResetUserValues()
+			request.Request.Header = fasthttp.RequestHeader{}
+			request.Response.Header = fasthttp.ResponseHeader{}
+		},
+	})
 	if err := c.Next(); err != nil { // a handshake that is incomplete, or of another version
 		return upgradeRequired(c)
 	}
 	return nil
 }
 
+// readable waits for the tail to say where it is.
+func (m *Module) readable(ctx context.Context) error {
+	if m.hub.isStopping() {
+		return fault.Away("This server", errStopping)
+	}
+	select {
+	case <-m.hub.ready:
+		return nil
+	case <-time.After(2 * time.Second):
+	case <-ctx.Done():
+	}
+	return fault.Away("The event log", nil)
+}
+
 func upgradeRequired(c *fiber.Ctx) error {
 	c.Set(fiber.HeaderUpgrade, "websocket") // RFC 9110 section 15.5.22
 	c.Set(fiber.HeaderSecWebSocketVersion, "13")
 	return fiber.ErrUpgradeRequired
-}
-
-// choose takes the room from the caller's identity and the filters from the query.
-func (s *socket) choose(c *fiber.Ctx) error {
-	s.room = s.caller.UserID
-	if s.caller.IsAdmin() {
-		s.room = uuid.Nil
-	}
-	if whose := c.Query("userId"); whose != "" {
-		id, err := uuid.Parse(whose)
-		switch {
-		case err != nil || id == uuid.Nil: // which is everybody's room
-			return badParameter("userId", "is not a user's id")
-		case id != s.caller.UserID && !s.caller.IsAdmin():
-			return fault.New(fault.Forbidden, "forbidden", "Only administrators may listen to the orders of others.")
-		}
-		s.room = id
-	}
-
-	for _, list := range c.Context().QueryArgs().PeekMulti("types") {
-		for kind := range strings.SplitSeq(string(list), ",") {
-			if kind = strings.TrimSpace(kind); kind != "" {
-				s.types = append(s.types, kind)
-			}
-		}
-	}
-	if after := c.Query("after"); after != "" {
-		cursor, err := events.ParseCursor(after)
-		if err != nil {
-			return err
-		}
-		s.at, s.resume = cursor, true
-	}
-	return nil
-}
-
-func badParameter(name, message string) error {
-	e := fault.New(fault.Malformed, "malformed", "A parameter is not valid; see errors.")
-	e.Fields = []fault.Field{{Pointer: "/query/" + name, Code: "format", Message: message}}
-	return e
-}
-
-// recovered is the last resort; the library's own would send the reason to the client.
-func (m *Module) recovered(*websocket.Conn) {
-	if p := recover(); p != nil {
-		m.Out.Error("socket handler panicked", "reason", fmt.Sprint(p), "stack", string(debug.Stack()))
-	}
 }

@@ -14,15 +14,16 @@ import (
 	"orderflow/platform/events"
 )
 
-// hub knows the sockets of this node. The tail hands it each new event once; it
-// hands that on to the sockets concerned, rendered once for all of them.
+// hub knows the followers of this node. The tail hands it each new event once; it
+// hands that on to those concerned, rendered once for all of them.
 type hub struct {
 	out   *slog.Logger
 	ready chan struct{} // closed when the tail has said where it is
 
 	mu     sync.Mutex
 	at     events.Cursor
-	rooms  map[uuid.UUID]map[*socket]struct{} // by owner; uuid.Nil hears everybody
+	rooms  map[uuid.UUID]map[*follower]struct{} // by owner; uuid.Nil hears everybody
+	people map[uuid.UUID]map[*follower]struct{} // by who listens
 	closed bool
 	gone   sync.WaitGroup
 
@@ -38,11 +39,11 @@ func newHub(out *slog.Logger, reg prometheus.Registerer) *hub {
 	return &hub{
 		out:   out,
 		ready: make(chan struct{}),
-		rooms: map[uuid.UUID]map[*socket]struct{}{},
-		open:  with.NewGauge(prometheus.GaugeOpts{Name: "orderflow_sockets_open", Help: "Sockets open on this node."}),
-		sent:  with.NewCounter(prometheus.CounterOpts{Name: "orderflow_socket_frames_total", Help: "Event frames handed to sockets."}),
+		rooms: map[uuid.UUID]map[*follower]struct{}{}, people: map[uuid.UUID]map[*follower]struct{}{},
+		open: with.NewGauge(prometheus.GaugeOpts{Name: "orderflow_sockets_open", Help: "Sockets and event streams open on this node."}),
+		sent: with.NewCounter(prometheus.CounterOpts{Name: "orderflow_socket_frames_total", Help: "Event frames handed to sockets and event streams."}),
 		ends: with.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderflow_socket_closed_total", Help: "Sockets that this node closed, by code."}, []string{"code"}),
+			Name: "orderflow_socket_closed_total", Help: "Sockets and event streams that this node closed, by code."}, []string{"code"}),
 	}
 }
 
@@ -61,83 +62,106 @@ func (h *hub) deliver(list []events.Event, at events.Cursor) {
 			continue
 		}
 		f := frameOf(e, h.out)
-		for s := range own {
-			s.offer(f)
+		for one := range own {
+			one.offer(f)
 		}
-		for s := range all {
-			s.offer(f)
+		for one := range all {
+			one.offer(f)
 		}
 	}
 }
 
-// join puts a socket into its room and returns the place up to which it has to
-// catch up by itself. What comes later is queued for it from now on.
-func (h *hub) join(s *socket) (events.Cursor, error) {
+// join puts a follower into its room and notes the place up to which it has to catch
+// up by itself. What comes later is queued for it from now on.
+func (h *hub) join(f *follower) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
 	if h.closed {
-		return events.Cursor{}, errStopping
+		return errStopping
 	}
-	room := h.rooms[s.room]
-	if room == nil {
-		room = map[*socket]struct{}{}
-		h.rooms[s.room] = room
-	}
-	room[s] = struct{}{}
+	add(h.rooms, f.room, f)
+	add(h.people, f.caller.UserID, f)
+	f.to = h.at
 	h.gone.Add(1)
 	h.open.Inc()
-	return h.at, nil
+	return nil
 }
 
-// caughtUp makes a socket live. One whose queue ran over meanwhile begins a new
+// caughtUp makes a follower live. One whose queue ran over meanwhile begins a new
 // queue instead, and has to catch up to the place returned.
-func (h *hub) caughtUp(s *socket) (to events.Cursor, live bool) {
+func (h *hub) caughtUp(f *follower) (to events.Cursor, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	if !s.overrun {
-		s.live, s.since = true, time.Time{}
-		return events.Cursor{}, true
+	if !f.overrun {
+		f.live, f.since = true, time.Time{}
+		return events.Cursor{}, false
 	}
-	s.overrun = false
-	s.queue.take()
-	return h.at, false
+	f.overrun = false
+	f.queue.forget()
+	return h.at, true
 }
 
-func (h *hub) ranOver(s *socket) bool {
+func (h *hub) ranOver(f *follower) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return s.overrun
+	return f.overrun
 }
 
-func (h *hub) leave(s *socket) {
+func (h *hub) leave(f *follower) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	room := h.rooms[s.room]
-	delete(room, s)
-	if len(room) == 0 {
-		delete(h.rooms, s.room)
-	}
+	remove(h.rooms, f.room, f)
+	remove(h.people, f.caller.UserID, f)
 	h.open.Dec()
 	h.gone.Done()
 }
 
-func (h *hub) revoke(user, credential uuid.UUID) {
-	h.each(func(s *socket) { // of every room, because an administrator may sit in anybody's
-		if s.caller.UserID == user && (credential == uuid.Nil || s.caller.Credential() == credential) {
-			s.end(ending{closeUnauthenticated, "log in again"})
-		}
-	})
+func add(groups map[uuid.UUID]map[*follower]struct{}, id uuid.UUID, f *follower) {
+	if groups[id] == nil {
+		groups[id] = map[*follower]struct{}{}
+	}
+	groups[id][f] = struct{}{}
 }
 
-// stop ends every socket, and cuts those that have not gone when ctx ends.
+func remove(groups map[uuid.UUID]map[*follower]struct{}, id uuid.UUID, f *follower) {
+	delete(groups[id], f)
+	if len(groups[id]) == 0 {
+		delete(groups, id)
+	}
+}
+
+func (h *hub) revoke(user, credential uuid.UUID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	for f := range h.people[user] {
+		if credential == uuid.Nil || f.caller.Credential() == credential {
+			f.end(loggedIn)
+		}
+	}
+}
+
+// tell tells a user how much is unread, wherever they listen.
+func (h *hub) tell(user uuid.UUID, unread int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+
+	for f := range h.people[user] {
+		if f.order == uuid.Nil && f.wants(kindUnread, uuid.Nil) {
+			f.queue.count(unread)
+		}
+	}
+}
+
+// stop ends every follower, and cuts those that have not gone when ctx ends.
 func (h *hub) stop(ctx context.Context) {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	h.each(func(s *socket) { s.end(ending{closeGoingAway, "the server is stopping; resume elsewhere"}) })
+	h.each(func(f *follower) { f.end(stopping) })
 
 	done := make(chan struct{})
 	go func() {
@@ -147,24 +171,24 @@ func (h *hub) stop(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		h.each(func(s *socket) { cut(s.conn) })
+		h.each(func(f *follower) { f.cut() })
 	}
 }
 
-func (h *hub) stopping() bool {
+func (h *hub) isStopping() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.closed
 }
 
-// each visits the sockets; they cannot leave meanwhile.
-func (h *hub) each(visit func(*socket)) {
+// each visits the followers; they cannot leave meanwhile.
+func (h *hub) each(visit func(*follower)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
 	for _, room := range h.rooms {
-		for s := range room {
-			visit(s)
+		for f := range room {
+			visit(f)
 		}
 	}
 }

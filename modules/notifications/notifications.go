@@ -15,6 +15,7 @@ import (
 
 	"orderflow/platform/events"
 	"orderflow/platform/identity"
+	"orderflow/platform/postgres"
 )
 
 // Sessions knows who still is who they said they were. Tickets are one-use
@@ -28,13 +29,20 @@ type Sessions interface {
 
 // Deps is what notifications need.
 type Deps struct {
+	Pool     *postgres.Pool
 	Log      *events.Log
 	Tail     *events.Tail
 	Sessions Sessions
+	// Kinds of events there are; a filter by any other type is refused.
+	Kinds []events.Kind
 	// Origins that may open a socket besides the server's own.
 	Origins []string
 	// Keep is how far back a cursor may be resumed (SPEC E3).
-	Keep    time.Duration
+	Keep time.Duration
+	// KeepNotes is how long inboxes remember.
+	KeepNotes time.Duration
+	// Counted tells the other nodes to look for unread counts that have changed.
+	Counted func()
 	Out     *slog.Logger
 	Metrics prometheus.Registerer
 }
@@ -42,16 +50,36 @@ type Deps struct {
 // Module is the notifications module.
 type Module struct {
 	Deps
-	hub    *hub
-	limits limits
+	hub     *hub
+	counts  *counts
+	limits  limits
+	inboxes *events.Reader
+
+	types     []string
+	notes     map[string]bool   // types that go to the inbox,
+	sentences map[string]string // and what it says of them
 }
 
 // New makes the module and subscribes it to the tail.
 func New(d Deps) *Module {
-	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), limits: usual}
+	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), limits: usual, types: events.Types(d.Kinds)}
+	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, wake: make(chan struct{}, 1)}
+	m.notes, m.sentences = map[string]bool{}, map[string]string{}
+	for _, k := range d.Kinds {
+		m.notes[k.Type], m.sentences[k.Type] = k.Note, k.Doc
+	}
+	m.inboxes = events.NewReader(d.Log, "inbox", m.keep, d.Out)
+	m.inboxes.Committed = d.Counted
 	d.Tail.Subscribe(m.hub.deliver)
+	d.Tail.Subscribe(func([]events.Event, events.Cursor) { m.inboxes.Wake() })
 	return m
 }
+
+// Run passes unread counts on to this node's sockets until ctx ends.
+func (m *Module) Run(ctx context.Context) error { return m.counts.run(ctx) }
+
+// Look says that unread counts may have changed, here or on another node.
+func (m *Module) Look() { m.counts.look() }
 
 // Revoked closes the sockets of a user with 4401, or of one session or API key when
 // that is not uuid.Nil (SPEC A5, A8). The client logs in again and resumes.

@@ -102,7 +102,7 @@ func (a *asks) any(who identity.Caller) string {
 		parts = append(parts, "userId="+who.UserID.String())
 	}
 	if rand.IntN(3) == 0 {
-		parts = append(parts, "types=order.created,"+strings.Repeat("x", rand.IntN(20)))
+		parts = append(parts, "types=order.created"+strings.Repeat(",", rand.IntN(20)))
 	}
 	if rand.IntN(10) == 0 {
 		parts = append(parts, "types=order.created")

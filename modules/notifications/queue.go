@@ -5,18 +5,34 @@ import (
 	"time"
 )
 
-// queue holds what one socket has still to write. It costs next to nothing while
-// the socket is idle, and grows to its limit only for a reader that is behind.
+// queue holds what one follower has still to be told. It costs next to nothing while
+// the follower is idle, and grows to its limit only for one that is behind.
+//
+// Whoever empties it is woken by wake when there is something, and then takes until
+// nothing comes: from then on wake is called again. So there is at most one at a time.
 type queue struct {
-	bell  chan struct{} // rings when something was put
+	wake  func()
 	limit int
 
-	mu   sync.Mutex
-	list []*frame
-	from time.Time // since when it has not been empty
+	mu      sync.Mutex
+	list    []*frame
+	from    time.Time // since when it has not been empty
+	unread  *int64    // only the latest count is of interest
+	ping    bool
+	awake   bool
+	closed  bool
+	resting chan struct{} // closed once nobody takes any more, when somebody asked
 }
 
-func newQueue(limit int) *queue { return &queue{bell: make(chan struct{}, 1), limit: limit} }
+// taken is what was in the queue.
+type taken struct {
+	frames []*frame
+	unread *int64
+	ping   bool
+}
+
+// newQueue makes a queue whose taker is already at work.
+func newQueue(limit int) *queue { return &queue{limit: limit, awake: true} }
 
 // put is false when the queue is full.
 func (q *queue) put(f *frame) bool {
@@ -30,21 +46,87 @@ func (q *queue) put(f *frame) bool {
 		q.from = time.Now()
 	}
 	q.list = append(q.list, f)
-	select {
-	case q.bell <- struct{}{}:
-	default:
-	}
+	q.rouse()
 	return true
 }
 
-// take empties the queue.
-func (q *queue) take() []*frame {
+// count has the follower told how much is unread in its inbox.
+func (q *queue) count(unread int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	list := q.list
+	q.unread = &unread
+	q.rouse()
+}
+
+// remind has the follower pinged.
+func (q *queue) remind() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	q.ping = true
+	q.rouse()
+}
+
+func (q *queue) rouse() {
+	if q.awake || q.closed {
+		return
+	}
+	q.awake = true
+	q.wake()
+}
+
+// take empties the queue. Who gets false must leave it alone until woken.
+func (q *queue) take() (taken, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	all := taken{q.list, q.unread, q.ping}
+	q.list, q.unread, q.ping = nil, nil, false
+	if len(all.frames) == 0 && all.unread == nil && !all.ping {
+		q.rest()
+		return all, false
+	}
+	return all, true
+}
+
+// forget drops the events that wait; they are in the log.
+func (q *queue) forget() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.list = nil
-	return list
+}
+
+// giveUp is what the taker says who will not take any more.
+func (q *queue) giveUp() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.rest()
+}
+
+func (q *queue) rest() {
+	q.awake = false
+	if q.resting != nil {
+		close(q.resting)
+		q.resting = nil
+	}
+}
+
+// close lets nobody be woken from now on, and returns what is closed once nobody
+// takes any more. It is called once.
+func (q *queue) close() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	q.closed = true
+	done := make(chan struct{})
+	if q.awake {
+		q.resting = done
+	} else {
+		close(done)
+	}
+	return done
 }
 
 // waiting is how long the oldest frame has been in the queue, at least.

@@ -172,8 +172,16 @@ func (h *house) node(change ...func(*Module)) *node {
 	h.must(err)
 	out := slog.New(slog.NewTextHandler(n.said, nil))
 	n.Module = New(Deps{
-		Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
-		Keep: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
+		Pool: n.pool, Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
+		Kinds: []events.Kind{
+			{Type: "order.created", Doc: "Made."}, {Type: "order.confirmed", Doc: "Sure.", Note: true}, {Type: "order.shipped", Doc: "Gone.", Note: true},
+		},
+		Keep: time.Hour, KeepNotes: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
+		Counted: func() {
+			for _, n := range h.nodes {
+				n.Look()
+			}
+		},
 	})
 	for _, do := range change {
 		do(n.Module)
@@ -187,8 +195,10 @@ func (h *house) node(change ...func(*Module)) *node {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = n.Tail.Run(ctx) })
-	running.Go(func() { _ = n.app.Listener(listener) })
+	for _, run := range []func(context.Context) error{n.Tail.Run, n.Run, n.FillInboxes} {
+		running.Go(func() { _ = run(ctx) })
+	}
+	running.Go(func() { _ = n.app.Listener(narrow{listener}) })
 	h.t.Cleanup(func() {
 		n.stop()
 		cancel()
@@ -199,6 +209,18 @@ func (h *house) node(change ...func(*Module)) *node {
 	})
 	h.nodes = append(h.nodes, n)
 	return n
+}
+
+// narrow has small buffers in the kernel, so that what a client does not read is
+// soon noticed.
+type narrow struct{ net.Listener }
+
+func (l narrow) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		_ = conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	}
+	return conn, err
 }
 
 // stop stops the module; afterwards every handler must be gone.
@@ -402,7 +424,15 @@ func bodyOf(resp *http.Response) string {
 	return fmt.Sprint(resp.StatusCode, " ", string(raw))
 }
 
-func (c *client) read() (message, error) {
+// read gives the next frame but for counts, which may come at any time.
+func (c *client) read() (m message, err error) {
+	for err == nil && (m.Type == "" || m.Type == kindUnread) {
+		m, err = c.readAny()
+	}
+	return m, err
+}
+
+func (c *client) readAny() (message, error) {
 	var m message
 	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	_, raw, err := c.conn.ReadMessage()

@@ -1,169 +1,139 @@
 package notifications
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
-	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/contrib/websocket"
-	"github.com/google/uuid"
-
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
 )
 
-// limits of a socket (SPEC E6).
-type limits struct {
-	pingEvery   time.Duration
-	deadAfter   time.Duration // without a pong or anything else
-	writeWithin time.Duration
-	closeWithin time.Duration // for the peer to answer, and for a stuck write once we want to close
-	readWithin  time.Duration // one page of the log
-	read        int64         // bytes of one message
-	queue       int           // frames
-	page        int           // events
-	patience    time.Duration // without a finished write, before a full queue means a slow reader
-	behind      time.Duration // for getting back to the present, once the queue ran over
-}
-
-var usual = limits{
-	pingEvery: 25 * time.Second, deadAfter: 55 * time.Second,
-	writeWithin: 10 * time.Second, closeWithin: time.Second, readWithin: 5 * time.Second,
-	read: 4 << 10, queue: 256, page: 500, patience: 2 * time.Second, behind: 20 * time.Second,
-}
-
-// Close codes. Those of 4400 and above are ours.
-const (
-	closeGoingAway       = websocket.CloseGoingAway // 1001
-	closeInternal        = websocket.CloseInternalServerErr
-	closeUnauthenticated = 4401 // the session ended or changed
-	closeSlow            = 4408 // does not read fast enough; resume from the last cursor
-)
-
-// ending is why a socket is closed; the first reason wins. Code 0 tells the peer nothing.
-type ending struct {
-	code   int
-	reason string
-}
-
-func (e ending) Error() string { return strconv.Itoa(e.code) + " " + e.reason }
-
-var (
-	hungUp = ending{0, "the peer is gone"}
-	slow   = ending{closeSlow, "too slow; resume from the last cursor"}
-	broken = ending{closeInternal, "resume from the last cursor"}
-)
-
-// socket is one connection. The goroutine that runs its handler is the only one
-// that writes events to it; a second one reads, to notice pongs and the end.
+// socket is one connection. The goroutine that runs its handler reads, to notice
+// pongs and the end. One that writes exists only while there is something to write:
+// most sockets are idle most of the time, and a goroutine is what costs most.
 type socket struct {
-	hub    *hub
-	log    *events.Log
-	out    *slog.Logger
-	keep   time.Duration
-	limits *limits
-	caller identity.Caller
-	stands func(context.Context, uuid.UUID) (identity.Caller, error)
-	room   uuid.UUID     // whose events; uuid.Nil is everybody's
-	types  []string      // empty is all
-	resume bool          // the client gave a cursor
-	at     events.Cursor // everything up to here has been written
-	pinged time.Time
+	*follower
+	// forget drops what the handshake said: the server would keep it as long as the
+	// socket, and it is half of what an idle one takes.
+	forget func()
 
 	conn   *websocket.Conn
-	cancel context.CancelCauseFunc
-	queue  *queue
-
-	moved atomic.Int64 // when a write last succeeded, Unix ns
-
-	// Guarded by hub.mu.
-	live    bool      // has caught up at least once
-	overrun bool      // the queue ran over: what is missing is in the log
-	since   time.Time // when a live socket fell behind; zero while it keeps up
+	pinged time.Time     // of whoever writes
+	alarm  *time.Timer   // when a ping is due
+	gone   chan struct{} // closed when nothing will be read any more
+	closed chan struct{} // closed when nothing will be written any more
 }
 
-// run serves the connection until it ends. The library puts pooled away for the
-// next connection afterwards, and does so on a panic too, so nothing here keeps it:
-// conn is a wrapper of our own, and run waits for the goroutine that reads.
+// run serves the connection until it ends. The libraries put what they have of it
+// away for the next connection afterwards, and do so on a panic too, so nothing here
+// keeps it: run waits for whoever writes.
 func (s *socket) run(pooled *websocket.Conn) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	s.conn, s.cancel, s.pinged = &websocket.Conn{Conn: pooled.Conn}, cancel, time.Now()
+	s.conn = &websocket.Conn{Conn: pooled.Conn}
+	*pooled = websocket.Conn{Conn: pooled.Conn} // without its copies of headers and cookies
+	s.forget()
 
-	gone := make(chan struct{})
-	go s.read(gone)
-	to, err := s.hub.join(s)
-	if err != nil {
-		s.end(ending{closeGoingAway, err.Error()})
-		s.close(ctx, gone)
-		return
+	s.gone, s.closed = make(chan struct{}), make(chan struct{})
+	s.pinged = time.Now()
+	s.alarm = time.AfterFunc(s.limits.pingEvery, s.queue.remind)
+	s.queue.wake = func() { go s.write() }
+	s.onEnd = func(why ending) {
+		// A write that is stuck is cut short, except a slow reader's: it may still get to
+		// the close frame.
+		if why != slow {
+			_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.limits.closeWithin))
+		}
+		go s.close()
 	}
-	defer s.hub.leave(s) // last: who waits for the hub waits for the close frames too
-	defer s.close(ctx, gone)
-	defer s.recover()
+	s.cut = func() { cut(s.conn) }
 
-	if err := s.serve(ctx, to); ctx.Err() == nil {
-		s.out.WarnContext(ctx, "socket failed", "error", err, "user_id", s.caller.UserID)
-		s.end(broken)
+	if err := s.hub.join(s.follower); err != nil {
+		s.queue.giveUp()
+		s.end(stopping)
+	} else {
+		defer s.hub.leave(s.follower) // last: who waits for the hub waits for the close frames too
+		go s.write()
+	}
+	s.read()
+	<-s.closed
+}
+
+// write writes until there is nothing to write.
+func (s *socket) write() {
+	defer func() {
+		if p := recover(); p != nil {
+			s.out.Error("socket panicked", "reason", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.queue.giveUp()
+			s.end(broken)
+		}
+	}()
+	for {
+		frames, err := s.next()
+		if err == nil && len(frames) == 0 {
+			return
+		}
+		for _, f := range frames {
+			if err == nil {
+				err = s.send(f)
+			}
+		}
+		if err != nil {
+			s.queue.giveUp()
+			if s.ctx.Err() == nil {
+				s.out.Warn("socket failed", "error", err, "user_id", s.caller.UserID)
+				s.end(broken)
+			}
+			return
+		}
 	}
 }
 
-func (s *socket) recover() {
-	if p := recover(); p != nil {
-		s.out.Error("socket panicked", "reason", fmt.Sprint(p), "stack", string(debug.Stack()))
-		s.end(broken)
-	}
-}
-
-// end asks the socket to close; it never blocks. A write that is stuck is cut
-// short, except a slow reader's: it may still get to the close frame.
-func (s *socket) end(why ending) {
-	s.cancel(why)
-	if why != slow {
-		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.limits.closeWithin))
-	}
-}
-
-// offer queues a frame. The caller holds hub.mu. When the queue runs over, the
-// socket goes on from the log: a burst of events says nothing about its reader. One
-// whose writes do not end, or who stays behind, is slow (SPEC E6).
-func (s *socket) offer(f *frame) {
-	if !s.wants(f.kind) {
-		return
-	}
-	if !s.overrun && s.queue.put(f) {
-		s.hub.sent.Inc()
-		return
-	}
-	s.overrun = true
-	if !s.live {
-		return // it has never caught up, and may take its time
+// send writes one message, and a ping before it when one is due: catching up may
+// take longer than a peer counts as alive. Its errors end the socket.
+func (s *socket) send(f *frame) error {
+	if s.ctx.Err() != nil {
+		return s.why()
 	}
 	now := time.Now()
-	if s.since.IsZero() {
-		s.since = now
+	if f == ping || now.Sub(s.pinged) >= s.limits.pingEvery {
+		s.pinged = now
+		s.alarm.Reset(s.limits.pingEvery)
+		if err := s.conn.WriteControl(websocket.PingMessage, nil, now.Add(s.limits.writeWithin)); err != nil {
+			return s.unwritable(err)
+		}
 	}
-	stuck := min(now.Sub(time.Unix(0, s.moved.Load())), s.queue.waiting())
-	if stuck > s.limits.patience || now.Sub(s.since) > s.limits.behind {
-		s.end(slow)
+	if f == ping {
+		return nil
 	}
+	if err := s.conn.SetWriteDeadline(now.Add(s.limits.writeWithin)); err != nil {
+		return s.unwritable(err)
+	}
+	if err := s.conn.WriteMessage(websocket.TextMessage, f.text); err != nil {
+		return s.unwritable(err)
+	}
+	s.moved.Store(time.Now().UnixNano())
+	return nil
 }
 
-func (s *socket) wants(kind string) bool {
-	return len(s.types) == 0 || slices.Contains(s.types, kind)
+// unwritable ends the socket over a failed write: a peer that takes nothing for
+// that long is slow, any other is gone.
+func (s *socket) unwritable(err error) error {
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		s.end(slow)
+	} else {
+		s.end(hungUp)
+	}
+	return s.why()
 }
 
 // read drops whatever the client says, and ends the socket when it is gone.
-func (s *socket) read(gone chan<- struct{}) {
-	defer close(gone)
+func (s *socket) read() {
+	defer close(s.gone)
 
 	alive := func() { _ = s.conn.SetReadDeadline(time.Now().Add(s.limits.deadAfter)) }
 	s.conn.SetReadLimit(s.limits.read)
@@ -198,12 +168,16 @@ func (s *socket) skip() error {
 	return err
 }
 
-// close says why, gives the peer a moment to answer, cuts the connection, and
-// waits for the reader.
-func (s *socket) close(ctx context.Context, gone <-chan struct{}) {
-	why := hungUp
-	errors.As(context.Cause(ctx), &why)
-	heard := true
+// close waits for whoever writes, says why, gives the peer a moment to answer, and
+// cuts the connection.
+func (s *socket) close() {
+	defer close(s.closed)
+	defer recovered(s.out, "socket")
+	defer cut(s.conn)
+
+	s.alarm.Stop()
+	<-s.queue.close()
+	why, heard := s.why(), true
 	if why.code != 0 {
 		s.hub.ends.WithLabelValues(strconv.Itoa(why.code)).Inc()
 		text := websocket.FormatCloseMessage(why.code, why.reason)
@@ -211,21 +185,25 @@ func (s *socket) close(ctx context.Context, gone <-chan struct{}) {
 	}
 	if heard {
 		select {
-		case <-gone:
+		case <-s.gone:
 		case <-time.After(s.limits.closeWithin):
 		}
 	}
-	cut(s.conn)
-	<-gone
 }
 
 // cut ends the connection at once. Close would do nothing: fasthttp closes a
 // connection that it gave away only when the handler has returned, and the handler
-// waits for the reader, who waits for the connection.
+// reads until the connection ends.
 func cut(conn *websocket.Conn) {
 	under := conn.NetConn()
 	if c, ok := under.(interface{ UnsafeConn() net.Conn }); ok {
 		under = c.UnsafeConn()
 	}
 	_ = under.Close()
+}
+
+func recovered(out *slog.Logger, where string) {
+	if p := recover(); p != nil {
+		out.Error("panic", "where", where, "reason", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
 }

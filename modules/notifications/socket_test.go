@@ -33,7 +33,7 @@ func TestWhoHearsWhat(t *testing.T) {
 		{"own by name", h.alice, "userId=" + h.alice.UserID.String(), []identity.Caller{h.alice}, "created confirmed shipped"},
 		{"of some types", h.alice, "types=order.created,order.shipped", []identity.Caller{h.alice}, "created shipped"},
 		{"types twice", h.bob, "types=order.created&types=order.shipped,", []identity.Caller{h.bob}, "created shipped"},
-		{"a type that never comes", h.bob, "types=order.x,order.confirmed", []identity.Caller{h.bob}, "confirmed"},
+		{"a type that never comes", h.bob, "types=notifications.unread,order.confirmed", []identity.Caller{h.bob}, "confirmed"},
 		{"everybody's", h.admin, "", []identity.Caller{h.alice, h.bob, h.admin}, "created confirmed shipped"},
 		{"one user's", h.admin, "userId=" + h.bob.UserID.String(), []identity.Caller{h.bob}, "created confirmed shipped"},
 		{"an administrator's own", h.admin, "userId=" + h.admin.UserID.String(), []identity.Caller{h.admin}, "created confirmed shipped"},

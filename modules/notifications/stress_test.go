@@ -156,7 +156,7 @@ func TestCatchUpWhileTheQueueRunsOver(t *testing.T) {
 	n.settle()
 	load := h.load(4, h.alice)
 	c := n.listen(h.alice, "after="+h.beginning())
-	var s *socket
+	var s *follower
 	until(t, "it is there", func() bool { s = n.only(); return s != nil })
 
 	var ids []string
@@ -214,8 +214,8 @@ func TestBurstIsNotSlow(t *testing.T) {
 }
 
 // only is the one socket of the node, or nil.
-func (n *node) only() (s *socket) {
-	n.hub.each(func(one *socket) { s = one })
+func (n *node) only() (s *follower) {
+	n.hub.each(func(one *follower) { s = one })
 	return s
 }
 
@@ -239,15 +239,15 @@ func TestSlowReader(t *testing.T) {
 	var worst time.Duration
 	written := 0
 	for full := false; !full && written < 1000; {
-		full = s.waiting() == n.limits.queue // once more, and it is too slow
+		full = s.waitingFrames() == n.limits.queue // once more, and it is too slow
 		h.commit(big(h.alice, 2)...)
 		start := time.Now()
 		quick.next()
 		quick.next()
 		worst = max(worst, time.Since(start))
 		written += 2
-		if s.waiting() > n.limits.queue {
-			t.Fatalf("%d frames wait", s.waiting())
+		if s.waitingFrames() > n.limits.queue {
+			t.Fatalf("%d frames wait", s.waitingFrames())
 		}
 	}
 	t.Logf("the slow one was given up after %d frames of 100 KiB; the quick one waited %s at most", written, worst)
@@ -282,10 +282,10 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-func (s *socket) waiting() int {
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	return len(s.queue.list)
+func (f *follower) waitingFrames() int {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	return len(f.queue.list)
 }
 
 // Whoever reads slowly while catching up is pinged as well, and so lives longer
@@ -294,7 +294,7 @@ func TestSlowCatchUpIsNotDead(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	n := h.node(func(m *Module) { m.limits.pingEvery, m.limits.deadAfter = 100*time.Millisecond, 6*time.Second })
-	h.commit(sized(h.alice, 60, 500<<10)...) // a dozen of these fill the kernel's buffers
+	h.commit(sized(h.alice, 60, 100<<10)...) // a few of these fill the kernel's buffers
 	n.settle()
 	conn, _, err := frugal.Dial(n.target("after="+h.beginning()), bearer(h.alice))
 	h.must(err)
@@ -413,9 +413,11 @@ func inUse() uint64 {
 // BenchmarkDeliver is the cost of one event for a thousand sockets that hear it.
 func BenchmarkDeliver(b *testing.B) {
 	h := newHub(nil, nil)
-	room := map[*socket]struct{}{}
+	room := map[*follower]struct{}{}
 	for range 1000 {
-		room[&socket{hub: h, queue: newQueue(1 << 30)}] = struct{}{}
+		f := &follower{hub: h, queue: newQueue(1 << 30)}
+		f.queue.wake = func() {}
+		room[f] = struct{}{}
 	}
 	owner := identity.Caller{UserID: uuid.New()}
 	h.rooms[owner.UserID] = room

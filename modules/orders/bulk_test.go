@@ -283,6 +283,7 @@ func TestBulkLimits_C11(t *testing.T) {
 		{"unknown field", bulk, `{"all":1,"orders":[` + order(1, "") + `]}`, 422, `"pointer":"/all","code":"unknown-field"`},
 		{"no JSON", bulk, `{"orders":[`, 400, `"code":"malformed"`},
 		{"too large for one", "POST /v1/orders", `{"note":"` + strings.Repeat("n", 300<<10) + `"}`, 413, `"code":"too-large"`},
+		{"too large for many", bulk, strings.Repeat(" ", 8<<20+1), 413, `"code":"too-large"`},
 		{"as much as it may be", bulk, many(1000, order(20, note)), 200, `"index":999,"status":201`},
 	}
 	for _, row := range rows {
@@ -292,8 +293,8 @@ func TestBulkLimits_C11(t *testing.T) {
 			t.Errorf("%s: %d %.400s", row.name, status, body)
 		}
 	}
-	if got := f.promise(bulk, 8<<20+1); got != http.StatusRequestEntityTooLarge {
-		t.Errorf("more than 8 MiB: %d", got)
+	if got := f.promise(bulk, 9<<20); got != http.StatusRequestEntityTooLarge {
+		t.Errorf("9 MiB: %d", got)
 	}
 	f.whole(1000)
 	if n := f.count(`select count(*) from order_lines`); n != 20_000 {

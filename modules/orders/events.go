@@ -43,30 +43,21 @@ const (
 	typeRefundFailed    = "payment.refund_failed"
 )
 
-// EventTypes lists them, for those who let others choose.
-func EventTypes() []string {
-	return []string{
-		typeCreated, typeConfirmed, typeProcessing, typeShipped, typeCompleted, typeHeld, typeResumed, typeCancelled, typeFailed,
-		typeReopened, typeDeleted, typeStalled, typeRetried, typeSkipped, typeReserved, typeReleased,
-		typeAuthorized, typeCaptured, typeVoided, typeDeclined, typeRefundRequested, typeRefunded, typeRefundFailed,
-	}
-}
-
 // Data is what an event says beyond who, when and which order. Status is always
 // there; the rest only where it changed, so that folding needs no knowledge of
 // the types.
 type Data struct {
 	OrderID        uuid.UUID        `json:"orderId"`
-	Status         lifecycle.Status `json:"status"`
-	PreviousStatus lifecycle.Status `json:"previousStatus,omitempty"`
-	Reason         *string          `json:"reason,omitzero"`
-	Failure        *Failure         `json:"failure,omitzero"`
-	Items          []StockItem      `json:"items,omitempty"`
-	Payment        *Payment         `json:"payment,omitzero"`
-	Tracking       *string          `json:"tracking,omitzero"`
-	Step           string           `json:"step,omitempty"` // that stalled, or is dealt with
-	Cause          string           `json:"cause,omitempty"`
-	Order          *Order           `json:"order,omitzero"` // order.created carries the whole order
+	Status         lifecycle.Status `json:"status" enum:"PENDING,CONFIRMED,PROCESSING,SHIPPED,COMPLETED,ON_HOLD,FAILED,CANCELLED" doc:"The order's status after the event"`
+	PreviousStatus lifecycle.Status `json:"previousStatus,omitempty" enum:"PENDING,CONFIRMED,PROCESSING,SHIPPED,COMPLETED,ON_HOLD,FAILED,CANCELLED" doc:"The status before, when the event changed it"`
+	Reason         *string          `json:"reason,omitzero" doc:"What was given as the reason"`
+	Failure        *Failure         `json:"failure,omitzero" doc:"Why the order was given up"`
+	Items          []StockItem      `json:"items,omitempty" doc:"The units that this is about"`
+	Payment        *Payment         `json:"payment,omitzero" doc:"What became of the order's money"`
+	Tracking       *string          `json:"tracking,omitzero" doc:"The carrier's number"`
+	Step           string           `json:"step,omitempty" doc:"The step that gave up"`
+	Cause          string           `json:"cause,omitempty" doc:"Why it stalled, or which step was dealt with"`
+	Order          *Order           `json:"order,omitzero" doc:"The whole order as it was accepted"`
 }
 
 // StockItem is a number of units reserved or given back.

@@ -2,8 +2,8 @@
 // which role, and the proof of their password.
 //
 // A password never leaves it: other modules hand in what somebody typed and get
-// back who it was. Hashing is slow on purpose, so it waits at a gate of one per
-// core and never runs inside a transaction.
+// back who it was. Hashing is slow on purpose, so it waits at a gate with
+// fewer places than cores and never runs inside a transaction.
 package users
 
 import (

@@ -40,6 +40,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 		return uuid.Nil, nil, err
 	}
 	if !known || !found.Active || !same {
+		m.hashes.level(ctx, hash, password)
 		return uuid.Nil, nil, refused()
 	}
 
@@ -49,6 +50,15 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 	return found.ID, func(ctx context.Context, tx pgx.Tx) (identity.Role, error) {
 		return hold(ctx, tx, found)
 	}, nil
+}
+
+// Find is who has an address; zero when nobody has.
+func (m *Module) Find(ctx context.Context, email string) (uuid.UUID, error) {
+	u, known, err := m.byEmail(ctx, email)
+	if err != nil || !known {
+		return uuid.Nil, err
+	}
+	return u.ID, nil
 }
 
 // byEmail answers false for an address that nobody has, or could have: that is no

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -269,6 +270,19 @@ func TestBusy(t *testing.T) {
 	}
 	if len(h.gate) != cap(h.gate)-1 {
 		t.Error("a place was not given back")
+	}
+}
+
+// SPEC A2: a core is left to those who do not log in.
+func TestGateLeavesACore(t *testing.T) {
+	t.Parallel()
+	for cores, want := range map[int]int{1: 1, 2: 1, 4: 3} {
+		if got := width(cores); got != want {
+			t.Errorf("%d cores hash %d at once, want %d", cores, got, want)
+		}
+	}
+	if h := newHasher(4); cap(h.gate) != width(runtime.GOMAXPROCS(0)) {
+		t.Errorf("the gate has %d places", cap(h.gate))
 	}
 }
 

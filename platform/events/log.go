@@ -123,12 +123,23 @@ const pageSQL = `
 var (
 	pageOfAll  = fmt.Sprintf(pageSQL, `(e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
 	pageOfUser = fmt.Sprintf(pageSQL, `(e.user_id, e.xid, e.seq) > ($4, $1, $2) and e.user_id <= $4`, `e.user_id, e.xid, e.seq`)
+	// An order has few events: all of them are read, and sorted.
+	pageOfOrder = fmt.Sprintf(pageSQL, `e.order_id = $4 and $5::uuid in (e.user_id, '`+uuid.Nil.String()+`') and (e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
 )
 
 // After reads up to limit events behind the cursor, of one user or, with
 // uuid.Nil, of everybody. Its cost does not depend on the length of the log.
 func (l *Log) After(ctx context.Context, after Cursor, user uuid.UUID, limit int) (Page, error) {
 	query, args := pageQuery(user, after, limit)
+	return l.read(ctx, after, limit, query, args)
+}
+
+// AfterInOrder is After for one order, if it is that user's.
+func (l *Log) AfterInOrder(ctx context.Context, after Cursor, order, user uuid.UUID, limit int) (Page, error) {
+	return l.read(ctx, after, limit, pageOfOrder, []any{after.Xid, after.Seq, limit, order, user})
+}
+
+func (l *Log) read(ctx context.Context, after Cursor, limit int, query string, args []any) (Page, error) {
 	rows, err := l.pool.Query(ctx, query, args...)
 	if err != nil {
 		return Page{}, fmt.Errorf("read events: %w", err)
@@ -182,6 +193,29 @@ func (l *Log) Head(ctx context.Context) (Cursor, error) {
 		order by xid desc, seq desc limit 1`).Scan(&c.Xid, &c.Seq)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Cursor{}, fmt.Errorf("read the head of the log: %w", err)
+	}
+	return c, nil
+}
+
+// Since is the place of the last event before everything that happened at or after a
+// time; what overlapped just then may lie on either side. It halves the range of
+// transactions again and again, since there is no index by time.
+func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
+	c := Cursor{Epoch: l.epoch}
+	err := l.pool.QueryRow(ctx, `
+		with recursive halves (low, high) as (
+			select 3::bigint, coalesce((select e.xid::text::bigint from events e order by e.xid desc, e.seq desc limit 1), 2) + 1
+			union all
+			select case when e.at < $1 then m.mid + 1 else h.low end, case when e.at < $1 then h.high else m.mid end
+			from halves h
+			cross join lateral (select h.low + (h.high - h.low) / 2 as mid) m
+			left join lateral (select at from events where xid >= m.mid::text::xid8 order by xid, seq limit 1) e on true
+			where h.low < h.high)
+		select e.xid, e.seq from halves h
+		cross join lateral (select xid, seq from events where xid < h.low::text::xid8 order by xid desc, seq desc limit 1) e
+		where h.low >= h.high`, at).Scan(&c.Xid, &c.Seq)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return Cursor{}, fmt.Errorf("find the events since %s: %w", at, err)
 	}
 	return c, nil
 }

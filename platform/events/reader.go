@@ -29,6 +29,9 @@ type Reader struct {
 	wake   chan struct{}
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
+	// Committed, when set before Run, is called after each page that took effect.
+	Committed func()
+
 	at    Cursor
 	known bool // at is where this reader left its place
 }
@@ -76,9 +79,8 @@ func (r *Reader) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errOvertaken):
-			wake = nil // another node is at it; only the timer brings this one back
-			//nolint:gosec // jitter, not a secret
-			wait += time.Duration(rand.Int64N(int64(pollEvery)))
+			wake = nil                // another node is at it; only the timer brings this one back
+			wait += rand.N(pollEvery) //nolint:gosec // jitter, not a secret
 		case err != nil:
 			r.out.WarnContext(ctx, "reader of the event log cannot go on", "reader", r.name, "error", err)
 		case behind:
@@ -100,6 +102,9 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 		if err := r.take(ctx, page); err != nil {
 			r.known = false
 			return false, err
+		}
+		if r.Committed != nil {
+			r.Committed()
 		}
 		r.at = page.Next
 		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))

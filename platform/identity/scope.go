@@ -9,20 +9,22 @@ type Scope string
 // The closed set. A route names the one that it needs; the names are part of the
 // API and stay.
 const (
-	AccountRead      Scope = "account:read"
-	DeadLettersRead  Scope = "dead-letters:read"
-	DeadLettersWrite Scope = "dead-letters:write"
-	EventsRead       Scope = "events:read"
-	OrdersRead       Scope = "orders:read"
-	OrdersWrite      Scope = "orders:write"
-	PaymentsRead     Scope = "payments:read"
-	PaymentsWrite    Scope = "payments:write"
-	ProductsRead     Scope = "products:read"
-	ProductsWrite    Scope = "products:write"
-	StockRead        Scope = "stock:read"
-	StockWrite       Scope = "stock:write"
-	WebhooksRead     Scope = "webhooks:read"
-	WebhooksWrite    Scope = "webhooks:write"
+	AccountRead        Scope = "account:read"
+	DeadLettersRead    Scope = "dead-letters:read"
+	DeadLettersWrite   Scope = "dead-letters:write"
+	EventsRead         Scope = "events:read"
+	NotificationsRead  Scope = "notifications:read"
+	NotificationsWrite Scope = "notifications:write"
+	OrdersRead         Scope = "orders:read"
+	OrdersWrite        Scope = "orders:write"
+	PaymentsRead       Scope = "payments:read"
+	PaymentsWrite      Scope = "payments:write"
+	ProductsRead       Scope = "products:read"
+	ProductsWrite      Scope = "products:write"
+	StockRead          Scope = "stock:read"
+	StockWrite         Scope = "stock:write"
+	WebhooksRead       Scope = "webhooks:read"
+	WebhooksWrite      Scope = "webhooks:write"
 )
 
 // NoKeys marks routes that no key opens: those by which an account, its
@@ -30,7 +32,7 @@ const (
 const NoKeys Scope = "no-keys"
 
 var scopes = []Scope{
-	AccountRead, DeadLettersRead, DeadLettersWrite, EventsRead, OrdersRead, OrdersWrite, PaymentsRead, PaymentsWrite,
+	AccountRead, DeadLettersRead, DeadLettersWrite, EventsRead, NotificationsRead, NotificationsWrite, OrdersRead, OrdersWrite, PaymentsRead, PaymentsWrite,
 	ProductsRead, ProductsWrite, StockRead, StockWrite, WebhooksRead, WebhooksWrite,
 }
 

@@ -25,6 +25,7 @@ const probeEvery = time.Second
 //
 // One Limiter serves every policy of a process, so that they share the breaker.
 type Limiter struct {
+	conn  goredis.UniversalClient
 	redis *redis_rate.Limiter
 	local local
 	wait  time.Duration // for Redis, in one call
@@ -41,7 +42,7 @@ type Limiter struct {
 
 // NewLimiter makes a limiter on conn. Close it before conn.
 func NewLimiter(conn goredis.UniversalClient) *Limiter {
-	return &Limiter{redis: redis_rate.NewLimiter(conn), wait: timeout, start: time.Now(), stop: make(chan struct{})}
+	return &Limiter{conn: conn, redis: redis_rate.NewLimiter(conn), wait: timeout, start: time.Now(), stop: make(chan struct{})}
 }
 
 // Close ends the background probe and waits for it. Allow keeps working, locally

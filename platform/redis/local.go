@@ -44,6 +44,16 @@ func (l *local) allow(now time.Duration, key id, limit Limit) Decision {
 	return d
 }
 
+// giveBack undoes one call, unless its key has made room for another since.
+func (l *local) giveBack(key id, limit Limit) {
+	s := &l[key[0]%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, known := s.times[key]; known {
+		s.times[key] = at - limit.step()
+	}
+}
+
 // put keeps the table small: it drops paid keys whenever their number has doubled,
 // and one other key for each new one when all slots are taken.
 func (s *shard) put(now time.Duration, key id, at time.Duration) {

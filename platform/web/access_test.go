@@ -120,3 +120,18 @@ func BenchmarkPost(bench *testing.B) {
 		bench.Fatalf("%s", ctx.Response.Body())
 	}
 }
+
+// API4:2023: who has an IPv6 network has 2^64 addresses, and one budget.
+func TestSite(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7/32", "2001:db8::1": "2001:db8::/64", "2001:db8::ffff:0:0:1": "2001:db8::/64", "2001:db8:0:1::1": "2001:db8:0:1::/64",
+	} {
+		if got := Site(netip.MustParseAddr(in)).String(); got != want {
+			t.Errorf("%s is of %s, want %s", in, got, want)
+		}
+	}
+	if Site(netip.Addr{}).IsValid() {
+		t.Error("no address is somewhere")
+	}
+}

@@ -92,6 +92,7 @@ type request struct {
 	query  url.Values
 	params []fault.Field
 	body   []fault.Field
+	more   bool                     // and more than that
 	items  map[string][]fault.Field // those of the body's Each by item, once somebody asked
 }
 

@@ -39,6 +39,20 @@ func AddressFrom(ctx context.Context) netip.Addr {
 	return addr
 }
 
+// sitePrefix is how much of an IPv6 address is its owner's network: whoever has one
+// has 2^64, and may call from each of them.
+const sitePrefix = 64
+
+// Site is what to count an address by.
+func Site(a netip.Addr) netip.Prefix {
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = sitePrefix
+	}
+	p, _ := a.Prefix(bits) // zero for the zero address
+	return p
+}
+
 // walk goes from the connection's address towards the client. An entry that is
 // not an address ends the walk: what is left of it cannot be believed.
 func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr {

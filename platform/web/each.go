@@ -15,8 +15,9 @@ import (
 
 // Each is a list in a body whose items are judged one by one. It is described as
 // a list of T; but where only items are at fault the handler runs, and Read tells
-// it of each item what a request with that item alone would have been told. A body
-// has one Each at most, among its own members.
+// it of each item what a request with that item alone would have been told. Where there
+// are more faults than anybody looks for (mostFaults), the whole is refused. A body has
+// one Each at most, among its own members.
 type Each[T any] struct{ items []jsontext.Value }
 
 // Len is the number of items, good and bad.
@@ -81,7 +82,7 @@ func (r *request) within(i int) []fault.Field {
 
 // onlyApart tells whether every fault of the body is one of an item.
 func (r *request) onlyApart() bool {
-	if r.plan == nil || r.plan.apart == "" {
+	if r.plan == nil || r.plan.apart == "" || r.more {
 		return false
 	}
 	for _, f := range r.body {

@@ -92,8 +92,10 @@ func paramField(detail *huma.ErrorDetail) fault.Field {
 
 // pointerOf turns ".items[0].sku" into "/items/0/sku".
 func pointerOf(location string) string {
-	return unescapeName(strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(location))
+	return unescapeName(locations.Replace(location))
 }
+
+var locations = strings.NewReplacer(".", "/", "[", "/", "]", "")
 
 // words takes the Go out of a message.
 func words(message string) string {

@@ -1,11 +1,21 @@
 package web
 
 import (
+	"context"
 	stdjson "encoding/json"
+	"fmt"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
 
 	"orderflow/platform/fault"
+	"orderflow/platform/identity"
 )
 
 func FuzzDecodeCursor(f *testing.F) {
@@ -39,6 +49,83 @@ func FuzzDecode(f *testing.F) {
 		}
 		if got, ok := fault.As(err); !ok || got.Kind != fault.Malformed && got.Kind != fault.Invalid {
 			t.Errorf("%q: %v", data, err)
+		}
+	})
+}
+
+// FuzzBody sends bodies through the whole front door: what a handler sees fits its
+// schema, and whatever it is refused for is named (SPEC, decisions on errors).
+func FuzzBody(f *testing.F) {
+	app := fiber.New(Config(Options{Log: slog.New(slog.DiscardHandler)}))
+	api := New(app, Options{Log: slog.New(slog.DiscardHandler)})
+	Handle(api, Route{Method: "POST", Path: "/v1/baskets", Name: "place", Role: identity.Anyone},
+		func(_ context.Context, in *struct{ Body basket }) (*struct{}, error) {
+			b := in.Body
+			ok := len(b.Items) >= 1 && len(b.Items) <= 3 && utf8.RuneCountInString(b.Note) <= 20 && !strings.ContainsRune(b.Note, 0) &&
+				(b.Mode == "" || b.Mode == "fail" || b.Mode == "hold")
+			for _, l := range b.Items {
+				ok = ok && l.Quantity >= 1 && l.Quantity <= 1_000_000 && l.SKU != "" && len(l.SKU) <= 8
+			}
+			if !ok {
+				return nil, fmt.Errorf("let through: %+v", b)
+			}
+			return nil, nil
+		})
+	for _, seed := range []string{
+		`{"items":[{"sku":"A","quantity":1}],"note":"x","ref":null,"metadata":{"a":"b"},"free":[1,{"a":1e9}],"tags":["a","b"],"owner":"0190a0a0-0000-7000-8000-000000000001","small":1,"big":-1,"password":"\u0000"}`,
+		`{"items":[{"sku":"A","quantity":1}],"tags":[{}]}`, `{"items":null}`, `[]`, `{"items":[{"sku":"\u0041","quantity":1.0}],"free":{"a.b":["\u0000"]}}`, `{"items":[{},{},{},{}],"":0}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	serve := app.Handler()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ctx := newRequestCtx("POST", "/v1/baskets", string(data))
+
+		serve(ctx)
+
+		status, said := ctx.Response.StatusCode(), string(ctx.Response.Body())
+		switch status {
+		case 204, 400, 413:
+		case 422:
+			if !strings.Contains(said, `"pointer":"`) {
+				t.Errorf("%q: names no fault: %s", data, said)
+			}
+		default:
+			t.Errorf("%q: %d %s", data, status, said)
+		}
+		if status == 204 && !stdjson.Valid(data) {
+			t.Errorf("accepted %q", data)
+		}
+	})
+}
+
+func FuzzParseIfMatch(f *testing.F) {
+	for _, seed := range []string{`"1"`, `*`, `W/"1"`, `"1", "2"`, ` "9223372036854775807"`, `"a,b"`, `"`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		version, wildcard, present, err := ParseIfMatch(header)
+		if err != nil && !fault.Is(err, "malformed") {
+			t.Error(err)
+		}
+		if err == nil && present && !wildcard && version >= 0 && strings.TrimFunc(header, func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) != ETag(version) {
+			t.Errorf("%q is version %d", header, version)
+		}
+		NotModified(header, `"1"`)
+	})
+}
+
+func FuzzTime(f *testing.F) {
+	for _, seed := range []string{"2026-01-31T12:00:00Z", "0000-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999999-23:59", "2016-12-31T23:59:60Z", "2026-01-31t12:00:00,5z"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var at, back Time
+		if at.UnmarshalText([]byte(text)) != nil {
+			return
+		}
+		if err := back.UnmarshalText([]byte(at.String())); err != nil || !back.Std().Equal(at.Std().Truncate(time.Millisecond)) {
+			t.Errorf("%q became %s, %v", text, at, err)
 		}
 	})
 }

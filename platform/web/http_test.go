@@ -5,11 +5,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,6 +187,60 @@ func TestRefusedBeforeHandlers(t *testing.T) {
 			}
 			if row.status >= 400 && (res.Header.Get("Content-Type") != problemType || strings.Contains(body.String(), "secret")) {
 				t.Errorf("%v %s", res.Header, body.String())
+			}
+		})
+	}
+}
+
+// ASVS 5.0 15.2.2, API4:2023: who sends slowly, or nothing more, is cut off after
+// ReadTimeout, however he drips, and keeps nobody else waiting.
+func TestSlowClientsAreCutOff(t *testing.T) {
+	t.Parallel()
+	cfg := Config(Options{Log: slog.New(slog.DiscardHandler)})
+	if cfg.ReadTimeout != 10*time.Second || cfg.IdleTimeout != time.Minute || cfg.WriteTimeout != 30*time.Second {
+		t.Errorf("time-outs %s, %s, %s", cfg.ReadTimeout, cfg.IdleTimeout, cfg.WriteTimeout)
+	}
+	const short = 300 * time.Millisecond
+	cfg.ReadTimeout, cfg.IdleTimeout = short, short
+	app := fiber.New(cfg)
+	app.Post("/", func(c *fiber.Ctx) error { return c.SendString("taken") })
+	addr := listen(t, app)
+	const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	for name, row := range map[string]struct{ first, drops, says string }{
+		"nothing":          {"", "", ""},
+		"half a head":      {head, "", "408"},
+		"a head in drops":  {"", strings.Repeat(head, 9), "408"},
+		"no end of heads":  {head, strings.Repeat("A: b\r\n", 99), "408"},
+		"half a body":      {head + "Content-Length: 9\r\n\r\n{", "", "408"},
+		"a body in drops":  {head + "Content-Length: 999\r\n\r\n{", strings.Repeat(" ", 900), "408"},
+		"half a chunk":     {head + "Transfer-Encoding: chunked\r\n\r\n9\r\n{", "", "408"},
+		"chunks in drops":  {head + "Transfer-Encoding: chunked\r\n\r\n", strings.Repeat("1\r\n \r\n", 99), "408"},
+		"no end of a size": {head + "Transfer-Encoding: chunked\r\n\r\n1;", strings.Repeat("a", 900), "408"},
+		"nothing more":     {head + "Content-Length: 2\r\n\r\n{}", "", "200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			drip := time.NewTicker(10 * time.Millisecond)
+			defer drip.Stop()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+
+			_, err = conn.Write([]byte(row.first))
+			for drop := row.drops; drop != "" && err == nil; drop = drop[1:] {
+				<-drip.C
+				_, err = conn.Write([]byte(drop[:1])) // fails once the server has had enough
+			}
+			said, err := io.ReadAll(conn)
+
+			if isReset := errors.Is(err, syscall.ECONNRESET); err != nil && !isReset || len(said) > 0 && !strings.HasPrefix(string(said), "HTTP/1.1 "+row.says) {
+				t.Errorf("%v, %s", err, said)
+			}
+			if res := send(t, addr, head+"Content-Length: 2\r\n\r\n{}"); res.StatusCode != http.StatusOK {
+				t.Errorf("the next one got %d", res.StatusCode)
 			}
 		})
 	}

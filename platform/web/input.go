@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -75,6 +76,29 @@ func (p *plan) checkQuery(r *request) {
 	}
 }
 
+// checkValues is for routes without types, whose parameters huma never sees: texts
+// and lists of texts against their schemas.
+func (p *plan) checkValues(r *request) {
+	for name, values := range r.query {
+		param, known := p.query[name]
+		if !known {
+			continue
+		}
+		value := any(values[0])
+		if isList(param.Schema) {
+			value = values
+		}
+		var result huma.ValidateResult
+		path := huma.NewPathBuffer([]byte("query."+name), len("query."+name))
+		huma.Validate(p.schemas, param.Schema, path, huma.ModeWriteToServer, value, &result)
+		for _, err := range result.Errors {
+			if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+				r.params = append(r.params, paramField(detail))
+			}
+		}
+	}
+}
+
 func (p *plan) checkParams(r *request) {
 	for _, param := range p.others {
 		pointer := "/" + param.In + "/" + escapePointer(param.Name)
@@ -86,8 +110,12 @@ func (p *plan) checkParams(r *request) {
 			r.checkText(pointer, value)
 			continue
 		}
-		if len(r.c.Request().Header.PeekAll(param.Name)) > 1 && !strings.HasPrefix(param.Name, "If-") {
+		lines := r.c.Request().Header.PeekAll(param.Name)
+		switch {
+		case len(lines) > 1 && !strings.HasPrefix(param.Name, "If-"):
 			r.wrong(pointer, "repeated", "the header is given more than once")
+		case len(lines) == 1 && len(lines[0]) == 0 && !mayBeEmpty(param.Schema):
+			r.wrong(pointer, "invalid", "the value is empty")
 		}
 		r.checkText(pointer, r.Header(param.Name))
 	}
@@ -109,12 +137,19 @@ func (p *plan) checkBody(r *request) error {
 		}
 		return nil
 	}
-	parsed, err := parse(raw)
+	parsed, err := parse(raw, p.limit)
 	if err != nil {
 		return err
 	}
-	r.body = validate(p.schemas, p.body, parsed)
+	r.body, r.more = validate(p.schemas, p.body, parsed, p.mostFaults())
 	return nil
+}
+
+func (p *plan) mostFaults() int {
+	if p.apart != "" {
+		return 10 * maxFaults
+	}
+	return maxFaults
 }
 
 func (r *request) wrong(pointer, code, message string) {
@@ -135,12 +170,19 @@ func (r *request) checkText(pointer, value string) {
 // judged apart alone are no reason to refuse the whole.
 func (r *request) fault() error {
 	all := tidy(append(r.params, r.body...))
+	if r.more {
+		all = all[:min(len(all), r.plan.mostFaults())]
+	}
 	switch {
 	case len(all) == 0, len(r.params) == 0 && r.onlyApart():
 		return nil
 	case len(r.params) > 0:
 		f := fault.New(fault.Malformed, "malformed", "A parameter is not valid; see errors.")
 		f.Fields = all
+		return f
+	case r.more:
+		f := fault.Unprocessable(all...)
+		f.Detail = "The request is well-formed but not valid; errors has some of what is wrong."
 		return f
 	default:
 		return fault.Unprocessable(all...)

@@ -1,12 +1,15 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"orderflow/platform/identity"
 )
 
 const goodItems = `"items":[{"sku":"A","quantity":1}]`
@@ -77,7 +80,7 @@ func TestBodies(t *testing.T) {
 		{"NUL in a name", `{` + goodItems + `,"metadata":{"a\u0000":"b"}}`, 422, "invalid", "/metadata/a\x00 nul"},
 		{"dots in names", `{` + goodItems + `,"metadata":{"a.b/c~d[0]":1,"e":2}}`, 422, "invalid", "/metadata/a.b~1c~0d[0] type, /metadata/e type"},
 		{"unknown dots", `{` + goodItems + `,"x.y":1}`, 422, "invalid", "/x.y unknown-field"},
-		{"unhashable", `{` + goodItems + `,"tags":[{}]}`, 422, "invalid", " invalid"},
+		{"unhashable", `{` + goodItems + `,"tags":[{}]}`, 422, "invalid", "/tags/0 type"},
 		{"not unique", `{` + goodItems + `,"tags":["a","a"]}`, 422, "invalid", "/tags unique"},
 		{"not a UUID", `{` + goodItems + `,"owner":"7"}`, 422, "invalid", "/owner format"},
 		{"free takes null", `{` + goodItems + `,"free":null}`, 201, "", ""},
@@ -96,6 +99,45 @@ func TestBodies(t *testing.T) {
 			}
 			if code, list := faults(t, got.body); code != row.code || list != row.list {
 				t.Errorf("%s: %s\n%s", code, list, got.body)
+			}
+		})
+	}
+}
+
+// API4:2023, ASVS 5.0 15.2.2: a body costs no more than its size, whatever is wrong
+// with it. Without bounds a megabyte of commas took gigabytes and seconds.
+func TestManyFaults(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	Handle(b.api, Route{Method: "POST", Path: "/v1/many", Name: "many", Role: identity.Anyone, MaxBody: 2 << 20},
+		func(context.Context, *struct {
+			Body struct {
+				Items Each[line] `json:"items" minItems:"1" maxItems:"1000" nullable:"false"`
+			}
+		}) (*struct{}, error) {
+			return nil, nil
+		})
+	fill := func(before, each, after string) string {
+		return before + strings.Repeat(each, ((250<<10)-len(before+after))/len(each)) + after
+	}
+	for name, row := range map[string]struct {
+		path, body string
+		status     int
+		least      int // of the errors that are listed
+	}{
+		"numbers":            {"/v1/baskets", fill(`{"items":[`, `1,`, `1]}`), 413, 0},
+		"arrays":             {"/v1/baskets", fill(`{"items":[`, `[],`, `1]}`), 413, 0},
+		"items":              {"/v1/baskets", fill(`{"items":[`, `{"quantity":"a long way off, and further still"},`, `1]}`), 422, maxFaults},
+		"items apart":        {"/v1/many", fill(`{"items":[`, `{},`, `1]}`), 422, 10 * maxFaults},
+		"unique items":       {"/v1/baskets", fill(`{"items":[],"tags":["a",`, `{"a long name":"and as much behind it"},`, `1]}`), 422, maxFaults},
+		"NUL in a long name": {"/v1/baskets", fill(`{"items":[],"free":{"`+strings.Repeat("x", 100<<10)+`":[`, `"\u0000 and more",`, `1]}}`), 422, 4},
+		"items of one kind":  {"/v1/baskets", `{` + goodItems + `,"free":[` + strings.Repeat(`1,`, 10_000) + `1]}`, 201, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := b.do(t, "POST", row.path, row.body, "X-Role", "user")
+
+			if listed := strings.Count(got.body, `"pointer"`); got.StatusCode != row.status || listed < row.least || listed > max(row.least, 10) || len(got.body) > 2<<20 {
+				t.Errorf("%d with %d errors and %d bytes: %.300s", got.StatusCode, listed, len(got.body), got.body)
 			}
 		})
 	}
@@ -136,6 +178,9 @@ func TestParameters(t *testing.T) {
 		{"/v1/baskets?a;b", 400, "/query malformed", nil},
 		{"/v1/baskets?Limit=3", 400, "/query/Limit unknown-parameter", nil},
 		{"/v1/baskets", 400, "/header/Idempotency-Key max-length", []string{"Idempotency-Key", "123456"}},
+		{"/v1/baskets", 400, "/header/Idempotency-Key invalid", []string{"Idempotency-Key", ""}},
+		{"/v1/baskets?createdFrom=9999-12-31T23:59:59-01:00", 400, "/query/createdFrom format", nil},
+		{"/v1/baskets?createdFrom=0000-01-01T00:00:00%2B01:00", 400, "/query/createdFrom format", nil},
 		{"/v1/baskets/7", 400, "/path/id format", []string{"X-Role", "admin"}},
 		{"/v1/baskets/7?x=1", 400, "/path/id format, /query/x unknown-parameter", []string{"X-Role", "admin"}},
 		{"/v1/text/a%20b", 200, "", nil},
@@ -143,6 +188,9 @@ func TestParameters(t *testing.T) {
 		{"/v1/text/%zz", 400, "/path/text malformed", nil},
 		{"/v1/text/%zz?x=%zz", 400, "/path/text malformed, /query malformed", nil},
 		{"/v1/stream?x=1", 400, "/query/x unknown-parameter", []string{"X-Role", "user"}},
+		{"/v1/stream?kind=a&kind=b", 200, "", []string{"X-Role", "user"}},
+		{"/v1/stream?kind=abcd&id=7", 400, "/query/id format, /query/kind max-length", []string{"X-Role", "user"}},
+		{"/v1/stream?kind=a&kind=b&kind=c", 400, "/query/kind max-items", []string{"X-Role", "user"}},
 	}
 	for _, row := range rows {
 		t.Run(row.target, func(t *testing.T) {

@@ -32,7 +32,7 @@ func Marshal(v any) ([]byte, error) { return json.Marshal(v, encoding) }
 // in another case, invalid UTF-8 and anything after the value are errors, and
 // they are faults that a caller may be told.
 func Decode(data []byte, v any) error {
-	parsed, err := parse(data)
+	parsed, err := parse(data, BodyLimit)
 	if err != nil {
 		return err
 	}
@@ -89,16 +89,24 @@ type tree struct {
 	value any
 	nulls bool          // there is a null somewhere
 	wrong []fault.Field // what a schema does not see
+	more  bool          // there is more of that
 }
 
 type parser struct {
 	tree
-	dec *jsontext.Decoder
+	dec   *jsontext.Decoder
+	left  int // values that may still come
+	noted int // bytes of the pointers in wrong
 }
 
-// parse reads strictly. Its error is a 400 that says what is wrong with the JSON.
-func parse(data []byte) (tree, error) {
-	p := parser{dec: jsontext.NewDecoder(bytes.NewBuffer(data))}
+// A body of brackets and commas alone would take fifty times its size in memory. Those
+// that mean something have one value for every ten bytes, and are far from their limit.
+const bytesPerValue = 16
+
+// parse reads strictly what a route with that limit takes. Its error is a 400 that says
+// what is wrong with the JSON, or a 413.
+func parse(data []byte, limit int) (tree, error) {
+	p := parser{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), left: limit / bytesPerValue}
 	value, err := p.read("", 0)
 	if err == nil {
 		_, err = p.dec.ReadToken()
@@ -109,7 +117,10 @@ func parse(data []byte) (tree, error) {
 			err = errTrailing
 		}
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errMany):
+		return tree{}, fault.New(fault.TooLarge, "too-large", "The JSON holds more than the %d values that this route takes.", limit/bytesPerValue)
+	case err != nil:
 		return tree{}, notJSON(err)
 	}
 	p.value = value
@@ -119,6 +130,7 @@ func parse(data []byte) (tree, error) {
 var (
 	errDeep     = errors.New("too deep")
 	errTrailing = errors.New("trailing data")
+	errMany     = errors.New("too many values")
 )
 
 func (p *parser) read(name string, depth int) (any, error) {
@@ -128,6 +140,9 @@ func (p *parser) read(name string, depth int) (any, error) {
 	token, err := p.dec.ReadToken()
 	if err != nil {
 		return nil, err
+	}
+	if p.left--; p.left < 0 {
+		return nil, errMany
 	}
 	switch token.Kind() {
 	case jsontext.KindBeginObject:
@@ -204,8 +219,17 @@ func (p *parser) number(digits string) float64 {
 	return value
 }
 
+// note stops when there is more than anybody reads: a long name has as many pointers
+// as there are values in it.
 func (p *parser) note(code, message string) {
-	p.wrong = append(p.wrong, fault.Field{Pointer: string(p.dec.StackPointer()), Code: code, Message: message})
+	const most = 256 << 10
+	if p.noted > most {
+		p.more = true
+		return
+	}
+	pointer := string(p.dec.StackPointer())
+	p.noted += len(pointer)
+	p.wrong = append(p.wrong, fault.Field{Pointer: pointer, Code: code, Message: message})
 }
 
 // notJSON says where the JSON is broken, in words that owe nothing to Go.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
 
 	"orderflow/platform/identity"
 )
@@ -30,6 +31,7 @@ func (a *API) Document() ([]byte, error) { return a.OpenAPI().MarshalJSON() }
 // Problem schema, one response for each status, the headers, how to log in.
 func describe(o Options) *huma.OpenAPI {
 	schemas := huma.NewMapRegistry("#/components/schemas/", namer())
+	schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidText]())
 	problem := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -53,6 +55,17 @@ func describe(o Options) *huma.OpenAPI {
 			},
 		},
 	}
+}
+
+// uuidText describes ids as what they are, in bodies and lists too; huma would say
+// that any text does, and the decoder then name only the first that does not.
+type uuidText struct{}
+
+// Schema is a UUID.
+func (uuidText) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString, Format: "uuid"}
+	s.PrecomputeMessages()
+	return s
 }
 
 func problemResponses(problem *huma.Schema) map[string]*huma.Response {
@@ -148,7 +161,7 @@ func (r Route) security() (list []map[string][]string) {
 
 // statuses are the refusals that any route of this shape may answer.
 func (r Route) statuses() []int {
-	list := append([]int{400, 429, 500, 503}, r.Errors...)
+	list := append([]int{400, 413, 415, 429, 500, 503}, r.Errors...)
 	if r.Role != identity.Anyone {
 		list = append(list, http.StatusUnauthorized, http.StatusForbidden)
 	}
@@ -156,7 +169,7 @@ func (r Route) statuses() []int {
 		list = append(list, http.StatusNotFound)
 	}
 	if r.Method == http.MethodPost || r.Method == http.MethodPatch || r.Method == http.MethodPut {
-		list = append(list, 409, 413, 415, 422)
+		list = append(list, 409, 422)
 	}
 	slices.Sort(list)
 	return slices.Compact(list)

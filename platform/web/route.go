@@ -88,7 +88,11 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 	op.Responses[r.successCode()] = r.success()
 	a.OpenAPI().AddOperation(&op)
 
-	plan := planOf(&op, nil)
+	for _, param := range r.Params {
+		precompute(param.Schema)
+	}
+	op.MaxBodyBytes = BodyLimit + 1
+	plan := planOf(&op, a.OpenAPI().Components.Schemas)
 	first := func(c *fiber.Ctx) error {
 		c.Locals(patternKey, r.Path)
 		if err := (demand{r.Role, r.Scope}).authorize(c); err != nil {
@@ -96,12 +100,24 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 		}
 		in := &request{c: c}
 		plan.checkQuery(in)
+		plan.checkValues(in)
+		if err := plan.checkBody(in); err != nil {
+			return Fail(c, err)
+		}
 		if err := in.fault(); err != nil {
 			return Fail(c, err)
 		}
 		return c.Next()
 	}
 	a.app.Add(r.Method, fiberPath(r.Path), append([]fiber.Handler{first}, h...)...)
+}
+
+// precompute makes the messages of a schema that huma did not make itself.
+func precompute(s *huma.Schema) {
+	s.PrecomputeMessages()
+	if s.Items != nil {
+		precompute(s.Items)
+	}
 }
 
 func (r Route) successCode() string { return strconv.Itoa(cmp.Or(r.Status, http.StatusOK)) }
@@ -141,7 +157,7 @@ func (a *API) add(r *Route) {
 		if strings.Contains(r.Path, "{") {
 			panic(fmt.Sprintf("web: %s %s: a limit of its own needs a path without parameters", r.Method, r.Path))
 		}
-		a.bodies[r.Path] = r.MaxBody
+		a.bodies[r.Path] = r.MaxBody + readLimit - BodyLimit
 	}
 	a.routes = append(a.routes, *r)
 }

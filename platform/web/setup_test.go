@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -48,7 +49,7 @@ type listInput struct {
 	From   Time     `query:"createdFrom"`
 	Q      string   `query:"q"`
 	Match  string   `header:"If-Match"`
-	Key    string   `header:"Idempotency-Key" maxLength:"5"`
+	Key    string   `header:"Idempotency-Key" minLength:"1" maxLength:"5"`
 }
 
 type bundle struct {
@@ -99,7 +100,10 @@ func setup(t *testing.T) *bundle {
 			}
 			return &struct{ Body string }{in.Text}, nil
 		})
-	b.api.Raw(Route{Method: "GET", Path: "/v1/stream", Name: "stream", Role: identity.User, Produces: "text/event-stream"},
+	b.api.Raw(Route{Method: "GET", Path: "/v1/stream", Name: "stream", Role: identity.User, Produces: "text/event-stream", Params: []*huma.Param{
+		{Name: "kind", In: "query", Schema: &huma.Schema{Type: "array", MaxItems: new(2), Items: &huma.Schema{Type: "string", MaxLength: new(3)}}},
+		{Name: "id", In: "query", Schema: &huma.Schema{Type: "string", Format: "uuid"}},
+	}},
 		func(c *fiber.Ctx) error { return c.SendString("data: 1\n\n") })
 	return b
 }

@@ -30,8 +30,9 @@ type Pieces interface {
 // StreamOptions say what a stream is and how long it waits.
 type StreamOptions struct {
 	ContentType string
-	Filename    string        // for saving it; no quotes in it
+	Filename    string        // for saving it; no quotes in it. "" is to be read as it comes
 	Patience    time.Duration // for the client to take one piece; 20 s when zero
+	Endless     bool          // a client that hangs up is no news
 	Log         *slog.Logger  // default: slog.Default()
 }
 
@@ -54,10 +55,11 @@ func Streamed(pieces Pieces, o StreamOptions) *Stream {
 	if o.Patience == 0 {
 		o.Patience = streamPatience
 	}
-	return &Stream{
-		Disposition: `attachment; filename="` + o.Filename + `"`,
-		Body:        func(ctx huma.Context) { serveStream(ctx, pieces, o) },
+	s := &Stream{Body: func(ctx huma.Context) { serveStream(ctx, pieces, o) }}
+	if o.Filename != "" {
+		s.Disposition = `attachment; filename="` + o.Filename + `"`
 	}
+	return s
 }
 
 // serveStream hands the stream to fasthttp, which reads it when the handlers have
@@ -69,7 +71,7 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 		pieces.Close()
 		panic("web: a stream outside of a route")
 	}
-	s := &stream{pieces: pieces, patience: o.Patience, log: orDefault(o.Log), conn: r.c.Context().Conn()}
+	s := &stream{pieces: pieces, patience: o.Patience, endless: o.Endless, log: orDefault(o.Log), conn: r.c.Context().Conn()}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.c.UserContext()))
 	stopping := r.c.Context().Done()
 	s.watching.Go(func() { s.watch(stopping) })
@@ -83,6 +85,7 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 type stream struct {
 	pieces   Pieces
 	patience time.Duration
+	endless  bool
 	log      *slog.Logger
 	conn     net.Conn
 	ctx      context.Context //nolint:containedctx // how long the stream lives, which no call of Read decides
@@ -158,7 +161,7 @@ func (s *stream) Close() error {
 		return nil
 	}
 	s.closed = true
-	if s.begun && !errors.Is(s.over, io.EOF) {
+	if s.begun && !s.endless && !errors.Is(s.over, io.EOF) {
 		why := cmp.Or(s.over, context.Cause(s.ctx), errLeft)
 		s.log.WarnContext(s.ctx, "stream cut", "request_id", RequestIDFrom(s.ctx), "error", why.Error())
 	}

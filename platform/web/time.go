@@ -44,6 +44,9 @@ func (t *Time) UnmarshalText(text []byte) error {
 	if err != nil {
 		return errTime // the parser's own text is about Go's layouts
 	}
+	if year := at.UTC().Year(); year < 0 || year > 9999 {
+		return errTime // its offset leads to where RFC 3339 ends: we could not write it
+	}
 	*t = Time(at)
 	return nil
 }

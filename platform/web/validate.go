@@ -9,27 +9,54 @@ import (
 	"orderflow/platform/fault"
 )
 
-// validate names everything wrong with a parsed body.
-//
-// huma hashes the items of an array that must be unique and panics when one is
-// an object; no schema is so strange that a client may cause a 500 with it.
-func validate(schemas huma.Registry, schema *huma.Schema, body tree) (fields []fault.Field) {
-	defer func() {
-		if recover() != nil {
+// maxFaults is how many are named at once; in a list whose items are judged apart it
+// is so many for a tenth of the items.
+const maxFaults = 1000
+
+// validate names what is wrong with a parsed body; more tells that it is not all.
+func validate(schemas huma.Registry, schema *huma.Schema, body tree, most int) (fields []fault.Field, more bool) {
+	var found huma.ValidateResult
+	fields = body.wrong
+	switch reason := findAll(bounded{schemas, &found, most}, schema, body.value, &found); reason {
+	case nil, errMany:
+	default:
+		fields = append(fields, unhashable(schemas, schema, "", body.value)...)
+		if len(fields) == 0 {
 			fields = append(fields, fault.Field{Code: "invalid", Message: "the body does not have the expected shape"})
 		}
-	}()
-	var result huma.ValidateResult
-	path := huma.NewPathBuffer([]byte("body"), len("body"))
-	huma.Validate(schemas, schema, path, huma.ModeWriteToServer, body.value, &result)
-	fields = body.wrong
-	for _, err := range result.Errors {
+	}
+	for _, err := range found.Errors[:min(len(found.Errors), most)] {
 		fields = append(fields, bodyField(err))
 	}
 	if body.nulls {
 		fields = append(fields, nulls(schemas, schema, "", body.value)...)
 	}
-	return fields
+	return fields, body.more || len(found.Errors) > most || len(fields) > most
+}
+
+// findAll returns what made it panic, or nil. huma hashes the items of an array that
+// must be unique, which an object cannot be; no schema is so strange that a client may
+// cause a 500 with it.
+func findAll(schemas huma.Registry, schema *huma.Schema, value any, found *huma.ValidateResult) (reason any) {
+	defer func() { reason = recover() }()
+	path := huma.NewPathBuffer([]byte("body"), len("body"))
+	huma.Validate(schemas, schema, path, huma.ModeWriteToServer, value, found)
+	return nil
+}
+
+// bounded ends a validation that has found enough, where huma asks it for the schema
+// of the next item: a megabyte of brackets has a million faults.
+type bounded struct {
+	huma.Registry
+	found *huma.ValidateResult
+	most  int
+}
+
+func (b bounded) SchemaFromRef(ref string) *huma.Schema {
+	if len(b.found.Errors) > b.most {
+		panic(errMany)
+	}
+	return b.Registry.SchemaFromRef(ref)
 }
 
 // nulls finds optional members that are null although their schema does not
@@ -60,6 +87,36 @@ func nulls(schemas huma.Registry, s *huma.Schema, pointer string, value any) (fo
 	case []any:
 		for i, item := range v {
 			found = append(found, nulls(schemas, s.Items, pointer+"/"+itoa(i), item)...)
+		}
+	}
+	return found
+}
+
+// unhashable finds what makes huma panic: objects and arrays in a list of unique
+// items.
+func unhashable(schemas huma.Registry, s *huma.Schema, pointer string, value any) (found []fault.Field) {
+	s = resolve(schemas, s)
+	if s == nil {
+		return nil
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if schema := s.Properties[name]; schema != nil {
+				found = append(found, unhashable(schemas, schema, pointer+"/"+unescapeName(name), member)...)
+			}
+		}
+	case []any:
+		for i, item := range v {
+			at := pointer + "/" + itoa(i)
+			switch item.(type) {
+			case map[string]any, []any:
+				if s.UniqueItems {
+					found = append(found, fault.Field{Pointer: at, Code: "type", Message: "expected " + resolve(schemas, s.Items).Type})
+					continue
+				}
+			}
+			found = append(found, unhashable(schemas, s.Items, at, item)...)
 		}
 	}
 	return found

@@ -54,9 +54,11 @@ func Config(o ...Options) fiber.Config {
 		ReadTimeout:                  10 * time.Second,
 		WriteTimeout:                 30 * time.Second,
 		IdleTimeout:                  60 * time.Second,
-		ErrorHandler:                 ErrorHandler(first.Log),
-		JSONEncoder:                  Marshal,
-		JSONDecoder:                  Decode,
+		// Else a connection that waits, or has become a socket, keeps its 16 KiB read buffer.
+		ReduceMemoryUsage: true,
+		ErrorHandler:      ErrorHandler(first.Log),
+		JSONEncoder:       Marshal,
+		JSONDecoder:       Decode,
 	}
 }
 
@@ -66,20 +68,28 @@ type API struct {
 	app    *fiber.App
 	log    *slog.Logger
 	routes []Route
-	bodies map[string]int // path -> limit, for routes that take more than BodyLimit
+	bodies map[string]int // path -> what is read of it, for routes that take more than BodyLimit
 }
 
-var settleHuma sync.Once
+// settle sets what huma keeps in globals.
+var settle = sync.OnceFunc(func() {
+	huma.ValidateStrictCasing = true  // "QTY" is not "qty"
+	huma.DefaultArrayNullable = false // our encoder writes [] for a nil slice
+	huma.NewError = newError
+	huma.NewErrorWithContext = newErrorWithContext
+})
+
+// Schemas describes types that no route has, as routes' are described; references
+// begin with the prefix.
+func Schemas(prefix string) huma.Registry {
+	settle()
+	return huma.NewMapRegistry(prefix, huma.DefaultSchemaNamer)
+}
 
 // New puts an API on the app. It mounts nothing by itself: serve Document where
 // you like. Register every route before the app listens.
 func New(app *fiber.App, o Options) *API {
-	settleHuma.Do(func() {
-		huma.ValidateStrictCasing = true  // "QTY" is not "qty"
-		huma.DefaultArrayNullable = false // our encoder writes [] for a nil slice
-		huma.NewError = newError
-		huma.NewErrorWithContext = newErrorWithContext
-	})
+	settle()
 	a := &API{app: app, log: orDefault(o.Log), bodies: map[string]int{}}
 	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()
 	a.API = huma.NewAPI(huma.Config{OpenAPI: describe(o)}, &adapter{Adapter: fibers, api: a})

@@ -1,4 +1,3 @@
-// Package schema describes the tables of the notifications module for ent.
 package schema
 
 import (

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// SPEC, decisions on errors: a client can never cause a 500. ASVS 5.0 1.1.1, 1.5.3,
+// 2.2.1, 4.1.1 and API8:2023: whatever is put into whatever place of whatever route is
+// refused with the fault named, or taken; it never breaks, hangs or stays in memory.
+//
+// A new route needs nothing here as long as its body follows from its schema (see
+// known) and its path is about a kind of thing that is known (see things).
+//
+// It is not parallel, because of the memory that it measures.
+func TestBadInput(t *testing.T) {
+	m := newMatrix(t)
+	before := heap()
+
+	t.Run("routes", func(t *testing.T) {
+		for i, r := range described().Routes() {
+			t.Run(r.Name, func(t *testing.T) {
+				t.Parallel()
+				p := m.probe(t, i+1, r)
+				p.letThrough()
+				for _, try := range slices.Concat(p.parameters(), p.envelopes(), p.bodies()) {
+					p.see(try)
+				}
+			})
+		}
+	})
+
+	const most = 32 << 20 // ASVS 5.0 15.2.2, API4:2023
+	if grown := heap() - before; grown > most {
+		t.Errorf("after it all %d MiB more are in use", grown>>20)
+	}
+}
+
+func heap() int64 {
+	brief.CloseIdleConnections()
+	runtime.GC()
+	runtime.GC() // what pools held is free after the second
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// probe asks one route, as somebody who may, about something that is there.
+type probe struct {
+	*matrix
+	n       int // of the route
+	r       web.Route
+	op      operation
+	body    schema
+	who     *asker
+	target  string
+	without string // a member that examples leave out
+	at      string // the id of what was made ready
+}
+
+// attempt is a request with something wrong.
+type attempt struct {
+	name    string
+	body    func() string // none when nil
+	path    func(good string) string
+	headers []string
+	want    []int  // empty: anything that is no server's fault
+	pointer string // what the refusal points at
+}
+
+func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
+	t.Helper()
+	own := *m
+	own.t, own.s = t, &server{t: t, base: m.s.base}
+	own.held, own.serial = map[string]string{}, n*1_000_000
+	root := *m.root
+	root.client = root.on(own.s)
+	own.root = &root
+
+	p := &probe{matrix: &own, n: n, r: r, op: m.doc.operation(r)}
+	p.body = m.doc.resolve(p.op.RequestBody.Content["application/json"].Schema)
+	p.target = "own"
+	switch thing := thingOf(r.Path); {
+	case thing.common:
+		p.target = "there"
+	case thing.own != nil:
+		p.target = "somebody else's"
+	}
+	p.a = &root // whom the least is refused
+	p.who = &asker{name: "admin", who: p.a, good: true}
+	if strings.HasPrefix(r.Path, "/v1/auth/") || strings.HasPrefix(r.Path, "/v1/api-keys") || r.Path == "/v1/users/me" {
+		p.become()
+	}
+	return p
+}
+
+// become makes another administrator, who may lose his sessions and keys.
+func (p *probe) become() {
+	p.t.Helper()
+	p.a = p.person("probe")
+	p.root.want(200, "PATCH", "/v1/users/"+p.a.id, `{"role":"admin"}`)
+	p.a.role = identity.Admin
+	p.a.logIn(p.s)
+	p.who = &asker{name: "probe", who: p.a, good: true}
+}
+
+// ready is a question about something that is there, and in the state for it.
+func (p *probe) ready() question {
+	p.t.Helper()
+	q := p.aim(p.r, p.target, p.who)
+	if p.at == q.id {
+		return q
+	}
+	switch p.at = q.id; p.r.Name {
+	case "release-order":
+		p.root.want(200, "POST", "/v1/orders/"+q.id+"/hold", `{"reason":"to be released"}`)
+	case "refund-order":
+		p.root.want(200, "PATCH", "/v1/orders/"+q.id+"/status", `{"status":"SHIPPED"}`)
+		eventually(p.t, 10*time.Second, "the money", func() bool {
+			return p.root.send("GET", "/v1/orders/"+q.id, "").text("paymentStatus") == "CAPTURED"
+		})
+	}
+	return q
+}
+
+// known are values of members by route and place, or by name, where the schema does
+// not say what would be let through. An empty one leaves the member out.
+func (p *probe) known(pointer, name string) (string, bool) {
+	switch where := p.r.Method + " " + p.r.Path + " " + pointer; {
+	case pointer != "" && pointer == p.without:
+		return "", true
+	case where == "POST /v1/auth/login /email":
+		return fmt.Sprintf("%q", p.who.who.email), true
+	case where == "POST /v1/products /sku":
+		return fmt.Sprintf(`"NEW-%d"`, p.next()), true
+	case where == "POST /v1/orders/{id}/refunds /amount/amount":
+		return `1`, true
+	case where == "PATCH /v1/orders/{id}/status /status":
+		return `"SHIPPED"`, true
+	}
+	switch name {
+	case "sku":
+		return `"KETTLE"`, true
+	case "email":
+		return fmt.Sprintf(`"new-%d@example.com"`, p.next()), true
+	case "password", "currentPassword", "newPassword":
+		return fmt.Sprintf("%q", userPassword), true
+	case "reference":
+		return fmt.Sprintf(`"r-%d"`, p.next()), true
+	case "refreshToken":
+		return fmt.Sprintf("%q", p.a.refresh), true
+	case "expiresAt":
+		return `"2999-01-01T00:00:00Z"`, true
+	}
+	return "", false
+}
+
+// exclusive are members of which a body has one or the other.
+var exclusive = map[string][]string{"POST /v1/orders/{id}/refunds": {"/items", "/amount"}}
+
+func (p *probe) fresh() any { return sketch{p.doc, p.known}.of("", "", p.body) }
+
+// letThrough shows that nothing but the fault stands in the way of what follows.
+func (p *probe) letThrough() {
+	p.t.Helper()
+	q := p.ready()
+	if p.body.Type != nil {
+		p.without = p.variants()[0]
+		q.body = textOf(p.fresh())
+	}
+	if a := p.ask(p.who, q); a.status >= 300 {
+		p.t.Fatalf("%s %s is not let through, see known: %s\n%s", p.r.Method, q.path, a, q.body)
+	}
+	p.after(http.StatusOK)
+}
+
+// after renews what an accepted request may have changed.
+func (p *probe) after(status int) {
+	p.t.Helper()
+	if status >= 300 || p.r.Method == http.MethodGet {
+		return
+	}
+	switch p.r.Name {
+	case "change-password": // which is not what it was
+		p.become()
+	case "refresh":
+		p.a.logIn(p.s)
+	case "refund-order": // there are many cents
+	default:
+		p.spent(p.r, p.target, p.who)
+	}
+	if strings.HasPrefix(p.r.Path, "/v1/api-keys") { // there may be 25
+		p.exec(`delete from api_keys where user_id = $1`, p.who.who.id)
+	}
+}
+
+// patience is what an answer may take, whatever the question (SPEC: a route has 5 s).
+const patience = 5 * time.Second
+
+// see makes an attempt and judges the answer.
+func (p *probe) see(try attempt) {
+	p.t.Helper()
+	q := p.ready()
+	good := q.path
+	if try.path != nil {
+		q.path = try.path(good)
+	}
+	if try.body != nil {
+		q.body = try.body()
+	}
+	asked := time.Now()
+	a, err := p.try(p.who, q, try.headers...)
+	if err != nil {
+		p.t.Errorf("%s: %v", try.name, err)
+		return
+	}
+	why := p.judge(try, a)
+	if why == "" && time.Since(asked) > patience {
+		why = "took " + time.Since(asked).String()
+	}
+	if why != "" {
+		p.t.Errorf("%s: %s %.200s: %s\n%.600s\nfor %.300s", try.name, p.r.Method, q.path, why, a, q.body)
+	}
+	if strings.Count(q.path, "/") == strings.Count(good, "/") { // else it is another route
+		p.conforms(p.r.Method, good, a)
+	}
+	p.after(a.status)
+}
+
+func (p *probe) judge(try attempt, a answer) string {
+	switch {
+	case a.status >= 500:
+		return "a server's fault"
+	case a.status == http.StatusTooManyRequests:
+		return "the corpus does not get through"
+	case len(try.want) > 0 && !slices.Contains(try.want, a.status):
+		return fmt.Sprint("want ", try.want)
+	case a.status < 400:
+		return ""
+	case a.header.Get("Content-Type") != "application/problem+json" || a.text("code") == "" || a.text("detail") == "":
+		return "not a problem document"
+	case a.status == http.StatusUnprocessableEntity && a.text("errors.0.message") == "":
+		return "no fault is named"
+	case try.pointer != "" && !pointsAt(a, try.pointer):
+		return "does not point at " + try.pointer
+	}
+	return ""
+}
+
+// pointsAt is true for a place and for what is in there.
+func pointsAt(a answer, pointer string) bool {
+	list, _ := a.at("errors").([]any)
+	return slices.ContainsFunc(list, func(e any) bool {
+		at, _ := e.(map[string]any)["pointer"].(string)
+		return at == pointer || strings.HasPrefix(at, pointer+"/")
+	})
+}

@@ -1,0 +1,53 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/web"
+)
+
+// guess is an attempt to prove a password.
+type guess struct {
+	account string // what is counted
+	from    netip.Addr
+	owner   func(context.Context) (uuid.UUID, error) // whose account it is, zero for nobody's
+}
+
+// judge runs prove, unless there were too many attempts before it (SPEC A6).
+func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
+	if m.attempts == nil {
+		return prove()
+	}
+	end, err := m.attempts.Begin(ctx, g.account, g.from, func(ctx context.Context) (bool, error) { return m.home(ctx, g) })
+	if err != nil {
+		return err
+	}
+	err = prove()
+	wrong := fault.Is(err, "invalid-credentials") || fault.Is(err, "wrong-password")
+	if refused := end(ctx, wrong); refused != nil {
+		return refused
+	}
+	return err
+}
+
+// home tells whether the owner has a session that was opened where the guess comes
+// from. Nobody's account is looked for as well, for the same time.
+func (m *Module) home(ctx context.Context, g guess) (there bool, err error) {
+	owner, err := g.owner(ctx)
+	if err != nil || !g.from.IsValid() {
+		return false, err
+	}
+	err = m.pool.QueryRow(ctx, `
+		select exists (select from sessions
+			where user_id = $1 and ended_at is null and expires_at > now() and nullif(address, '')::inet <<= $2)`,
+		owner, web.Site(g.from)).Scan(&there)
+	if err != nil {
+		return false, fmt.Errorf("look where %s is logged in: %w", owner, err)
+	}
+	return there, nil
+}

@@ -1,0 +1,132 @@
+package notifications
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+)
+
+// AsyncAPI describes what goes out, as an AsyncAPI 3.0 document (SPEC F5): the frames
+// of the socket and of the stream, and what webhooks deliver.
+func (m *Module) AsyncAPI(version string) ([]byte, error) {
+	d := newDescriber("#/components/schemas/")
+	messages, err := m.messages(d)
+	if err != nil {
+		return nil, err
+	}
+	schemas, err := d.shared()
+	if err != nil {
+		return nil, err
+	}
+	var of, frames, deliveries []any // references to the messages of each channel
+	carried := object{}
+	delivered := object{}
+	for _, k := range m.Kinds {
+		carried[k.Type] = ref("/components/messages/" + k.Type)
+		delivered[k.Type] = ref("/components/messages/" + k.Type)
+		frames = append(frames, ref("/channels/socket/messages/"+k.Type))
+		of = append(of, ref("/channels/stream/messages/"+k.Type))
+		deliveries = append(deliveries, ref("/channels/webhook/messages/"+k.Type))
+	}
+	for _, name := range []string{kindReady, kindReset, kindUnread} {
+		carried[name] = ref("/components/messages/" + name)
+		frames = append(frames, ref("/channels/socket/messages/"+name))
+		of = append(of, ref("/channels/stream/messages/"+name))
+	}
+	query := object{"type": "object", "properties": object{
+		"ticket":  object{"type": "string", "description": "A ticket, instead of the Authorization header"},
+		"after":   object{"type": "string", "description": "Resume behind this cursor"},
+		"types":   object{"type": "string", "description": "Only these types, with commas between"},
+		"orderId": object{"type": "string", "format": "uuid", "description": "Only this order"},
+		"userId":  object{"type": "string", "format": "uuid", "description": "Administrators only: whose orders"},
+	}}
+	credentials := []any{ref("/components/securitySchemes/bearer"), ref("/components/securitySchemes/ticket")}
+	return json.MarshalIndent(object{
+		"asyncapi": "3.0.0",
+		"info": object{
+			"title": "Orderflow events", "version": version,
+			"description": "Every change of an order is one event. All transports carry the same events, in the same order, with the same cursors: " +
+				"whoever resumes behind the last cursor, on any transport and node, misses nothing. Events are CloudEvents 1.0 in their JSON format. " +
+				"Members may be added; pass over those that you do not know. `/openapi.json` describes the rest of the API.",
+		},
+		"defaultContentType": "application/json",
+		"channels": object{
+			"socket": object{
+				"address": socketPath, "title": "WebSocket", "messages": carried,
+				"description": "One frame, one message. The client sends nothing. Closed with 4401 when the session or key ended, 4408 when frames are not " +
+					"read fast enough, 1001 when the server stops.",
+				"bindings": object{"ws": object{"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
+			},
+			"stream": object{
+				"address": streamPath, "title": "Server-Sent Events", "messages": carried,
+				"description": "An event is an unnamed message with its cursor as id; any other has its type as the event's name.",
+			},
+			"webhook": object{
+				"address": nil, "title": "Your own endpoint", "messages": delivered,
+				"description": "A POST to the URL of each endpoint made with POST /v1/webhooks, signed by Standard Webhooks: webhook-id, " +
+					"webhook-timestamp and webhook-signature. The body has one member more than on the other transports: deliverynumber, which counts " +
+					"an endpoint's deliveries without a hole.",
+			},
+		},
+		"operations": object{
+			"socket": object{
+				"action": "send", "channel": ref("/channels/socket"), "messages": frames, "security": credentials,
+				"summary": "Tells of events over a WebSocket",
+			},
+			"stream": object{
+				"action": "send", "channel": ref("/channels/stream"), "messages": of, "security": credentials,
+				"summary": "Tells of events as Server-Sent Events",
+			},
+			"webhook": object{
+				"action": "send", "channel": ref("/channels/webhook"), "messages": deliveries,
+				"summary": "Delivers events to an endpoint", "bindings": object{"http": object{"method": "POST", "bindingVersion": "0.3.0"}},
+			},
+		},
+		"components": object{
+			"messages": messages, "schemas": schemas,
+			"securitySchemes": object{
+				"bearer": object{"type": "http", "scheme": "bearer", "description": "An access token or an API key with the scope events:read"},
+				"ticket": object{"type": "httpApiKey", "name": "ticket", "in": "query", "description": "From POST /v1/events/tickets, for one connection within 30 seconds"},
+			},
+		},
+	}, "", "  ")
+}
+
+func ref(path string) object { return object{"$ref": "#" + path} }
+
+func (m *Module) messages(d *describer) (object, error) {
+	all := object{}
+	for _, k := range m.Kinds {
+		schema, err := d.event(k)
+		if err != nil {
+			return nil, fmt.Errorf("describe %s: %w", k.Type, err)
+		}
+		raw, err := Example(k)
+		if err != nil {
+			return nil, fmt.Errorf("give an example of %s: %w", k.Type, err)
+		}
+		all[k.Type] = object{
+			"name": k.Type, "title": k.Type, "summary": k.Doc, "payload": schema,
+			"examples": []any{object{"name": "example", "payload": json.RawMessage(raw)}},
+		}
+	}
+	for name, doc := range map[string]string{
+		kindReady:  "The first message: the stream begins behind this cursor.",
+		kindReset:  "The first message when the cursor asked for cannot be resumed: read afresh what you need; the stream begins behind this cursor.",
+		kindUnread: "How much is unread in the inbox of whoever listens. It is no event: only the latest counts, and it has the cursor of the place where it came.",
+	} {
+		schema, err := d.of(reflect.TypeFor[Control]())
+		if err != nil {
+			return nil, err
+		}
+		members, _ := schema["properties"].(object)
+		members["type"] = object{"const": name}
+		if name == kindUnread {
+			schema["required"] = append(schema["required"].([]any), "unread")
+		} else {
+			delete(members, "unread")
+		}
+		all[name] = object{"name": name, "title": name, "summary": doc, "payload": schema}
+	}
+	return all, nil
+}

@@ -1,0 +1,117 @@
+package notifications
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
+
+	"orderflow/platform/events"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+// filter is what somebody wants to be told, and from where. The room comes from the
+// caller's identity, never from the client (SPEC E2).
+type filter struct {
+	room   uuid.UUID     // whose events; uuid.Nil is everybody's
+	order  uuid.UUID     // of one order; uuid.Nil is all
+	types  []string      // empty is all
+	resume bool          // the client gave a cursor
+	at     events.Cursor // everything up to here is known
+}
+
+func (f *filter) wants(kind string, order uuid.UUID) bool {
+	return (f.order == uuid.Nil || f.order == order) && (len(f.types) == 0 || slices.Contains(f.types, kind))
+}
+
+// page reads the log for this filter; the types are for the reader to look at.
+func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor, limit int) (events.Page, error) {
+	if f.order != uuid.Nil {
+		return log.AfterInOrder(ctx, after, f.order, f.room, limit)
+	}
+	return log.After(ctx, after, f.room, limit)
+}
+
+var filterParams = []*huma.Param{
+	parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
+	parameter("types", "Only these types; repeat it or separate by commas", &huma.Schema{
+		Type: "array", Items: &huma.Schema{Type: "string", MaxLength: new(1000)}, MaxItems: new(50)}),
+	parameter("orderId", "Only this order", &huma.Schema{Type: "string", Format: "uuid"}),
+	parameter("userId", "Administrators only: whose orders", &huma.Schema{Type: "string", Format: "uuid"}),
+}
+
+func parameter(name, doc string, schema *huma.Schema) *huma.Param {
+	return &huma.Param{Name: name, In: "query", Description: doc, Schema: schema}
+}
+
+// filterOf reads the query of a socket or stream.
+func (m *Module) filterOf(c *fiber.Ctx) (filter, error) {
+	var types []string
+	for _, list := range c.Context().QueryArgs().PeekMulti("types") {
+		types = append(types, string(list))
+	}
+	return m.filter(identity.Must(c.UserContext()), asked{
+		after: c.Query("after"), types: types, order: c.Query("orderId"), user: c.Query("userId"),
+	})
+}
+
+// asked is a filter as the client writes it.
+type asked struct {
+	after, order, user string
+	types              []string // each may be several, with commas between
+}
+
+func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
+	f.room = caller.UserID
+	if caller.IsAdmin() {
+		f.room = uuid.Nil
+	}
+	var wrong []fault.Field
+	id := func(name, value string) (id uuid.UUID) {
+		id, err := uuid.Parse(value)
+		if err != nil || id == uuid.Nil { // which is everybody's room
+			wrong = append(wrong, badParameter(name, "is not an id"))
+		}
+		return id
+	}
+	if q.user != "" {
+		f.room = id("userId", q.user)
+	}
+	if q.order != "" {
+		f.order = id("orderId", q.order)
+	}
+	for _, list := range q.types {
+		for kind := range strings.SplitSeq(list, ",") {
+			switch kind = strings.TrimSpace(kind); {
+			case kind == "":
+			case kind != kindUnread && !slices.Contains(m.types, kind):
+				wrong = append(wrong, badParameter("types", "there are no events of type "+kind))
+			default:
+				f.types = append(f.types, kind)
+			}
+		}
+	}
+	if q.after != "" {
+		f.resume = true
+		if f.at, err = events.ParseCursor(q.after); err != nil {
+			wrong = append(wrong, badParameter("after", "is not a cursor"))
+		}
+	}
+	if wrong != nil {
+		e := fault.New(fault.Malformed, "malformed", "Some parameters are not valid; see errors.")
+		e.Fields = wrong
+		return f, e
+	}
+	if f.room != caller.UserID && !caller.IsAdmin() {
+		return f, fault.New(fault.Forbidden, "forbidden", "Only administrators may listen to the orders of others.")
+	}
+	return f, nil
+}
+
+func badParameter(name, message string) fault.Field {
+	return fault.Field{Pointer: "/query/" + name, Code: "format", Message: message}
+}

@@ -1,0 +1,256 @@
+package notifications
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/events"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+// limits of a follower, and of the connection below it (SPEC E6).
+type limits struct {
+	pingEvery   time.Duration
+	deadAfter   time.Duration // without a pong or anything else
+	writeWithin time.Duration
+	closeWithin time.Duration // for the peer to answer, and for a stuck write once we want to close
+	readWithin  time.Duration // one page of the log
+	read        int64         // bytes of one message
+	queue       int           // frames
+	page        int           // events
+	patience    time.Duration // without a finished write, before a full queue means a slow reader
+	behind      time.Duration // for getting back to the present, once the queue ran over
+}
+
+var usual = limits{
+	pingEvery: 25 * time.Second, deadAfter: 55 * time.Second,
+	writeWithin: 10 * time.Second, closeWithin: time.Second, readWithin: 5 * time.Second,
+	read: 4 << 10, queue: 256, page: 500, patience: 2 * time.Second, behind: 20 * time.Second,
+}
+
+// follower is somebody who is told what happens: first what he missed, out of the
+// log, then what the tail brings. The transports differ only in how they write it.
+type follower struct {
+	filter
+	hub    *hub
+	log    *events.Log
+	out    *slog.Logger
+	keep   time.Duration
+	limits *limits
+	caller identity.Caller
+	stands func(context.Context, uuid.UUID) (identity.Caller, error)
+
+	ctx    context.Context //nolint:containedctx // how long it follows, which no call of next decides
+	cancel context.CancelCauseFunc
+	onEnd  func(why ending) // of the transport; called once, under hub.mu perhaps
+	cut    func()           // ends the connection below, for one that does not go
+	ended  atomic.Bool
+	moved  atomic.Int64 // when a write last succeeded, Unix ns
+	queue  *queue
+
+	// Of whoever calls next.
+	begun    bool
+	catching bool // what is missing is in the log, up to and including to
+	to       events.Cursor
+
+	// Guarded by hub.mu.
+	live    bool      // has caught up at least once
+	overrun bool      // the queue ran over: what is missing is in the log
+	since   time.Time // when a live one fell behind; zero while it keeps up
+}
+
+// ending is why a follower has to go; the first reason wins. Code 0 tells the peer nothing.
+type ending struct {
+	code   int
+	reason string
+}
+
+func (e ending) Error() string { return strconv.Itoa(e.code) + " " + e.reason }
+
+// Codes of endings, those of WebSocket closing. Those of 4400 and above are ours.
+const (
+	closeGoingAway       = 1001
+	closeInternal        = 1011
+	closeUnauthenticated = 4401 // the session ended or changed
+	closeSlow            = 4408 // does not read fast enough; resume from the last cursor
+)
+
+var (
+	hungUp   = ending{0, "the peer is gone"}
+	loggedIn = ending{closeUnauthenticated, "log in again"}
+	slow     = ending{closeSlow, "too slow; resume from the last cursor"}
+	broken   = ending{closeInternal, "resume from the last cursor"}
+	stopping = ending{closeGoingAway, "the server is stopping; resume elsewhere"}
+)
+
+func (m *Module) newFollower(caller identity.Caller, f filter) *follower {
+	one := &follower{
+		filter: f, hub: m.hub, log: m.Log, out: m.Out, keep: m.Keep, limits: &m.limits,
+		caller: caller, stands: m.Sessions.Standing, queue: newQueue(m.limits.queue),
+		onEnd: func(ending) {}, cut: func() {},
+	}
+	one.ctx, one.cancel = context.WithCancelCause(context.Background())
+	return one
+}
+
+// end tells the follower to go; it never blocks.
+func (f *follower) end(why ending) {
+	f.cancel(why)
+	if f.ended.CompareAndSwap(false, true) {
+		f.onEnd(why)
+	}
+}
+
+// why it ended.
+func (f *follower) why() ending {
+	why := hungUp
+	errors.As(context.Cause(f.ctx), &why)
+	return why
+}
+
+// offer queues a frame. The caller holds hub.mu. When the queue runs over, the
+// follower goes on from the log: a burst of events says nothing about its reader. One
+// whose writes do not end, or who stays behind, is slow (SPEC E6).
+func (f *follower) offer(one *frame) {
+	if !f.wants(one.kind, one.order) {
+		return
+	}
+	if !f.overrun && f.queue.put(one) {
+		f.hub.sent.Inc()
+		return
+	}
+	f.overrun = true
+	if !f.live {
+		return // it has never caught up, and may take its time
+	}
+	now := time.Now()
+	if f.since.IsZero() {
+		f.since = now
+	}
+	stuck := min(now.Sub(time.Unix(0, f.moved.Load())), f.queue.waiting())
+	if stuck > f.limits.patience || now.Sub(f.since) > f.limits.behind {
+		f.end(slow)
+	}
+}
+
+// next returns what is to be written now, in order. Nothing means that there is
+// nothing at present: the queue wakes whoever takes when there is. An error says
+// that the log cannot be read, or that the follower has to go.
+func (f *follower) next() ([]*frame, error) {
+	if !f.begun {
+		first, err := f.begin()
+		if err != nil {
+			return nil, err
+		}
+		f.begun = true
+		return []*frame{first}, nil
+	}
+	for f.ctx.Err() == nil {
+		switch {
+		case f.catching && f.at.Before(f.to):
+			if frames, err := f.catchUp(); len(frames) > 0 || err != nil {
+				return frames, err
+			}
+		case f.catching:
+			f.to, f.catching = f.hub.caughtUp(f)
+		case f.hub.ranOver(f):
+			f.catching = true
+		default:
+			all, some := f.queue.take()
+			if frames := f.news(all); len(frames) > 0 || !some {
+				return frames, nil
+			}
+		}
+	}
+	return nil, context.Cause(f.ctx)
+}
+
+// begin joins the hub and says where the stream begins: at the client's cursor, or
+// else here.
+func (f *follower) begin() (*frame, error) {
+	if err := f.stillStands(); err != nil {
+		return nil, err
+	}
+	first := Control{Type: kindReady}
+	if f.resume {
+		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+		defer cancel()
+
+		gone, err := f.log.Gone(ctx, f.at, f.room, f.keep)
+		if err != nil {
+			return nil, err
+		}
+		if gone {
+			first.Type, f.resume = kindReset, false
+		}
+	}
+	if !f.resume {
+		f.at = f.to
+	}
+	f.catching = true
+	first.Cursor = f.at.String()
+	return first.frame(), nil
+}
+
+// stillStands asks again for the session or key: it may have ended between the
+// handshake and joining, when nobody could tell this follower. From here on the hub does.
+func (f *follower) stillStands() error {
+	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+	defer cancel()
+
+	now, err := f.stands(ctx, f.caller.Credential())
+	if known, ok := fault.As(err); ok && known.Kind == fault.Unauthenticated || err == nil && now.Role != f.caller.Role {
+		f.end(loggedIn)
+		return context.Cause(f.ctx)
+	}
+	return err
+}
+
+// catchUp reads a page of the log behind f.at, up to and including the place f.to.
+// What lies beyond is in the queue.
+func (f *follower) catchUp() (frames []*frame, err error) {
+	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+	defer cancel()
+
+	page, err := f.page(ctx, f.log, f.at, f.limits.page)
+	if err != nil {
+		return nil, err
+	}
+	f.at = f.to // unless there is more
+	if page.Full {
+		f.at = page.Next
+	}
+	for _, e := range page.Events {
+		if f.to.Before(e.Cursor) {
+			f.at = f.to
+			break
+		}
+		if f.wants(e.Type, e.OrderID) {
+			frames = append(frames, frameOf(e, f.out))
+		}
+	}
+	return frames, nil
+}
+
+// news is what came into the queue and is not known yet.
+func (f *follower) news(all taken) []*frame {
+	frames := slices.DeleteFunc(all.frames, func(one *frame) bool { return !f.at.Before(one.cursor) })
+	if len(frames) > 0 {
+		f.at = frames[len(frames)-1].cursor
+	}
+	if all.unread != nil {
+		frames = append(frames, Control{Type: kindUnread, Cursor: f.at.String(), Unread: all.unread}.frame())
+	}
+	if all.ping {
+		frames = append(frames, ping)
+	}
+	return frames
+}

@@ -1,0 +1,199 @@
+package notifications
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/ent"
+	"orderflow/ent/notification"
+	"orderflow/platform/events"
+	"orderflow/platform/fault"
+	"orderflow/platform/postgres"
+)
+
+// FillInboxes puts what users are to be told into their inboxes until ctx ends: one
+// row for each event and user, whatever fails and however many nodes are at it (SPEC
+// E7).
+func (m *Module) FillInboxes(ctx context.Context) error { return m.inboxes.Run(ctx) }
+
+// keep keeps the notes of a page. Their ids rise along the log, so that the inbox has
+// its order.
+func (m *Module) keep(ctx context.Context, tx pgx.Tx, list []events.Event) error {
+	var ids, users, orders []uuid.UUID
+	var versions []int64
+	var types []string
+	var at []time.Time
+	for _, e := range list {
+		if !m.notes[e.Type] {
+			continue
+		}
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("make an id: %w", err)
+		}
+		ids, users, orders = append(ids, id), append(users, e.UserID), append(orders, e.OrderID)
+		versions, types, at = append(versions, e.Version), append(types, e.Type), append(at, e.At)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	// The counts in one order, whoever writes them: nobody waits in a circle.
+	_, err := tx.Exec(ctx, `
+		with new as (
+			insert into notifications (id, user_id, order_id, version, type, at)
+			select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::timestamptz[])
+			on conflict (order_id, version, user_id) do nothing
+			returning user_id
+		)
+		insert into inbox_counts as c (user_id, unread)
+		select user_id, count(*) from new group by user_id order by user_id
+		on conflict (user_id) do update set unread = c.unread + excluded.unread, changed = pg_current_xact_id()`,
+		ids, users, orders, versions, types, at)
+	if err != nil {
+		return fmt.Errorf("keep %d notifications: %w", len(ids), err)
+	}
+	return nil
+}
+
+func table(q postgres.Querier) *ent.NotificationClient {
+	return ent.NewClient(ent.Driver(postgres.Driver(q))).Notification
+}
+
+// inbox reads a page of a user's notifications, newest first, and how much is unread.
+func (m *Module) inbox(ctx context.Context, user uuid.UUID, unread *bool, before uuid.UUID, limit int) (page []*ent.Notification, count int64, err error) {
+	query := table(m.Pool).Query().Where(notification.UserID(user))
+	if before != uuid.Nil {
+		query.Where(notification.IDLT(before))
+	}
+	switch {
+	case unread != nil && *unread:
+		query.Where(notification.ReadAtIsNil())
+	case unread != nil:
+		query.Where(notification.ReadAtNotNil())
+	}
+	page, err = query.Order(notification.ByID(sql.OrderDesc())).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the inbox of %s: %w", user, err)
+	}
+	err = m.Pool.QueryRow(ctx, `select coalesce((select unread from inbox_counts where user_id = $1), 0)`, user).Scan(&count)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count the inbox of %s: %w", user, err)
+	}
+	return page, count, nil
+}
+
+// mark marks one notification as read or unread, and says how it is now. To say so
+// twice changes nothing.
+func (m *Module) mark(ctx context.Context, user, id uuid.UUID, read bool) (row *ent.Notification, err error) {
+	err = m.marking(ctx, user, func(tx pgx.Tx) (int64, error) {
+		row, err = table(tx).Query().Where(notification.ID(id), notification.UserID(user)).Only(ctx)
+		if ent.IsNotFound(err) {
+			return 0, fault.New(fault.NotFound, "not-found", "There is no such notification.")
+		}
+		if err != nil || (row.ReadAt != nil) == read {
+			return 0, err
+		}
+		if read {
+			row, err = table(tx).UpdateOne(row).SetReadAt(events.Now()).Save(ctx)
+			return -1, err
+		}
+		row, err = table(tx).UpdateOne(row).ClearReadAt().Save(ctx)
+		return 1, err
+	})
+	return row, err
+}
+
+// markAll marks everything up to one notification as read, or everything with uuid.Nil.
+func (m *Module) markAll(ctx context.Context, user, upTo uuid.UUID) (marked int64, err error) {
+	err = m.marking(ctx, user, func(tx pgx.Tx) (int64, error) {
+		update := table(tx).Update().Where(notification.UserID(user), notification.ReadAtIsNil())
+		if upTo != uuid.Nil {
+			update.Where(notification.IDLTE(upTo))
+		}
+		n, err := update.SetReadAt(events.Now()).Save(ctx)
+		marked = int64(n)
+		return -marked, err
+	})
+	return marked, err
+}
+
+// marking changes what is unread of one user, one change after the other.
+func (m *Module) marking(ctx context.Context, user uuid.UUID, do func(tx pgx.Tx) (more int64, err error)) error {
+	changed := false
+	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from inbox_counts where user_id = $1 for update`, user); err != nil {
+			return fmt.Errorf("lock the inbox of %s: %w", user, err)
+		}
+		more, err := do(tx)
+		if err != nil || more == 0 {
+			return err
+		}
+		changed = true
+		_, err = tx.Exec(ctx, `update inbox_counts set unread = unread + $2, changed = pg_current_xact_id() where user_id = $1`, user, more)
+		return err
+	})
+	if changed {
+		m.Counted()
+	}
+	return err
+}
+
+const (
+	cleanEvery  = 10 * time.Minute
+	cleanAtOnce = 1000
+)
+
+// CleanInboxes forgets notifications older than KeepNotes until ctx ends.
+func (m *Module) CleanInboxes(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(cleanEvery/2 + rand.N(cleanEvery)): //nolint:gosec // jitter, not a secret
+		}
+		if _, err := m.cleanOnce(ctx); err != nil && ctx.Err() == nil {
+			m.Out.WarnContext(ctx, "old notifications stay for now", "error", err)
+		}
+	}
+}
+
+// cleanOnce takes small bites, so that nobody waits for it, and says how many rows went.
+func (m *Module) cleanOnce(ctx context.Context) (gone int64, err error) {
+	oldest := idAt(time.Now().Add(-m.KeepNotes))
+	for {
+		var some int64
+		err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+			return tx.QueryRow(ctx, `
+				with gone as (
+					delete from notifications where id = any (array(
+						select id from notifications where id < $1 order by id limit $2 for update skip locked))
+					returning user_id, read_at
+				), less as (
+					update inbox_counts c set unread = c.unread - g.n, changed = pg_current_xact_id()
+					from (select user_id, count(*) as n from gone where read_at is null group by user_id) g where c.user_id = g.user_id
+				)
+				select count(*) from gone`, oldest, cleanAtOnce).Scan(&some)
+		})
+		if err != nil {
+			return gone, fmt.Errorf("delete old notifications: %w", err)
+		}
+		if gone += some; some < cleanAtOnce {
+			return gone, nil
+		}
+	}
+}
+
+// idAt is before every id that was made at that time or later (RFC 9562 section 5.7).
+func idAt(at time.Time) (id uuid.UUID) {
+	ms := at.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}

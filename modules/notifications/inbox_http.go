@@ -1,0 +1,137 @@
+package notifications
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"orderflow/ent"
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+const inboxTag = "Notifications"
+
+func (m *Module) inboxRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/notifications", Name: "list-notifications", Tag: inboxTag,
+		Role: identity.User, Scope: identity.NotificationsRead, Summary: "Read your inbox, newest first",
+		Doc: "What became of your orders, once for each event. How much is unread is told on the socket and the stream as well, whenever it changes.",
+	}, m.getInbox)
+	web.Handle(api, web.Route{
+		Method: http.MethodPatch, Path: "/v1/notifications", Name: "mark-notifications", Tag: inboxTag,
+		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark all as read",
+		Doc: "All that is unread, or with `upTo` only that notification and those before it, so that none is marked that nobody has seen.",
+	}, m.patchInbox)
+	web.Handle(api, web.Route{
+		Method: http.MethodPatch, Path: "/v1/notifications/{id}", Name: "mark-notification", Tag: inboxTag,
+		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark one as read or unread", Errors: []int{http.StatusNotFound},
+	}, m.patchNotification)
+}
+
+// Notification is one event that its reader is told of.
+type Notification struct {
+	ID        uuid.UUID `json:"id"`
+	Type      string    `json:"type" doc:"The event's type" example:"order.shipped"`
+	OrderID   uuid.UUID `json:"orderId"`
+	Version   int64     `json:"version" doc:"The order's version after the event"`
+	Message   string    `json:"message" example:"The order is with the carrier."`
+	CreatedAt web.Time  `json:"createdAt" doc:"When it happened"`
+	ReadAt    *web.Time `json:"readAt" nullable:"true"`
+}
+
+func (m *Module) render(row *ent.Notification) Notification {
+	n := Notification{
+		ID: row.ID, Type: row.Type, OrderID: row.OrderID, Version: row.Version,
+		Message: m.sentences[row.Type], CreatedAt: web.At(row.At),
+	}
+	if row.ReadAt != nil {
+		n.ReadAt = new(web.At(*row.ReadAt))
+	}
+	return n
+}
+
+type inboxOutput struct {
+	Link string `header:"Link" doc:"The next page, rel=\"next\" (RFC 8288)"`
+	Body struct {
+		web.Page[Notification]
+		Unread int64 `json:"unread" doc:"How much is unread in the whole inbox"`
+	}
+}
+
+func (m *Module) getInbox(ctx context.Context, in *struct {
+	Unread string `query:"unread" enum:"true,false" doc:"true for what is unread, false for what is read; all when absent"`
+	web.Paging
+}) (*inboxOutput, error) {
+	before := uuid.Nil
+	if in.Cursor != "" {
+		parts, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		if before, err = uuid.Parse(parts[0]); err != nil {
+			return nil, web.BadCursor()
+		}
+	}
+	var only *bool
+	if in.Unread != "" {
+		only = new(in.Unread == "true")
+	}
+	rows, unread, err := m.inbox(ctx, identity.Must(ctx).UserID, only, before, in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if len(rows) > in.Limit {
+		rows = rows[:in.Limit]
+		next = web.EncodeCursor(rows[in.Limit-1].ID.String())
+	}
+	list := make([]Notification, len(rows))
+	for i, row := range rows {
+		list[i] = m.render(row)
+	}
+	page := web.Paged(ctx, list, next)
+	out := &inboxOutput{Link: page.Link}
+	out.Body.Page, out.Body.Unread = page.Body, unread
+	return out, nil
+}
+
+type marked struct {
+	Body struct {
+		Marked int64 `json:"marked" doc:"How many were unread"`
+	}
+}
+
+func (m *Module) patchInbox(ctx context.Context, in *struct {
+	Body struct {
+		Read bool       `json:"read" enum:"true" doc:"Always true"`
+		UpTo *uuid.UUID `json:"upTo,omitzero" format:"uuid" doc:"The newest notification that was seen"`
+	}
+}) (*marked, error) {
+	upTo := uuid.Nil
+	if in.Body.UpTo != nil {
+		upTo = *in.Body.UpTo
+		if upTo == uuid.Nil {
+			return nil, fault.Unprocessable(fault.Field{Pointer: "/upTo", Code: "format", Message: "is no notification's id"})
+		}
+	}
+	out := &marked{}
+	var err error
+	out.Body.Marked, err = m.markAll(ctx, identity.Must(ctx).UserID, upTo)
+	return out, err
+}
+
+func (m *Module) patchNotification(ctx context.Context, in *struct {
+	ID   uuid.UUID `path:"id" format:"uuid"`
+	Body struct {
+		Read bool `json:"read"`
+	}
+}) (*struct{ Body Notification }, error) {
+	row, err := m.mark(ctx, identity.Must(ctx).UserID, in.ID, in.Body.Read)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body Notification }{m.render(row)}, nil
+}

@@ -1,0 +1,157 @@
+package notifications
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// How often a silent stream says something, so that nobody between takes it for
+// dead, and that we notice when nobody listens any more.
+const streamPing = 15 * time.Second
+
+func (m *Module) streamRoute(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: streamPath, Name: "event-stream", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
+		Summary: "Stream events as Server-Sent Events", Produces: "text/event-stream",
+		Errors: []int{http.StatusForbidden},
+		Doc: "The same events in the same order, with the same cursors, as the socket gives. An event comes as an unnamed message " +
+			"with its cursor as the id, so that an `EventSource` resumes by itself; what is no event has a name: `ready`, " +
+			"`reset`, `notifications.unread`, and `close`, the last one, with the code that a socket would be closed with. `Last-Event-ID` " +
+			"wins over `after`. A ticket is good for one connection: for the next one get another.",
+	}, m.getStream)
+}
+
+type streamInput struct {
+	Ticket      string `query:"ticket" maxLength:"200" doc:"A ticket, instead of the Authorization header"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"100" doc:"Resume behind this cursor"`
+	Narrow
+}
+
+func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, error) {
+	if err := m.readable(ctx); err != nil {
+		return nil, err
+	}
+	in.After = cmp.Or(in.LastEventID, in.After)
+	caller := identity.Must(ctx)
+	f, err := m.filter(caller, in.asked())
+	if err != nil {
+		return nil, err
+	}
+	return web.Streamed(m.newStream(caller, f), web.StreamOptions{
+		ContentType: "text/event-stream; charset=utf-8", Patience: m.limits.writeWithin, Endless: true, Log: m.Out,
+	}), nil
+}
+
+// stream is a follower whose frames are written as Server-Sent Events.
+type stream struct {
+	*follower
+	bell   chan struct{} // rings when there is something, or the end
+	joined bool
+	text   bytes.Buffer
+}
+
+func (m *Module) newStream(caller identity.Caller, f filter) *stream {
+	s := &stream{follower: m.newFollower(caller, f), bell: make(chan struct{}, 1)}
+	ring := func() {
+		select {
+		case s.bell <- struct{}{}:
+		default:
+		}
+	}
+	s.queue.wake = ring
+	s.onEnd = func(ending) { ring() }
+	return s
+}
+
+// Next waits for something to tell. The last piece says why there is no more.
+func (s *stream) Next(ctx context.Context) ([]byte, error) {
+	defer s.moved.Store(time.Now().UnixNano()) // the piece before has been written
+	if s.begun && s.ctx.Err() != nil {
+		return nil, io.EOF
+	}
+	if !s.joined {
+		if err := s.hub.join(s.follower); err != nil {
+			return nil, err
+		}
+		s.joined = true
+		s.text.WriteString("retry: " + strconv.Itoa(1000+rand.IntN(4000)) + "\n") //nolint:gosec // jitter, not a secret
+	}
+	patience := time.NewTimer(min(streamPing, s.limits.pingEvery))
+	defer patience.Stop()
+	for {
+		frames, err := s.next()
+		switch {
+		case s.ctx.Err() != nil:
+			s.begun = true
+			return s.goodbye(), nil
+		case err != nil:
+			return nil, err
+		case len(frames) > 0:
+			return s.render(frames), nil
+		}
+		select {
+		case <-s.bell:
+		case <-patience.C:
+			return s.render([]*frame{ping}), nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// render writes frames in the event stream format of the HTML standard. JSON has no
+// line breaks.
+func (s *stream) render(frames []*frame) []byte {
+	for _, f := range frames {
+		switch {
+		case f == ping:
+			s.text.WriteString(": ping\n\n")
+			continue
+		case f.cursor.Epoch != "":
+			fmt.Fprintf(&s.text, "id: %s\n", f.cursor)
+		default:
+			if f.kind != kindUnread {
+				fmt.Fprintf(&s.text, "id: %s\n", s.at)
+			}
+			fmt.Fprintf(&s.text, "event: %s\n", f.kind)
+		}
+		s.text.WriteString("data: ")
+		s.text.Write(f.text)
+		s.text.WriteString("\n\n")
+	}
+	return s.piece()
+}
+
+func (s *stream) goodbye() []byte {
+	why := s.why()
+	if why.code != 0 {
+		s.hub.ends.WithLabelValues(strconv.Itoa(why.code)).Inc()
+	}
+	fmt.Fprintf(&s.text, "event: %s\ndata: {\"code\":%d,\"reason\":%q}\n\n", kindClose, why.code, why.reason)
+	return s.piece()
+}
+
+// piece is what was written since the last one.
+func (s *stream) piece() []byte {
+	piece := bytes.Clone(s.text.Bytes())
+	s.text.Reset()
+	return piece
+}
+
+// Close is called in the end, whoever ended it.
+func (s *stream) Close() {
+	s.end(hungUp)
+	if s.joined {
+		s.hub.leave(s.follower)
+	}
+}

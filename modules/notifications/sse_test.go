@@ -1,0 +1,261 @@
+package notifications
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/identity"
+)
+
+// listening is the other end of an event stream.
+type listening struct {
+	t    testing.TB
+	resp *http.Response
+	body *bufio.Scanner
+}
+
+// said is one message of a stream.
+type said struct {
+	id, event, data string
+	comment         bool
+	message         message
+}
+
+// stream opens an event stream and fails the test when that is refused.
+func (n *node) stream(who identity.Caller, query string, header ...string) *listening {
+	n.house.t.Helper()
+	return n.streamAs(bearer(who), query, header...)
+}
+
+func (n *node) streamAs(credentials http.Header, query string, header ...string) *listening {
+	n.house.t.Helper()
+	req, err := http.NewRequestWithContext(n.house.ctx, http.MethodGet, "http://"+n.addr+streamPath+"?"+query, http.NoBody)
+	n.house.must(err)
+	req.Header = credentials
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	n.house.must(err)
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
+		n.house.t.Fatal(bodyOf(resp))
+	}
+	l := &listening{n.house.t, resp, bufio.NewScanner(resp.Body)}
+	l.body.Buffer(nil, 1<<20)
+	n.house.t.Cleanup(l.close)
+	return l
+}
+
+func (l *listening) close() { _ = l.resp.Body.Close() }
+
+// read gives the next message, as the HTML standard takes streams apart.
+func (l *listening) read() (m said, err error) {
+	for l.body.Scan() {
+		line := l.body.Text()
+		name, value, _ := strings.Cut(line, ": ")
+		switch {
+		case strings.HasPrefix(line, ":"):
+			m.comment = true
+		case name == "id":
+			m.id = value
+		case name == "event":
+			m.event = value
+		case name == "data":
+			m.data += value
+		case line == "":
+			if m.data != "" {
+				err = json.Unmarshal([]byte(m.data), &m.message)
+			}
+			return m, err
+		}
+	}
+	if err := l.body.Err(); err != nil {
+		return m, err
+	}
+	return m, io.EOF
+}
+
+func (l *listening) next() said {
+	l.t.Helper()
+	m, err := l.read()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return m
+}
+
+// begins reads the first message, which must be "ready".
+func (l *listening) begins() *listening {
+	l.t.Helper()
+	if m := l.next(); m.event != "ready" || m.id == "" || m.id != m.message.Cursor {
+		l.t.Fatalf("first message %+v", m)
+	}
+	return l
+}
+
+func (l *listening) expect(want []string) (last string) {
+	l.t.Helper()
+	got := make([]string, 0, len(want))
+	for range want {
+		m := l.next()
+		for m.event == kindUnread {
+			m = l.next()
+		}
+		if m.event != "" || m.id == "" || m.id != m.message.Cursor {
+			l.t.Fatalf("no event: %+v", m)
+		}
+		got, last = append(got, m.message.ID), m.id
+	}
+	if !slices.Equal(got, want) {
+		l.t.Errorf("not the events of the log, or in another order:\n%s", differ(got, want))
+	}
+	return last
+}
+
+// SPEC E4: one's own events, from the cursor, in the order of the log, and then live.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	h.commit(slices.Concat(eventsOf(h.alice, 3), eventsOf(h.bob, 2))...)
+	n.settle()
+
+	all := n.stream(h.admin, "after="+h.beginning()).begins()
+	own := n.stream(h.alice, "after="+h.beginning()).begins()
+	now := n.stream(h.alice, "").begins()
+	own.expect(h.truth(h.alice.UserID))
+	h.commit(slices.Concat(eventsOf(h.alice, 2), eventsOf(h.bob, 1))...)
+
+	own.expect(h.truth(h.alice.UserID)[3:])
+	now.expect(h.truth(h.alice.UserID)[3:])
+	last := all.expect(h.truth(uuid.Nil))
+
+	resumed := n.stream(h.admin, "after="+h.beginning(), "Last-Event-ID", last).begins()
+	h.commit(eventOf(h.bob, "order.shipped"))
+	resumed.expect(h.truth(uuid.Nil)[8:])
+}
+
+// SPEC E3, E4: beyond what is kept there is a reset, never silence.
+func TestStreamReset(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node(func(m *Module) { m.Keep = time.Minute })
+	old := eventOf(h.alice, "order.created")
+	old.At = old.At.Add(-time.Hour)
+	h.commit(old)
+	n.settle()
+
+	l := n.stream(h.alice, "after="+h.beginning())
+
+	if m := l.next(); m.event != "reset" || m.id == "" {
+		t.Fatalf("%+v", m)
+	}
+	h.commit(eventOf(h.alice, "order.shipped"))
+	l.expect(h.truth(h.alice.UserID)[1:])
+}
+
+// SPEC A5, E6: who is logged out, and a server that stops, say so and end the stream.
+func TestStreamEnds(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	out, on := n.stream(h.alice, "").begins(), n.stream(h.bob, "").begins()
+
+	n.Revoked(h.alice.UserID, uuid.Nil)
+	out.endsWith(closeUnauthenticated)
+	h.commit(eventOf(h.bob, "order.created"))
+	on.expect(h.truth(h.bob.UserID))
+	n.stop()
+	on.endsWith(closeGoingAway)
+}
+
+func (l *listening) endsWith(code int) {
+	l.t.Helper()
+	m := l.next()
+	if want := fmt.Sprintf(`{"code":%d,`, code); m.event != "close" || !strings.HasPrefix(m.data, want) {
+		l.t.Errorf("%+v", m)
+	}
+	if _, err := l.read(); err != io.EOF { //nolint:errorlint // as it came
+		l.t.Errorf("it goes on: %v", err)
+	}
+}
+
+// SPEC E6: a silent stream says something now and then, and one that nobody reads
+// is noticed by it.
+func TestStreamPings(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node(func(m *Module) { m.limits.pingEvery = 20 * time.Millisecond })
+	l := n.stream(h.alice, "").begins()
+
+	for range 3 {
+		if m := l.next(); !m.comment || m.data != "" {
+			t.Fatalf("%+v", m)
+		}
+	}
+	l.close()
+
+	until(t, "it is gone", func() bool { return n.isOpen(0) })
+}
+
+// SPEC E2: a ticket opens one stream, its owner's, and no second one.
+func TestStreamByTicket(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	ticket, _, err := h.sessions.IssueTicket(h.ctx, h.alice)
+	h.must(err)
+
+	l := n.streamAs(http.Header{}, "ticket="+ticket).begins()
+	h.commit(eventOf(h.bob, "order.created"), eventOf(h.alice, "order.created"))
+	l.expect(h.truth(h.alice.UserID))
+
+	if status, _, body := n.call(http.MethodGet, streamPath+"?ticket="+ticket, nil); status != 401 {
+		t.Errorf("a second time: %d %s", status, body)
+	}
+}
+
+// What is refused is refused before the stream begins.
+func TestStreamRefusals(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	rows := []struct {
+		name, query string
+		who         http.Header
+		status      int
+		code        string
+	}{
+		{"nobody", "", nil, 401, "unauthenticated"},
+		{"a ticket that is none", "ticket=t-1", nil, 401, "invalid-ticket"},
+		{"no cursor", "after=1-2", bearer(h.alice), 400, "malformed"},
+		{"no such type", "types=order.creatd", bearer(h.alice), 400, "malformed"},
+		{"everything wrong", "types=x&after=y&userId=" + uuid.Nil.String(), bearer(h.alice), 400, "malformed"},
+		{"somebody else's", "userId=" + h.bob.UserID.String(), bearer(h.alice), 403, "forbidden"},
+		{"unknown", "limit=1", bearer(h.alice), 400, "malformed"},
+	}
+	for _, path := range []string{streamPath, "/v1/events"} {
+		for _, row := range rows {
+			if path != streamPath && (strings.HasPrefix(row.query, "ticket") || row.name == "unknown") {
+				continue
+			}
+			status, header, body := n.call(http.MethodGet, path+"?"+row.query, row.who)
+
+			if status != row.status || !strings.Contains(body, `"code":"`+row.code+`"`) || header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s %s: %d %s", path, row.name, status, body)
+			}
+			if row.name == "everything wrong" && strings.Count(body, `"pointer"`) != 3 {
+				t.Errorf("not every fault is named: %s", body)
+			}
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package users
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+// hashed is what bcrypt was asked for: "compare 4" or "generate 4".
+type hashed struct {
+	mu    sync.Mutex
+	calls []string
+}
+
+// counts makes a hasher tell what it does.
+func counts(h *hasher) *hashed {
+	seen := &hashed{}
+	note := func(what string, cost int) {
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		seen.calls = append(seen.calls, fmt.Sprint(what, " ", cost))
+	}
+	h.compare = func(hash, password []byte) error {
+		cost, err := bcrypt.Cost(hash)
+		if err != nil {
+			return err
+		}
+		note("compare", cost)
+		return bcrypt.CompareHashAndPassword(hash, password)
+	}
+	h.generate = func(password []byte, cost int) ([]byte, error) {
+		note("generate", cost)
+		return bcrypt.GenerateFromPassword(password, cost)
+	}
+	return seen
+}
+
+func (h *hashed) taken() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	calls := fmt.Sprint(h.calls)
+	h.calls = nil
+	return calls
+}
+
+// strangers are the log-ins that are refused, whatever the reason.
+func strangers(b *bundle) map[string][2]string {
+	b.t.Helper()
+	no := false
+	b.account("ada@example.com", identity.User)
+	off, gone := b.account("off@example.com", identity.User), b.account("gone@example.com", identity.User)
+	if _, err := b.alter(b.ctx, off.ID, change{active: &no}); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.alter(b.ctx, gone.ID, change{gone: true}); err != nil {
+		b.t.Fatal(err)
+	}
+	return map[string][2]string{
+		"unknown":               {"nobody@example.com", goodPassword},
+		"wrong password":        {"ada@example.com", "a wrong canary"},
+		"deactivated":           {"off@example.com", goodPassword},
+		"deactivated and wrong": {"off@example.com", "a wrong canary"},
+		"deleted":               {"gone@example.com", goodPassword},
+	}
+}
+
+// SPEC A2; ASVS 5.0 V6.3.8: every refusal is one comparison at one cost.
+func TestRefusalsAreEqualWork(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rows := strangers(b)
+	seen := counts(b.hashes)
+	for name, row := range rows {
+		if _, _, err := b.Verify(b.ctx, row[0], row[1]); !fault.Is(err, "invalid-credentials") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := seen.taken(); got != "[compare 4]" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	if _, _, err := b.Verify(b.ctx, "ada@example.com", goodPassword); err != nil || seen.taken() != "[compare 4]" {
+		t.Errorf("right: %v", err)
+	}
+	holder, _, err := b.byEmail(b.ctx, "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.change(holder.ID, "a wrong canary", "another canary"); !fault.Is(err, "wrong-password") || seen.taken() != "[compare 4]" {
+		t.Errorf("a change with the wrong one: %v", err)
+	}
+	// What is no secret is told without hashing: a taken address (A1), a bad password.
+	for _, body := range []string{
+		`{"email":"ADA@example.com","password":"a new canary"}`, `{"email":"new@example.com","password":"canary"}`,
+	} {
+		if got := b.do("POST", "/v1/auth/register", "", body); got.status == 201 || seen.taken() != "[]" {
+			t.Errorf("%s: %d", body, got.status)
+		}
+	}
+}
+
+// SPEC A2: an account that was hashed at a lower cost takes as long to be refused.
+func TestRefusalsAreEqualWorkAfterTheCostWasRaised(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	rows := strangers(b)
+	b.hashes = newHasher(6)
+	seen := counts(b.hashes)
+	for name, row := range rows {
+		want := "[compare 4 compare 4 compare 5]" // 16 + 16 + 32 = 64 rounds
+		if name == "unknown" || name == "deleted" {
+			want = "[compare 6]"
+		}
+		if _, _, err := b.Verify(b.ctx, row[0], row[1]); !fault.Is(err, "invalid-credentials") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := seen.taken(); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// SPEC A2, by the clock. The bound is wide, for what it looks for is not small: with
+// no comparison an answer takes a fraction of the time. One round in which all is
+// even will do: a busy machine makes some uneven, a leak all of them.
+func TestRefusalsTakeTheSameTime(t *testing.T) {
+	t.Parallel()
+	const rounds, samples, bound = 5, 25, 1.5
+	b := setup(t)
+	rows := strangers(b)
+	var quickest, slowest time.Duration
+	for range rounds {
+		took := map[string][]time.Duration{}
+		for range samples {
+			for name, row := range rows { // in another order each time
+				began := time.Now()
+				_, _, _ = b.Verify(b.ctx, row[0], row[1])
+				took[name] = append(took[name], time.Since(began))
+			}
+		}
+		var medians []time.Duration
+		for _, all := range took {
+			slices.Sort(all)
+			medians = append(medians, all[samples/2])
+		}
+		quickest, slowest = slices.Min(medians), slices.Max(medians)
+		if float64(slowest) < bound*float64(quickest) {
+			return
+		}
+	}
+	t.Errorf("refusals take from %s to %s", quickest, slowest)
+}
