@@ -56,8 +56,9 @@ var things = map[string]thing{
 	},
 	"/v1/webhooks/": {
 		make: func(m *matrix, owner *person) string {
-			// There may be fifty: those that were made to see what is let through make room.
-			m.exec(`update webhooks set deleted_at = now() where owner_id = $1 and description <> 'of the matrix'`, owner.id)
+			// There may be fifty: those that were made, changed or replayed by what was let through make room.
+			m.exec(`update webhooks w set deleted_at = now() where owner_id = $1 and (description <> 'of the matrix' or updated_at > created_at
+				or exists (select from webhook_replays r where r.webhook_id = w.id and r.id <> w.id))`, owner.id)
 			id := owner.want(201, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:65001/","description":"of the matrix"}`).text("id")
 			m.exec(`insert into webhook_deliveries (id, webhook_id, number, order_id, version, user_id, type, status, created_at)
 				values (gen_random_uuid(), $1, 1000, gen_random_uuid(), 1, $2, 'order.created', 'delivered', now())`, id, owner.id)
