@@ -22,6 +22,7 @@ import (
 	"orderflow/modules/auth"
 	"orderflow/modules/inventory"
 	"orderflow/modules/notifications"
+	"orderflow/modules/notifications/webhooks"
 	"orderflow/modules/orders"
 	"orderflow/modules/payments"
 	"orderflow/modules/users"
@@ -39,6 +40,10 @@ const (
 	channelCatalogue = "orderflow:catalogue"
 	channelInbox     = "orderflow:inbox"
 )
+
+// webhookSlots is how many tries to other people's servers a node has under way at
+// once. They mostly wait, so it may be more than there are connections.
+const webhookSlots = 100
 
 // node is one running process: what it has open, and the modules on top.
 type node struct {
@@ -62,6 +67,7 @@ type node struct {
 	payments      *payments.Module
 	orders        *orders.Module
 	notifications *notifications.Module
+	webhooks      *webhooks.Module
 
 	http *fiber.App
 }
@@ -181,11 +187,19 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running,
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})
+	n.webhooks = webhooks.New(webhooks.Deps{
+		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Types: eventTypes(), Running: running,
+		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
+		Tracers: n.tracers, Out: n.log, Metrics: n.registry,
+	})
 	if n.cfg.Has("worker") {
+		n.tail.Subscribe(func([]events.Event, events.Cursor) { n.webhooks.Wake() })
 		workers := river.NewWorkers()
 		n.orders.Workers(workers)
+		n.webhooks.Workers(workers)
 		n.worker, err = queue.Worker(n.pool, queue.Options{
-			Workers: workers, Slots: n.cfg.WorkerSlots, Observer: queue.Tracing{Tracers: n.tracers}, Log: quiet,
+			Workers: workers, Slots: n.cfg.WorkerSlots, Apart: map[string]int{webhooks.Queue: webhookSlots},
+			Observer: queue.Tracing{Tracers: n.tracers}, Log: quiet,
 		})
 		if err != nil {
 			return err
@@ -200,6 +214,14 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	})
 	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })
 	return nil
+}
+
+// eventTypes are those that an endpoint may choose from.
+func eventTypes() (types []string) {
+	for _, k := range orders.Kinds() {
+		types = append(types, k.Type)
+	}
+	return types
 }
 
 func signingKeys(ctx context.Context, cfg *config.Config, pool *postgres.Pool) (auth.Keys, error) {

@@ -145,6 +145,12 @@ func (p *probe) known(pointer, name string) (string, bool) {
 		return `1`, true
 	case where == "PATCH /v1/orders/{id}/status /status":
 		return `"SHIPPED"`, true
+	case where == "POST /v1/webhooks /userId":
+		return fmt.Sprintf("%q", p.who.who.id), true
+	case where == "POST /v1/webhooks/{id}/replays /since", where == "POST /v1/webhooks/{id}/replays /until": // numbers or times
+		return "", true
+	case p.r.Tag == "Webhooks" && pointer == "/types/0":
+		return `"order.shipped"`, true
 	}
 	switch name {
 	case "sku":
@@ -157,6 +163,8 @@ func (p *probe) known(pointer, name string) (string, bool) {
 		return fmt.Sprintf(`"r-%d"`, p.next()), true
 	case "refreshToken":
 		return fmt.Sprintf("%q", p.a.refresh), true
+	case "url":
+		return `"http://127.0.0.1:65001/"`, true
 	case "expiresAt":
 		return `"2999-01-01T00:00:00Z"`, true
 	}

@@ -66,6 +66,7 @@ func (n *node) api(options web.Options) *web.API {
 	n.orders.Routes(api)
 	n.payments.Routes(api, n.orders)
 	n.notifications.Routes(api)
+	n.webhooks.Routes(api)
 	return api
 }
 

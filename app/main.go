@@ -32,6 +32,10 @@ usage: orderflow [command]
   verify [--settled] [--limit=10] [--json]
                                read the database and name every law that it breaks;
                                exit 1 if there is one, 2 if it could not tell
+  listen --forward=URL [--types=TYPE,...] [--server=http://localhost:3000]
+                               for development: post a server's events to URL as a webhook
+                               would get them; as ORDERFLOW_API_KEY, or as --email with
+                               ORDERFLOW_PASSWORD
   healthcheck                  ask the server on PORT whether it is ready; for containers
   version                      print the version
 
@@ -84,6 +88,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 	commands := map[string]func(context.Context, *config.Config, []string, io.Writer) error{
 		"serve": serveCommand, "migrate": migrateCommand, "admin": adminCommand, "healthcheck": healthCommand, "verify": verifyCommand,
+		"listen": listenCommand,
 	}
 	do, known := commands[command]
 	if !known {

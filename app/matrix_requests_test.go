@@ -48,7 +48,8 @@ func (m *matrix) aim(r web.Route, target string, who *asker) question {
 	if before, after, named := strings.Cut(r.Path, "{"); named {
 		_, rest, _ := strings.Cut(after, "}")
 		q.id = m.thing(r, target, who)
-		q.path = before + q.id + rest
+		// What lies within a thing was made with it: a delivery, and a replay of the same id.
+		q.path = before + q.id + strings.NewReplacer("{number}", "1000", "{replayId}", q.id).Replace(rest)
 	}
 	query := op.required(m.doc)
 	if target == "userId=another" {

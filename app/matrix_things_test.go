@@ -54,6 +54,21 @@ var things = map[string]thing{
 		bury:    func(_ *matrix, owner *person, id string) { owner.want(204, "DELETE", "/v1/api-keys/"+id, "") },
 		private: true,
 	},
+	"/v1/webhooks/": {
+		make: func(m *matrix, owner *person) string {
+			// There may be fifty: those that were made, changed or replayed by what was let through make room.
+			m.exec(`update webhooks w set deleted_at = now() where owner_id = $1 and (description <> 'of the matrix' or updated_at > created_at
+				or exists (select from webhook_replays r where r.webhook_id = w.id and r.id <> w.id))`, owner.id)
+			id := owner.want(201, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:65001/","description":"of the matrix"}`).text("id")
+			m.exec(`insert into webhook_deliveries (id, webhook_id, number, order_id, version, user_id, type, status, created_at)
+				values (gen_random_uuid(), $1, 1000, gen_random_uuid(), 1, $2, 'order.created', 'delivered', now())`, id, owner.id)
+			m.exec(`insert into webhook_replays (id, webhook_id, from_number, to_number, types, statuses, rate, status, position, created_at, finished_at)
+				values ($1, $1, 1, 1, '[]', '[]', 1, 'done', 1, now(), now())`, id)
+			return id
+		},
+		bury:    func(_ *matrix, owner *person, id string) { owner.want(204, "DELETE", "/v1/webhooks/"+id, "") },
+		private: true,
+	},
 	"/v1/notifications/": {
 		make: func(m *matrix, owner *person) string {
 			id := uuid.NewString()
@@ -93,6 +108,8 @@ var bodies = map[string]func(m *matrix, p *person) string{
 	"POST /v1/products": func(m *matrix, _ *person) string {
 		return fmt.Sprintf(`{"sku":"NEW-%d","name":"New","unitPrice":{"amount":1,"currency":"EUR"},"stock":1}`, m.next())
 	},
+	"POST /v1/webhooks":               func(*matrix, *person) string { return `{"url":"http://127.0.0.1:65001/"}` },
+	"POST /v1/webhooks/{id}/replays":  func(*matrix, *person) string { return `{"from":1}` },
 	"PATCH /v1/orders/{id}/status":    func(*matrix, *person) string { return `{"status":"SHIPPED"}` },
 	"POST /v1/orders/{id}/refunds":    func(*matrix, *person) string { return `{"amount":{"amount":1,"currency":"EUR"},"reason":"late"}` },
 	"POST /v1/dead-letters/bulk":      func(*matrix, *person) string { return `{"action":"retry","filter":{"error":"nothing like it"}}` },

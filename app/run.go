@@ -37,6 +37,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 		working.run("sweep", n.orders.Sweep)
 		working.run("inbox", n.notifications.FillInboxes)
 		working.run("clean inboxes", n.notifications.CleanInboxes)
+		working.run("webhooks", n.webhooks.Run)
 		working.run("clean", func(ctx context.Context) error { return idempotency.Clean(ctx, n.pool, n.log) })
 	}
 

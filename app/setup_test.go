@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,7 @@ func settings(t *testing.T) config.Config {
 		Env: config.Development, Host: "127.0.0.1", DataDir: t.TempDir(), Roles: []string{"api", "worker"},
 		DatabaseURL: config.Secret(pgtest.URL(t)), DatabaseConns: 12, RedisURL: config.Secret(pgtest.Redis(t)), WorkerSlots: 50,
 		Issuer: "orderflow", Audience: "orderflow", BcryptCost: 4, AdminEmail: adminEmail, AdminPassword: adminPassword,
+		WebhookNetworks: config.Networks{netip.MustParsePrefix("127.0.0.0/8")},
 		PaymentProvider: "simulated", ReservationTTL: 30 * time.Minute, RateLimit: config.Limit{}, EventRetention: time.Hour, NotificationRetention: time.Hour, LogLevel: "error",
 	}
 	keepWatch(t, &cfg)

@@ -27,6 +27,7 @@ func laws() (list []law) {
 	list = append(list, lawsOfStock...)
 	list = append(list, lawsOfMoney...)
 	list = append(list, lawsOfWork...)
+	list = append(list, lawsOfWebhooks...)
 	return append(list, lawsAtRest...)
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
@@ -27,6 +29,10 @@ func tell(t *testing.T) *story {
 	cfg := settings(t)
 	s := serveTest(t, cfg)
 	root, ann := s.admin(), s.user("ann")
+	told := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(told.Close)
+	ann.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q}`, told.URL))
+	root.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"ordering":"order"}`, told.URL))
 	root.product("KETTLE", 100)
 	root.want(201, "POST", "/v1/products", `{"sku":"SAMPLE","name":"A sample","unitPrice":{"amount":0,"currency":"EUR"},"stock":9}`)
 	root.want(201, "POST", "/v1/products", `{"sku":"RARE","name":"A rare one","unitPrice":{"amount":100,"currency":"EUR"},"stock":0}`)
@@ -136,6 +142,17 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"unread", `insert into inbox_counts (user_id, unread) values ('` + nobody + `', 3)`, "inbox of " + nobody},
 		{"notified", `insert into notifications (id, user_id, order_id, version, type, at) values ('` + nobody + `', @free, @free, 1, 'order.shipped', now())`, "notification " + nobody},
 		{"reader-behind", `update event_readers set xid = '3', seq = 0; update events set at = at - interval '1 hour'`, "reader "},
+		{"webhook-numbers", `delete from webhook_deliveries where number = 2`, "webhook "},
+		{"webhook-once", `drop index webhook_deliveries_event; update webhook_deliveries d set (order_id, version, user_id, type) =
+			(select order_id, version, user_id, type from webhook_deliveries o where o.webhook_id = d.webhook_id and o.number = 1) where number = 2`, "webhook "},
+		{"webhook-event", `update webhook_deliveries set version = 999 where number = 3`, "delivery 3 of webhook "},
+		{"webhook-rights", `update webhooks set owner_id = '` + nobody + `' where user_id is null`, "delivery "},
+		{"webhook-rights", `update users set role = 'user', updated_at = now() - interval '1 hour' where role = 'admin'`, "delivery "},
+		{"webhook-rights", `update webhooks set user_id = '` + nobody + `' where user_id is null`, "delivery "},
+		{"webhook-job", `update webhook_deliveries set status = 'pending', due_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
+		{"webhook-job", `insert into webhook_replays select gen_random_uuid(), id, 1, 9, '[]', '[]', 1, 'running', 0, 0, now() - interval '3 minutes', now(), null from webhooks`, "replay "},
+		{"webhook-waiting", `update webhook_deliveries set status = 'waiting', created_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
+		{"rest-webhooks", `update webhook_deliveries set status = 'pending', due_at = now() where number = 3`, "delivery 3 of webhook "},
 		{"rest-orders", `update orders set due_at = now() + interval '1 minute' where id = @held`, "order @held"},
 		{"rest-money", `update refunds set state = 'pending' where order_id = @refunded`, "order @refunded"},
 		{"rest-jobs", `update river_job set state = 'available', finalized_at = null where id = 1`, "job 1"},

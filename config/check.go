@@ -41,6 +41,9 @@ func (c *Config) check() (problems []string) {
 	if c.EventRetention <= 0 {
 		bad("EVENT_RETENTION", "must be above zero, such as 168h")
 	}
+	if c.WebhookRetention < 96*time.Hour {
+		bad("WEBHOOK_RETENTION", "must be at least 96h: a delivery is tried for three days")
+	}
 	if c.NotificationRetention <= 0 {
 		bad("NOTIFICATION_RETENTION", "must be above zero, such as 2160h")
 	}

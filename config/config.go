@@ -59,8 +59,11 @@ type Config struct {
 	StripeAPIURL    string        `env:"STRIPE_API_URL"`
 	ReservationTTL  time.Duration `env:"RESERVATION_TTL" envDefault:"30m"`
 
+	WebhookNetworks Networks `env:"WEBHOOK_ALLOWED_NETWORKS"`
+
 	EventRetention        time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
 	NotificationRetention time.Duration `env:"NOTIFICATION_RETENTION" envDefault:"2160h"`
+	WebhookRetention      time.Duration `env:"WEBHOOK_RETENTION" envDefault:"720h"`
 	LogLevel              string        `env:"LOG_LEVEL" envDefault:"info"`
 	TracesURL             string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }

@@ -35,6 +35,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"BCRYPT_COST": "3", "EVENT_RETENTION": "-1h", "LOG_LEVEL": "loud", "ADMIN_EMAIL": "a@b.c", "JWT_KEYS": "a=short",
 		"DATABASE_MAX_CONNS": "1", "WORKER_SLOTS": "0",
 		"PAYMENT_PROVIDER": "cash", "PAYMENT_SIMULATOR_URL": "bank", "STRIPE_API_URL": "ftp://x", "RESERVATION_TTL": "1s",
+		"WEBHOOK_ALLOWED_NETWORKS": "localhost", "WEBHOOK_RETENTION": "1h",
 	}
 	_, err := from(bad)
 
@@ -56,6 +57,20 @@ func TestTrustedProxies(t *testing.T) {
 
 	if err != nil || fmt.Sprint(c.TrustedProxies) != "[10.0.0.0/8 192.168.1.7/32 fd00::7/128]" {
 		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// E8: none are open unless they are named, in development too.
+func TestWebhookNetworks(t *testing.T) {
+	t.Parallel()
+
+	none, err := from(map[string]string{})
+	if err != nil || len(none.WebhookNetworks) != 0 || none.WebhookRetention != 30*24*time.Hour {
+		t.Errorf("%+v, %v", none, err)
+	}
+	some, err := from(map[string]string{"WEBHOOK_ALLOWED_NETWORKS": "10.1.0.0/16, 127.0.0.1"})
+	if err != nil || fmt.Sprint(some.WebhookNetworks) != "[10.1.0.0/16 127.0.0.1/32]" {
+		t.Errorf("%v, %v", some, err)
 	}
 }
 

@@ -27,6 +27,9 @@ func (c *Config) checkProduction() (problems []string) {
 	if slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
 		problems = append(problems, "TRUSTED_PROXIES: trusts the whole internet; name your own proxies")
 	}
+	if slices.ContainsFunc(c.WebhookNetworks, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
+		problems = append(problems, "WEBHOOK_ALLOWED_NETWORKS: opens everything, this machine and its cloud's metadata included; name the receivers' networks")
+	}
 	return problems
 }
 

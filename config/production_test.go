@@ -94,6 +94,8 @@ func TestProductionRefuses(t *testing.T) {
 		{"only a port", "ALLOWED_ORIGINS", "https://:8443"},
 		{"the internet", "TRUSTED_PROXIES", "0.0.0.0/0"},
 		{"the internet", "TRUSTED_PROXIES", "10.0.0.0/8,::/0"},
+		{"everything", "WEBHOOK_ALLOWED_NETWORKS", "0.0.0.0/0"},
+		{"everything", "WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,::/0"},
 	}
 	for _, row := range rows {
 		vars := good("ADMIN_EMAIL", "root@example.com", "ADMIN_PASSWORD", "Vx5-uT8r_mC1e")
@@ -125,10 +127,11 @@ func TestProductionStarts(t *testing.T) {
 		"a socket":        good("DATABASE_URL", "postgres:///x?host=/var/run/postgresql&user=app", "REDIS_URL", "unix:///var/run/redis.sock"),
 		"a private network": good("DATABASE_URL", at("postgres/x?sslmode=disable"), "REDIS_URL", "redis://redis:6379",
 			"PLAINTEXT_HOSTS", "postgres, redis"),
-		"origins":  good("ALLOWED_ORIGINS", "https://shop.example.com, http://localhost:5173,https://xn--shp-sna.example.com:8443,https://[2001:db8::1]:8443"),
-		"proxies":  good("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7,fd00::/8"),
-		"stripe":   good("PAYMENT_PROVIDER", "stripe", "STRIPE_SECRET_KEY", stripe),
-		"two keys": good("JWT_KEYS", goodKey+",old=zX3-fR8k_Vq1Nw6pLm5tYb0Jd9Ghs2Ec7"),
+		"origins":   good("ALLOWED_ORIGINS", "https://shop.example.com, http://localhost:5173,https://xn--shp-sna.example.com:8443,https://[2001:db8::1]:8443"),
+		"receivers": good("WEBHOOK_ALLOWED_NETWORKS", "10.7.0.0/16"),
+		"proxies":   good("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7,fd00::/8"),
+		"stripe":    good("PAYMENT_PROVIDER", "stripe", "STRIPE_SECRET_KEY", stripe),
+		"two keys":  good("JWT_KEYS", goodKey+",old=zX3-fR8k_Vq1Nw6pLm5tYb0Jd9Ghs2Ec7"),
 	} {
 		if _, err := from(vars); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -12,6 +12,10 @@ import (
 	"orderflow/ent/product"
 	"orderflow/ent/session"
 	"orderflow/ent/user"
+	"orderflow/ent/webhook"
+	"orderflow/ent/webhookattempt"
+	"orderflow/ent/webhookdelivery"
+	"orderflow/ent/webhookreplay"
 	"reflect"
 	"sync"
 
@@ -78,12 +82,16 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
-			movement.Table:     movement.ValidColumn,
-			notification.Table: notification.ValidColumn,
-			order.Table:        order.ValidColumn,
-			product.Table:      product.ValidColumn,
-			session.Table:      session.ValidColumn,
-			user.Table:         user.ValidColumn,
+			movement.Table:        movement.ValidColumn,
+			notification.Table:    notification.ValidColumn,
+			order.Table:           order.ValidColumn,
+			product.Table:         product.ValidColumn,
+			session.Table:         session.ValidColumn,
+			user.Table:            user.ValidColumn,
+			webhook.Table:         webhook.ValidColumn,
+			webhookattempt.Table:  webhookattempt.ValidColumn,
+			webhookdelivery.Table: webhookdelivery.ValidColumn,
+			webhookreplay.Table:   webhookreplay.ValidColumn,
 		})
 	})
 	return columnCheck(t, c)

@@ -8,6 +8,9 @@ import (
 	"orderflow/ent/schema"
 	"orderflow/ent/session"
 	"orderflow/ent/user"
+	"orderflow/ent/webhook"
+	"orderflow/ent/webhookdelivery"
+	"orderflow/ent/webhookreplay"
 )
 
 // The init function reads all schema descriptors with runtime code
@@ -78,4 +81,30 @@ func init() {
 	userDescPasswordVersion := userFields[7].Descriptor()
 	// user.DefaultPasswordVersion holds the default value on creation for the password_version field.
 	user.DefaultPasswordVersion = userDescPasswordVersion.Default.(int64)
+	webhookFields := schema.Webhook{}.Fields()
+	_ = webhookFields
+	// webhookDescDescription is the schema descriptor for description field.
+	webhookDescDescription := webhookFields[4].Descriptor()
+	// webhook.DefaultDescription holds the default value on creation for the description field.
+	webhook.DefaultDescription = webhookDescDescription.Default.(string)
+	// webhookDescEnabled is the schema descriptor for enabled field.
+	webhookDescEnabled := webhookFields[7].Descriptor()
+	// webhook.DefaultEnabled holds the default value on creation for the enabled field.
+	webhook.DefaultEnabled = webhookDescEnabled.Default.(bool)
+	// webhookDescLastNumber is the schema descriptor for last_number field.
+	webhookDescLastNumber := webhookFields[13].Descriptor()
+	// webhook.DefaultLastNumber holds the default value on creation for the last_number field.
+	webhook.DefaultLastNumber = webhookDescLastNumber.Default.(int64)
+	webhookdeliveryFields := schema.WebhookDelivery{}.Fields()
+	_ = webhookdeliveryFields
+	// webhookdeliveryDescTries is the schema descriptor for tries field.
+	webhookdeliveryDescTries := webhookdeliveryFields[8].Descriptor()
+	// webhookdelivery.DefaultTries holds the default value on creation for the tries field.
+	webhookdelivery.DefaultTries = webhookdeliveryDescTries.Default.(int64)
+	webhookreplayFields := schema.WebhookReplay{}.Fields()
+	_ = webhookreplayFields
+	// webhookreplayDescSent is the schema descriptor for sent field.
+	webhookreplayDescSent := webhookreplayFields[9].Descriptor()
+	// webhookreplay.DefaultSent holds the default value on creation for the sent field.
+	webhookreplay.DefaultSent = webhookreplayDescSent.Default.(int64)
 }

@@ -99,6 +99,22 @@ func write(ctx context.Context, tx pgx.Tx, id uuid.UUID, c change) (*ent.User, e
 	return after, found(err, id)
 }
 
+// Roles tells the present roles of accounts; one that is not active, or deleted, is
+// not among them. It is read where the caller stands, be it in a transaction.
+func (m *Module) Roles(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error) {
+	found, err := rows(q).Query().
+		Where(user.IDIn(ids...), user.Active(true), user.DeletedAtIsNil()).
+		Select(user.FieldID, user.FieldRole).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the roles of %d accounts: %w", len(ids), err)
+	}
+	roles := make(map[uuid.UUID]identity.Role, len(found))
+	for _, u := range found {
+		roles[u.ID] = identity.Role(u.Role)
+	}
+	return roles, nil
+}
+
 // lockStandings makes changes of standing wait for each other, across all nodes.
 // They are rare, and one lock leaves no order in which two of them could meet.
 func lockStandings(ctx context.Context, tx pgx.Tx) error {

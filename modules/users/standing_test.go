@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"orderflow/platform/identity"
 )
 
@@ -49,6 +51,27 @@ func TestAlter(t *testing.T) {
 	}
 	if got := b.do("POST", "/v1/auth/register", "", body("email", "Ada@example.com", "password", goodPassword)); got.status != 201 {
 		t.Errorf("the address is not free again: %s", got.body)
+	}
+}
+
+// SPEC A5: roles as they are now; whoever is not active has none.
+func TestPresentRoles(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	root := b.account("root@example.com", identity.Admin)
+	ada := b.account("ada@example.com", identity.User)
+	away, gone := b.account("away@example.com", identity.Admin), b.account("gone@example.com", identity.Admin)
+	b.do("PATCH", "/v1/users/"+away.ID.String(), as(root), `{"active":false}`)
+	b.do("DELETE", "/v1/users/"+gone.ID.String(), as(root), "")
+	ids := []uuid.UUID{root.ID, ada.ID, away.ID, gone.ID, uuid.New(), ada.ID}
+
+	before, err := b.Roles(b.ctx, b.pool, ids)
+	if err != nil || len(before) != 2 || before[root.ID] != identity.Admin || before[ada.ID] != identity.User {
+		t.Errorf("%v, %v", before, err)
+	}
+	b.do("PATCH", "/v1/users/"+ada.ID.String(), as(root), `{"role":"admin"}`)
+	if after, err := b.Roles(b.ctx, b.pool, ids); err != nil || after[ada.ID] != identity.Admin {
+		t.Errorf("%v, %v", after, err)
 	}
 }
 

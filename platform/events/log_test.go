@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -401,5 +402,23 @@ func TestAnOrdersEventsKeepTheirOrder(t *testing.T) {
 
 	if !slices.Equal(versions, []int64{1, 2, 3, 4, 5}) {
 		t.Errorf("the log has versions %v", versions)
+	}
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	user, order := uuid.New(), uuid.New()
+	b.append(eventOf(order, 1, user), eventOf(order, 2, user))
+	want := b.after(events.Cursor{}, uuid.Nil, 10).Events[1]
+
+	got, err := b.log.Find(b.ctx, order, 2)
+	_, missing := b.log.Find(b.ctx, order, 3)
+
+	if err != nil || got.Message().ID != want.Message().ID || got.Cursor != want.Cursor || string(got.Data) != string(want.Data) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	if !errors.Is(missing, events.ErrGone) {
+		t.Errorf("what is not there: %v", missing)
 	}
 }

@@ -60,8 +60,11 @@ func Inserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
 
 // Options for a working client.
 type Options struct {
-	Workers  *river.Workers
-	Slots    int // jobs that run at once on this node; 500 when zero
+	Workers *river.Workers
+	Slots   int // jobs that run at once on this node; 500 when zero
+	// Apart names further queues and how many of their jobs run at once: what waits
+	// for strangers must not take the slots of what does not.
+	Apart    map[string]int
 	Observer rivertype.Middleware
 	Log      *slog.Logger
 }
@@ -75,10 +78,14 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 	if o.Observer != nil {
 		middleware = append(middleware, o.Observer)
 	}
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: o.Slots}}
+	for name, slots := range o.Apart {
+		queues[name] = river.QueueConfig{MaxWorkers: slots}
+	}
 	c, err := river.NewClient(riverpgxv5.New(pool.Pool), &river.Config{
 		Logger:                      o.Log,
 		Workers:                     o.Workers,
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: o.Slots}},
+		Queues:                      queues,
 		FetchCooldown:               fetchCooldown,
 		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  JobTimeout,

@@ -238,3 +238,53 @@ func TestAFailureIsCountedAndRetried(t *testing.T) {
 		}
 	}
 }
+
+// What waits in a queue of its own takes no slot of the others, nor they of it.
+func TestQueuesApart(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.Open(t.Context(), pgtest.URL(t), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	entered, leave := make(chan string, 10), make(chan struct{})
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &worker{work: func(_ context.Context, job *river.Job[args]) error {
+		entered <- job.Queue
+		<-leave
+		return nil
+	}})
+	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 1, Apart: map[string]int{"apart": 2}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- queue.Run(ctx, c, time.Minute) }()
+	for range 3 {
+		for _, name := range []string{"apart", river.QueueDefault} {
+			if _, err := c.Insert(t.Context(), args{}, &river.InsertOpts{Queue: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	got := map[string]int{}
+	for range 3 {
+		got[within(t, 10*time.Second, entered)]++
+	}
+	select {
+	case name := <-entered:
+		t.Errorf("a further one of %s", name)
+	case <-time.After(300 * time.Millisecond): // some polls
+	}
+
+	if got["apart"] != 2 || got[river.QueueDefault] != 1 {
+		t.Errorf("%v at once", got)
+	}
+	close(leave)
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

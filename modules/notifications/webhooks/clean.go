@@ -1,0 +1,73 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	cleanEvery  = 10 * time.Minute
+	cleanAtOnce = 2000
+)
+
+func (m *Module) clean(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(cleanEvery/2 + rand.N(cleanEvery)): //nolint:gosec // jitter, not a secret
+		}
+		if err := m.CleanOnce(ctx); err != nil && ctx.Err() == nil {
+			m.Out.WarnContext(ctx, "old webhook deliveries stay for now", "error", err)
+		}
+	}
+}
+
+// CleanOnce deletes what is older than Keep, and endpoints that were deleted with all
+// that was theirs, a few thousand rows at a time (SPEC G2). Ids rise with time, so
+// the primary keys find what is old.
+func (m *Module) CleanOnce(ctx context.Context) error {
+	old := firstOf(time.Now().Add(-m.Keep))
+	for _, statement := range []string{
+		`delete from webhook_deliveries where id = any (array(select id from webhook_deliveries where id < $1
+			order by id limit $2 for update skip locked))`,
+		`delete from webhook_attempts where id = any (array(select id from webhook_attempts where id < $1
+			order by id limit $2 for update skip locked))`,
+		`delete from webhook_replays where id = any (array(select id from webhook_replays where id < $1 and status <> 'running'
+			order by id limit $2 for update skip locked))`,
+		`delete from webhook_deliveries where id = any (array(select d.id from webhooks w join webhook_deliveries d on d.webhook_id = w.id
+			where w.deleted_at is not null and $1::uuid is not null limit $2 for update of d skip locked))`,
+		`delete from webhooks w where w.deleted_at is not null and $1::uuid is not null and $2 > 0
+			and not exists (select from webhook_deliveries d where d.webhook_id = w.id)`,
+	} {
+		if err := m.deleteAll(ctx, statement, old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Module) deleteAll(ctx context.Context, statement string, old uuid.UUID) error {
+	for {
+		tag, err := m.Pool.Exec(ctx, statement, old, cleanAtOnce)
+		if err != nil {
+			return fmt.Errorf("clean the webhooks: %w", err)
+		}
+		if tag.RowsAffected() < cleanAtOnce {
+			return nil
+		}
+	}
+}
+
+// firstOf is the smallest UUIDv7 of a millisecond.
+func firstOf(t time.Time) (id uuid.UUID) {
+	ms := t.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}

@@ -1,0 +1,174 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"orderflow/platform/events"
+	"orderflow/platform/queue"
+	"orderflow/platform/web"
+)
+
+// DeliverArgs name the delivery that a job tries once.
+type DeliverArgs struct {
+	DeliveryID uuid.UUID `json:"deliveryId"`
+	WebhookID  uuid.UUID `json:"webhookId"` // of the delivery, so that its share is known before it is read
+}
+
+// Kind is stored with every job and must never change.
+func (DeliverArgs) Kind() string { return deliverKind }
+
+const deliverKind = "webhook_deliver"
+
+type deliverWorker struct {
+	river.WorkerDefaults[DeliverArgs]
+	m *Module
+}
+
+// Work may run twice, late, or on two nodes at once: who claims the delivery's row
+// sends it, and what is not due or not pending any more is left alone.
+func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
+	leave, wait := w.m.shares.enter(job.Args.WebhookID)
+	if leave == nil {
+		return river.JobSnooze(wait)
+	}
+	defer leave()
+
+	err := w.m.try(ctx, job)
+	if errors.Is(err, errSettled) {
+		return nil
+	}
+	if queue.Stopping(ctx) && err != nil {
+		return river.JobSnooze(0) // another node goes on, and no try is counted (SPEC D5)
+	}
+	return err
+}
+
+// attempt is a delivery that this worker has claimed, with its endpoint.
+type attempt struct {
+	delivery
+	claim          uuid.UUID
+	tries          int
+	owner          uuid.UUID
+	url            string
+	secrets        []Secret
+	enabled, alive bool // the endpoint
+	ailing         bool // it has failed since it last succeeded
+}
+
+func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
+	a, err := m.claim(ctx, job.Args.DeliveryID)
+	if err != nil {
+		return err
+	}
+	if !a.alive || !a.enabled {
+		return m.drop(ctx, job, a, held)
+	}
+	roles, err := m.Roles(ctx, m.Pool, []uuid.UUID{a.owner})
+	if err != nil {
+		return err
+	}
+	if !maySee(a.owner, roles[a.owner], a.user) {
+		return m.drop(ctx, job, a, withheld)
+	}
+
+	e, err := m.Log.Find(ctx, a.order, a.version)
+	if errors.Is(err, events.ErrGone) { // which is nobody's fault there
+		return m.drop(ctx, job, a, failed)
+	}
+	if err != nil {
+		return err
+	}
+	body, err := web.Marshal(messageOf(e, a.number))
+	if err != nil {
+		return err
+	}
+	o := m.sender.post(ctx, parcel{url: a.url, id: messageID(a.id), secrets: a.secrets, body: body})
+	if queue.Stopping(ctx) {
+		return errors.Join(ctx.Err(), m.release(ctx, a))
+	}
+	return m.settle(ctx, job, a, o)
+}
+
+// Message is what an endpoint gets: the event as everywhere, and its place among the
+// endpoint's deliveries.
+type Message struct {
+	events.Message
+	DeliveryNumber int64 `json:"deliverynumber" doc:"Counts an endpoint's deliveries without a hole; a resent one has its old number"`
+}
+
+func messageOf(e events.Event, number int64) Message { return Message{e.Message(), number} }
+
+// messageID is the same for all tries of a delivery. It has no dots: they part what
+// is signed.
+func messageID(id uuid.UUID) string { return "msg_" + strings.ReplaceAll(id.String(), "-", "") }
+
+// claim makes this worker the only one at a delivery for a while. What it cannot
+// claim is errSettled, or a snooze that says when to look again.
+func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
+	a := &attempt{delivery: delivery{id: id}, claim: uuid.New()}
+	var (
+		secret, previous []byte
+		until            *time.Time
+	)
+	err := m.Pool.QueryRow(ctx, `
+		update webhook_deliveries d set claim = $2, claimed_until = now() + $3::interval
+		from webhooks w
+		where d.id = $1 and d.status = 'pending' and d.due_at <= now() + interval '50 milliseconds'
+		  and (d.claimed_until is null or d.claimed_until < now()) and w.id = d.webhook_id
+		returning d.webhook_id, d.number, d.order_id, d.version, d.user_id, d.type, d.tries,
+			w.owner_id, w.url, w.secret, w.previous_secret, w.previous_until, w.ordering = 'order',
+			w.enabled, w.deleted_at is null, w.failing_since is not null`, id, a.claim, m.plan.claim).
+		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.tries,
+			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, m.notNow(ctx, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("claim delivery %s: %w", id, err)
+	}
+	a.secrets = secretsOf(secret, previous, until)
+	return a, nil
+}
+
+func secretsOf(secret, previous []byte, until *time.Time) []Secret {
+	list := []Secret{secret}
+	if until != nil && time.Now().Before(*until) {
+		list = append(list, previous)
+	}
+	return list
+}
+
+// errSettled says that there is nothing to do for a delivery: the job is over.
+var errSettled = errors.New("the delivery is not pending")
+
+// notNow says why a delivery could not be claimed: it is not due, somebody else is at
+// it, or it is settled.
+func (m *Module) notNow(ctx context.Context, id uuid.UUID) error {
+	var wait time.Duration
+	err := m.Pool.QueryRow(ctx, `
+		select greatest(due_at, claimed_until, now() + interval '10 milliseconds') - now()
+		from webhook_deliveries where id = $1 and status = 'pending'`, id).Scan(&wait)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return errSettled
+	}
+	if err != nil {
+		return fmt.Errorf("look at delivery %s: %w", id, err)
+	}
+	return river.JobSnooze(wait)
+}
+
+// release gives a claim back that was not used to the end.
+func (m *Module) release(ctx context.Context, a *attempt) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_, err := m.Pool.Exec(ctx, `update webhook_deliveries set claim = null, claimed_until = null where id = $1 and claim = $2`, a.id, a.claim)
+	return err
+}

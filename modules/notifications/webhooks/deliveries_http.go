@@ -1,0 +1,146 @@
+package webhooks
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"orderflow/ent"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+func (m *Module) deliveryRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: one + "/deliveries", Name: "list-deliveries", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
+		Summary: "What was and will be sent to a webhook, newest first",
+		Doc: "With `status` or `type` a page looks at no more than 5,000 deliveries, so it may be short or empty and still have a " +
+			"`nextCursor`. Deliveries are kept for 30 days, unless the operator says otherwise.",
+	}, m.getDeliveries)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: one + "/deliveries/{number}", Name: "get-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
+		Summary: "One delivery with its tries, the last one first",
+	}, m.getDelivery)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
+		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
+		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
+	}, m.postResend)
+}
+
+// Delivery is one event on its way to one endpoint.
+type Delivery struct {
+	Number    int64     `json:"number" doc:"Counts the webhook's deliveries without a hole"`
+	MessageID string    `json:"messageId" doc:"The webhook-id of all its tries"`
+	EventID   string    `json:"eventId" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
+	OrderID   uuid.UUID `json:"orderId" format:"uuid"`
+	Type      string    `json:"type" example:"order.confirmed"`
+	Status    string    `json:"status" enum:"pending,waiting,delivered,failed,held,withheld" doc:"waiting: behind another of its order; held: the webhook was disabled; withheld: you may not see the order any more"`
+	Tries     int64     `json:"tries" doc:"Since it was last asked for"`
+	NextTryAt *web.Time `json:"nextTryAt" nullable:"true"`
+	CreatedAt web.Time  `json:"createdAt"`
+	SettledAt *web.Time `json:"settledAt" nullable:"true"`
+}
+
+// DeliveryWithTries is one with what came of each try.
+type DeliveryWithTries struct {
+	Delivery
+	Attempts []Try `json:"attempts" nullable:"false" doc:"The last 100, the last one first"`
+}
+
+func renderDelivery(d *ent.WebhookDelivery) Delivery {
+	return Delivery{
+		Number: d.Number, MessageID: messageID(d.ID), EventID: d.OrderID.String() + "/" + strconv.FormatInt(d.Version, 10),
+		OrderID: d.OrderID, Type: d.Type, Status: d.Status, Tries: d.Tries, NextTryAt: web.AtOrNil(d.DueAt),
+		CreatedAt: web.At(d.CreatedAt), SettledAt: web.AtOrNil(d.SettledAt),
+	}
+}
+
+func renderTry(a *ent.WebhookAttempt) Try {
+	return Try{At: web.At(a.At), DurationMS: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error, Answer: a.Answer}
+}
+
+type deliveriesInput struct {
+	ByID
+	web.Paging
+	Status  []string  `query:"status,explode" enum:"pending,waiting,delivered,failed,held,withheld" maxItems:"6" doc:"Only these; repeat it"`
+	Type    []string  `query:"type,explode" maxItems:"50" doc:"Only these; repeat it"`
+	OrderID uuid.UUID `query:"orderId" format:"uuid"`
+}
+
+func (m *Module) getDeliveries(ctx context.Context, in *deliveriesInput) (*web.PageOf[Delivery], error) {
+	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	f := filter{statuses: in.Status, kinds: in.Type, order: in.OrderID, limit: in.Limit}
+	if in.Cursor != "" {
+		parts, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		if f.before, err = strconv.ParseInt(parts[0], 10, 64); err != nil || f.before < 1 {
+			return nil, web.BadCursor()
+		}
+	}
+	rows, below, err := m.deliveries(ctx, hook.ID, hook.LastNumber, f)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]Delivery, len(rows))
+	for i, row := range rows {
+		data[i] = renderDelivery(row)
+	}
+	next := ""
+	if below > 0 {
+		next = web.EncodeCursor(strconv.FormatInt(below, 10))
+	}
+	return web.Paged(ctx, data, next), nil
+}
+
+// ByNumber names a delivery in the path.
+type ByNumber struct {
+	ByID
+	Number int64 `path:"number" minimum:"1"`
+}
+
+func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body DeliveryWithTries }, error) {
+	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	row, err := m.delivery(ctx, m.Pool, hook.ID, in.Number)
+	if err != nil {
+		return nil, err
+	}
+	tries, err := m.attempts(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := DeliveryWithTries{Delivery: renderDelivery(row), Attempts: make([]Try, len(tries))}
+	for i, a := range tries {
+		out.Attempts[i] = renderTry(a)
+	}
+	return &struct{ Body DeliveryWithTries }{out}, nil
+}
+
+type resendInput struct {
+	ByNumber
+	idempotency.Header
+}
+
+func (m *Module) postResend(ctx context.Context, in *resendInput) (*idempotency.Output[Delivery], error) {
+	route := "POST " + path + "/" + in.ID.String() + "/deliveries/" + strconv.FormatInt(in.Number, 10) + "/resend"
+	key, err := in.KeyOf(ctx, route, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := m.resend(ctx, identity.Must(ctx), in.ID, in.Number, key)
+	if err != nil {
+		return nil, err
+	}
+	return idempotency.Out[Delivery](answer), nil
+}

@@ -1,0 +1,36 @@
+package webhooks
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type metrics struct {
+	tries      *prometheus.CounterVec
+	seconds    prometheus.Histogram
+	disablings *prometheus.CounterVec
+	pending    prometheus.Gauge
+	overdue    prometheus.Gauge
+	disabled   prometheus.Gauge
+	repaired   prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	with := promauto.With(reg)
+	return metrics{
+		tries: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderflow_webhook_tries_total", Help: "Tries to deliver, by what came of them."}, []string{"outcome"}),
+		seconds: with.NewHistogram(prometheus.HistogramOpts{
+			Name: "orderflow_webhook_try_seconds", Help: "How long receivers took.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 12)}),
+		disablings: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderflow_webhooks_disabled_total", Help: "Endpoints that were disabled because of their answers."}, []string{"reason"}),
+		pending: with.NewGauge(prometheus.GaugeOpts{
+			Name: "orderflow_webhook_deliveries_pending", Help: "Deliveries that a job will send, up to 100,000."}),
+		overdue: with.NewGauge(prometheus.GaugeOpts{
+			Name: "orderflow_webhook_overdue_seconds", Help: "For how long the oldest try has been due."}),
+		disabled: with.NewGauge(prometheus.GaugeOpts{
+			Name: "orderflow_webhooks_disabled", Help: "Endpoints that are disabled because of their answers."}),
+		repaired: with.NewCounter(prometheus.CounterOpts{
+			Name: "orderflow_webhook_deliveries_repaired_total", Help: "Deliveries whose job was lost, and that got a new one."}),
+	}
+}

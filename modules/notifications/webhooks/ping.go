@@ -1,0 +1,89 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/events"
+	"orderflow/platform/identity"
+	"orderflow/platform/web"
+)
+
+// TestType is the type of the message that a test sends. It is about no order.
+const TestType = "webhook.test"
+
+// Try is what came of one try.
+type Try struct {
+	At         web.Time `json:"at"`
+	DurationMS int64    `json:"durationMs"`
+	StatusCode *int64   `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
+	Error      *string  `json:"error" nullable:"true" doc:"null: it was taken"`
+	Answer     string   `json:"answer" doc:"How the answer began"`
+}
+
+// TestResult is what came of a test.
+type TestResult struct {
+	MessageID string `json:"messageId" doc:"The webhook-id"`
+	Delivered bool   `json:"delivered"`
+	Try
+}
+
+// ping posts a test to an endpoint of the caller's, enabled or not.
+func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (TestResult, error) {
+	row, err := m.webhook(ctx, m.Pool, c, id)
+	if err != nil {
+		return TestResult{}, err
+	}
+	var previous []byte
+	if row.PreviousSecret != nil {
+		previous = *row.PreviousSecret
+	}
+	body, err := web.Marshal(pingOf(id, c))
+	if err != nil {
+		return TestResult{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.plan.ping)
+	defer cancel()
+	p := parcel{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
+	o := m.sender.post(ctx, p)
+	m.metrics.tries.WithLabelValues("test").Inc()
+
+	result := TestResult{MessageID: p.id, Delivered: o.taken(), Try: Try{At: web.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
+	if o.status != 0 {
+		result.StatusCode = new(int64(o.status))
+	}
+	if !o.taken() {
+		result.Error = &o.problem
+	}
+	return result, nil
+}
+
+// pingOf has the attributes of an event that are about no order.
+func pingOf(id uuid.UUID, c identity.Caller) any {
+	return struct {
+		SpecVersion     string          `json:"specversion"`
+		ID              string          `json:"id"`
+		Source          string          `json:"source"`
+		Type            string          `json:"type"`
+		Subject         uuid.UUID       `json:"subject"`
+		Time            web.Time        `json:"time"`
+		DataContentType string          `json:"datacontenttype"`
+		Data            json.RawMessage `json:"data"`
+		Actor           string          `json:"actor"`
+		UserID          uuid.UUID       `json:"userid"`
+	}{
+		SpecVersion: "1.0", ID: uuid.NewString(), Source: path, Type: TestType, Subject: id, Time: web.At(events.Now()),
+		DataContentType: "application/json", Data: json.RawMessage(`{"webhookId":"` + id.String() + `"}`),
+		Actor: string(c.Actor()), UserID: c.UserID,
+	}
+}
+
+func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
+	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body TestResult }{result}, nil
+}

@@ -1,0 +1,27 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrGone says that an event is not in the log, or no longer.
+var ErrGone = errors.New("there is no such event")
+
+// Find reads one event; ErrGone when it is not there.
+func (l *Log) Find(ctx context.Context, order uuid.UUID, version int64) (Event, error) {
+	e := Event{Cursor: Cursor{Epoch: l.epoch}}
+	err := l.pool.QueryRow(ctx, `select `+columns+` from events e where e.order_id = $1 and e.version = $2`, order, version).
+		Scan(&e.Cursor.Xid, &e.Cursor.Seq, &e.OrderID, &e.Version, &e.UserID, &e.Type, &e.Data, &e.Actor, &e.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrGone
+	}
+	if err != nil {
+		return Event{}, fmt.Errorf("find event %d of order %s: %w", version, order, err)
+	}
+	return e, nil
+}
