@@ -31,8 +31,12 @@ func TestBadInput(t *testing.T) {
 				t.Parallel()
 				p := m.probe(t, i+1, r)
 				p.letThrough()
-				for _, try := range slices.Concat(p.parameters(), p.envelopes(), p.bodies()) {
-					p.see(try)
+				for j, try := range slices.Concat(p.parameters(), p.envelopes(), p.bodies()) {
+					// The race detector makes it slow and looks for something else: a part of
+					// it will do there.
+					if !raced || (i+j)%5 == 0 {
+						p.see(try)
+					}
 				}
 			})
 		}

@@ -125,6 +125,7 @@ func (w *watch) password(s string) {
 var (
 	aJWT    = regexp.MustCompile(`^eyJ[\w-]+\.[\w-]+\.[\w-]{43}$`)
 	anOfk   = regexp.MustCompile(`ofk_[0-9A-Za-z]{22}_[0-9A-Za-z]{49}`)
+	aWhsec  = regexp.MustCompile(`^whsec_[\w+/=]{32,}$`)
 	aSecret = regexp.MustCompile(`^[\w-]{43}$`) // a refresh token or a ticket
 )
 
@@ -135,6 +136,8 @@ func (w *watch) token(s string) {
 		w.secret("access token", s[len(s)-43:len(s)-21])
 	case anOfk.MatchString(s):
 		w.secret("API key", s[27:51], s[51:])
+	case aWhsec.MatchString(s):
+		w.secret("webhook secret", s[6:30])
 	case aSecret.MatchString(s) && strings.ContainsAny(s, "0123456789"):
 		w.secret("refresh token or ticket", s[:21], s[21:])
 	}
@@ -161,7 +164,7 @@ func (w *watch) asked(r *http.Request) {
 }
 
 // shows are the answers that show a credential, once.
-var shows = regexp.MustCompile(`^POST /v1/(auth/(login|refresh|password)|api-keys(/[^/]+/rotate)?|events/tickets)$`)
+var shows = regexp.MustCompile(`^POST /v1/(auth/(login|refresh|password)|api-keys(/[^/]+/rotate)?|events/tickets|webhooks(/[^/]+/rotate-secret)?)$`)
 
 // answered learns from an answer, or sees it. What it repeats of the caller's own path
 // is no news to the caller.

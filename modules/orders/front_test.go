@@ -31,6 +31,9 @@ func open(t *testing.T, b *bundle) *front {
 		if caller, known := who[c.Get("X-Caller")]; known {
 			c.SetUserContext(identity.With(c.UserContext(), caller))
 		}
+		if within, err := time.ParseDuration(c.Get("Test-Within")); err == nil {
+			return web.Deadline(within)(c)
+		}
 		return c.Next()
 	})
 	api := web.New(app, web.Options{Log: b.Out})

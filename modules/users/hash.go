@@ -16,7 +16,7 @@ import (
 const (
 	defaultCost = 12
 	maxWait     = 2 * time.Second // then 503; a client waits 15 s, a route lives 5
-	maxQueue    = 16              // for each place; at the usual cost no more have their turn in that time
+	maxQueue    = 64              // for each place; at the usual cost far fewer have their turn in that time
 )
 
 // hasher runs bcrypt behind a gate: a flood of log-ins queues there, and everything

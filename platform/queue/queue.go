@@ -41,6 +41,7 @@ const (
 	fetchPoll = 100 * time.Millisecond
 	// At thousands of orders a second, done jobs would be the largest table.
 	keepCompleted = 5 * time.Minute
+	startAgain    = 500 * time.Millisecond
 	// How long cancelled jobs may take to notice.
 	cancelWithin = 10 * time.Second
 )
@@ -105,8 +106,15 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 // for soft, then its context is cancelled, which a worker turns into "come back
 // later" rather than a failed try (SPEC D5).
 func Run(ctx context.Context, c *Client, soft time.Duration) error {
-	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("start the queue: %w", err)
+	// A database that goes away just now is no reason for the process to end: what is
+	// up already would go down with it.
+	for err := c.Start(context.WithoutCancel(ctx)); err != nil; err = c.Start(context.WithoutCancel(ctx)) {
+		slog.WarnContext(ctx, "the queue cannot start yet", "error", err)
+		select {
+		case <-time.After(startAgain):
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	<-ctx.Done()
 
