@@ -36,12 +36,15 @@ func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor,
 	return log.After(ctx, after, f.room, limit)
 }
 
-var filterParams = []*huma.Param{
-	parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
-	parameter("types", "Only these types; repeat it or separate by commas", &huma.Schema{
-		Type: "array", Items: &huma.Schema{Type: "string", MaxLength: new(1000)}, MaxItems: new(50)}),
-	parameter("orderId", "Only this order", &huma.Schema{Type: "string", Format: "uuid"}),
-	parameter("userId", "Administrators only: whose orders", &huma.Schema{Type: "string", Format: "uuid"}),
+// filterParams are made anew for each API: registering a route changes them.
+func filterParams() []*huma.Param {
+	return []*huma.Param{
+		parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
+		parameter("types", "Only these types; repeat it or separate by commas", &huma.Schema{
+			Type: "array", Items: &huma.Schema{Type: "string", MaxLength: new(1000)}, MaxItems: new(50)}),
+		parameter("orderId", "Only this order", &huma.Schema{Type: "string", Format: "uuid"}),
+		parameter("userId", "Administrators only: whose orders", &huma.Schema{Type: "string", Format: "uuid"}),
+	}
 }
 
 func parameter(name, doc string, schema *huma.Schema) *huma.Param {

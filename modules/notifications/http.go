@@ -56,11 +56,11 @@ func (m *Module) socketRoute(api *web.API) {
 		Doc: "Streams your own orders' events, to administrators everybody's. Every frame has a cursor; reconnect with " +
 			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old is answered by a `reset` frame. " +
 			"`/asyncapi.json` describes the frames.",
-		Params: slices.Concat([]*huma.Param{ticketParam}, filterParams),
+		Params: slices.Concat([]*huma.Param{
+			parameter("ticket", "A ticket, instead of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)}),
+		}, filterParams()),
 	}, m.prepareSocket, upgrade)
 }
-
-var ticketParam = parameter("ticket", "A ticket, instead of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)})
 
 type ticketOutput struct {
 	Body struct {
