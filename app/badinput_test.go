@@ -13,7 +13,7 @@ import (
 	"orderflow/platform/web"
 )
 
-// SPEC, decisions on errors: a client can never cause a 500. ASVS 5.0 1.1.1, 1.5.3,
+// SPEC R4: a client can never cause a 500. ASVS 5.0 1.1.1, 1.5.3,
 // 2.2.1, 4.1.1 and API8:2023: whatever is put into whatever place of whatever route is
 // refused with the fault named, or taken; it never breaks, hangs or stays in memory.
 //
@@ -214,7 +214,7 @@ func (p *probe) after(status int) {
 	}
 }
 
-// patience is what an answer may take, whatever the question (SPEC: a route has 5 s).
+// patience is what an answer may take, whatever the question (a route has 5 s).
 const patience = 5 * time.Second
 
 // see makes an attempt and judges the answer.

@@ -198,7 +198,7 @@ func (m *matrix) leaks(q question, who *asker, a answer) {
 }
 
 // sameness holds the refusals that must look alike: whether a thing is somebody
-// else's, was deleted or never was is nobody's business (SPEC, decisions).
+// else's, was deleted or never was is nobody's business (SPEC R4).
 type sameness struct {
 	t    *testing.T
 	seen map[string]string

@@ -125,7 +125,7 @@ var raws = []raw{
 	{name: "pipelined behind a refusal", sent: "GET /v1/users/me HTTP/1.1\r\n" + hostLine + "Authorization: Bearer x\r\n\r\n" + next + "GET /v1/users/me HTTP/1.1\r\n" + hostLine + "\r\n", want: []int{401, 200, 401}, open: true},
 }
 
-// SPEC, decisions on errors; ASVS 5.0 4.1.4, 4.2.1, 4.2.5; RFC 9112: what is no HTTP, or
+// SPEC R4; ASVS 5.0 4.1.4, 4.2.1, 4.2.5; RFC 9112: what is no HTTP, or
 // HTTP that two programs may read in two ways, is refused, and the connection closed
 // where it is not clear what comes next on it.
 func TestRawHTTP(t *testing.T) {

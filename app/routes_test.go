@@ -51,7 +51,7 @@ func described() *web.API {
 	return n.api(web.Options{Title: "Orderflow", Version: "test", Log: log})
 }
 
-// A7: the role x route table. A new route without a row fails here; write the row
+// A7, R1: the role x route table. A new route without a row fails here; write the row
 // with -update after thinking about it.
 func TestRoleTable(t *testing.T) {
 	t.Parallel()

@@ -215,11 +215,11 @@ func (s *story) quoted(sql string) string {
 // F2: one run names what it found, in both forms, and no more than it was asked for.
 func TestReportOfVerify(t *testing.T) {
 	t.Parallel()
-	f := &finding{law: law{name: "a-law", says: "all is well", spec: "X1"}}
+	f := &finding{law: law{name: "a-law", says: "all is well", spec: "F2"}}
 	for i := range 5 {
 		f.add(2, fmt.Sprint("order ", i), "is not")
 	}
-	r := &report{Broken: 1, orders: 7, findings: []*finding{{law: law{name: "fine", says: "so it is", spec: "X2"}}, f}, took: 1500 * time.Microsecond}
+	r := &report{Broken: 1, orders: 7, findings: []*finding{{law: law{name: "fine", says: "so it is", spec: "F3"}}, f}, took: 1500 * time.Microsecond}
 	var text, doc bytes.Buffer
 
 	if err := r.print(&text, false); err != nil {
@@ -229,8 +229,8 @@ func TestReportOfVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	want := `ok      fine                     so it is (X2)
-BROKEN  a-law                    all is well (X1): 5
+	want := `ok      fine                     so it is (F3)
+BROKEN  a-law                    all is well (F2): 5
           order 0: is not
           order 1: is not
           and 3 more

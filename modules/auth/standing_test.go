@@ -304,7 +304,7 @@ func TestLateCommit(t *testing.T) {
 	}
 }
 
-// SPEC decisions: a dependency that is down is a 503, not a 401, and only where a
+// SPEC R4: a dependency that is down is a 503, not a 401, and only where a
 // credential is needed.
 func TestStandingWithoutAccounts(t *testing.T) {
 	t.Parallel()

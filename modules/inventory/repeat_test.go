@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// SPEC decisions: a stale If-Match is 412; adjustments count as changes.
+// SPEC R4: a stale If-Match is 412; adjustments count as changes.
 func TestIfMatch(t *testing.T) {
 	t.Parallel()
 	f := open(t)

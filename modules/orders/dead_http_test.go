@@ -98,7 +98,7 @@ func TestDeadLettersAreListed(t *testing.T) {
 	}
 }
 
-// D4, C3: what the routes refuse, and that a key makes an act happen once.
+// D4, C3, F6: what the routes refuse, and that a key makes an act happen once.
 func TestDeadLetterRoutes(t *testing.T) {
 	t.Parallel()
 	f, dead := graveyard(t)

@@ -6,7 +6,7 @@ import (
 	"orderflow/platform/money"
 )
 
-// The values of paymentStatus (SPEC C).
+// The values of paymentStatus (docs/spec.md, section C).
 const (
 	none              = "NONE"
 	authorized        = "AUTHORIZED"

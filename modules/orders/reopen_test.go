@@ -12,7 +12,7 @@ import (
 	"orderflow/modules/payments/simulated"
 )
 
-// SPEC C, C8: a failed order is reopened, whatever it failed of, pays with a new
+// SPEC C8: a failed order is reopened, whatever it failed of, pays with a new
 // payment and is shipped. The bank takes the money once.
 func TestReopen(t *testing.T) {
 	t.Parallel()
@@ -142,7 +142,7 @@ func TestReopenAfterTheVoidGaveUp(t *testing.T) {
 	b.audit(t)
 }
 
-// SPEC C: an order that is held for want of stock goes on when it is released.
+// SPEC C8: an order that is held for want of stock goes on when it is released.
 func TestReleaseAfterShortage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -47,7 +47,7 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// SPEC A1, A7: what may not register, and that every fault is named at once.
+// SPEC A1, A7, R5: what may not register, and that every fault is named at once.
 func TestRegisterRefuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -289,7 +289,7 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// SPEC A2: a core is left to those who do not log in.
+// SPEC A2, F10: a core is left to those who do not log in.
 func TestGateLeavesACore(t *testing.T) {
 	t.Parallel()
 	for cores, want := range map[int]int{1: 1, 2: 1, 4: 3} {

@@ -95,7 +95,7 @@ func Is(err error, code string) bool {
 }
 
 // Absent is the one 404 of every resource. It looks the same for a thing that
-// never was and for a thing of somebody else (SPEC, decisions).
+// never was and for a thing of somebody else (SPEC R4).
 func Absent(what string) *Error {
 	return New(NotFound, "not-found", "There is no such %s.", what)
 }

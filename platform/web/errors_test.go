@@ -49,6 +49,7 @@ var failures = map[string]error{
 	"network":    &net.OpError{Op: "dial", Err: errors.New("secret")},
 }
 
+// R3: every failure is a problem document.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const shape = `{"type":"about:blank","title":"%s","status":%d,"detail":"%s","instance":"/v1/fail/%s","code":"%s","requestId":"req-1"`

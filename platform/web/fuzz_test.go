@@ -54,7 +54,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 // FuzzBody sends bodies through the whole front door: what a handler sees fits its
-// schema, and whatever it is refused for is named (SPEC, decisions on errors).
+// schema, and whatever it is refused for is named (SPEC R3).
 func FuzzBody(f *testing.F) {
 	app := fiber.New(Config(Options{Log: slog.New(slog.DiscardHandler)}))
 	api := New(app, Options{Log: slog.New(slog.DiscardHandler)})

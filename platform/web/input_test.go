@@ -210,6 +210,7 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// R2: a list has its data and the cursor of the next page.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -15,6 +15,7 @@ import (
 	"orderflow/platform/identity"
 )
 
+// R1: times are UTC in RFC 3339 with milliseconds.
 func TestTime(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_999_999, time.FixedZone("", 3600))

@@ -46,7 +46,7 @@ type Move struct {
 	Back bool
 }
 
-// Moves is the table of SPEC C. What is not in it does not exist.
+// Moves is the status table (SPEC C9). What is not in it does not exist.
 var Moves = []Move{
 	{From: Pending, To: Confirmed, By: System},
 	{From: Pending, To: OnHold, By: System},
