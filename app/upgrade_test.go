@@ -28,7 +28,7 @@ type answersBefore struct {
 	APIKey      string
 	Idempotency struct{ Caller, Key, Order string }
 	Answers     struct {
-		Orders, Ledger, Events                  map[string]any
+		Orders, Ledger, Events                   map[string]any
 		Products, Stats, Notifications, Webhooks map[string]any
 	}
 }
