@@ -188,7 +188,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Types: eventTypes(), Running: running,
+		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Types: eventTypes(), Running: running,
 		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
 		Tracers: n.tracers, Out: n.log, Metrics: n.registry,
 	})
@@ -213,6 +213,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		Out:     n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })
+	n.auth.OnChange(n.webhooks.Revoked)
 	return nil
 }
 
