@@ -188,7 +188,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Types: eventTypes(), Running: running,
+		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: eventTypes(), Running: running,
 		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
 		Tracers: n.tracers, Out: n.log, Metrics: n.registry,
 	})
@@ -207,7 +207,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	}
 
 	n.notifications = notifications.New(notifications.Deps{
-		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
+		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Orders: n.orders, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
 		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention,
 		Counted: func() { n.notifications.Look(); n.wakeInbox.Wake() },
 		Out:     n.log, Metrics: n.registry,

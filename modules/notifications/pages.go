@@ -162,6 +162,7 @@ func (p *page) read(ctx context.Context) error {
 				return nil
 			}
 		}
+		p.at = got.Next // behind what is not shown, too
 		if !got.Full {
 			return nil
 		}

@@ -1,8 +1,8 @@
 package idempotency_test
 
 import (
-	"context"
 	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"reflect"

@@ -96,7 +96,13 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err != nil {
 		return err
 	}
-	body, err := web.Marshal(messageOf(e, a.number))
+	list := []events.Event{e}
+	if m.Redact != nil {
+		if err := m.Redact(ctx, list); err != nil {
+			return err
+		}
+	}
+	body, err := web.Marshal(messageOf(list[0], a.number))
 	if err != nil {
 		return err
 	}

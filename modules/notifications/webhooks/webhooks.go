@@ -43,7 +43,9 @@ type Deps struct {
 	// the caller stands, be it in a transaction.
 	Roles func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
 	// Keys tells what API keys may do now, of those that are good, likewise.
-	Keys    func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	Keys func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	// Redact takes out of events what may not be read any more; may be nil.
+	Redact  func(ctx context.Context, list []events.Event) error
 	Types   []string // of events, which an endpoint may choose from
 	Running *idempotency.Running
 	// Plaintext allows http:// besides https://.
