@@ -22,7 +22,8 @@ func (m *Module) pageRoute(api *web.API) {
 		Summary: "Read events page by page", Errors: []int{http.StatusForbidden},
 		Doc: "The same events in the same order, with the same cursors, as the socket gives. Without `after` it begins with the oldest " +
 			"that are kept for resuming. There is always a `nextCursor`: give it back as `after`, at once or later, also to the socket or the " +
-			"stream. With `wait`, a request that finds nothing waits that long for something to happen.",
+			"stream. With `wait`, a request that finds nothing waits that long for something to happen; it is 401 when the session or key ends meanwhile. " +
+			"Of orders that were deleted, what people wrote is left out; with `orderId` such an order has no events but, behind `after`, `order.deleted`.",
 	}, m.getPage)
 }
 

@@ -27,7 +27,7 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
 		Doc: "Events are POSTed to the URL as CloudEvents, signed as Standard Webhooks 1.0 says. The secret is in this answer and never " +
 			"again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the webhook. Whatever is not a 2xx within " +
-			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders.",
+			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders. Made with an API key, it ends with the key.",
 	}, m.postWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
@@ -41,7 +41,7 @@ func (m *Module) Routes(api *web.API) {
 		Method: http.MethodPatch, Path: one, Name: "change-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Change a webhook",
 		Doc: "A merge patch: what is absent stays. While a webhook is disabled, its deliveries are numbered and held; " +
-			"enabling it sends none of them by itself, a replay does.",
+			"enabling it sends none of them by itself, a replay does. An API key needs `events:read` as well for changing `url` or `types` and for enabling; the webhook is the key's from then on, and ends with it.",
 	}, m.patchWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: one, Name: "delete-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
