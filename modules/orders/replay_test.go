@@ -1,6 +1,7 @@
 package orders_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func TestReplayAsksForTheRight_C3(t *testing.T) {
 		k := roleKey(b.admin, "POST "+name)
 		first, firstErr := act(b.admin, o, k)
 		again, againErr := act(b.admin, o, k)
-		if f, told := fault.As(againErr); !again.Replayed && (!told || !f.Replayed) || string(first.Body) != string(again.Body) {
+		if f, told := fault.As(againErr); !again.Replayed && (!told || !f.Replayed) || !bytes.Equal(first.Body, again.Body) {
 			t.Fatalf("%s: %s %v, again %s %v", name, first.Body, firstErr, again.Body, againErr)
 		}
 

@@ -69,7 +69,7 @@ func (to change) made(u *ent.WebhookUpdateOne, c identity.Caller) {
 // keysOf tells what keys may do now, read where q stands.
 func (m *Module) keysOf(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error) {
 	if len(ids) == 0 {
-		return nil, nil
+		return map[uuid.UUID]identity.ScopeSet{}, nil
 	}
 	return m.Keys(ctx, q, ids)
 }
