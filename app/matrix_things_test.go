@@ -109,6 +109,7 @@ var bodies = map[string]func(m *matrix, p *person) string{
 		return fmt.Sprintf(`{"sku":"NEW-%d","name":"New","unitPrice":{"amount":1,"currency":"EUR"},"stock":1}`, m.next())
 	},
 	"POST /v1/webhooks":               func(*matrix, *person) string { return `{"url":"http://127.0.0.1:65001/"}` },
+	"PATCH /v1/webhooks/{id}":         func(*matrix, *person) string { return `{"description":"another"}` }, // more needs more, see TestKeysNeedWhatTheyCarry
 	"POST /v1/webhooks/{id}/replays":  func(*matrix, *person) string { return `{"from":1}` },
 	"PATCH /v1/orders/{id}/status":    func(*matrix, *person) string { return `{"status":"SHIPPED"}` },
 	"POST /v1/orders/{id}/refunds":    func(*matrix, *person) string { return `{"amount":{"amount":1,"currency":"EUR"},"reason":"late"}` },

@@ -57,7 +57,7 @@ func TestRoleTable(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	for _, r := range described().Routes() {
-		fmt.Fprintf(&b, "%-6s %-36s %-7s %s\n", r.Method, r.Path, r.Role, r.Scope)
+		fmt.Fprintf(&b, "%-6s %-36s %-7s %s\n", r.Method, r.Path, r.Role, scopesOf(r))
 	}
 	golden(t, "routes.golden", b.String())
 }

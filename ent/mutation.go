@@ -6179,32 +6179,35 @@ func (m *UserMutation) ResetEdge(name string) error {
 // WebhookMutation represents an operation that mutates the Webhook nodes in the graph.
 type WebhookMutation struct {
 	config
-	op              Op
-	typ             string
-	id              *uuid.UUID
-	owner_id        *uuid.UUID
-	user_id         *uuid.UUID
-	url             *string
-	description     *string
-	types           *[]string
-	appendtypes     []string
-	ordering        *string
-	enabled         *bool
-	disabled_reason *string
-	disabled_at     *time.Time
-	secret          *[]byte
-	previous_secret *[]byte
-	previous_until  *time.Time
-	last_number     *int64
-	addlast_number  *int64
-	failing_since   *time.Time
-	created_at      *time.Time
-	updated_at      *time.Time
-	deleted_at      *time.Time
-	clearedFields   map[string]struct{}
-	done            bool
-	oldValue        func(context.Context) (*Webhook, error)
-	predicates      []predicate.Webhook
+	op               Op
+	typ              string
+	id               *uuid.UUID
+	owner_id         *uuid.UUID
+	user_id          *uuid.UUID
+	url              *string
+	description      *string
+	types            *[]string
+	appendtypes      []string
+	ordering         *string
+	enabled          *bool
+	disabled_reason  *string
+	disabled_at      *time.Time
+	secret           *[]byte
+	previous_secret  *[]byte
+	previous_until   *time.Time
+	last_number      *int64
+	addlast_number   *int64
+	failing_since    *time.Time
+	key_id           *uuid.UUID
+	key_scopes       *[]string
+	appendkey_scopes []string
+	created_at       *time.Time
+	updated_at       *time.Time
+	deleted_at       *time.Time
+	clearedFields    map[string]struct{}
+	done             bool
+	oldValue         func(context.Context) (*Webhook, error)
+	predicates       []predicate.Webhook
 }
 
 var _ ent.Mutation = (*WebhookMutation)(nil)
@@ -6928,6 +6931,120 @@ func (m *WebhookMutation) ResetFailingSince() {
 	delete(m.clearedFields, webhook.FieldFailingSince)
 }
 
+// SetKeyID sets the "key_id" field.
+func (m *WebhookMutation) SetKeyID(u uuid.UUID) {
+	m.key_id = &u
+}
+
+// KeyID returns the value of the "key_id" field in the mutation.
+func (m *WebhookMutation) KeyID() (r uuid.UUID, exists bool) {
+	v := m.key_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeyID returns the old "key_id" field's value of the Webhook entity.
+// If the Webhook object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *WebhookMutation) OldKeyID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeyID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeyID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeyID: %w", err)
+	}
+	return oldValue.KeyID, nil
+}
+
+// ClearKeyID clears the value of the "key_id" field.
+func (m *WebhookMutation) ClearKeyID() {
+	m.key_id = nil
+	m.clearedFields[webhook.FieldKeyID] = struct{}{}
+}
+
+// KeyIDCleared returns if the "key_id" field was cleared in this mutation.
+func (m *WebhookMutation) KeyIDCleared() bool {
+	_, ok := m.clearedFields[webhook.FieldKeyID]
+	return ok
+}
+
+// ResetKeyID resets all changes to the "key_id" field.
+func (m *WebhookMutation) ResetKeyID() {
+	m.key_id = nil
+	delete(m.clearedFields, webhook.FieldKeyID)
+}
+
+// SetKeyScopes sets the "key_scopes" field.
+func (m *WebhookMutation) SetKeyScopes(s []string) {
+	m.key_scopes = &s
+	m.appendkey_scopes = nil
+}
+
+// KeyScopes returns the value of the "key_scopes" field in the mutation.
+func (m *WebhookMutation) KeyScopes() (r []string, exists bool) {
+	v := m.key_scopes
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeyScopes returns the old "key_scopes" field's value of the Webhook entity.
+// If the Webhook object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *WebhookMutation) OldKeyScopes(ctx context.Context) (v []string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeyScopes is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeyScopes requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeyScopes: %w", err)
+	}
+	return oldValue.KeyScopes, nil
+}
+
+// AppendKeyScopes adds s to the "key_scopes" field.
+func (m *WebhookMutation) AppendKeyScopes(s []string) {
+	m.appendkey_scopes = append(m.appendkey_scopes, s...)
+}
+
+// AppendedKeyScopes returns the list of values that were appended to the "key_scopes" field in this mutation.
+func (m *WebhookMutation) AppendedKeyScopes() ([]string, bool) {
+	if len(m.appendkey_scopes) == 0 {
+		return nil, false
+	}
+	return m.appendkey_scopes, true
+}
+
+// ClearKeyScopes clears the value of the "key_scopes" field.
+func (m *WebhookMutation) ClearKeyScopes() {
+	m.key_scopes = nil
+	m.appendkey_scopes = nil
+	m.clearedFields[webhook.FieldKeyScopes] = struct{}{}
+}
+
+// KeyScopesCleared returns if the "key_scopes" field was cleared in this mutation.
+func (m *WebhookMutation) KeyScopesCleared() bool {
+	_, ok := m.clearedFields[webhook.FieldKeyScopes]
+	return ok
+}
+
+// ResetKeyScopes resets all changes to the "key_scopes" field.
+func (m *WebhookMutation) ResetKeyScopes() {
+	m.key_scopes = nil
+	m.appendkey_scopes = nil
+	delete(m.clearedFields, webhook.FieldKeyScopes)
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (m *WebhookMutation) SetCreatedAt(t time.Time) {
 	m.created_at = &t
@@ -7083,7 +7200,7 @@ func (m *WebhookMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *WebhookMutation) Fields() []string {
-	fields := make([]string, 0, 17)
+	fields := make([]string, 0, 19)
 	if m.owner_id != nil {
 		fields = append(fields, webhook.FieldOwnerID)
 	}
@@ -7125,6 +7242,12 @@ func (m *WebhookMutation) Fields() []string {
 	}
 	if m.failing_since != nil {
 		fields = append(fields, webhook.FieldFailingSince)
+	}
+	if m.key_id != nil {
+		fields = append(fields, webhook.FieldKeyID)
+	}
+	if m.key_scopes != nil {
+		fields = append(fields, webhook.FieldKeyScopes)
 	}
 	if m.created_at != nil {
 		fields = append(fields, webhook.FieldCreatedAt)
@@ -7171,6 +7294,10 @@ func (m *WebhookMutation) Field(name string) (ent.Value, bool) {
 		return m.LastNumber()
 	case webhook.FieldFailingSince:
 		return m.FailingSince()
+	case webhook.FieldKeyID:
+		return m.KeyID()
+	case webhook.FieldKeyScopes:
+		return m.KeyScopes()
 	case webhook.FieldCreatedAt:
 		return m.CreatedAt()
 	case webhook.FieldUpdatedAt:
@@ -7214,6 +7341,10 @@ func (m *WebhookMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldLastNumber(ctx)
 	case webhook.FieldFailingSince:
 		return m.OldFailingSince(ctx)
+	case webhook.FieldKeyID:
+		return m.OldKeyID(ctx)
+	case webhook.FieldKeyScopes:
+		return m.OldKeyScopes(ctx)
 	case webhook.FieldCreatedAt:
 		return m.OldCreatedAt(ctx)
 	case webhook.FieldUpdatedAt:
@@ -7327,6 +7458,20 @@ func (m *WebhookMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetFailingSince(v)
 		return nil
+	case webhook.FieldKeyID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeyID(v)
+		return nil
+	case webhook.FieldKeyScopes:
+		v, ok := value.([]string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeyScopes(v)
+		return nil
 	case webhook.FieldCreatedAt:
 		v, ok := value.(time.Time)
 		if !ok {
@@ -7411,6 +7556,12 @@ func (m *WebhookMutation) ClearedFields() []string {
 	if m.FieldCleared(webhook.FieldFailingSince) {
 		fields = append(fields, webhook.FieldFailingSince)
 	}
+	if m.FieldCleared(webhook.FieldKeyID) {
+		fields = append(fields, webhook.FieldKeyID)
+	}
+	if m.FieldCleared(webhook.FieldKeyScopes) {
+		fields = append(fields, webhook.FieldKeyScopes)
+	}
 	if m.FieldCleared(webhook.FieldDeletedAt) {
 		fields = append(fields, webhook.FieldDeletedAt)
 	}
@@ -7445,6 +7596,12 @@ func (m *WebhookMutation) ClearField(name string) error {
 		return nil
 	case webhook.FieldFailingSince:
 		m.ClearFailingSince()
+		return nil
+	case webhook.FieldKeyID:
+		m.ClearKeyID()
+		return nil
+	case webhook.FieldKeyScopes:
+		m.ClearKeyScopes()
 		return nil
 	case webhook.FieldDeletedAt:
 		m.ClearDeletedAt()
@@ -7498,6 +7655,12 @@ func (m *WebhookMutation) ResetField(name string) error {
 		return nil
 	case webhook.FieldFailingSince:
 		m.ResetFailingSince()
+		return nil
+	case webhook.FieldKeyID:
+		m.ResetKeyID()
+		return nil
+	case webhook.FieldKeyScopes:
+		m.ResetKeyScopes()
 		return nil
 	case webhook.FieldCreatedAt:
 		m.ResetCreatedAt()
@@ -9441,6 +9604,7 @@ type WebhookReplayMutation struct {
 	typ            string
 	id             *uuid.UUID
 	webhook_id     *uuid.UUID
+	key_id         *uuid.UUID
 	from_number    *int64
 	addfrom_number *int64
 	to_number      *int64
@@ -9603,6 +9767,55 @@ func (m *WebhookReplayMutation) OldWebhookID(ctx context.Context) (v uuid.UUID, 
 // ResetWebhookID resets all changes to the "webhook_id" field.
 func (m *WebhookReplayMutation) ResetWebhookID() {
 	m.webhook_id = nil
+}
+
+// SetKeyID sets the "key_id" field.
+func (m *WebhookReplayMutation) SetKeyID(u uuid.UUID) {
+	m.key_id = &u
+}
+
+// KeyID returns the value of the "key_id" field in the mutation.
+func (m *WebhookReplayMutation) KeyID() (r uuid.UUID, exists bool) {
+	v := m.key_id
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldKeyID returns the old "key_id" field's value of the WebhookReplay entity.
+// If the WebhookReplay object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *WebhookReplayMutation) OldKeyID(ctx context.Context) (v *uuid.UUID, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldKeyID is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldKeyID requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldKeyID: %w", err)
+	}
+	return oldValue.KeyID, nil
+}
+
+// ClearKeyID clears the value of the "key_id" field.
+func (m *WebhookReplayMutation) ClearKeyID() {
+	m.key_id = nil
+	m.clearedFields[webhookreplay.FieldKeyID] = struct{}{}
+}
+
+// KeyIDCleared returns if the "key_id" field was cleared in this mutation.
+func (m *WebhookReplayMutation) KeyIDCleared() bool {
+	_, ok := m.clearedFields[webhookreplay.FieldKeyID]
+	return ok
+}
+
+// ResetKeyID resets all changes to the "key_id" field.
+func (m *WebhookReplayMutation) ResetKeyID() {
+	m.key_id = nil
+	delete(m.clearedFields, webhookreplay.FieldKeyID)
 }
 
 // SetFromNumber sets the "from_number" field.
@@ -10191,9 +10404,12 @@ func (m *WebhookReplayMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *WebhookReplayMutation) Fields() []string {
-	fields := make([]string, 0, 12)
+	fields := make([]string, 0, 13)
 	if m.webhook_id != nil {
 		fields = append(fields, webhookreplay.FieldWebhookID)
+	}
+	if m.key_id != nil {
+		fields = append(fields, webhookreplay.FieldKeyID)
 	}
 	if m.from_number != nil {
 		fields = append(fields, webhookreplay.FieldFromNumber)
@@ -10238,6 +10454,8 @@ func (m *WebhookReplayMutation) Field(name string) (ent.Value, bool) {
 	switch name {
 	case webhookreplay.FieldWebhookID:
 		return m.WebhookID()
+	case webhookreplay.FieldKeyID:
+		return m.KeyID()
 	case webhookreplay.FieldFromNumber:
 		return m.FromNumber()
 	case webhookreplay.FieldToNumber:
@@ -10271,6 +10489,8 @@ func (m *WebhookReplayMutation) OldField(ctx context.Context, name string) (ent.
 	switch name {
 	case webhookreplay.FieldWebhookID:
 		return m.OldWebhookID(ctx)
+	case webhookreplay.FieldKeyID:
+		return m.OldKeyID(ctx)
 	case webhookreplay.FieldFromNumber:
 		return m.OldFromNumber(ctx)
 	case webhookreplay.FieldToNumber:
@@ -10308,6 +10528,13 @@ func (m *WebhookReplayMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetWebhookID(v)
+		return nil
+	case webhookreplay.FieldKeyID:
+		v, ok := value.(uuid.UUID)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetKeyID(v)
 		return nil
 	case webhookreplay.FieldFromNumber:
 		v, ok := value.(int64)
@@ -10479,6 +10706,9 @@ func (m *WebhookReplayMutation) AddField(name string, value ent.Value) error {
 // mutation.
 func (m *WebhookReplayMutation) ClearedFields() []string {
 	var fields []string
+	if m.FieldCleared(webhookreplay.FieldKeyID) {
+		fields = append(fields, webhookreplay.FieldKeyID)
+	}
 	if m.FieldCleared(webhookreplay.FieldDueAt) {
 		fields = append(fields, webhookreplay.FieldDueAt)
 	}
@@ -10499,6 +10729,9 @@ func (m *WebhookReplayMutation) FieldCleared(name string) bool {
 // error if the field is not defined in the schema.
 func (m *WebhookReplayMutation) ClearField(name string) error {
 	switch name {
+	case webhookreplay.FieldKeyID:
+		m.ClearKeyID()
+		return nil
 	case webhookreplay.FieldDueAt:
 		m.ClearDueAt()
 		return nil
@@ -10515,6 +10748,9 @@ func (m *WebhookReplayMutation) ResetField(name string) error {
 	switch name {
 	case webhookreplay.FieldWebhookID:
 		m.ResetWebhookID()
+		return nil
+	case webhookreplay.FieldKeyID:
+		m.ResetKeyID()
 		return nil
 	case webhookreplay.FieldFromNumber:
 		m.ResetFromNumber()

@@ -104,7 +104,7 @@ func init() {
 	webhookreplayFields := schema.WebhookReplay{}.Fields()
 	_ = webhookreplayFields
 	// webhookreplayDescSent is the schema descriptor for sent field.
-	webhookreplayDescSent := webhookreplayFields[9].Descriptor()
+	webhookreplayDescSent := webhookreplayFields[10].Descriptor()
 	// webhookreplay.DefaultSent holds the default value on creation for the sent field.
 	webhookreplay.DefaultSent = webhookreplayDescSent.Default.(int64)
 }

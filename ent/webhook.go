@@ -47,6 +47,10 @@ type Webhook struct {
 	LastNumber int64 `json:"last_number,omitempty"`
 	// FailingSince holds the value of the "failing_since" field.
 	FailingSince *time.Time `json:"failing_since,omitempty"`
+	// KeyID holds the value of the "key_id" field.
+	KeyID *uuid.UUID `json:"key_id,omitempty"`
+	// KeyScopes holds the value of the "key_scopes" field.
+	KeyScopes []string `json:"key_scopes,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
 	CreatedAt time.Time `json:"created_at,omitempty"`
 	// UpdatedAt holds the value of the "updated_at" field.
@@ -61,9 +65,9 @@ func (*Webhook) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
-		case webhook.FieldUserID:
+		case webhook.FieldUserID, webhook.FieldKeyID:
 			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
-		case webhook.FieldTypes, webhook.FieldSecret, webhook.FieldPreviousSecret:
+		case webhook.FieldTypes, webhook.FieldSecret, webhook.FieldPreviousSecret, webhook.FieldKeyScopes:
 			values[i] = new([]byte)
 		case webhook.FieldEnabled:
 			values[i] = new(sql.NullBool)
@@ -187,6 +191,21 @@ func (_m *Webhook) assignValues(columns []string, values []any) error {
 				_m.FailingSince = new(time.Time)
 				*_m.FailingSince = value.Time
 			}
+		case webhook.FieldKeyID:
+			if value, ok := values[i].(*sql.NullScanner); !ok {
+				return fmt.Errorf("unexpected type %T for field key_id", values[i])
+			} else if value.Valid {
+				_m.KeyID = new(uuid.UUID)
+				*_m.KeyID = *value.S.(*uuid.UUID)
+			}
+		case webhook.FieldKeyScopes:
+			if value, ok := values[i].(*[]byte); !ok {
+				return fmt.Errorf("unexpected type %T for field key_scopes", values[i])
+			} else if value != nil && len(*value) > 0 {
+				if err := json.Unmarshal(*value, &_m.KeyScopes); err != nil {
+					return fmt.Errorf("unmarshal field key_scopes: %w", err)
+				}
+			}
 		case webhook.FieldCreatedAt:
 			if value, ok := values[i].(*sql.NullTime); !ok {
 				return fmt.Errorf("unexpected type %T for field created_at", values[i])
@@ -291,6 +310,14 @@ func (_m *Webhook) String() string {
 		builder.WriteString("failing_since=")
 		builder.WriteString(v.Format(time.ANSIC))
 	}
+	builder.WriteString(", ")
+	if v := _m.KeyID; v != nil {
+		builder.WriteString("key_id=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
+	builder.WriteString(", ")
+	builder.WriteString("key_scopes=")
+	builder.WriteString(fmt.Sprintf("%v", _m.KeyScopes))
 	builder.WriteString(", ")
 	builder.WriteString("created_at=")
 	builder.WriteString(_m.CreatedAt.Format(time.ANSIC))

@@ -169,6 +169,26 @@ func (_c *WebhookCreate) SetNillableFailingSince(v *time.Time) *WebhookCreate {
 	return _c
 }
 
+// SetKeyID sets the "key_id" field.
+func (_c *WebhookCreate) SetKeyID(v uuid.UUID) *WebhookCreate {
+	_c.mutation.SetKeyID(v)
+	return _c
+}
+
+// SetNillableKeyID sets the "key_id" field if the given value is not nil.
+func (_c *WebhookCreate) SetNillableKeyID(v *uuid.UUID) *WebhookCreate {
+	if v != nil {
+		_c.SetKeyID(*v)
+	}
+	return _c
+}
+
+// SetKeyScopes sets the "key_scopes" field.
+func (_c *WebhookCreate) SetKeyScopes(v []string) *WebhookCreate {
+	_c.mutation.SetKeyScopes(v)
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *WebhookCreate) SetCreatedAt(v time.Time) *WebhookCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -372,6 +392,14 @@ func (_c *WebhookCreate) createSpec() (*Webhook, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.FailingSince(); ok {
 		_spec.SetField(webhook.FieldFailingSince, field.TypeTime, value)
 		_node.FailingSince = &value
+	}
+	if value, ok := _c.mutation.KeyID(); ok {
+		_spec.SetField(webhook.FieldKeyID, field.TypeUUID, value)
+		_node.KeyID = &value
+	}
+	if value, ok := _c.mutation.KeyScopes(); ok {
+		_spec.SetField(webhook.FieldKeyScopes, field.TypeJSON, value)
+		_node.KeyScopes = value
 	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(webhook.FieldCreatedAt, field.TypeTime, value)

@@ -14,6 +14,7 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/dialect/sql/sqljson"
 	"entgo.io/ent/schema/field"
+	"github.com/google/uuid"
 )
 
 // WebhookUpdate is the builder for updating Webhook entities.
@@ -216,6 +217,44 @@ func (_u *WebhookUpdate) ClearFailingSince() *WebhookUpdate {
 	return _u
 }
 
+// SetKeyID sets the "key_id" field.
+func (_u *WebhookUpdate) SetKeyID(v uuid.UUID) *WebhookUpdate {
+	_u.mutation.SetKeyID(v)
+	return _u
+}
+
+// SetNillableKeyID sets the "key_id" field if the given value is not nil.
+func (_u *WebhookUpdate) SetNillableKeyID(v *uuid.UUID) *WebhookUpdate {
+	if v != nil {
+		_u.SetKeyID(*v)
+	}
+	return _u
+}
+
+// ClearKeyID clears the value of the "key_id" field.
+func (_u *WebhookUpdate) ClearKeyID() *WebhookUpdate {
+	_u.mutation.ClearKeyID()
+	return _u
+}
+
+// SetKeyScopes sets the "key_scopes" field.
+func (_u *WebhookUpdate) SetKeyScopes(v []string) *WebhookUpdate {
+	_u.mutation.SetKeyScopes(v)
+	return _u
+}
+
+// AppendKeyScopes appends value to the "key_scopes" field.
+func (_u *WebhookUpdate) AppendKeyScopes(v []string) *WebhookUpdate {
+	_u.mutation.AppendKeyScopes(v)
+	return _u
+}
+
+// ClearKeyScopes clears the value of the "key_scopes" field.
+func (_u *WebhookUpdate) ClearKeyScopes() *WebhookUpdate {
+	_u.mutation.ClearKeyScopes()
+	return _u
+}
+
 // SetUpdatedAt sets the "updated_at" field.
 func (_u *WebhookUpdate) SetUpdatedAt(v time.Time) *WebhookUpdate {
 	_u.mutation.SetUpdatedAt(v)
@@ -352,6 +391,23 @@ func (_u *WebhookUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	}
 	if _u.mutation.FailingSinceCleared() {
 		_spec.ClearField(webhook.FieldFailingSince, field.TypeTime)
+	}
+	if value, ok := _u.mutation.KeyID(); ok {
+		_spec.SetField(webhook.FieldKeyID, field.TypeUUID, value)
+	}
+	if _u.mutation.KeyIDCleared() {
+		_spec.ClearField(webhook.FieldKeyID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.KeyScopes(); ok {
+		_spec.SetField(webhook.FieldKeyScopes, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.AppendedKeyScopes(); ok {
+		_spec.AddModifier(func(u *sql.UpdateBuilder) {
+			sqljson.Append(u, webhook.FieldKeyScopes, value)
+		})
+	}
+	if _u.mutation.KeyScopesCleared() {
+		_spec.ClearField(webhook.FieldKeyScopes, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.UpdatedAt(); ok {
 		_spec.SetField(webhook.FieldUpdatedAt, field.TypeTime, value)
@@ -569,6 +625,44 @@ func (_u *WebhookUpdateOne) ClearFailingSince() *WebhookUpdateOne {
 	return _u
 }
 
+// SetKeyID sets the "key_id" field.
+func (_u *WebhookUpdateOne) SetKeyID(v uuid.UUID) *WebhookUpdateOne {
+	_u.mutation.SetKeyID(v)
+	return _u
+}
+
+// SetNillableKeyID sets the "key_id" field if the given value is not nil.
+func (_u *WebhookUpdateOne) SetNillableKeyID(v *uuid.UUID) *WebhookUpdateOne {
+	if v != nil {
+		_u.SetKeyID(*v)
+	}
+	return _u
+}
+
+// ClearKeyID clears the value of the "key_id" field.
+func (_u *WebhookUpdateOne) ClearKeyID() *WebhookUpdateOne {
+	_u.mutation.ClearKeyID()
+	return _u
+}
+
+// SetKeyScopes sets the "key_scopes" field.
+func (_u *WebhookUpdateOne) SetKeyScopes(v []string) *WebhookUpdateOne {
+	_u.mutation.SetKeyScopes(v)
+	return _u
+}
+
+// AppendKeyScopes appends value to the "key_scopes" field.
+func (_u *WebhookUpdateOne) AppendKeyScopes(v []string) *WebhookUpdateOne {
+	_u.mutation.AppendKeyScopes(v)
+	return _u
+}
+
+// ClearKeyScopes clears the value of the "key_scopes" field.
+func (_u *WebhookUpdateOne) ClearKeyScopes() *WebhookUpdateOne {
+	_u.mutation.ClearKeyScopes()
+	return _u
+}
+
 // SetUpdatedAt sets the "updated_at" field.
 func (_u *WebhookUpdateOne) SetUpdatedAt(v time.Time) *WebhookUpdateOne {
 	_u.mutation.SetUpdatedAt(v)
@@ -735,6 +829,23 @@ func (_u *WebhookUpdateOne) sqlSave(ctx context.Context) (_node *Webhook, err er
 	}
 	if _u.mutation.FailingSinceCleared() {
 		_spec.ClearField(webhook.FieldFailingSince, field.TypeTime)
+	}
+	if value, ok := _u.mutation.KeyID(); ok {
+		_spec.SetField(webhook.FieldKeyID, field.TypeUUID, value)
+	}
+	if _u.mutation.KeyIDCleared() {
+		_spec.ClearField(webhook.FieldKeyID, field.TypeUUID)
+	}
+	if value, ok := _u.mutation.KeyScopes(); ok {
+		_spec.SetField(webhook.FieldKeyScopes, field.TypeJSON, value)
+	}
+	if value, ok := _u.mutation.AppendedKeyScopes(); ok {
+		_spec.AddModifier(func(u *sql.UpdateBuilder) {
+			sqljson.Append(u, webhook.FieldKeyScopes, value)
+		})
+	}
+	if _u.mutation.KeyScopesCleared() {
+		_spec.ClearField(webhook.FieldKeyScopes, field.TypeJSON)
 	}
 	if value, ok := _u.mutation.UpdatedAt(); ok {
 		_spec.SetField(webhook.FieldUpdatedAt, field.TypeTime, value)

@@ -21,6 +21,8 @@ type WebhookReplay struct {
 	ID uuid.UUID `json:"id,omitempty"`
 	// WebhookID holds the value of the "webhook_id" field.
 	WebhookID uuid.UUID `json:"webhook_id,omitempty"`
+	// KeyID holds the value of the "key_id" field.
+	KeyID *uuid.UUID `json:"key_id,omitempty"`
 	// FromNumber holds the value of the "from_number" field.
 	FromNumber int64 `json:"from_number,omitempty"`
 	// ToNumber holds the value of the "to_number" field.
@@ -51,6 +53,8 @@ func (*WebhookReplay) scanValues(columns []string) ([]any, error) {
 	values := make([]any, len(columns))
 	for i := range columns {
 		switch columns[i] {
+		case webhookreplay.FieldKeyID:
+			values[i] = &sql.NullScanner{S: new(uuid.UUID)}
 		case webhookreplay.FieldTypes, webhookreplay.FieldStatuses:
 			values[i] = new([]byte)
 		case webhookreplay.FieldFromNumber, webhookreplay.FieldToNumber, webhookreplay.FieldRate, webhookreplay.FieldPosition, webhookreplay.FieldSent:
@@ -87,6 +91,13 @@ func (_m *WebhookReplay) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field webhook_id", values[i])
 			} else if value != nil {
 				_m.WebhookID = *value
+			}
+		case webhookreplay.FieldKeyID:
+			if value, ok := values[i].(*sql.NullScanner); !ok {
+				return fmt.Errorf("unexpected type %T for field key_id", values[i])
+			} else if value.Valid {
+				_m.KeyID = new(uuid.UUID)
+				*_m.KeyID = *value.S.(*uuid.UUID)
 			}
 		case webhookreplay.FieldFromNumber:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -198,6 +209,11 @@ func (_m *WebhookReplay) String() string {
 	builder.WriteString(fmt.Sprintf("id=%v, ", _m.ID))
 	builder.WriteString("webhook_id=")
 	builder.WriteString(fmt.Sprintf("%v", _m.WebhookID))
+	builder.WriteString(", ")
+	if v := _m.KeyID; v != nil {
+		builder.WriteString("key_id=")
+		builder.WriteString(fmt.Sprintf("%v", *v))
+	}
 	builder.WriteString(", ")
 	builder.WriteString("from_number=")
 	builder.WriteString(fmt.Sprintf("%v", _m.FromNumber))

@@ -27,6 +27,20 @@ func (_c *WebhookReplayCreate) SetWebhookID(v uuid.UUID) *WebhookReplayCreate {
 	return _c
 }
 
+// SetKeyID sets the "key_id" field.
+func (_c *WebhookReplayCreate) SetKeyID(v uuid.UUID) *WebhookReplayCreate {
+	_c.mutation.SetKeyID(v)
+	return _c
+}
+
+// SetNillableKeyID sets the "key_id" field if the given value is not nil.
+func (_c *WebhookReplayCreate) SetNillableKeyID(v *uuid.UUID) *WebhookReplayCreate {
+	if v != nil {
+		_c.SetKeyID(*v)
+	}
+	return _c
+}
+
 // SetFromNumber sets the "from_number" field.
 func (_c *WebhookReplayCreate) SetFromNumber(v int64) *WebhookReplayCreate {
 	_c.mutation.SetFromNumber(v)
@@ -234,6 +248,10 @@ func (_c *WebhookReplayCreate) createSpec() (*WebhookReplay, *sqlgraph.CreateSpe
 	if value, ok := _c.mutation.WebhookID(); ok {
 		_spec.SetField(webhookreplay.FieldWebhookID, field.TypeUUID, value)
 		_node.WebhookID = value
+	}
+	if value, ok := _c.mutation.KeyID(); ok {
+		_spec.SetField(webhookreplay.FieldKeyID, field.TypeUUID, value)
+		_node.KeyID = &value
 	}
 	if value, ok := _c.mutation.FromNumber(); ok {
 		_spec.SetField(webhookreplay.FieldFromNumber, field.TypeInt64, value)

@@ -165,6 +165,9 @@ func (_u *WebhookReplayUpdate) sqlSave(ctx context.Context) (_node int, err erro
 			}
 		}
 	}
+	if _u.mutation.KeyIDCleared() {
+		_spec.ClearField(webhookreplay.FieldKeyID, field.TypeUUID)
+	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(webhookreplay.FieldStatus, field.TypeString, value)
 	}
@@ -378,6 +381,9 @@ func (_u *WebhookReplayUpdateOne) sqlSave(ctx context.Context) (_node *WebhookRe
 				ps[i](selector)
 			}
 		}
+	}
+	if _u.mutation.KeyIDCleared() {
+		_spec.ClearField(webhookreplay.FieldKeyID, field.TypeUUID)
 	}
 	if value, ok := _u.mutation.Status(); ok {
 		_spec.SetField(webhookreplay.FieldStatus, field.TypeString, value)

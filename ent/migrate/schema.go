@@ -152,6 +152,8 @@ var (
 		{Name: "previous_until", Type: field.TypeTime, Nullable: true},
 		{Name: "last_number", Type: field.TypeInt64, Default: 0},
 		{Name: "failing_since", Type: field.TypeTime, Nullable: true},
+		{Name: "key_id", Type: field.TypeUUID, Nullable: true},
+		{Name: "key_scopes", Type: field.TypeJSON, Nullable: true},
 		{Name: "created_at", Type: field.TypeTime},
 		{Name: "updated_at", Type: field.TypeTime},
 		{Name: "deleted_at", Type: field.TypeTime, Nullable: true},
@@ -205,6 +207,7 @@ var (
 	WebhookReplaysColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeUUID},
 		{Name: "webhook_id", Type: field.TypeUUID},
+		{Name: "key_id", Type: field.TypeUUID, Nullable: true},
 		{Name: "from_number", Type: field.TypeInt64},
 		{Name: "to_number", Type: field.TypeInt64},
 		{Name: "types", Type: field.TypeJSON},

@@ -39,6 +39,10 @@ const (
 	FieldLastNumber = "last_number"
 	// FieldFailingSince holds the string denoting the failing_since field in the database.
 	FieldFailingSince = "failing_since"
+	// FieldKeyID holds the string denoting the key_id field in the database.
+	FieldKeyID = "key_id"
+	// FieldKeyScopes holds the string denoting the key_scopes field in the database.
+	FieldKeyScopes = "key_scopes"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldUpdatedAt holds the string denoting the updated_at field in the database.
@@ -66,6 +70,8 @@ var Columns = []string{
 	FieldPreviousUntil,
 	FieldLastNumber,
 	FieldFailingSince,
+	FieldKeyID,
+	FieldKeyScopes,
 	FieldCreatedAt,
 	FieldUpdatedAt,
 	FieldDeletedAt,
@@ -151,6 +157,11 @@ func ByLastNumber(opts ...sql.OrderTermOption) OrderOption {
 // ByFailingSince orders the results by the failing_since field.
 func ByFailingSince(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldFailingSince, opts...).ToFunc()
+}
+
+// ByKeyID orders the results by the key_id field.
+func ByKeyID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldKeyID, opts...).ToFunc()
 }
 
 // ByCreatedAt orders the results by the created_at field.

@@ -120,6 +120,11 @@ func FailingSince(v time.Time) predicate.Webhook {
 	return predicate.Webhook(sql.FieldEQ(FieldFailingSince, v))
 }
 
+// KeyID applies equality check predicate on the "key_id" field. It's identical to KeyIDEQ.
+func KeyID(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldEQ(FieldKeyID, v))
+}
+
 // CreatedAt applies equality check predicate on the "created_at" field. It's identical to CreatedAtEQ.
 func CreatedAt(v time.Time) predicate.Webhook {
 	return predicate.Webhook(sql.FieldEQ(FieldCreatedAt, v))
@@ -783,6 +788,66 @@ func FailingSinceIsNil() predicate.Webhook {
 // FailingSinceNotNil applies the NotNil predicate on the "failing_since" field.
 func FailingSinceNotNil() predicate.Webhook {
 	return predicate.Webhook(sql.FieldNotNull(FieldFailingSince))
+}
+
+// KeyIDEQ applies the EQ predicate on the "key_id" field.
+func KeyIDEQ(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldEQ(FieldKeyID, v))
+}
+
+// KeyIDNEQ applies the NEQ predicate on the "key_id" field.
+func KeyIDNEQ(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldNEQ(FieldKeyID, v))
+}
+
+// KeyIDIn applies the In predicate on the "key_id" field.
+func KeyIDIn(vs ...uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldIn(FieldKeyID, vs...))
+}
+
+// KeyIDNotIn applies the NotIn predicate on the "key_id" field.
+func KeyIDNotIn(vs ...uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldNotIn(FieldKeyID, vs...))
+}
+
+// KeyIDGT applies the GT predicate on the "key_id" field.
+func KeyIDGT(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldGT(FieldKeyID, v))
+}
+
+// KeyIDGTE applies the GTE predicate on the "key_id" field.
+func KeyIDGTE(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldGTE(FieldKeyID, v))
+}
+
+// KeyIDLT applies the LT predicate on the "key_id" field.
+func KeyIDLT(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldLT(FieldKeyID, v))
+}
+
+// KeyIDLTE applies the LTE predicate on the "key_id" field.
+func KeyIDLTE(v uuid.UUID) predicate.Webhook {
+	return predicate.Webhook(sql.FieldLTE(FieldKeyID, v))
+}
+
+// KeyIDIsNil applies the IsNil predicate on the "key_id" field.
+func KeyIDIsNil() predicate.Webhook {
+	return predicate.Webhook(sql.FieldIsNull(FieldKeyID))
+}
+
+// KeyIDNotNil applies the NotNil predicate on the "key_id" field.
+func KeyIDNotNil() predicate.Webhook {
+	return predicate.Webhook(sql.FieldNotNull(FieldKeyID))
+}
+
+// KeyScopesIsNil applies the IsNil predicate on the "key_scopes" field.
+func KeyScopesIsNil() predicate.Webhook {
+	return predicate.Webhook(sql.FieldIsNull(FieldKeyScopes))
+}
+
+// KeyScopesNotNil applies the NotNil predicate on the "key_scopes" field.
+func KeyScopesNotNil() predicate.Webhook {
+	return predicate.Webhook(sql.FieldNotNull(FieldKeyScopes))
 }
 
 // CreatedAtEQ applies the EQ predicate on the "created_at" field.

@@ -13,6 +13,8 @@ const (
 	FieldID = "id"
 	// FieldWebhookID holds the string denoting the webhook_id field in the database.
 	FieldWebhookID = "webhook_id"
+	// FieldKeyID holds the string denoting the key_id field in the database.
+	FieldKeyID = "key_id"
 	// FieldFromNumber holds the string denoting the from_number field in the database.
 	FieldFromNumber = "from_number"
 	// FieldToNumber holds the string denoting the to_number field in the database.
@@ -43,6 +45,7 @@ const (
 var Columns = []string{
 	FieldID,
 	FieldWebhookID,
+	FieldKeyID,
 	FieldFromNumber,
 	FieldToNumber,
 	FieldTypes,
@@ -82,6 +85,11 @@ func ByID(opts ...sql.OrderTermOption) OrderOption {
 // ByWebhookID orders the results by the webhook_id field.
 func ByWebhookID(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldWebhookID, opts...).ToFunc()
+}
+
+// ByKeyID orders the results by the key_id field.
+func ByKeyID(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldKeyID, opts...).ToFunc()
 }
 
 // ByFromNumber orders the results by the from_number field.

@@ -60,6 +60,11 @@ func WebhookID(v uuid.UUID) predicate.WebhookReplay {
 	return predicate.WebhookReplay(sql.FieldEQ(FieldWebhookID, v))
 }
 
+// KeyID applies equality check predicate on the "key_id" field. It's identical to KeyIDEQ.
+func KeyID(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldEQ(FieldKeyID, v))
+}
+
 // FromNumber applies equality check predicate on the "from_number" field. It's identical to FromNumberEQ.
 func FromNumber(v int64) predicate.WebhookReplay {
 	return predicate.WebhookReplay(sql.FieldEQ(FieldFromNumber, v))
@@ -143,6 +148,56 @@ func WebhookIDLT(v uuid.UUID) predicate.WebhookReplay {
 // WebhookIDLTE applies the LTE predicate on the "webhook_id" field.
 func WebhookIDLTE(v uuid.UUID) predicate.WebhookReplay {
 	return predicate.WebhookReplay(sql.FieldLTE(FieldWebhookID, v))
+}
+
+// KeyIDEQ applies the EQ predicate on the "key_id" field.
+func KeyIDEQ(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldEQ(FieldKeyID, v))
+}
+
+// KeyIDNEQ applies the NEQ predicate on the "key_id" field.
+func KeyIDNEQ(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldNEQ(FieldKeyID, v))
+}
+
+// KeyIDIn applies the In predicate on the "key_id" field.
+func KeyIDIn(vs ...uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldIn(FieldKeyID, vs...))
+}
+
+// KeyIDNotIn applies the NotIn predicate on the "key_id" field.
+func KeyIDNotIn(vs ...uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldNotIn(FieldKeyID, vs...))
+}
+
+// KeyIDGT applies the GT predicate on the "key_id" field.
+func KeyIDGT(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldGT(FieldKeyID, v))
+}
+
+// KeyIDGTE applies the GTE predicate on the "key_id" field.
+func KeyIDGTE(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldGTE(FieldKeyID, v))
+}
+
+// KeyIDLT applies the LT predicate on the "key_id" field.
+func KeyIDLT(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldLT(FieldKeyID, v))
+}
+
+// KeyIDLTE applies the LTE predicate on the "key_id" field.
+func KeyIDLTE(v uuid.UUID) predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldLTE(FieldKeyID, v))
+}
+
+// KeyIDIsNil applies the IsNil predicate on the "key_id" field.
+func KeyIDIsNil() predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldIsNull(FieldKeyID))
+}
+
+// KeyIDNotNil applies the NotNil predicate on the "key_id" field.
+func KeyIDNotNil() predicate.WebhookReplay {
+	return predicate.WebhookReplay(sql.FieldNotNull(FieldKeyID))
 }
 
 // FromNumberEQ applies the EQ predicate on the "from_number" field.

@@ -37,7 +37,7 @@ func (m *Module) keyRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: path + "/{id}", Name: "delete-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Revoke an API key", Status: http.StatusNoContent,
-		Doc: "It is refused on every node within a second, and its sockets are closed.",
+		Doc: "It is refused on every node within a second, and its sockets, streams, polls and exports are cut. Webhooks that it made are disabled with the reason `credential`, and what they are to be told is held.",
 	}, m.handleRevokeKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path + "/{id}/rotate", Name: "rotate-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,

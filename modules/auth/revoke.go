@@ -24,7 +24,7 @@ type Sessions struct {
 	wake   func()
 
 	mu        sync.Mutex
-	announced map[int64]time.Time // revocations, by when they were last seen
+	announced map[change]time.Time // by when they were last seen
 	listeners []func(userID, sessionID uuid.UUID)
 }
 
@@ -36,7 +36,7 @@ func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 		memory:    newMemory(),
 		nudges:    make(chan struct{}, 1),
 		wake:      func() {},
-		announced: map[int64]time.Time{},
+		announced: map[change]time.Time{},
 	}
 }
 

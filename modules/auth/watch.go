@@ -79,8 +79,15 @@ func (s *Sessions) look() {
 }
 
 type revocation struct {
-	id               int64
-	user, credential uuid.UUID // the session or the key, zero for all of the user's
+	change
+	user uuid.UUID
+}
+
+// change names a revocation by its row, and a session that ran out by its end.
+type change struct {
+	id         int64
+	credential uuid.UUID // the session or the key, zero for all of the user's
+	at         time.Time
 }
 
 // poll looks at the changes of the last seconds, forgets what they concern and
@@ -99,16 +106,16 @@ func (s *Sessions) poll(ctx context.Context) error {
 	defer s.mu.Unlock()
 	var fresh []revocation
 	for _, r := range recent {
-		if _, known := s.announced[r.id]; !known {
+		if _, known := s.announced[r.change]; !known {
 			fresh = append(fresh, r)
 			s.memory.evict(r.user, r.credential)
 		}
-		s.announced[r.id] = began
+		s.announced[r.change] = began
 	}
 	s.memory.vouch(began)
-	for id, seen := range s.announced {
+	for known, seen := range s.announced {
 		if began.Sub(seen) > overlap {
-			delete(s.announced, id)
+			delete(s.announced, known)
 		}
 	}
 
@@ -121,11 +128,16 @@ func (s *Sessions) poll(ctx context.Context) error {
 }
 
 // recent are the changes of that long. One that lies in the future, as the end of
-// a key's life does, is not due yet.
+// a key's life does, is not due yet. A session that ran out is a change as well: it has
+// no row of its own, since each refresh moves its end.
 func (s *Sessions) recent(ctx context.Context, long time.Duration) ([]revocation, error) {
 	rows, err := s.pool.Query(ctx, `
-		select id, user_id, coalesce(session_id, '00000000-0000-0000-0000-000000000000')
-		from revocations where at > clock_timestamp() - $1::interval and at <= clock_timestamp() order by id`, long)
+		select id, user_id, coalesce(session_id, '00000000-0000-0000-0000-000000000000'), at
+		from revocations where at > clock_timestamp() - $1::interval and at <= clock_timestamp()
+		union all
+		select 0, user_id, id, expires_at from sessions
+		where expires_at > clock_timestamp() - $1::interval and expires_at <= clock_timestamp() and ended_at is null
+		order by 1`, long)
 	if err != nil {
 		return nil, fmt.Errorf("look for revocations: %w", err)
 	}
@@ -134,7 +146,7 @@ func (s *Sessions) recent(ctx context.Context, long time.Duration) ([]revocation
 	var list []revocation
 	for rows.Next() {
 		var r revocation
-		if err := rows.Scan(&r.id, &r.user, &r.credential); err != nil {
+		if err := rows.Scan(&r.id, &r.user, &r.credential, &r.at); err != nil {
 			return nil, fmt.Errorf("look for revocations: %w", err)
 		}
 		list = append(list, r)

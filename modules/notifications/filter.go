@@ -22,6 +22,7 @@ type filter struct {
 	types  []string      // empty is all
 	resume bool          // the client gave a cursor
 	at     events.Cursor // everything up to here is known
+	orders Orders        // nil: none is ever deleted
 }
 
 func (f *filter) wants(kind string, order uuid.UUID) bool {
@@ -29,11 +30,16 @@ func (f *filter) wants(kind string, order uuid.UUID) bool {
 }
 
 // page reads the log for this filter; the types are for the reader to look at.
-func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor, limit int) (events.Page, error) {
+func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor, limit int) (page events.Page, err error) {
 	if f.order != uuid.Nil {
-		return log.AfterInOrder(ctx, after, f.order, f.room, limit)
+		page, err = log.AfterInOrder(ctx, after, f.order, f.room, limit)
+	} else {
+		page, err = log.After(ctx, after, f.room, limit)
 	}
-	return log.After(ctx, after, f.room, limit)
+	if err != nil {
+		return page, err
+	}
+	return f.withoutDeleted(ctx, page)
 }
 
 // filterParams are made anew for each API: registering a route changes them.
@@ -69,7 +75,7 @@ type asked struct {
 }
 
 func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
-	f.room = caller.UserID
+	f.room, f.orders = caller.UserID, m.Orders
 	if caller.IsAdmin() {
 		f.room = uuid.Nil
 	}

@@ -207,7 +207,7 @@ func (f *follower) stillStands() error {
 	defer cancel()
 
 	now, err := f.stands(ctx, f.caller.Credential())
-	if known, ok := fault.As(err); ok && known.Kind == fault.Unauthenticated || err == nil && now.Role != f.caller.Role {
+	if known, ok := fault.As(err); ok && known.Kind == fault.Unauthenticated || err == nil && now != f.caller {
 		f.end(loggedIn)
 		return context.Cause(f.ctx)
 	}

@@ -33,6 +33,7 @@ type Deps struct {
 	Log      *events.Log
 	Tail     *events.Tail
 	Sessions Sessions
+	Orders   Orders // may be nil
 	// Kinds of events there are; a filter by any other type is refused.
 	Kinds []events.Kind
 	// Origins that may open a socket besides the server's own.

@@ -22,7 +22,8 @@ func (m *Module) pageRoute(api *web.API) {
 		Summary: "Read events page by page", Errors: []int{http.StatusForbidden},
 		Doc: "The same events in the same order, with the same cursors, as the socket gives. Without `after` it begins with the oldest " +
 			"that are kept for resuming. There is always a `nextCursor`: give it back as `after`, at once or later, also to the socket or the " +
-			"stream. With `wait`, a request that finds nothing waits that long for something to happen.",
+			"stream. With `wait`, a request that finds nothing waits that long for something to happen; it is 401 when the session or key ends meanwhile. " +
+			"Of orders that were deleted, what people wrote is left out; with `orderId` such an order has no events but, behind `after`, `order.deleted`.",
 	}, m.getPage)
 }
 
@@ -76,6 +77,13 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 	if err := m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second); err != nil {
 		return nil, err
 	}
+	// Reading and waiting take time, in which the caller may have lost its rights. One with
+	// another role than before begins again where it was.
+	if same, err := m.unchanged(ctx, caller); err != nil {
+		return nil, err
+	} else if !same {
+		p.at, p.list = f.at, nil
+	}
 	for _, e := range p.list {
 		out.Body.Data = append(out.Body.Data, e.Message())
 	}
@@ -99,7 +107,10 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	}
 	bell.joined = true
 	defer bell.Close()
-	_, _ = bell.queue.take()
+	bell.queue.drain()
+	if same, err := m.unchanged(ctx, caller); err != nil || !same {
+		return err // it changed before the hub could tell this poll
+	}
 
 	until := time.NewTimer(min(wait, maxWait))
 	defer until.Stop()
@@ -114,9 +125,18 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 		case <-until.C:
 			return nil
 		case <-bell.bell:
-			bell.queue.take()
+			bell.queue.drain()
 		}
 	}
+}
+
+// unchanged asks whether the caller's credential still gives the rights that the request
+// came with. One that is over is an Unauthenticated fault.
+func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, error) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
+	defer cancel()
+	now, err := m.Sessions.Standing(limited, caller.Credential())
+	return now == caller, err
 }
 
 // page is what one request reads.
@@ -143,6 +163,7 @@ func (p *page) read(ctx context.Context) error {
 				return nil
 			}
 		}
+		p.at = got.Next // behind what is not shown, too
 		if !got.Full {
 			return nil
 		}

@@ -90,6 +90,14 @@ func (q *queue) take() (taken, bool) {
 	return all, true
 }
 
+// drain empties the queue for somebody who only wants to know that there was something.
+// It takes until nothing comes, as the contract of wake demands.
+func (q *queue) drain() {
+	for some := true; some; {
+		_, some = q.take()
+	}
+}
+
 // forget drops the events that wait; they are in the log.
 func (q *queue) forget() {
 	q.mu.Lock()

@@ -84,12 +84,13 @@ type sessions struct {
 	callers map[uuid.UUID]identity.Caller
 	tickets map[string]identity.Caller
 	before  func(context.Context) error // of Standing
+	after   func()                      // the credentials of a request were checked
 }
 
 func newSessions() *sessions {
 	return &sessions{
 		callers: map[uuid.UUID]identity.Caller{}, tickets: map[string]identity.Caller{},
-		before: func(context.Context) error { return nil },
+		before: func(context.Context) error { return nil }, after: func() {},
 	}
 }
 
@@ -142,6 +143,20 @@ func (s *sessions) RedeemTicket(_ context.Context, ticket string) (identity.Call
 	return c, nil
 }
 
+// then has something done once the credentials of a request are checked.
+func (s *sessions) then(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.after = do
+}
+
+func (s *sessions) checked() {
+	s.mu.Lock()
+	do := s.after
+	s.mu.Unlock()
+	do()
+}
+
 func (s *sessions) credentials(c *fiber.Ctx) error {
 	if token, ok := strings.CutPrefix(c.Get("Authorization"), "Bearer "); ok {
 		caller, err := s.find(uuid.MustParse(token))
@@ -149,6 +164,7 @@ func (s *sessions) credentials(c *fiber.Ctx) error {
 			web.Refuse(c, err)
 		} else {
 			c.SetUserContext(identity.With(c.UserContext(), caller))
+			s.checked()
 		}
 	}
 	return c.Next()

@@ -40,6 +40,7 @@ func (m *Module) act(ctx context.Context, caller identity.Caller, id uuid.UUID, 
 
 // answer is act for what is answered with something else than the order.
 func (m *Module) answer(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key, do func(ctx context.Context, a *act) (idempotency.Answer, error)) (idempotency.Answer, error) {
+	key.Still = m.stillVisible(caller, id, false)
 	return m.answerDeleted(ctx, caller, id, key, func(ctx context.Context, a *act) (idempotency.Answer, error) {
 		if a.c.row.DeletedAt != nil {
 			return idempotency.Answer{}, fault.Absent("order")
@@ -53,6 +54,9 @@ func (m *Module) answer(ctx context.Context, caller identity.Caller, id uuid.UUI
 
 // answerDeleted is answer for deleted orders as well.
 func (m *Module) answerDeleted(ctx context.Context, caller identity.Caller, id uuid.UUID, key idempotency.Key, do func(ctx context.Context, a *act) (idempotency.Answer, error)) (idempotency.Answer, error) {
+	if key.Still == nil {
+		key.Still = m.stillVisible(caller, id, true)
+	}
 	var changes []*change
 	answer, err := m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (out idempotency.Answer, err error) {
 		changes = nil

@@ -46,6 +46,7 @@ func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets 
 	if err != nil {
 		return idempotency.Answer{}, err
 	}
+	key.Still = stillPlacedMany
 	placed := 0
 	answer, err := m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
 		many := judged.again(atomic)

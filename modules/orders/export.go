@@ -14,12 +14,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"orderflow/ent/order"
-	"orderflow/platform/fault"
 	"orderflow/platform/identity"
 )
 
 const (
-	exportsAtOnce  = 4                // on one node, and no more than a quarter of its connections
 	exportPiece    = 100              // orders: each may have 500 lines, and a piece is in memory whole
 	exportPatience = 20 * time.Second // for the client to take a piece
 	exportQuery    = 30 * time.Second // for the database to find the next ones
@@ -32,6 +30,7 @@ const (
 // the event log; what it does hold up is vacuum, so who takes no pieces is cut.
 type Export struct {
 	m      *Module
+	leave  func()
 	format format
 	conn   *pgxpool.Conn
 	tx     pgx.Tx
@@ -46,22 +45,22 @@ type format struct {
 }
 
 // Export begins to read the orders that a caller may see and the filter leaves; its
-// cursor and limit do not count. Whoever gets one must Close it, once.
+// cursor and limit do not count. Whoever gets one must Close it, once. It is a RateLimited
+// "too-many-exports" while the account has another one, on any node, and an Unavailable
+// one when this node has no place.
 func (m *Module) Export(ctx context.Context, caller identity.Caller, f Filter, in format) (*Export, error) {
 	user, err := whose(caller, f.UserID)
 	if err != nil {
 		return nil, err
 	}
 	f.UserID, f.Before = user, uuid.Nil
-	if m.exporting.Add(1) > max(1, min(exportsAtOnce, m.Pool.Stat().MaxConns()/4)) {
-		m.exporting.Add(-1)
-		busy := fault.New(fault.Unavailable, "too-many-exports", "Too many exports are running here; try again.")
-		busy.RetryAfter = 5 * time.Second
-		return nil, busy
+	leave, err := m.exports.enter(caller, min(exportsAtOnce, int(m.Pool.Stat().MaxConns()/4)))
+	if err != nil {
+		return nil, err
 	}
 
-	e := &Export{m: m, format: in}
-	if err := e.open(ctx, f); err != nil {
+	e := &Export{m: m, leave: leave, format: in}
+	if err := e.open(ctx, caller, f); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("begin an export: %w", err)
 	}
@@ -69,20 +68,28 @@ func (m *Module) Export(ctx context.Context, caller identity.Caller, f Filter, i
 }
 
 // open takes the snapshot and declares what will be read of it.
-func (e *Export) open(ctx context.Context, f Filter) (err error) {
+func (e *Export) open(ctx context.Context, caller identity.Caller, f Filter) (err error) {
 	if e.conn, err = e.m.Pool.Acquire(ctx); err != nil {
 		return err
 	}
 	if e.tx, err = e.conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err != nil {
 		return err
 	}
+	only := false
 	b := &pgx.Batch{}
+	queueOnly(b, caller, &only)
 	b.Queue(`select set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)`,
 		milliseconds(exportQuery), milliseconds(exportPatience+10*time.Second))
 	advise(b, f)
 	query, args := exported(f)
 	b.Queue(`declare export no scroll cursor for `+query, args...)
-	return e.tx.SendBatch(ctx, b).Close()
+	if err := e.tx.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	if !only { // another node has one
+		return oneExport()
+	}
+	return nil
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -162,7 +169,7 @@ func (e *Export) fetch(ctx context.Context) ([]Order, error) {
 // Close gives the snapshot and the connection back. The pool drops a connection
 // whose query was cut off.
 func (e *Export) Close() {
-	defer e.m.exporting.Add(-1)
+	defer e.leave()
 	if e.conn == nil {
 		return
 	}

@@ -15,8 +15,9 @@ func (m *Module) exportRoutes(api *web.API) {
 		Doc: "Your own orders, to administrators everybody's, as they are at one moment: however long it takes, what is " +
 			"placed or changed meanwhile does not show. `ndjson` has one order in each line, as reading it gives, but without " +
 			"`allowedActions`; `csv` has one row for each, amounts in minor units, and an apostrophe before cells that a " +
-			"spreadsheet would take for a formula. A transfer that breaks off was cut, also by a client that takes no more " +
-			"for 20 seconds; the end of a whole one is marked by HTTP. 503 when too many are running.",
+			"spreadsheet would take for a formula. A transfer that breaks off was cut; the end of a whole one is marked by HTTP. It is cut " +
+			"within a second when your session or key ends or your role changes, when the client takes nothing for 20 seconds or less than 64 KiB/s " +
+			"on average, and after 10 minutes. `too-many-exports` is 429 while your account has another export, on whatever node, and 503 when too many are running here.",
 	}, m.getExport)
 }
 
@@ -30,11 +31,18 @@ func (m *Module) getExport(ctx context.Context, in *exportInput) (*web.Stream, e
 	if in.Format == "ndjson" {
 		format = NDJSON
 	}
-	export, err := m.Export(ctx, identity.Must(ctx), in.filter(), format)
+	caller := identity.Must(ctx)
+	export, err := m.Export(ctx, caller, in.filter(), format)
 	if err != nil {
+		return nil, err
+	}
+	lease := m.lease(caller)
+	if err := lease(ctx); err != nil {
+		export.Close()
 		return nil, err
 	}
 	return web.Streamed(export, web.StreamOptions{
 		ContentType: format.contentType, Filename: "orders." + format.extension, Patience: exportPatience, Log: m.Out,
+		Lease: lease, MaxTime: exportTime, MinRate: exportRate, RateAfter: exportRateAfter,
 	}), nil
 }

@@ -3,6 +3,7 @@ package orders_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ import (
 	"orderflow/modules/orders/lifecycle"
 	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
 	"orderflow/platform/postgres"
 )
 
@@ -200,24 +203,83 @@ func TestBrokenExport_C12(t *testing.T) {
 	b.eventually("the connection is given up", func() bool { return b.pool.Stat().AcquiredConns() == 0 })
 }
 
-// C12: exports cannot take all connections of a node.
+// C12, F10: exports cannot take all connections of a node, an account has one on all
+// nodes together, and administrators have a place whatever others do.
 func TestExportsAtOnce_C12(t *testing.T) {
 	t.Parallel()
-	b := setup(t) // with 8 connections
-	f := open(t, b)
-	for range 2 {
-		e, err := b.Export(b.ctx, b.alice, orders.Filter{}, orders.CSV)
-		if err != nil {
-			t.Fatal(err)
+	b := setup(t) // with 8 connections: a place for each kind of account
+	other := node(t, b.url)
+	other.alice, other.bob, other.admin = b.alice, b.bob, b.admin
+	here, there := open(t, b), open(t, other)
+	b.flood(25_000, time.Hour) // of alice
+	slow := here.send("alice", "GET /v1/orders/export?format=csv", "")
+
+	rows := []struct {
+		at     *front
+		who    string
+		status int
+	}{
+		{here, "alice", http.StatusTooManyRequests},
+		{there, "alice", http.StatusTooManyRequests},
+		{here, "bob", http.StatusServiceUnavailable},
+		{there, "bob", http.StatusOK},
+		{here, "admin", http.StatusOK},
+	}
+	for _, row := range rows {
+		res := row.at.send(row.who, "GET /v1/orders/export?format=csv", "")
+		raw, _ := io.ReadAll(res.Body)
+		if res.StatusCode != row.status {
+			t.Fatalf("%s, here %v: %d %s", row.who, row.at == here, res.StatusCode, raw)
 		}
-		t.Cleanup(e.Close)
+		if row.status != http.StatusOK && (res.Header.Get("Retry-After") == "" || !strings.Contains(string(raw), "too-many-exports")) {
+			t.Errorf("%s: %v %s", row.who, res.Header, raw)
+		}
 	}
 
-	res := f.send("alice", "GET /v1/orders/export?format=csv", "")
+	_ = slow.Body.Close()
+	b.eventually("its end gives the place back", func() bool {
+		status, _ := there.ask("alice", "GET /v1/orders/export?format=csv", "")
+		return status == http.StatusOK
+	})
+}
 
-	raw, _ := io.ReadAll(res.Body)
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(string(raw), "too-many-exports") {
-		t.Errorf("%d %v %s", res.StatusCode, res.Header, raw)
+// A5, C12: an export ends when its caller's right does, and does not look complete.
+func TestExportOutlivesNoRight_C12(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(now *identity.Caller, err *error){
+		"session over": func(_ *identity.Caller, err *error) {
+			*err = fault.New(fault.Unauthenticated, "invalid-token", "Over.")
+		},
+		"demoted": func(now *identity.Caller, _ *error) { now.Role = identity.User },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b *bundle
+			var over atomic.Bool
+			b = setup(t, func(d *orders.Deps) {
+				d.Standing = func(context.Context, uuid.UUID) (now identity.Caller, err error) {
+					now = b.admin
+					if over.Load() {
+						change(&now, &err)
+					}
+					return now, err
+				}
+			})
+			f := open(t, b)
+			b.flood(25_000, time.Hour)
+			res := f.send("admin", "GET /v1/orders/export?format=ndjson", "")
+
+			over.Store(true)
+
+			b.eventually("the export gives its connection back", func() bool { return b.pool.Stat().AcquiredConns() == 0 })
+			if n, err := io.Copy(io.Discard, res.Body); err == nil {
+				t.Errorf("it looks complete with %d bytes", n)
+			}
+			status, body := f.ask("admin", "GET /v1/orders/export?format=ndjson", "")
+			if status == http.StatusOK {
+				t.Errorf("another one: %d %.200s", status, body)
+			}
+		})
 	}
 }
 

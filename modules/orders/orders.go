@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -89,7 +88,7 @@ type PaymentCall = interface {
 	Do(ctx context.Context) error
 }
 
-// Deps is what orders need. All of them are required but Metrics.
+// Deps is what orders need. All of them are required but Standing and Metrics.
 type Deps struct {
 	Pool      *postgres.Pool
 	Queue     *queue.Client // inserts
@@ -101,9 +100,11 @@ type Deps struct {
 	NeedsMethod bool          // an order must say what pays
 	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
 	Running     *idempotency.Running
-	Wake        func() // after a commit with events: tells the readers to look
-	Out         *slog.Logger
-	Metrics     prometheus.Registerer
+	// Standing tells who a credential's caller is now; nil believes what was proven once.
+	Standing func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
+	Wake     func() // after a commit with events: tells the readers to look
+	Out      *slog.Logger
+	Metrics  prometheus.Registerer
 }
 
 // Module is the orders module.
@@ -112,7 +113,7 @@ type Module struct {
 	placing   *batch.Gatherer[*placement, idempotency.Answer]
 	advancing *batch.Gatherer[turn, PaymentCall]
 	metrics   metrics
-	exporting atomic.Int32 // exports under way
+	exports   exports
 }
 
 // New makes the module. Nothing runs until Run.

@@ -60,6 +60,7 @@ type placement struct {
 // those of C1 and C4; an error that wraps batch.ErrUnknown leaves open whether
 // the order exists, and the client learns it by repeating the key.
 func (m *Module) Place(ctx context.Context, caller identity.Caller, w Wanted, key idempotency.Key) (idempotency.Answer, error) {
+	key.Still = stillPlaced
 	leave, err := m.Running.Enter(key)
 	if err != nil {
 		return idempotency.Answer{}, err

@@ -2,6 +2,7 @@ package idempotency_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"reflect"
@@ -15,6 +16,7 @@ import (
 
 	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
 )
@@ -278,5 +280,54 @@ func TestALockWithinTheWork(t *testing.T) {
 
 	if _, told := fault.As(err); told || postgres.Code(err) != "55P03" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// SPEC C3, A5: what is kept is given again to somebody with the rights of the first
+// caller; who has fewer needs the act's own word for it.
+func TestReplayNeedsTheRight(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	as := func(role identity.Role, still func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error)) idempotency.Key {
+		k := key("k", "body")
+		k.Role, k.Still = role, still
+		return k
+	}
+	refused := fault.Absent("thing")
+	for _, row := range []struct {
+		name        string
+		first, then identity.Role
+		still       func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error)
+		code        string
+	}{
+		{"the same", identity.Admin, identity.Admin, nil, ""},
+		{"promoted", identity.User, identity.Admin, nil, ""},
+		{"demoted", identity.Admin, identity.User, nil, "forbidden"},
+		{"demoted, allowed", identity.Admin, identity.User, func(_ context.Context, _ postgres.Querier, a idempotency.Answer) (idempotency.Answer, error) {
+			if !a.Demoted {
+				t.Error("it does not know")
+			}
+			return a, nil
+		}, ""},
+		{"no longer visible", identity.User, identity.User, func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error) {
+			return created, refused
+		}, "not-found"},
+	} {
+		n.exec("delete from idempotency_keys")
+		if _, err := n.do(as(row.first, nil), answers(created)); err != nil {
+			t.Fatal(err)
+		}
+		w := answers(created)
+
+		a, err := n.do(as(row.then, row.still), w)
+
+		switch {
+		case w.runs.Load() != 0:
+			t.Errorf("%s: it was done again", row.name)
+		case row.code == "":
+			isCreated(t, a, err, true)
+		case !fault.Is(err, row.code) || len(a.Body) > 0:
+			t.Errorf("%s: %+v, %v", row.name, a, err)
+		}
 	}
 }

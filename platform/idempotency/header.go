@@ -25,7 +25,8 @@ func (h Header) KeyOf(ctx context.Context, route string, body any) (Key, error) 
 		return Key{}, fmt.Errorf("fingerprint a body: %w", err)
 	}
 	sum := sha256.Sum256(raw)
-	return Key{Caller: identity.Must(ctx).UserID, Route: route, Key: h.IdempotencyKey, Fingerprint: sum[:]}, nil
+	caller := identity.Must(ctx)
+	return Key{Caller: caller.UserID, Role: caller.Role, Route: route, Key: h.IdempotencyKey, Fingerprint: sum[:]}, nil
 }
 
 // Output is an answer on its way out: T is what its body is a rendering of.

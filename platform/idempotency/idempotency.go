@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/platform/fault"
+	"orderflow/platform/identity"
 	"orderflow/platform/postgres"
 )
 
@@ -30,9 +31,14 @@ const Keep = 24 * time.Hour
 // ids, same key. Fingerprint tells whether the body is the same as well.
 type Key struct {
 	Caller      uuid.UUID
-	Route       string // "POST /v1/orders"
+	Role        identity.Role // of the caller; kept with the answer
+	Route       string        // "POST /v1/orders"
 	Key         string
 	Fingerprint []byte
+	// Still asks the right of the act again before a kept answer is given, where q
+	// stands: it may refuse with a fault, or change the answer. nil refuses nobody but a
+	// caller with a lower role than the answer was made for.
+	Still func(ctx context.Context, q postgres.Querier, kept Answer) (Answer, error)
 }
 
 // Given tells whether the client sent a key at all.
@@ -44,6 +50,7 @@ type Answer struct {
 	Headers  map[string]string
 	Body     []byte
 	Replayed bool
+	Demoted  bool // replayed to a caller with a lower role than it was made for
 }
 
 // Record is a key with the answer to keep for it.
@@ -112,7 +119,7 @@ func Queue(b *pgx.Batch, list []Record, told func(fresh []bool)) {
 	statuses, headers := make([]int16, n), make([]*string, n)
 	for at, i := range order {
 		r := list[i]
-		callers[at], routes[at], keys[at], prints[at] = r.Caller, r.Route, r.Key.Key, notNil(r.Fingerprint)
+		callers[at], routes[at], keys[at], prints[at] = r.Caller, r.Route, r.Key.Key, r.print()
 		statuses[at], headers[at], bodies[at] = int16(r.Status), encode(r.Headers), notNil(r.Body)
 	}
 
@@ -174,7 +181,7 @@ func Replace(ctx context.Context, tx pgx.Tx, r Record) error {
 }
 
 // Find returns the kept answer, false when there is none, and the fault of a
-// reused key when the body is another.
+// reused key when the body is another, or of a caller who may not have it any more.
 func Find(ctx context.Context, q postgres.Querier, k Key) (Answer, bool, error) {
 	var (
 		a           Answer
@@ -190,7 +197,9 @@ func Find(ctx context.Context, q postgres.Querier, k Key) (Answer, bool, error) 
 		return Answer{}, false, nil
 	case err != nil:
 		return Answer{}, false, fmt.Errorf("find an idempotent answer: %w", err)
-	case !bytes.Equal(fingerprint, k.Fingerprint):
+	}
+	role, same := k.match(fingerprint)
+	if !same {
 		return Answer{}, true, reused()
 	}
 
@@ -199,8 +208,42 @@ func Find(ctx context.Context, q postgres.Querier, k Key) (Answer, bool, error) 
 			return Answer{}, false, fmt.Errorf("read kept headers: %w", err)
 		}
 	}
-	a.Replayed = true
-	return a, true, nil
+	a.Replayed, a.Demoted = true, !k.Role.Covers(role)
+	a, err = k.still(ctx, q, a)
+	return a, true, err
+}
+
+func (k Key) still(ctx context.Context, q postgres.Querier, a Answer) (Answer, error) {
+	var err error
+	switch {
+	case k.Still != nil:
+		a, err = k.Still(ctx, q, a)
+	case a.Demoted:
+		err = fault.New(fault.Forbidden, "forbidden", "The answer was for an administrator.")
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	return a, nil
+}
+
+// ofAdmin stands behind the fingerprints of administrators' requests in the table. All
+// others are as they were before the role was kept.
+const ofAdmin = 'a'
+
+func (k Key) print() []byte {
+	if k.Role == identity.Admin {
+		return append(slices.Clone(k.Fingerprint), ofAdmin)
+	}
+	return notNil(k.Fingerprint)
+}
+
+// match tells whether a kept fingerprint is this one's, and which role it was kept with.
+func (k Key) match(kept []byte) (identity.Role, bool) {
+	if rest, found := bytes.CutSuffix(kept, []byte{ofAdmin}); found && bytes.Equal(rest, k.Fingerprint) {
+		return identity.Admin, true
+	}
+	return identity.Anyone, bytes.Equal(kept, notNil(k.Fingerprint))
 }
 
 func encode(headers map[string]string) *string {

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"strings"
+
 	"github.com/gofiber/fiber/v2"
 
 	"orderflow/platform/fault"
@@ -26,6 +28,7 @@ func Refuse(c *fiber.Ctx, err error) { c.Locals(refusedKey, err) }
 type demand struct {
 	role  identity.Role
 	scope identity.Scope
+	also  []identity.Scope
 }
 
 // authorize compares the caller with what a route needs. Where nobody has to prove
@@ -42,13 +45,30 @@ func (need demand) authorize(c *fiber.Ctx) error {
 		return unauthenticated(c)
 	case !caller.Role.Covers(need.role):
 		return fault.New(fault.Forbidden, "forbidden", "Your role may not do this.")
-	case caller.May(need.scope):
-		return nil
-	case need.scope == identity.NoKeys || need.scope == "":
+	case caller.IsKey() && (need.scope == identity.NoKeys || need.scope == ""):
 		return fault.New(fault.Forbidden, "key-not-allowed", "No API key may do this; log in and send an access token.")
 	}
-	c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_scope", scope="`+string(need.scope)+`"`) // RFC 6750 section 3.1
-	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", need.scope).With("scope", need.scope)
+	for _, scope := range append([]identity.Scope{need.scope}, need.also...) {
+		if !caller.May(scope) {
+			c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_scope", scope="`+need.scopes(" ")+`"`) // RFC 6750 section 3.1
+			return ScopeMissing(scope)
+		}
+	}
+	return nil
+}
+
+// scopes are all that a key needs.
+func (need demand) scopes(between string) string {
+	list := []string{string(need.scope)}
+	for _, scope := range need.also {
+		list = append(list, string(scope))
+	}
+	return strings.Join(list, between)
+}
+
+// ScopeMissing refuses an API key that may do less than was asked for.
+func ScopeMissing(scope identity.Scope) error {
+	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
 }
 
 func unauthenticated(c *fiber.Ctx) error {

@@ -117,9 +117,12 @@ func (r Route) operation() huma.Operation {
 		Description:   r.description(),
 		DefaultStatus: r.Status,
 		Responses:     map[string]*huma.Response{},
-		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope}},
+		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope, r.Also}},
 		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
 		Security:      r.security(),
+	}
+	if len(r.Also) > 0 {
+		op.Extensions["x-scopes-also"] = r.Also
 	}
 	if r.Tag != "" {
 		op.Tags = []string{r.Tag}
@@ -137,7 +140,7 @@ func (r Route) keyless() bool { return r.Scope == "" || r.Scope == identity.NoKe
 func (r Route) description() string {
 	switch {
 	case !r.keyless():
-		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + string(r.Scope) + "`.")
+		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + demand{scope: r.Scope, also: r.Also}.scopes("` and `") + "`.")
 	case r.Role != identity.Anyone:
 		return strings.TrimSpace(r.Doc + "\n\nNot open to API keys.")
 	}
@@ -154,7 +157,11 @@ func (r Route) security() (list []map[string][]string) {
 	}
 	list = append(list, map[string][]string{bearer: {}})
 	if !r.keyless() {
-		list = append(list, map[string][]string{apiKey: {string(r.Scope)}})
+		need := []string{string(r.Scope)}
+		for _, scope := range r.Also {
+			need = append(need, string(scope))
+		}
+		list = append(list, map[string][]string{apiKey: need})
 	}
 	return list
 }

@@ -22,11 +22,12 @@ type Route struct {
 	Name         string // operation id, kebab-case, unique
 	Summary, Doc string
 	Tag          string
-	Role         identity.Role  // identity.Anyone, User or Admin; never empty
-	Scope        identity.Scope // what an API key needs, or identity.NoKeys; empty opens to no key either
-	Status       int            // on success; default 200, or 204 without a body
-	Errors       []int          // statuses beyond those that follow from the rest, 304 included
-	MaxBody      int            // bytes; default BodyLimit. Only on paths without parameters
+	Role         identity.Role    // identity.Anyone, User or Admin; never empty
+	Scope        identity.Scope   // what an API key needs, or identity.NoKeys; empty opens to no key either
+	Also         []identity.Scope // what a key needs besides, such as those of what it makes
+	Status       int              // on success; default 200, or 204 without a body
+	Errors       []int            // statuses beyond those that follow from the rest, 304 included
+	MaxBody      int              // bytes; default BodyLimit. Only on paths without parameters
 
 	// For Raw and for a Stream, where no types tell.
 	Produces string // content types on success, with commas between, such as text/event-stream
@@ -95,7 +96,7 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 	plan := planOf(&op, a.OpenAPI().Components.Schemas)
 	first := func(c *fiber.Ctx) error {
 		c.Locals(patternKey, r.Path)
-		if err := (demand{r.Role, r.Scope}).authorize(c); err != nil {
+		if err := (demand{r.Role, r.Scope, r.Also}).authorize(c); err != nil {
 			return Fail(c, err)
 		}
 		in := &request{c: c}

@@ -33,7 +33,16 @@ type StreamOptions struct {
 	Filename    string        // for saving it; no quotes in it. "" is to be read as it comes
 	Patience    time.Duration // for the client to take one piece; 20 s when zero
 	Endless     bool          // a client that hangs up is no news
-	Log         *slog.Logger  // default: slog.Default()
+	// Lease is asked at least every half second, so that what outlives its request does
+	// not outlive its caller's right. A fault ends the stream; so does any other error
+	// that lasts for 5 seconds. nil asks nobody.
+	Lease   func(context.Context) error
+	MaxTime time.Duration // in all; 0 is no bound
+	// MinRate is how many bytes a second the client must take on average, of the time
+	// that the stream waits for it; 0 is no bound. It counts after RateAfter.
+	MinRate   int64
+	RateAfter time.Duration
+	Log       *slog.Logger // default: slog.Default()
 }
 
 // Stream is an answer of any size, in the memory of one piece. A body that is
@@ -71,7 +80,7 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 		pieces.Close()
 		panic("web: a stream outside of a route")
 	}
-	s := &stream{pieces: pieces, patience: o.Patience, endless: o.Endless, log: orDefault(o.Log), conn: r.c.Context().Conn()}
+	s := &stream{pieces: pieces, options: o, log: orDefault(o.Log), conn: r.c.Context().Conn()}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithoutCancel(r.c.UserContext()))
 	stopping := r.c.Context().Done()
 	s.watching.Go(func() { s.watch(stopping) })
@@ -84,13 +93,14 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 // stream is read by the goroutine that serves the connection, and by no other.
 type stream struct {
 	pieces   Pieces
-	patience time.Duration
-	endless  bool
+	options  StreamOptions
 	log      *slog.Logger
 	conn     net.Conn
 	ctx      context.Context //nolint:containedctx // how long the stream lives, which no call of Read decides
 	cancel   context.CancelCauseFunc
 	watching sync.WaitGroup
+	pace     pace
+	deadline sync.Mutex // of the connection: once the stream is cut, nothing moves it
 
 	piece  []byte // what is left to send of it
 	begun  bool
@@ -117,6 +127,7 @@ func (s *stream) Read(into []byte) (int, error) {
 	}
 	n := copy(into, s.piece)
 	s.piece = s.piece[n:]
+	s.pace.sent.Add(int64(n))
 	return n, nil
 }
 
@@ -128,30 +139,18 @@ func (s *stream) next() (piece []byte, err error) {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	s.pace.taken()
 	piece, err = s.pieces.Next(s.ctx)
+	s.deadline.Lock()
+	defer s.deadline.Unlock()
 	if cause := context.Cause(s.ctx); cause != nil && !errors.Is(err, io.EOF) {
 		return nil, cause
 	}
 	if err != nil {
 		return nil, err
 	}
-	return piece, s.conn.SetWriteDeadline(time.Now().Add(s.patience))
-}
-
-// watch cuts the stream short when the server stops: it has more time to stop than
-// a moment, but not for a long download.
-func (s *stream) watch(stopping <-chan struct{}) {
-	select {
-	case <-s.ctx.Done():
-		return
-	case <-stopping:
-	}
-	select {
-	case <-s.ctx.Done():
-	case <-time.After(streamGrace):
-		s.cancel(errStopping)
-		_ = s.conn.SetWriteDeadline(time.Now())
-	}
+	s.pace.offered()
+	return piece, s.conn.SetWriteDeadline(time.Now().Add(s.options.Patience))
 }
 
 // Close is called by fasthttp when the body has been sent, or cannot be. It may
@@ -161,7 +160,7 @@ func (s *stream) Close() error {
 		return nil
 	}
 	s.closed = true
-	if s.begun && !s.endless && !errors.Is(s.over, io.EOF) {
+	if s.begun && !s.options.Endless && !errors.Is(s.over, io.EOF) {
 		why := cmp.Or(s.over, context.Cause(s.ctx), errLeft)
 		s.log.WarnContext(s.ctx, "stream cut", "request_id", RequestIDFrom(s.ctx), "error", why.Error())
 	}

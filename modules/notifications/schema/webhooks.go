@@ -29,6 +29,8 @@ func (Webhook) Fields() []ent.Field {
 		field.Time("previous_until").Optional().Nillable(),
 		field.Int64("last_number").Default(0),
 		field.Time("failing_since").Optional().Nillable(),
+		field.UUID("key_id", uuid.UUID{}).Optional().Nillable(),
+		field.Strings("key_scopes").Optional(),
 		field.Time("created_at").Immutable(),
 		field.Time("updated_at"),
 		field.Time("deleted_at").Optional().Nillable(),
@@ -97,6 +99,7 @@ func (WebhookReplay) Fields() []ent.Field {
 	return []ent.Field{
 		field.UUID("id", uuid.UUID{}).Immutable(),
 		field.UUID("webhook_id", uuid.UUID{}).Immutable(),
+		field.UUID("key_id", uuid.UUID{}).Optional().Nillable().Immutable(),
 		field.Int64("from_number").Immutable(),
 		field.Int64("to_number").Immutable(),
 		field.Strings("types").Immutable(),

@@ -57,6 +57,7 @@ type attempt struct {
 	claim          uuid.UUID
 	tries          int
 	owner          uuid.UUID
+	key            *uuid.UUID // that made the endpoint, if one did
 	url            string
 	secrets        []Secret
 	enabled, alive bool // the endpoint
@@ -75,6 +76,15 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err != nil {
 		return err
 	}
+	if a.key != nil {
+		keys, err := m.keysOf(ctx, m.Pool, []uuid.UUID{*a.key})
+		if err != nil {
+			return err
+		}
+		if !stands(keys, *a.key) || roles[a.owner] == "" {
+			return m.dropWithKey(ctx, job, a)
+		}
+	}
 	if !maySee(a.owner, roles[a.owner], a.user) {
 		return m.drop(ctx, job, a, withheld)
 	}
@@ -86,7 +96,13 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err != nil {
 		return err
 	}
-	body, err := web.Marshal(messageOf(e, a.number))
+	list := []events.Event{e}
+	if m.Redact != nil {
+		if err := m.Redact(ctx, list); err != nil {
+			return err
+		}
+	}
+	body, err := web.Marshal(messageOf(list[0], a.number))
 	if err != nil {
 		return err
 	}
@@ -95,6 +111,22 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 		return errors.Join(ctx.Err(), m.release(ctx, a))
 	}
 	return m.settle(ctx, job, a, o)
+}
+
+// dropWithKey holds a delivery of an endpoint whose key is over, and disables the endpoint.
+// When it has become another credential's meanwhile, the delivery is tried again.
+func (m *Module) dropWithKey(ctx context.Context, job *river.Job[DeliverArgs], a *attempt) error {
+	ended, err := m.endOfKey(ctx, a.webhook)
+	if err != nil {
+		return err
+	}
+	if !ended {
+		if err := m.release(ctx, a); err != nil {
+			return err
+		}
+		return river.JobSnooze(0)
+	}
+	return m.drop(ctx, job, a, held)
 }
 
 // Message is what an endpoint gets: the event as everywhere, and its place among the
@@ -125,9 +157,9 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 		  and (d.claimed_until is null or d.claimed_until < now()) and w.id = d.webhook_id
 		returning d.webhook_id, d.number, d.order_id, d.version, d.user_id, d.type, d.tries,
 			w.owner_id, w.url, w.secret, w.previous_secret, w.previous_until, w.ordering = 'order',
-			w.enabled, w.deleted_at is null, w.failing_since is not null`, id, a.claim, m.plan.claim).
+			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.plan.claim).
 		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.tries,
-			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing)
+			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing, &a.key)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, m.notNow(ctx, id)
 	}

@@ -31,7 +31,8 @@ type filter struct {
 	statuses []string
 	kinds    []string
 	order    uuid.UUID
-	before   int64 // the number to go on below
+	user     uuid.UUID // whose orders
+	before   int64     // the number to go on below
 	limit    int
 }
 
@@ -51,10 +52,13 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 	if len(f.kinds) > 0 {
 		query.Where(webhookdelivery.TypeIn(f.kinds...))
 	}
+	if f.user != uuid.Nil {
+		query.Where(webhookdelivery.UserID(f.user))
+	}
 	switch {
 	case f.order != uuid.Nil:
 		query.Where(webhookdelivery.OrderID(f.order))
-	case len(f.kinds) > 0 || len(f.statuses) > 0:
+	case len(f.kinds) > 0 || len(f.statuses) > 0 || f.user != uuid.Nil:
 		floor = max(0, f.before-window)
 		query.Where(webhookdelivery.NumberGTE(floor))
 	}
@@ -72,9 +76,11 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 	return page, next, nil
 }
 
-func (m *Module) delivery(ctx context.Context, q postgres.Querier, id uuid.UUID, number int64) (*ent.WebhookDelivery, error) {
+// delivery is one that the caller may see: to a former administrator those of others' orders
+// are absent.
+func (m *Module) delivery(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID, number int64) (*ent.WebhookDelivery, error) {
 	row, err := db(q).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.Number(number)).Only(ctx)
-	if ent.IsNotFound(err) {
+	if ent.IsNotFound(err) || err == nil && !maySee(c.UserID, c.Role, row.UserID) {
 		return nil, fault.Absent("delivery")
 	}
 	if err != nil {
@@ -92,15 +98,27 @@ func (m *Module) attempts(ctx context.Context, delivery uuid.UUID) ([]*ent.Webho
 	return rows, nil
 }
 
+// stillOwned is asked before an answer that was kept is given again.
+func (m *Module) stillOwned(c identity.Caller, id uuid.UUID) func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error) {
+	return func(ctx context.Context, q postgres.Querier, kept idempotency.Answer) (idempotency.Answer, error) {
+		_, err := m.webhook(ctx, q, c, id)
+		if err == nil && kept.Demoted {
+			err = fault.Absent("delivery") // of whose order it was is not kept
+		}
+		return kept, err
+	}
+}
+
 // resend sends a delivery again, now and with all its tries before it, under its old
 // number and webhook-id.
 func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, number int64, key idempotency.Key) (idempotency.Answer, error) {
+	key.Still = m.stillOwned(c, id)
 	return m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
 		hook, err := m.lock(ctx, tx, c, id)
 		if err != nil {
 			return idempotency.Answer{}, err
 		}
-		if _, err := m.delivery(ctx, tx, id, number); err != nil {
+		if _, err := m.delivery(ctx, tx, c, id, number); err != nil {
 			return idempotency.Answer{}, err
 		}
 		if !hook.Enabled {
@@ -113,7 +131,7 @@ func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, nu
 		if n == 0 {
 			return idempotency.Answer{}, fault.New(fault.Conflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
 		}
-		row, err := m.delivery(ctx, tx, id, number)
+		row, err := m.delivery(ctx, tx, c, id, number)
 		if err != nil {
 			return idempotency.Answer{}, err
 		}

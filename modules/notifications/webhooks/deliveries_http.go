@@ -25,7 +25,7 @@ func (m *Module) deliveryRoutes(api *web.API) {
 		Summary: "One delivery with its tries, the last one first",
 	}, m.getDelivery)
 	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
+		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
 	}, m.postResend)
@@ -77,6 +77,9 @@ func (m *Module) getDeliveries(ctx context.Context, in *deliveriesInput) (*web.P
 		return nil, err
 	}
 	f := filter{statuses: in.Status, kinds: in.Type, order: in.OrderID, limit: in.Limit}
+	if c := identity.Must(ctx); !c.IsAdmin() && (hook.UserID == nil || *hook.UserID != c.UserID) { // it was about others' orders
+		f.user = c.UserID
+	}
 	if in.Cursor != "" {
 		parts, err := web.DecodeCursor(in.Cursor, 1)
 		if err != nil {
@@ -112,7 +115,7 @@ func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body D
 	if err != nil {
 		return nil, err
 	}
-	row, err := m.delivery(ctx, m.Pool, hook.ID, in.Number)
+	row, err := m.delivery(ctx, m.Pool, identity.Must(ctx), hook.ID, in.Number)
 	if err != nil {
 		return nil, err
 	}

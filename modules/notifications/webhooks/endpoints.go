@@ -51,6 +51,9 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.
 		create := db(tx).Webhook.Create().SetID(id).SetOwnerID(c.UserID).SetNillableUserID(w.user).
 			SetURL(w.url).SetDescription(w.description).SetTypes(w.types).SetOrdering(w.ordering).
 			SetEnabled(w.enabled).SetSecret(secret).SetCreatedAt(at).SetUpdatedAt(at)
+		if key, scopes := keyOf(c); key != nil {
+			create.SetKeyID(*key).SetKeyScopes(scopes)
+		}
 		if !w.enabled {
 			create.SetDisabledReason(byHand).SetDisabledAt(at)
 		}
@@ -145,6 +148,11 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	if _, err := m.webhook(ctx, m.Pool, c, id); err != nil {
 		return nil, err
 	}
+	if to.url != nil || to.types != nil || to.enabled != nil && *to.enabled {
+		if err := mayCarry(c); err != nil {
+			return nil, err
+		}
+	}
 	var fields []fault.Field
 	if to.types != nil {
 		fields = m.unknownTypes(*to.types)
@@ -164,7 +172,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 		if err != nil {
 			return err
 		}
-		if row, err = to.write(ctx, tx, old); err != nil {
+		if row, err = to.write(ctx, tx, c, old); err != nil {
 			return fmt.Errorf("change webhook %s: %w", id, err)
 		}
 		if old.Enabled && !row.Enabled {
@@ -175,13 +183,14 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	return row, err
 }
 
-func (to change) write(ctx context.Context, tx pgx.Tx, old *ent.Webhook) (*ent.Webhook, error) {
+func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *ent.Webhook) (*ent.Webhook, error) {
 	at := now()
 	u := db(tx).Webhook.UpdateOneID(old.ID).SetUpdatedAt(at).
 		SetNillableURL(to.url).SetNillableDescription(to.description).SetNillableOrdering(to.ordering)
 	if to.types != nil {
 		u.SetTypes(*to.types)
 	}
+	to.made(u, c)
 	if to.enabled != nil && *to.enabled != old.Enabled {
 		u.SetEnabled(*to.enabled)
 		if *to.enabled {

@@ -31,6 +31,7 @@ type audience struct {
 	types     []string
 	ordered   bool
 	enabled   bool
+	key       *uuid.UUID // that made it, if one did
 	last      int64
 }
 
@@ -59,6 +60,10 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	}
 	roles, err := m.Roles(ctx, tx, owners)
 	if err != nil {
+		return err
+	}
+
+	if err := m.endKeysOf(ctx, tx, there, roles); err != nil {
 		return err
 	}
 
@@ -95,6 +100,32 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	return m.insertJobs(ctx, tx, rows, at)
 }
 
+// endKeysOf disables those that were made by keys which are over: what comes is held. Their
+// rows are locked.
+func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*audience, roles map[uuid.UUID]identity.Role) error {
+	var ids []uuid.UUID
+	for _, a := range there {
+		if a.enabled && a.key != nil {
+			ids = append(ids, *a.key)
+		}
+	}
+	keys, err := m.keysOf(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, a := range there {
+		if !a.enabled || a.key == nil || stands(keys, *a.key) && roles[a.owner] != "" {
+			continue
+		}
+		a.enabled = false
+		if err := disable(ctx, tx, a.id, credential); err != nil {
+			return err
+		}
+		m.disabled(ctx, a.id, credential)
+	}
+	return nil
+}
+
 // lockAudience finds the endpoints that may be concerned, and keeps them as they are
 // until the commit: who changes one, or ends a delivery in order, waits.
 func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audience, error) {
@@ -104,7 +135,7 @@ func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audie
 	}
 	slices.SortFunc(users, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	rows, err := tx.Query(ctx, `
-		select id, owner_id, user_id, types, ordering = 'order', enabled, last_number from webhooks
+		select id, owner_id, user_id, types, ordering = 'order', enabled, key_id, last_number from webhooks
 		where deleted_at is null and (user_id is null or user_id = any($1))
 		order by id for no key update`, slices.Compact(users))
 	if err != nil {
@@ -112,7 +143,7 @@ func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audie
 	}
 	there, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*audience, error) {
 		a := &audience{}
-		return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.last)
+		return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.key, &a.last)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find webhooks: %w", err)

@@ -23,11 +23,11 @@ const (
 // Routes registers the module's part of the API.
 func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: path, Name: "create-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
+		Method: http.MethodPost, Path: path, Name: "create-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
 		Doc: "Events are POSTed to the URL as CloudEvents, signed as Standard Webhooks 1.0 says. The secret is in this answer and never " +
 			"again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the webhook. Whatever is not a 2xx within " +
-			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders.",
+			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders. Made with an API key, it ends with the key.",
 	}, m.postWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
@@ -41,7 +41,7 @@ func (m *Module) Routes(api *web.API) {
 		Method: http.MethodPatch, Path: one, Name: "change-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Change a webhook",
 		Doc: "A merge patch: what is absent stays. While a webhook is disabled, its deliveries are numbered and held; " +
-			"enabling it sends none of them by itself, a replay does.",
+			"enabling it sends none of them by itself, a replay does. An API key needs `events:read` as well for changing `url` or `types` and for enabling; the webhook is the key's from then on, and ends with it.",
 	}, m.patchWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: one, Name: "delete-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
@@ -54,7 +54,7 @@ func (m *Module) Routes(api *web.API) {
 			"so there is no Idempotency-Key.",
 	}, m.postRotate)
 	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
+		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a test now",
 		Doc:     "Posts an event of the type `webhook.test`, once, and tells what came of it within four seconds. It has no number and is not in the log.",
 	}, m.postTest)
@@ -71,9 +71,10 @@ type Webhook struct {
 	Ordering            string     `json:"ordering" enum:"none,order" doc:"order: an order's deliveries are sent one after the other"`
 	UserID              *uuid.UUID `json:"userId" format:"uuid" nullable:"true" doc:"Whose orders; null: everybody's, for administrators"`
 	Enabled             bool       `json:"enabled"`
-	DisabledReason      *string    `json:"disabledReason" nullable:"true" doc:"manual: you did; gone: it answered 410; failing: it took nothing for three days, or one delivery never"`
+	DisabledReason      *string    `json:"disabledReason" nullable:"true" doc:"manual: you did; gone: it answered 410; failing: it took nothing for three days, or one delivery never; credential: the API key that made it was revoked, expired or lost a scope, or your account was not active"`
 	DisabledAt          *web.Time  `json:"disabledAt" nullable:"true"`
 	FailingSince        *web.Time  `json:"failingSince" nullable:"true" doc:"The first failure since the last success"`
+	CreatedByKeyID      *uuid.UUID `json:"createdByKeyId" format:"uuid" nullable:"true" doc:"The API key that made it, or that last chose its URL or types or enabled it: it ends with the key. null: a session did"`
 	LastNumber          int64      `json:"lastNumber" doc:"Of its newest delivery"`
 	PreviousSecretUntil *web.Time  `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before the last rotation signs as well"`
 	CreatedAt           web.Time   `json:"createdAt"`
@@ -90,7 +91,7 @@ func render(w *ent.Webhook) Webhook {
 	out := Webhook{
 		ID: w.ID, URL: w.URL, Description: w.Description, Types: w.Types, Ordering: w.Ordering, UserID: w.UserID,
 		Enabled: w.Enabled, DisabledReason: w.DisabledReason, DisabledAt: web.AtOrNil(w.DisabledAt), FailingSince: web.AtOrNil(w.FailingSince),
-		LastNumber: w.LastNumber, CreatedAt: web.At(w.CreatedAt), UpdatedAt: web.At(w.UpdatedAt),
+		CreatedByKeyID: w.KeyID, LastNumber: w.LastNumber, CreatedAt: web.At(w.CreatedAt), UpdatedAt: web.At(w.UpdatedAt),
 	}
 	if w.PreviousUntil != nil && time.Now().Before(*w.PreviousUntil) {
 		out.PreviousSecretUntil = web.AtOrNil(w.PreviousUntil)

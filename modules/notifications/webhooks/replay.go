@@ -46,6 +46,7 @@ type stretch struct {
 // numbers and webhook-ids. An endpoint has one replay at a time, so that the rate
 // means something.
 func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s stretch, key idempotency.Key) (idempotency.Answer, error) {
+	key.Still = m.stillOwned(c, id)
 	return m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
 		hook, err := m.lock(ctx, tx, c, id)
 		if err != nil {
@@ -61,7 +62,7 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 		if running {
 			return idempotency.Answer{}, fault.New(fault.Conflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
 		}
-		row, err := m.insertReplay(ctx, tx, hook, s)
+		row, err := m.insertReplay(ctx, tx, c, hook, s)
 		if err != nil {
 			return idempotency.Answer{}, fmt.Errorf("begin a replay of webhook %s: %w", id, err)
 		}
@@ -71,13 +72,14 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 	})
 }
 
-func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, s stretch) (*ent.WebhookReplay, error) {
+func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller, hook *ent.Webhook, s stretch) (*ent.WebhookReplay, error) {
 	from, to, err := bounds(ctx, tx, hook, s)
 	if err != nil {
 		return nil, err
 	}
 	id, at := uuid.Must(uuid.NewV7()), now()
-	row, err := db(tx).WebhookReplay.Create().SetID(id).SetWebhookID(hook.ID).SetFromNumber(from).SetToNumber(to).
+	made, _ := keyOf(c)
+	row, err := db(tx).WebhookReplay.Create().SetID(id).SetNillableKeyID(made).SetWebhookID(hook.ID).SetFromNumber(from).SetToNumber(to).
 		SetTypes(s.types).SetStatuses(s.statuses).SetRate(s.rate).SetStatus("running").SetPosition(from - 1).SetDueAt(at).SetCreatedAt(at).Save(ctx)
 	if err != nil {
 		return nil, err
@@ -167,7 +169,11 @@ func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration
 			wait = until
 			return nil
 		}
-		if !hook.Enabled || hook.DeletedAt != nil {
+		over, err := m.keyIsOver(ctx, tx, r.KeyID)
+		if err != nil {
+			return err
+		}
+		if !hook.Enabled || hook.DeletedAt != nil || over {
 			return finish(ctx, tx, hook.ID, "stopped")
 		}
 		numbers, position, err := nextSlice(ctx, tx, r, m.plan.slice)

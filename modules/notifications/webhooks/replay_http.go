@@ -17,7 +17,7 @@ import (
 func (m *Module) replayRoutes(api *web.API) {
 	const replays = one + "/replays"
 	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
+		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
 			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
@@ -39,7 +39,7 @@ func (m *Module) replayRoutes(api *web.API) {
 // Replay is a stretch of deliveries that is sent again.
 type Replay struct {
 	ID         uuid.UUID `json:"id" format:"uuid"`
-	Status     string    `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled meanwhile"`
+	Status     string    `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled meanwhile, or the API key that asked is over"`
 	From       int64     `json:"from" doc:"The first number"`
 	To         int64     `json:"to" doc:"The last number; below from when there is nothing to send"`
 	Types      []string  `json:"types" nullable:"false"`

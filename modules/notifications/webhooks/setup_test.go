@@ -61,6 +61,31 @@ type house struct {
 type people struct {
 	mu    sync.Mutex
 	roles map[uuid.UUID]identity.Role
+	keys  map[uuid.UUID]identity.ScopeSet
+}
+
+// Keys stands for module auth.
+func (p *people) Keys(_ context.Context, _ postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.keys), nil
+}
+
+// may gives a key scopes; with none it is over.
+func (p *people) may(key uuid.UUID, scopes ...identity.Scope) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys[key] = identity.ScopesOf(scopes...)
+	if len(scopes) == 0 {
+		delete(p.keys, key)
+	}
+}
+
+// keyOf is somebody with a key of theirs.
+func (h *house) keyOf(owner identity.Caller, scopes ...identity.Scope) identity.Caller {
+	c := identity.Caller{UserID: owner.UserID, KeyID: uuid.New(), Role: owner.Role, Scopes: identity.ScopesOf(scopes...)}
+	h.people.may(c.KeyID, scopes...)
+	return c
 }
 
 func (p *people) Roles(_ context.Context, _ postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error) {
@@ -83,7 +108,7 @@ func setup(t *testing.T) *house {
 	t.Helper()
 	h := &house{
 		t: t, ctx: context.Background(), url: pgtest.URL(t), versions: map[uuid.UUID]int64{},
-		people: &people{roles: map[uuid.UUID]identity.Role{}},
+		people: &people{roles: map[uuid.UUID]identity.Role{}, keys: map[uuid.UUID]identity.ScopeSet{}},
 	}
 	h.pool = h.open()
 	h.alice, h.bob, h.admin = h.somebody(identity.User), h.somebody(identity.User), h.somebody(identity.Admin)
@@ -189,7 +214,7 @@ func (h *house) idle(change ...func(*Module)) *node {
 	inserter, err := queue.Inserter(pool, slog.New(slog.DiscardHandler))
 	h.must(err)
 	n.Module = New(Deps{
-		Pool: pool, Queue: inserter, Log: log, Roles: h.people.Roles, Types: types, Running: &idempotency.Running{},
+		Pool: pool, Queue: inserter, Log: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, Running: &idempotency.Running{},
 		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Out: out, Metrics: prometheus.NewRegistry(),
 	})
 	n.plan.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}

@@ -35,10 +35,10 @@ func (m *Module) sweep(ctx context.Context) error {
 }
 
 // SweepOnce gives new jobs to deliveries and replays whose job is lost, lets those
-// follow that wait for nothing, holds what is under way to disabled endpoints, and
-// measures (SPEC D6). Any number of nodes may sweep.
+// follow that wait for nothing, disables what ended keys made, holds what is under way to
+// disabled endpoints, and measures (SPEC D6). Any number of nodes may sweep.
 func (m *Module) SweepOnce(ctx context.Context) error {
-	for _, once := range []func(context.Context) error{m.reviveDeliveries, m.reviveReplays, m.unblock, m.holdRest, m.measure} {
+	for _, once := range []func(context.Context) error{m.endWithKeys, m.reviveDeliveries, m.reviveReplays, m.unblock, m.holdRest, m.measure} {
 		if err := once(ctx); err != nil {
 			return err
 		}

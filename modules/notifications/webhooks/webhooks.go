@@ -41,7 +41,11 @@ type Deps struct {
 	Log   *events.Log
 	// Roles tells the present roles of accounts, of active ones alone. It reads where
 	// the caller stands, be it in a transaction.
-	Roles   func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
+	Roles func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
+	// Keys tells what API keys may do now, of those that are good, likewise.
+	Keys func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	// Redact takes out of events what may not be read any more; may be nil.
+	Redact  func(ctx context.Context, list []events.Event) error
 	Types   []string // of events, which an endpoint may choose from
 	Running *idempotency.Running
 	// Plaintext allows http:// besides https://.
@@ -65,6 +69,7 @@ type Module struct {
 	plan      plan
 	metrics   metrics
 	reader    *events.Reader
+	revoked   chan struct{}
 }
 
 // New makes the module; nothing runs until Run.
@@ -75,7 +80,7 @@ func New(d Deps) *Module {
 	if d.Keep == 0 {
 		d.Keep = 30 * 24 * time.Hour
 	}
-	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics)}
+	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics), revoked: make(chan struct{}, 1)}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
 	m.shares = newShares(m.plan.share)
@@ -102,6 +107,7 @@ func (m *Module) Run(ctx context.Context) error {
 	all.Go(func() error { return m.reader.Run(ctx) })
 	all.Go(func() error { return m.sweep(ctx) })
 	all.Go(func() error { return m.clean(ctx) })
+	all.Go(func() error { return m.watchKeys(ctx) })
 	return all.Wait()
 }
 

@@ -1,0 +1,35 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/identity"
+	"orderflow/platform/postgres"
+)
+
+// KeyScopes tells what API keys may do now. One that was revoked or has expired is not
+// among them; whether its owner is active is for the accounts to say. It reads the
+// database where q stands, be it in a transaction, and remembers nothing.
+func (m *Module) KeyScopes(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error) {
+	rows, err := q.Query(ctx, `
+		select id, scopes from api_keys
+		where id = any($1) and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())`, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read the scopes of %d keys: %w", len(ids), err)
+	}
+	standing := map[uuid.UUID]identity.ScopeSet{}
+	var id uuid.UUID
+	var scopes []identity.Scope
+	_, err = pgx.ForEachRow(rows, []any{&id, &scopes}, func() error {
+		standing[id] = identity.ScopesOf(scopes...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the scopes of %d keys: %w", len(ids), err)
+	}
+	return standing, nil
+}

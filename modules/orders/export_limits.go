@@ -1,0 +1,92 @@
+package orders
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+const (
+	exportsAtOnce = 4                // on one node, and no more than a quarter of its connections
+	exportsKept   = 2                // of those for administrators
+	exportTime    = 10 * time.Minute // in all: a snapshot holds up vacuum
+	// The mean rate that a client must take, of the time that it lets the export wait.
+	exportRate      = 64 << 10 // bytes a second
+	exportRateAfter = 30 * time.Second
+)
+
+// exports counts what is under way on this node (SPEC F10). An account has one at a
+// time. Some places are kept for administrators, so that they get in however many
+// accounts export.
+type exports struct {
+	mu       sync.Mutex
+	running  map[uuid.UUID]bool // by account
+	ordinary int                // of accounts that are no administrators
+}
+
+// enter takes a place out of size, which leave gives back.
+func (e *exports) enter(caller identity.Caller, size int) (leave func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+
+	if e.running[caller.UserID] {
+		return nil, oneExport()
+	}
+	size = max(size, 2) // one for each kind of account
+	if len(e.running) >= size || !caller.IsAdmin() && e.ordinary >= max(1, size-exportsKept) {
+		busy := fault.New(fault.Unavailable, "too-many-exports", "Too many exports are running here; try again.")
+		busy.RetryAfter = 5 * time.Second
+		return nil, busy
+	}
+	if e.running == nil {
+		e.running = map[uuid.UUID]bool{}
+	}
+	e.running[caller.UserID] = true
+	if !caller.IsAdmin() {
+		e.ordinary++
+	}
+	return func() { e.leave(caller) }, nil
+}
+
+func (e *exports) leave(caller identity.Caller) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+
+	delete(e.running, caller.UserID)
+	if !caller.IsAdmin() {
+		e.ordinary--
+	}
+}
+
+func oneExport() error {
+	one := fault.New(fault.RateLimited, "too-many-exports", "An export of this account is running; wait for its end, or cut it.")
+	one.RetryAfter = 5 * time.Second
+	return one
+}
+
+// queueOnly claims the account's one export among all nodes, for as long as the
+// transaction lasts. The lock needs no transaction id.
+func queueOnly(b *pgx.Batch, caller identity.Caller, got *bool) {
+	b.Queue(`select pg_try_advisory_xact_lock(hashtextextended('export of ' || $1::text, 0))`, caller.UserID.String()).
+		QueryRow(func(row pgx.Row) error { return row.Scan(got) })
+}
+
+// lease tells whether a caller still has the right that the export began with.
+func (m *Module) lease(caller identity.Caller) func(context.Context) error {
+	if m.Standing == nil {
+		return func(context.Context) error { return nil }
+	}
+	return func(ctx context.Context) error {
+		now, err := m.Standing(ctx, caller.Credential())
+		if err == nil && now != caller {
+			return fault.New(fault.Forbidden, "forbidden", "Your rights have changed; ask again.")
+		}
+		return err
+	}
+}

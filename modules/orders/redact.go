@@ -1,0 +1,72 @@
+package orders
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/events"
+	"orderflow/platform/web"
+)
+
+// A deleted order is absent to everybody. Its events stay in the log, so that whoever
+// resumes misses no version and hears of the deletion (SPEC E1, E3), but what was written by
+// people is not in them any more.
+
+// Deleted tells whether an order was deleted.
+func (m *Module) Deleted(ctx context.Context, id uuid.UUID) (bool, error) {
+	gone, err := deletedAmong(ctx, m.Pool, []uuid.UUID{id})
+	return gone[id], err
+}
+
+// Redact takes reference, note, metadata, payment method, tracking and reasons out of those
+// events of the list that are of deleted orders. It costs a look at each order of an event
+// that has any of these.
+func (m *Module) Redact(ctx context.Context, list []events.Event) error {
+	var ids []uuid.UUID
+	for _, e := range list {
+		if telling(e) {
+			ids = append(ids, e.OrderID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	gone, err := deletedAmong(ctx, m.Pool, ids)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if gone[list[i].OrderID] && telling(list[i]) {
+			if err := redact(&list[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// telling tells whether an event may hold what people wrote.
+func telling(e events.Event) bool {
+	return e.Type == typeCreated || bytes.Contains(e.Data, []byte(`"reason"`)) || bytes.Contains(e.Data, []byte(`"tracking"`))
+}
+
+func redact(e *events.Event) error {
+	var d Data
+	if err := json.Unmarshal(e.Data, &d); err != nil {
+		return fmt.Errorf("read event %d of order %s: %w", e.Version, e.OrderID, err)
+	}
+	d.Reason, d.Tracking = nil, nil
+	if o := d.Order; o != nil {
+		o.Reference, o.Note, o.Metadata, o.PaymentMethod, o.Reason, o.Tracking = nil, nil, nil, nil, nil, nil
+	}
+	raw, err := web.Marshal(d)
+	if err != nil {
+		return fmt.Errorf("redact event %d of order %s: %w", e.Version, e.OrderID, err)
+	}
+	e.Data = raw
+	return nil
+}

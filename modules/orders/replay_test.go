@@ -1,0 +1,149 @@
+package orders_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"orderflow/modules/orders"
+	"orderflow/platform/fault"
+	"orderflow/platform/idempotency"
+	"orderflow/platform/identity"
+	"orderflow/platform/money"
+)
+
+// roleKey is a key as the route makes it, which knows its caller's role.
+func roleKey(c identity.Caller, route string) idempotency.Key {
+	return idempotency.Key{Caller: c.UserID, Role: c.Role, Route: route, Key: "k", Fingerprint: []byte("0123456789abcdef0123456789abcdef")}
+}
+
+// C3, A5: a kept answer asks the same right as the act. A demoted administrator gets what
+// the act would answer without the key.
+func TestReplayAsksForTheRight_C3(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.products(map[string]int64{"A": -1})
+	demoted := b.admin
+	demoted.Role = identity.User
+	acts := map[string]func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error){
+		"cancel": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
+			return b.Cancel(b.ctx, c, o.ID, new("secret reason"), nil, k)
+		},
+		"hold": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
+			return b.Hold(b.ctx, c, o.ID, "secret reason", nil, k)
+		},
+		"release": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
+			return b.Release(b.ctx, c, o.ID, nil, k) // a refusal that is kept: it tells the status
+		},
+		"refund": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
+			return b.Refund(b.ctx, c, o.ID, &money.Money{Amount: 1, Currency: "EUR"}, nil, nil, "secret reason", k)
+		},
+	}
+	for name, act := range acts {
+		o := b.place(b.alice, basket("A", 1))
+		k := roleKey(b.admin, "POST "+name)
+		first, firstErr := act(b.admin, o, k)
+		again, againErr := act(b.admin, o, k)
+		if f, told := fault.As(againErr); !again.Replayed && (!told || !f.Replayed) || !bytes.Equal(first.Body, again.Body) {
+			t.Fatalf("%s: %s %v, again %s %v", name, first.Body, firstErr, again.Body, againErr)
+		}
+
+		k.Role = demoted.Role
+		if a, err := act(demoted, o, k); !fault.Is(err, "not-found") {
+			t.Errorf("%s, demoted: %s %v", name, a.Body, err)
+		}
+		if err := b.Delete(b.ctx, b.admin, o.ID, nil); err != nil {
+			t.Fatal(err)
+		}
+		k.Role = identity.Admin
+		if a, err := act(b.admin, o, k); !fault.Is(err, "not-found") {
+			t.Errorf("%s of a deleted order: %s %v", name, a.Body, err)
+		}
+	}
+}
+
+// C3, C10: a demoted administrator still has their own order's answer, with what they
+// may do with it now.
+func TestReplayOfAnOwnAct_C3(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.products(map[string]int64{"A": -1})
+	o := b.place(b.admin, basket("A", 1))
+	k := roleKey(b.admin, "POST cancel")
+	first, err := b.Cancel(b.ctx, b.admin, o.ID, nil, nil, k)
+	if err != nil || !slices.Contains(read(t, first).AllowedActions, "delete") {
+		t.Fatalf("%s %v", first.Body, err)
+	}
+	demoted := b.admin
+	demoted.Role, k.Role = identity.User, identity.User
+
+	a, err := b.Cancel(b.ctx, demoted, o.ID, nil, nil, k)
+
+	got, want := read(t, a), read(t, first)
+	if err != nil || !a.Replayed || len(got.AllowedActions) != 0 || got.Version != want.Version || got.Status != want.Status {
+		t.Errorf("%s %v", a.Body, err)
+	}
+}
+
+// C3: the key of an order that was deleted neither shows it nor places another one.
+func TestReplayOfADeletedOrder_C3(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.products(map[string]int64{"A": -1, "B": -1})
+	noted := func(sku string) orders.Wanted {
+		w := basket(sku, 1)
+		w.Note = new("a canary in a note")
+		return w
+	}
+	k := roleKey(b.alice, "POST /v1/orders")
+	first, err := b.Place(b.ctx, b.alice, noted("A"), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete(b.ctx, b.admin, read(t, first).ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, sku := range []string{"A", "gone"} { // the second way: what was acceptable once
+		if a, err := b.Place(b.ctx, b.alice, noted(sku), k); !fault.Is(err, "order-deleted") || len(a.Body) > 0 {
+			t.Errorf("%s: %s %v", sku, a.Body, err)
+		}
+	}
+	if n := b.count(`select count(*) from orders`); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+
+	k = roleKey(b.alice, "POST /v1/orders/bulk")
+	many := []orders.Basket{{Wanted: noted("A")}, {Wanted: noted("B")}, {Wanted: noted("none")}}
+	place := func() (body string, list []struct {
+		Index, Status int
+		Order         *orders.Order
+		Error         *struct{ Code string }
+	}) {
+		a, err := b.PlaceMany(b.ctx, b.alice, many, false, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct{ Data any }
+		page.Data = &list
+		if err := json.Unmarshal(a.Body, &page); err != nil {
+			t.Fatal(err)
+		}
+		return string(a.Body), list
+	}
+	before, list := place()
+	if again, _ := place(); again != before {
+		t.Errorf("replayed as %s", again)
+	}
+	if err := b.Delete(b.ctx, b.admin, list[0].Order.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+
+	after, list := place()
+
+	if list[0].Status != 409 || list[0].Order != nil || list[0].Error == nil || list[0].Error.Code != "order-deleted" ||
+		list[1].Status != 201 || list[1].Order == nil || list[2].Status != 422 || strings.Count(after, "canary") != 1 {
+		t.Errorf("replayed as %s", after)
+	}
+}
