@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -96,7 +97,7 @@ func readBody(c *fiber.Ctx, limit int) ([]byte, error) {
 		if len(in.buf) > limit {
 			return nil, tooLarge(limit)
 		}
-		if err := in.room(limit + 1); err != nil {
+		if err := in.room(c.UserContext(), limit+1); err != nil {
 			return nil, err
 		}
 		if err := in.more(); err != nil {
@@ -136,7 +137,7 @@ func tooLarge(limit int) error {
 }
 
 // room makes place for one more byte at least.
-func (in *incoming) room(most int) error {
+func (in *incoming) room(ctx context.Context, most int) error {
 	size := cap(in.buf)
 	if len(in.buf) < size {
 		return nil
@@ -146,7 +147,7 @@ func (in *incoming) room(most int) error {
 		next = min(next, in.length)
 	}
 	if next > freeBytes {
-		if err := in.budget.take(in.caller, next-in.held); err != nil {
+		if err := in.budget.take(ctx, in.caller, next-in.held); err != nil {
 			return err
 		}
 		in.held = next
@@ -209,16 +210,17 @@ func brokenBody(err error) error {
 }
 
 // finish is called when the handlers have returned. fasthttp drops a small remainder
-// after the answer; of a larger one as much is dropped before it as would have been
-// read, since a client that is cut off while it sends may see a reset instead of the
-// answer. Whatever is left then closes the connection.
+// after the answer where the connection goes on; of any other one as much is dropped
+// before it as would have been read, since a client that is cut off while it sends may
+// see a reset instead of the answer. Whatever is left then closes the connection.
 func (in *incoming) finish(ctx *fasthttp.RequestCtx) {
 	in.buf = nil
 	in.budget.give(in.caller, in.held)
 	in.held = 0
 
 	const dropsItself = 256 << 10 // fasthttp's maxUnreadStreamBodySize
-	if !in.ended && (in.length < 0 || in.length-in.seen > dropsItself) {
+	closes := ctx.Request.Header.ConnectionClose() || ctx.Response.ConnectionClose()
+	if !in.ended && (closes || in.length < 0 || in.length-in.seen > dropsItself) {
 		_ = in.skip(in.most)
 	}
 	if in.broken != nil || in.length < 0 && !in.ended {

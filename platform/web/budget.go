@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 // Options say more.
 const BodyBudget = 64 << 20
 
+const budgetWait = 1500 * time.Millisecond
+
 // budget bounds the bytes of all bodies in memory together. They are taken as they
 // arrive, never for an announced length, and given back when their request is over.
 // One caller may hold a quarter of them, all who have not proved who they are a half.
@@ -24,13 +28,34 @@ type budget struct {
 	used      int
 	strangers int
 	held      map[string]int
+	freed     chan struct{} // closed when there is more to take again
 }
 
-func newBudget(total int) *budget { return &budget{total: total, held: map[string]int{}} }
+func newBudget(total int) *budget {
+	return &budget{total: total, held: map[string]int{}, freed: make(chan struct{})}
+}
 
-// take fails with a 503 when the process has no more to give, and with a 429 when it
-// is the caller who has too much.
-func (b *budget) take(caller string, n int) error {
+// take waits a moment for other requests to end. It fails with a 503 when the process
+// has no more to give, and with a 429 when it is the caller who has too much.
+func (b *budget) take(ctx context.Context, caller string, n int) error {
+	patience := time.NewTimer(budgetWait)
+	defer patience.Stop()
+	for {
+		freed, err := b.tryTake(caller, n)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-freed:
+		case <-patience.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (b *budget) tryTake(caller string, n int) (freed <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stranger := isStranger(caller)
@@ -38,12 +63,12 @@ func (b *budget) take(caller string, n int) error {
 	case b.held[caller]+n > b.total/4:
 		f := fault.New(fault.RateLimited, "too-many-bodies", "Your requests under way have too many bytes in all; wait for some of them.")
 		f.RetryAfter = time.Second
-		return f
+		return b.freed, f
 	case b.used+n > b.total, stranger && b.strangers+n > b.total/2:
-		return busy()
+		return b.freed, busy()
 	}
 	b.count(caller, n)
-	return nil
+	return b.freed, nil
 }
 
 func (b *budget) give(caller string, n int) {
@@ -53,6 +78,8 @@ func (b *budget) give(caller string, n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count(caller, -n)
+	close(b.freed)
+	b.freed = make(chan struct{})
 }
 
 func (b *budget) count(caller string, n int) {
@@ -81,6 +108,4 @@ func callerOf(c *fiber.Ctx) string {
 	return strangerPrefix + Site(AddressFrom(c.UserContext())).String()
 }
 
-func isStranger(caller string) bool {
-	return len(caller) >= len(strangerPrefix) && caller[:len(strangerPrefix)] == strangerPrefix
-}
+func isStranger(caller string) bool { return strings.HasPrefix(caller, strangerPrefix) }

@@ -8,16 +8,17 @@ import (
 	"orderflow/platform/fault"
 )
 
+// Both waits together are less than a route's deadline.
 const (
-	judgesPerNode = 4               // large bodies that are read and judged at once
-	judgeWait     = 3 * time.Second // for a place among them; less than a route's deadline
+	judgesPerNode = 4 // large bodies that are judged at once
+	callerWait    = 3 * time.Second
+	judgeWait     = 1500 * time.Millisecond
 )
 
 // bulkhead keeps large bodies from taking the process over: one for each caller is
 // received and judged at a time, and a few in all are judged.
 type bulkhead struct {
 	node chan struct{}
-	wait time.Duration
 
 	mu      sync.Mutex
 	callers map[string]*place
@@ -29,7 +30,7 @@ type place struct {
 }
 
 func newBulkhead() *bulkhead {
-	return &bulkhead{node: make(chan struct{}, judgesPerNode), wait: judgeWait, callers: map[string]*place{}}
+	return &bulkhead{node: make(chan struct{}, judgesPerNode), callers: map[string]*place{}}
 }
 
 // enter waits until the caller's other large bodies are judged. Nothing of this one is
@@ -51,7 +52,7 @@ func (b *bulkhead) enter(ctx context.Context, caller string) (leave func(), err 
 		}
 	}
 
-	if !acquire(ctx, p.taken, b.wait) {
+	if !acquire(ctx, p.taken, callerWait) {
 		forget()
 		f := fault.New(fault.RateLimited, "too-many-bodies", "Another large request of yours is being read; wait for it.")
 		f.RetryAfter = time.Second
@@ -63,7 +64,7 @@ func (b *bulkhead) enter(ctx context.Context, caller string) (leave func(), err 
 // judge waits for a place among those of all callers. It fails with a 503; else leave
 // must be called, once.
 func (b *bulkhead) judge(ctx context.Context) (leave func(), err error) {
-	if !acquire(ctx, b.node, b.wait) {
+	if !acquire(ctx, b.node, judgeWait) {
 		return nil, busy()
 	}
 	return func() { <-b.node }, nil

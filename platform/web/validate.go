@@ -13,9 +13,9 @@ import (
 // is so many for a tenth of the items.
 const maxFaults = 1000
 
-// mostNamed bounds the pointers of the faults that are named, in bytes: the name of a
-// member may be as long as the body.
-const mostNamed = 2 << 20
+// maxPointer is the length at which a pointer is cut: the name of a member may be as
+// long as the body.
+const maxPointer = 1 << 10
 
 // validate names what is wrong with a parsed body; more tells that it is not all.
 func validate(schemas huma.Registry, schema *huma.Schema, body tree, most int) (fields []fault.Field, more bool) {
@@ -35,11 +35,10 @@ func validateAt(schemas huma.Registry, schema *huma.Schema, location, pointer st
 			fields = append(fields, fault.Field{Pointer: pointer, Code: "invalid", Message: "the body does not have the expected shape"})
 		}
 	}
-	named := 0
 	for _, err := range found.Errors[:min(len(found.Errors), most)] {
 		field := bodyField(err)
-		if named += len(field.Pointer); named > mostNamed {
-			return fields, true
+		if len(field.Pointer) > maxPointer {
+			field.Pointer = strings.ToValidUTF8(field.Pointer[:maxPointer], "") + "..."
 		}
 		fields = append(fields, field)
 	}
