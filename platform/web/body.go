@@ -13,8 +13,9 @@ import (
 	"orderflow/platform/fault"
 )
 
-// firstBytes is the buffer in which a body begins. It doubles as the body arrives;
-// the announced length only keeps it from growing beyond need.
+// firstBytes is the buffer in which a body begins. It doubles as the body arrives, and
+// is never larger than four times what has come; of an announced length it knows only
+// where to stop.
 const firstBytes = 4 << 10
 
 // freeBytes of each body are not counted: small requests never wait for large ones.
@@ -142,10 +143,11 @@ func (in *incoming) room(ctx context.Context, most int) error {
 	if len(in.buf) < size {
 		return nil
 	}
-	next := min(max(2*size, firstBytes), most)
-	if in.length >= 0 {
-		next = min(next, in.length)
+	next := max(2*size, firstBytes)
+	if in.length >= 0 && next >= in.length/2 {
+		next = in.length // a quarter has come: spare it the last copies
 	}
+	next = min(next, most)
 	if next > freeBytes {
 		if err := in.budget.take(ctx, in.caller, next-in.held); err != nil {
 			return err

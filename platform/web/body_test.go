@@ -212,7 +212,7 @@ func TestAnnouncedTooLarge(t *testing.T) {
 // are a part of that; small ones are not counted.
 func TestBodiesShareABudget(t *testing.T) {
 	t.Parallel()
-	addr, _ := bodies(t, Options{BodyBudget: 400 << 10})
+	addr, _ := bodies(t, Options{BodyBudget: 300 << 10})
 	post := func(path, role string, size int) int {
 		statuses, _ := conversation(t, addr, framed("POST", path, "X-Role: "+role+"\r\nContent-Type: application/json\r\nConnection: close\r\n", `["a"`+strings.Repeat(" ", size)+`]`, 0))
 		return statuses[len(statuses)-1]
@@ -235,40 +235,40 @@ func TestBudget(t *testing.T) {
 		}
 		return fmt.Sprint(f.Code, " ", f.RetryAfter)
 	}
-	b := newBudget(1000)
+	b := newBudget(900)
 	for i, row := range []struct {
 		caller string
 		n      int
 		want   string
 	}{
 		{"user:a", 200, ""},
-		{"user:a", 51, "too-many-bodies 1s"},
-		{"user:a", 50, ""},
-		{strangerPrefix + "1", 250, ""},
-		{strangerPrefix + "2", 250, ""},
+		{"user:a", 101, "too-many-bodies 1s"},
+		{"user:a", 100, ""},
+		{strangerPrefix + "1", 150, ""},
+		{strangerPrefix + "2", 150, ""},
 		{strangerPrefix + "3", 1, "busy 1s"},
-		{"user:b", 250, ""},
+		{"user:b", 300, ""},
 		{"user:c", 1, "busy 1s"},
 	} {
 		if got := code(b.take(ctx, row.caller, row.n)); got != row.want {
 			t.Errorf("%d: %s takes %d: %q, want %q", i, row.caller, row.n, got, row.want)
 		}
 	}
-	b.give(strangerPrefix+"2", 250)
+	b.give(strangerPrefix+"2", 150)
 	waited := make(chan error)
-	go func() { waited <- b.take(t.Context(), strangerPrefix+"3", 251) }() // more than its share, for ever
-	if err := b.take(ctx, "user:c", 250); err != nil {
+	go func() { waited <- b.take(t.Context(), strangerPrefix+"3", 301) }() // more than its share, for ever
+	if err := b.take(ctx, "user:c", 150); err != nil {
 		t.Error(err)
 	}
 	if got := code(<-waited); got != "too-many-bodies 1s" {
 		t.Error(got)
 	}
 	go func() { waited <- b.take(t.Context(), "user:d", 1) }()
-	b.give("user:c", 250)
+	b.give("user:c", 150)
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	for caller, n := range map[string]int{"user:a": 250, "user:b": 250, "user:d": 1, strangerPrefix + "1": 250} {
+	for caller, n := range map[string]int{"user:a": 300, "user:b": 300, "user:d": 1, strangerPrefix + "1": 150} {
 		b.give(caller, n)
 	}
 	if b.used != 0 || b.strangers != 0 || len(b.held) != 0 {

@@ -14,13 +14,14 @@ import (
 
 // BodyBudget is how many bytes of request bodies a process keeps at once unless
 // Options say more.
-const BodyBudget = 64 << 20
+const BodyBudget = 48 << 20
 
 const budgetWait = 1500 * time.Millisecond
 
 // budget bounds the bytes of all bodies in memory together. They are taken as they
 // arrive, never for an announced length, and given back when their request is over.
-// One caller may hold a quarter of them, all who have not proved who they are a half.
+// One caller may hold a third of them, and so may all together who have not proved who
+// they are.
 type budget struct {
 	total int
 
@@ -60,11 +61,11 @@ func (b *budget) tryTake(caller string, n int) (freed <-chan struct{}, err error
 	defer b.mu.Unlock()
 	stranger := isStranger(caller)
 	switch {
-	case b.held[caller]+n > b.total/4:
+	case b.held[caller]+n > b.total/3:
 		f := fault.New(fault.RateLimited, "too-many-bodies", "Your requests under way have too many bytes in all; wait for some of them.")
 		f.RetryAfter = time.Second
 		return b.freed, f
-	case b.used+n > b.total, stranger && b.strangers+n > b.total/2:
+	case b.used+n > b.total, stranger && b.strangers+n > b.total/3:
 		return b.freed, busy()
 	}
 	b.count(caller, n)
