@@ -234,7 +234,7 @@ func (s *sorter) judge(raw jsontext.Value) (values int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	s.add(validateAt(s.schemas, s.apartPlan.item, "body."+s.name+"["+at+"]", pointer, parsed, s.most-len(s.fields)))
+	s.add(validateAt(s.schemas, s.item, "body."+s.name+"["+at+"]", pointer, parsed, s.most-len(s.fields)))
 	return parsed.values, nil
 }
 

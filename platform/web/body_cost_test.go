@@ -108,7 +108,7 @@ func TestAnnouncedBodiesCostNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { _ = conn.Close() })
 		if _, err := conn.Write([]byte(head)); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ const readLimit = 1 << 20
 // readBuffer is the largest header. It stays with a connection for as long as that is
 // open, be it idle or a socket, since fasthttp cannot part with it when bodies are
 // streamed.
-const readBuffer = 8 << 10
+const readBuffer = 10 << 10
 
 // Options describe the API. All of them may be left empty.
 type Options struct {
