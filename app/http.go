@@ -28,6 +28,7 @@ func (n *node) routes() error {
 		Description: "Takes orders, processes them durably, and tells everyone concerned.",
 	}
 	n.http = fiber.New(web.Config(options))
+	api := web.New(n.http, options)
 	n.http.Use(web.Recover(n.log), web.RequestID())
 	n.health.mount(n.http)
 	n.http.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
@@ -49,7 +50,7 @@ func (n *node) routes() error {
 		n.limit(),
 		web.JSONOnly(),
 	)
-	api := n.api(options)
+	n.mount(api)
 	pages.Mount(n.http, pages.Options{
 		OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
 		Schemas: schemas, Version: versionOf(),
@@ -57,9 +58,8 @@ func (n *node) routes() error {
 	return nil
 }
 
-// api registers the modules' routes.
-func (n *node) api(options web.Options) *web.API {
-	api := web.New(n.http, options)
+// mount registers the modules' routes.
+func (n *node) mount(api *web.API) {
 	n.users.Routes(api)
 	n.auth.Routes(api)
 	n.inventory.Routes(api)
@@ -67,7 +67,6 @@ func (n *node) api(options web.Options) *web.API {
 	n.payments.Routes(api, n.orders)
 	n.notifications.Routes(api)
 	n.webhooks.Routes(api)
-	return api
 }
 
 // limit is Fiber's limiter with Redis as its storage, and our own atomic counting

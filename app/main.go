@@ -58,11 +58,7 @@ func main() {
 	if program, err := os.Executable(); err == nil {
 		hashAside = []string{program, "hash"}
 	}
-	// What lives long here is small and what is thrown away is not: at the default
-	// pace a tenth of the processor time goes into collecting it.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
+	boundMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()

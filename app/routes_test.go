@@ -48,7 +48,9 @@ func described() *web.API {
 	n.orders = orders.New(orders.Deps{Metrics: registry})
 	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Kinds: orders.Kinds(), Metrics: registry, Out: log})
 	n.webhooks = webhooks.New(webhooks.Deps{Out: log, Metrics: registry})
-	return n.api(web.Options{Title: "Orderflow", Version: "test", Log: log})
+	api := web.New(n.http, web.Options{Title: "Orderflow", Version: "test", Log: log})
+	n.mount(api)
+	return api
 }
 
 // A7, R1: the role x route table. A new route without a row fails here; write the row

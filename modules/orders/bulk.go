@@ -14,6 +14,8 @@ import (
 	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
 	"orderflow/platform/identity"
+	"orderflow/platform/money"
+	"orderflow/platform/postgres"
 	"orderflow/platform/web"
 )
 
@@ -82,9 +84,9 @@ type many struct {
 }
 
 // judge prices the baskets before there is a transaction: a refusal looks into the
-// database once more, and who holds one connection must not wait for another.
+// database once more, and who holds one connection must not wait for another. That is
+// two queries at most, whatever is wrong and however many baskets there are.
 func (m *Module) judge(ctx context.Context, caller identity.Caller, baskets []Basket) (*many, error) {
-	all := &many{orders: make([]*placement, len(baskets)), verdicts: make([]*fault.Error, len(baskets))}
 	var skus []string
 	for _, b := range baskets {
 		skus = append(skus, skusOf(b.Wanted.Items)...)
@@ -94,25 +96,77 @@ func (m *Module) judge(ctx context.Context, caller identity.Caller, baskets []Ba
 			Pointer: "/orders", Code: "max-lines", Message: fmt.Sprintf("more than %d lines in all", maxBulkLines),
 		})
 	}
-	slices.Sort(skus)
-	if _, _, err := m.Catalogue.Offers(ctx, slices.Compact(skus)); err != nil { // into memory, with one query
+	all := m.accept(ctx, caller, baskets)
+	offer, version, err := m.Catalogue.Offers(ctx, uniqueSKUs(skus))
+	if err != nil {
 		return nil, err
 	}
+	refused, err := all.price(all.unjudged(), offer, version)
+	if err != nil || len(refused) == 0 {
+		return all, err
+	}
+	return all, postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error { // by the database, see prepare
+		return m.priceIn(ctx, tx, all, refused)
+	})
+}
 
+// accept makes placements of the baskets, with verdicts on those that no catalogue can
+// save.
+func (m *Module) accept(ctx context.Context, caller identity.Caller, baskets []Basket) *many {
+	all := &many{orders: make([]*placement, len(baskets)), verdicts: make([]*fault.Error, len(baskets))}
 	trace := traceOf(ctx)
 	for i, b := range baskets {
 		if all.verdicts[i] = b.Fault; b.Fault != nil {
 			continue
 		}
-		p := &placement{caller: caller, wanted: b.Wanted, trace: trace}
-		err := m.prepare(ctx, p)
+		all.orders[i] = &placement{caller: caller, wanted: b.Wanted, trace: trace}
+		all.verdicts[i] = m.refuseWanted(&all.orders[i].wanted)
+	}
+	return all
+}
+
+// unjudged are the orders without a verdict.
+func (a *many) unjudged() (list []int) {
+	for i, f := range a.verdicts {
+		if f == nil {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// price gives those orders their prices or verdicts, and returns the refused ones.
+func (a *many) price(list []int, offer func(string) (string, money.Money, bool, bool), version int64) (refused []int, err error) {
+	for _, i := range list {
+		err := a.orders[i].price(offer, version)
 		f, told := fault.As(err)
 		if err != nil && !told {
 			return nil, err
 		}
-		all.orders[i], all.verdicts[i] = p, f
+		if a.verdicts[i] = f; f != nil {
+			refused = append(refused, i)
+		}
 	}
-	return all, nil
+	return refused, nil
+}
+
+// priceIn prices those orders by the database.
+func (m *Module) priceIn(ctx context.Context, tx pgx.Tx, all *many, list []int) error {
+	var skus []string
+	for _, i := range list {
+		skus = append(skus, skusOf(all.orders[i].wanted.Items)...)
+	}
+	offer, version, err := m.Catalogue.OffersIn(ctx, tx, uniqueSKUs(skus))
+	if err != nil {
+		return err
+	}
+	_, err = all.price(list, offer, version)
+	return err
+}
+
+func uniqueSKUs(skus []string) []string {
+	slices.Sort(skus)
+	return slices.Compact(skus)
 }
 
 // again is a fresh start for one try of the transaction.
@@ -164,28 +218,15 @@ func (m *Module) reprice(ctx context.Context, tx pgx.Tx, all *many) error {
 		return fmt.Errorf("read the catalogue's version: %w", err)
 	}
 	var stale []int
-	var skus []string
 	for i, p := range all.orders {
 		if p != nil && all.verdicts[i] == nil && p.version != version {
-			stale, skus = append(stale, i), append(skus, skusOf(p.wanted.Items)...)
+			stale = append(stale, i)
 		}
 	}
 	if len(stale) == 0 {
 		return nil
 	}
-	offer, version, err := m.Catalogue.OffersIn(ctx, tx, skus)
-	if err != nil {
-		return err
-	}
-	for _, i := range stale {
-		err := all.orders[i].price(offer, version)
-		f, told := fault.As(err)
-		if err != nil && !told {
-			return err
-		}
-		all.verdicts[i] = f
-	}
-	return nil
+	return m.priceIn(ctx, tx, all, stale)
 }
 
 // fit are the orders to write, those with references in the order of these, so

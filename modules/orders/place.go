@@ -108,15 +108,24 @@ func (m *Module) replayOr(ctx context.Context, key idempotency.Key, refused erro
 	return a, idempotency.Refused(a)
 }
 
-func (m *Module) prepare(ctx context.Context, p *placement) error {
-	if len(p.wanted.Metadata) > maxMetadata {
+// refuseWanted says what is wrong with an order whatever is in the catalogue, or is nil.
+// It fills in defaults.
+func (m *Module) refuseWanted(w *Wanted) *fault.Error {
+	if len(w.Metadata) > maxMetadata {
 		return fault.Unprocessable(fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
 	}
-	if p.wanted.PaymentMethod == nil && m.NeedsMethod {
+	if w.PaymentMethod == nil && m.NeedsMethod {
 		return fault.Unprocessable(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
 	}
-	if p.wanted.OnShortage == "" {
-		p.wanted.OnShortage = "fail"
+	if w.OnShortage == "" {
+		w.OnShortage = "fail"
+	}
+	return nil
+}
+
+func (m *Module) prepare(ctx context.Context, p *placement) error {
+	if f := m.refuseWanted(&p.wanted); f != nil {
+		return f
 	}
 	offer, version, err := m.Catalogue.Offers(ctx, skusOf(p.wanted.Items))
 	if err != nil {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofiber/fiber/v2"
 
 	"orderflow/platform/fault"
@@ -53,13 +55,15 @@ func (a *adapter) serve(ctx huma.Context, plan *plan, need demand, next func(hum
 		return
 	}
 	r := &request{humaContext: ctx, c: c, log: a.api.log, plan: plan}
-	r.ctx = context.WithValue(c.UserContext(), requestKey{}, r)
 	plan.checkQuery(r)
 	plan.checkParams(r)
-	if err := plan.checkBody(r); err != nil {
+	done, err := plan.checkBody(r, a.api.large)
+	defer done()
+	if err != nil {
 		_ = fail(c, a.api.log, err)
 		return
 	}
+	r.ctx = context.WithValue(c.UserContext(), requestKey{}, r)
 	next(r)
 }
 
@@ -90,6 +94,8 @@ type request struct {
 	plan   *plan
 	ctx    context.Context //nolint:containedctx // huma asks its Context for it; it lives as long as this request
 	query  url.Values
+	raw    []byte           // the body, or its outline
+	each   []jsontext.Value // the items of the body's Each
 	params []fault.Field
 	body   []fault.Field
 	more   bool                     // and more than that
@@ -137,6 +143,9 @@ func (r *request) Header(name string) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// BodyReader is the body as it was judged, which is no longer on the connection.
+func (r *request) BodyReader() io.Reader { return bytes.NewReader(r.raw) }
 
 // URL replaces one that panics over a path such as /%zz.
 func (r *request) URL() url.URL {

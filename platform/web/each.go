@@ -26,12 +26,16 @@ func (e Each[T]) Len() int { return len(e.items) }
 // Read decodes an item as strictly as any body. The fault's pointers begin at the
 // item.
 func (e Each[T]) Read(ctx context.Context, i int) (item T, err error) {
+	raw := e.items[i]
 	if r := requestFrom(ctx); r != nil {
+		if r.each != nil {
+			raw = r.each[i] // e was made from the outline
+		}
 		if fields := r.within(i); len(fields) > 0 {
 			return item, fault.Unprocessable(fields...)
 		}
 	}
-	if err := decodeInto(e.items[i], &item); err != nil {
+	if err := decodeInto(raw, &item); err != nil {
 		return item, fault.Unprocessable(fieldFromText(err.Error())).Because(err)
 	}
 	return item, nil

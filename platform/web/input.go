@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -22,6 +23,7 @@ type plan struct {
 	needed  bool         // the body may not be empty
 	limit   int          // of the body, in bytes
 	apart   string       // the pointer of the body's Each, or ""
+	list    *apartPlan   // of that Each
 }
 
 func planOf(op *huma.Operation, schemas huma.Registry) *plan {
@@ -40,6 +42,9 @@ func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 	}
 	if media := op.RequestBody.Content["application/json"]; media != nil {
 		p.body, p.needed = media.Schema, op.RequestBody.Required
+		if p.apart != "" {
+			p.list = apartOf(p.apart[1:], schemas, p.body)
+		}
 	}
 	return p
 }
@@ -121,28 +126,73 @@ func (p *plan) checkParams(r *request) {
 	}
 }
 
-// checkBody returns an error for a body that is not JSON at all; what is wrong
-// in its members is kept, to be named together with the rest.
-func (p *plan) checkBody(r *request) error {
-	raw := r.c.Request().Body()
-	if len(raw) > p.limit {
-		return fault.New(fault.TooLarge, "too-large", "The body is larger than the %d bytes that this route takes.", p.limit)
+// checkBody receives and judges the body. It returns an error for one that is not JSON
+// at all; what is wrong in its members is kept, to be named together with the rest.
+// done must be called when the request is over.
+func (p *plan) checkBody(r *request, large *bulkhead) (done func(), err error) {
+	if p.limit > BodyLimit {
+		leave, err := large.enter(r.c.UserContext(), callerOf(r.c))
+		if err != nil {
+			return func() {}, err
+		}
+		defer leave()
 	}
-	if p.body == nil {
-		return nil
+	began := time.Now()
+	raw, err := p.receive(r)
+	done = postpone(r, time.Since(began))
+	if err != nil || p.body == nil {
+		return done, err
 	}
 	if len(raw) == 0 {
 		if p.needed {
-			return fault.New(fault.Malformed, "malformed", "A JSON body is required.")
+			err = fault.New(fault.Malformed, "malformed", "A JSON body is required.")
 		}
-		return nil
+		return done, err
 	}
-	parsed, err := parse(raw, p.limit)
-	if err != nil {
+	if p.limit > BodyLimit {
+		leave, err := large.judge(r.c.UserContext())
+		if err != nil {
+			return done, err
+		}
+		defer leave()
+	}
+	return done, p.judgeBody(r, raw)
+}
+
+func (p *plan) receive(r *request) (raw []byte, err error) {
+	if p.body == nil {
+		return nil, dropBody(r.c, p.limit)
+	}
+	r.raw, err = readBody(r.c, p.limit)
+	return r.raw, err
+}
+
+func (p *plan) judgeBody(r *request, raw []byte) error {
+	if p.list != nil {
+		found, err := p.sortOut(raw)
+		if err == nil {
+			r.raw, r.each, r.body, r.more = found.outline, found.items, found.fields, found.more
+		}
 		return err
 	}
-	r.body, r.more = validate(p.schemas, p.body, parsed, p.mostFaults())
-	return nil
+	parsed, err := parse(raw, p.limit)
+	if err == nil {
+		r.body, r.more = validate(p.schemas, p.body, parsed, p.mostFaults())
+	}
+	return err
+}
+
+// postpone moves the request's deadline by the time that its body took to arrive.
+func postpone(r *request, took time.Duration) (done func()) {
+	const unnoticed = 10 * time.Millisecond
+	ctx := r.c.UserContext()
+	end, some := ctx.Deadline()
+	if !some || took < unnoticed {
+		return func() {}
+	}
+	ctx, done = context.WithDeadline(context.WithoutCancel(ctx), end.Add(took))
+	r.c.SetUserContext(ctx)
+	return done
 }
 
 func (p *plan) mostFaults() int {

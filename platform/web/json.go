@@ -90,13 +90,23 @@ type tree struct {
 	nulls bool          // there is a null somewhere
 	wrong []fault.Field // what a schema does not see
 	more  bool          // there is more of that
+
+	values int // how many there are
 }
 
 type parser struct {
 	tree
-	dec   *jsontext.Decoder
-	left  int // values that may still come
-	noted int // bytes of the pointers in wrong
+	part
+	dec *jsontext.Decoder
+}
+
+// part is what a parser has to know of a value that stands within another one.
+type part struct {
+	at     string // pointer
+	name   string // of the member whose value it is
+	depth  int
+	values int // at most
+	noted  int // bytes of the pointers to what was wrong before
 }
 
 // A body of brackets and commas alone would take fifty times its size in memory. Those
@@ -106,8 +116,24 @@ const bytesPerValue = 16
 // parse reads strictly what a route with that limit takes. Its error is a 400 that says
 // what is wrong with the JSON, or a 413.
 func parse(data []byte, limit int) (tree, error) {
-	p := parser{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), left: limit / bytesPerValue}
-	value, err := p.read("", 0)
+	parsed, _, err := parsePart(data, part{values: limit / bytesPerValue})
+	switch {
+	case errors.Is(err, errMany):
+		return tree{}, tooManyValues(limit)
+	case err != nil:
+		return tree{}, notJSON(err)
+	}
+	return parsed, nil
+}
+
+func tooManyValues(limit int) error {
+	return fault.New(fault.TooLarge, "too-large", "The JSON holds more than the %d values that this route takes.", limit/bytesPerValue)
+}
+
+// parsePart also returns what part.noted has become.
+func parsePart(data []byte, within part) (tree, int, error) {
+	p := parser{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), part: within}
+	value, err := p.read(within.name, within.depth)
 	if err == nil {
 		_, err = p.dec.ReadToken()
 		switch {
@@ -117,14 +143,8 @@ func parse(data []byte, limit int) (tree, error) {
 			err = errTrailing
 		}
 	}
-	switch {
-	case errors.Is(err, errMany):
-		return tree{}, fault.New(fault.TooLarge, "too-large", "The JSON holds more than the %d values that this route takes.", limit/bytesPerValue)
-	case err != nil:
-		return tree{}, notJSON(err)
-	}
 	p.value = value
-	return p.tree, nil
+	return p.tree, p.noted, err
 }
 
 var (
@@ -141,7 +161,7 @@ func (p *parser) read(name string, depth int) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.left--; p.left < 0 {
+	if p.tree.values++; p.tree.values > p.part.values {
 		return nil, errMany
 	}
 	switch token.Kind() {
@@ -227,13 +247,23 @@ func (p *parser) note(code, message string) {
 		p.more = true
 		return
 	}
-	pointer := string(p.dec.StackPointer())
+	pointer := p.at + string(p.dec.StackPointer())
 	p.noted += len(pointer)
 	p.wrong = append(p.wrong, fault.Field{Pointer: pointer, Code: code, Message: message})
 }
 
+func duplicate(pointer string) error {
+	f := fault.New(fault.Malformed, "malformed", "A member of the JSON is given more than once.")
+	f.Fields = []fault.Field{{Pointer: pointer, Code: "duplicate", Message: "the member is given more than once"}}
+	return f
+}
+
 // notJSON says where the JSON is broken, in words that owe nothing to Go.
-func notJSON(err error) error {
+func notJSON(err error) error { return notJSONIn(err, "", 0) }
+
+// notJSONIn does so for a part of a body that stands at a pointer, and begins at an
+// offset.
+func notJSONIn(err error, at string, offset int) error {
 	const code = "malformed"
 	var syntax *jsontext.SyntacticError
 	switch {
@@ -244,13 +274,11 @@ func notJSON(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.New(fault.Malformed, code, "The JSON ends too early.")
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		f := fault.New(fault.Malformed, code, "A member of the JSON is given more than once.")
-		f.Fields = []fault.Field{{Pointer: string(syntax.JSONPointer), Code: "duplicate", Message: "the member is given more than once"}}
-		return f
+		return duplicate(at + string(syntax.JSONPointer))
 	case errors.As(err, &syntax) && strings.Contains(err.Error(), "UTF-8"):
-		return fault.New(fault.Malformed, code, "The JSON holds text that is not UTF-8, near byte %d.", syntax.ByteOffset)
+		return fault.New(fault.Malformed, code, "The JSON holds text that is not UTF-8, near byte %d.", int64(offset)+syntax.ByteOffset)
 	case errors.As(err, &syntax):
-		return fault.New(fault.Malformed, code, "The body is not valid JSON, near byte %d.", syntax.ByteOffset)
+		return fault.New(fault.Malformed, code, "The body is not valid JSON, near byte %d.", int64(offset)+syntax.ByteOffset)
 	default:
 		return fault.New(fault.Malformed, code, "The body is not valid JSON.")
 	}

@@ -36,7 +36,8 @@ func Recover(log *slog.Logger) fiber.Handler {
 var errPanic = errors.New("panic")
 
 // Deadline bounds what a request may take: its context ends after d, and what
-// then fails is a 503 "timeout". A body that is streamed after the handler has
+// then fails is a 503 "timeout". The time in which the body arrives comes on top, for
+// which the server's ReadTimeout is the bound. A body that is streamed after the handler has
 // returned needs a context of its own, for this one has ended by then.
 func Deadline(d time.Duration) fiber.Handler {
 	return func(c *fiber.Ctx) error {
@@ -68,7 +69,11 @@ func Headers() fiber.Handler {
 // compressed, before anything reads it: Fiber would unpack it without a limit.
 func JSONOnly() fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		if len(c.Request().Body()) == 0 {
+		some, err := hasBody(c)
+		if err != nil {
+			return Fail(c, err)
+		}
+		if !some {
 			return c.Next()
 		}
 		if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {

@@ -102,7 +102,9 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 		in := &request{c: c}
 		plan.checkQuery(in)
 		plan.checkValues(in)
-		if err := plan.checkBody(in); err != nil {
+		done, err := plan.checkBody(in, a.large)
+		defer done()
+		if err != nil {
 			return Fail(c, err)
 		}
 		if err := in.fault(); err != nil {

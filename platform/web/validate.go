@@ -13,23 +13,37 @@ import (
 // is so many for a tenth of the items.
 const maxFaults = 1000
 
+// maxPointer is the length at which a pointer is cut: the name of a member may be as
+// long as the body.
+const maxPointer = 1 << 10
+
 // validate names what is wrong with a parsed body; more tells that it is not all.
 func validate(schemas huma.Registry, schema *huma.Schema, body tree, most int) (fields []fault.Field, more bool) {
+	return validateAt(schemas, schema, "body", "", body, most)
+}
+
+// validateAt does so for a part of a body, by its place in the words of huma and as a
+// pointer.
+func validateAt(schemas huma.Registry, schema *huma.Schema, location, pointer string, body tree, most int) (fields []fault.Field, more bool) {
 	var found huma.ValidateResult
 	fields = body.wrong
-	switch reason := findAll(bounded{schemas, &found, most}, schema, body.value, &found); reason {
+	switch reason := findAll(bounded{schemas, &found, most}, schema, location, body.value, &found); reason {
 	case nil, errMany:
 	default:
-		fields = append(fields, unhashable(schemas, schema, "", body.value)...)
+		fields = append(fields, unhashable(schemas, schema, pointer, body.value)...)
 		if len(fields) == 0 {
-			fields = append(fields, fault.Field{Code: "invalid", Message: "the body does not have the expected shape"})
+			fields = append(fields, fault.Field{Pointer: pointer, Code: "invalid", Message: "the body does not have the expected shape"})
 		}
 	}
 	for _, err := range found.Errors[:min(len(found.Errors), most)] {
-		fields = append(fields, bodyField(err))
+		field := bodyField(err)
+		if len(field.Pointer) > maxPointer {
+			field.Pointer = strings.ToValidUTF8(field.Pointer[:maxPointer], "") + "..."
+		}
+		fields = append(fields, field)
 	}
 	if body.nulls {
-		fields = append(fields, nulls(schemas, schema, "", body.value)...)
+		fields = append(fields, nulls(schemas, schema, pointer, body.value)...)
 	}
 	return fields, body.more || len(found.Errors) > most || len(fields) > most
 }
@@ -37,9 +51,9 @@ func validate(schemas huma.Registry, schema *huma.Schema, body tree, most int) (
 // findAll returns what made it panic, or nil. huma hashes the items of an array that
 // must be unique, which an object cannot be; no schema is so strange that a client may
 // cause a 500 with it.
-func findAll(schemas huma.Registry, schema *huma.Schema, value any, found *huma.ValidateResult) (reason any) {
+func findAll(schemas huma.Registry, schema *huma.Schema, location string, value any, found *huma.ValidateResult) (reason any) {
 	defer func() { reason = recover() }()
-	path := huma.NewPathBuffer([]byte("body"), len("body"))
+	path := huma.NewPathBuffer([]byte(location), len(location))
 	huma.Validate(schemas, schema, path, huma.ModeWriteToServer, value, found)
 	return nil
 }

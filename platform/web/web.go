@@ -9,6 +9,7 @@
 package web
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"sync"
@@ -24,14 +25,20 @@ import (
 const BodyLimit = 256 << 10
 
 // readLimit is what is read of a body before the connection is cut. What lies
-// between the two is read and refused by the route: a client that is cut off
-// while it still sends often sees a reset instead of the 413.
+// between the two is refused by the route and dropped as it arrives: a client that is
+// cut off while it still sends often sees a reset instead of the 413.
 const readLimit = 1 << 20
+
+// readBuffer is the largest header. It stays with a connection for as long as that is
+// open, be it idle or a socket, since fasthttp cannot part with it when bodies are
+// streamed.
+const readBuffer = 10 << 10
 
 // Options describe the API. All of them may be left empty.
 type Options struct {
 	Title, Version, Description string
 	Log                         *slog.Logger // default: slog.Default()
+	BodyBudget                  int          // bytes of request bodies in memory at once; default BodyBudget
 }
 
 // Config is the Fiber configuration that the rest of this package relies on.
@@ -49,12 +56,15 @@ func Config(o ...Options) fiber.Config {
 		StrictRouting:                true,
 		DisablePreParseMultipartForm: true,
 		DisableStartupMessage:        true,
-		BodyLimit:                    readLimit,
-		ReadBufferSize:               16 << 10,
-		ReadTimeout:                  10 * time.Second,
-		WriteTimeout:                 30 * time.Second,
-		IdleTimeout:                  60 * time.Second,
-		// Else a connection that waits, or has become a socket, keeps its 16 KiB read buffer.
+		// Handlers run before the body has come, and receive takes it from there. fasthttp
+		// reads BodyLimit of it by itself, which cannot be nothing.
+		StreamRequestBody: true,
+		BodyLimit:         1,
+		ReadBufferSize:    readBuffer,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		// Else a connection that has sent nothing yet has buffers already.
 		ReduceMemoryUsage: true,
 		ErrorHandler:      ErrorHandler(first.Log),
 		JSONEncoder:       Marshal,
@@ -69,6 +79,8 @@ type API struct {
 	log    *slog.Logger
 	routes []Route
 	bodies map[string]int // path -> what is read of it, for routes that take more than BodyLimit
+	budget *budget
+	large  *bulkhead
 }
 
 // settle sets what huma keeps in globals.
@@ -90,28 +102,62 @@ func Schemas(prefix string) huma.Registry {
 // you like. Register every route before the app listens.
 func New(app *fiber.App, o Options) *API {
 	settle()
-	a := &API{app: app, log: orDefault(o.Log), bodies: map[string]int{}}
+	a := &API{
+		app: app, log: orDefault(o.Log), bodies: map[string]int{},
+		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newBulkhead(),
+	}
 	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()
 	a.API = huma.NewAPI(huma.Config{OpenAPI: describe(o)}, &adapter{Adapter: fibers, api: a})
 	a.guard(app.Server())
 	return a
 }
 
-// guard closes two gaps below Fiber. It answers a method that Fiber does not
-// know with a bare 400 before any middleware runs; as a TRACE, which no route
-// takes, it ends as a 405 with its Allow header. And its body limit is one for
-// all routes.
+// guard closes gaps below Fiber. It answers a method that Fiber does not know with a
+// bare 400 before any middleware runs; as a TRACE, which no route takes, it ends as a
+// 405 with its Allow header. And a body is received only by who wants it.
 func (a *API) guard(server *fasthttp.Server) {
 	serve := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
 		if !knownMethod(string(ctx.Method())) {
 			ctx.Request.Header.SetMethod(fiber.MethodTrace)
 		}
+		if len(ctx.Request.Header.Peek(oversized)) > 0 {
+			server.ErrorHandler(ctx, fasthttp.ErrBodyTooLarge)
+			ctx.SetConnectionClose()
+			return
+		}
+		in := receive(ctx, a.readable(&ctx.Request.Header), a.budget)
+		if in == nil {
+			serve(ctx)
+			return
+		}
+		defer in.finish(ctx)
 		serve(ctx)
 	}
-	server.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-		return fasthttp.RequestConfig{MaxRequestBodySize: a.bodies[withoutQuery(string(h.RequestURI()))]}
+	server.HeaderReceived = func(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
+		if length := h.ContentLength(); length > 0 && length > a.readable(h) {
+			refuseLength(h)
+		}
+		return none
 	}
+}
+
+// readable is what is read at most of a request's body, whoever sends it.
+func (a *API) readable(h *fasthttp.RequestHeader) int {
+	return max(readLimit, a.bodies[withoutQuery(string(h.RequestURI()))])
+}
+
+// oversized marks a request that the guard answers. A client that sends it is refused
+// just the same.
+const oversized = "Orderflow-Oversized"
+
+// refuseLength makes fasthttp call the handler without waiting for a body that will
+// not be read, and close the connection behind it.
+func refuseLength(h *fasthttp.RequestHeader) {
+	h.SetContentLength(0)
+	h.SetConnectionClose()
+	h.Del(fasthttp.HeaderExpect) // else the client is asked for the body first
+	h.Set(oversized, "1")
 }
 
 func knownMethod(method string) bool {

@@ -1,0 +1,231 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"orderflow/platform/fault"
+)
+
+// firstBytes is the buffer in which a body begins. It doubles as the body arrives, and
+// is never larger than four times what has come; of an announced length it knows only
+// where to stop.
+const firstBytes = 4 << 10
+
+// freeBytes of each body are not counted: small requests never wait for large ones.
+const freeBytes = 16 << 10
+
+type incomingKey struct{}
+
+// incoming is the body of a request that is still on its connection. fasthttp hands
+// over the stream and drops what is left of it afterwards, so that no byte of a body
+// is ever taken for the next request. Nothing reads it but the methods here: Fiber and
+// fasthttp would read all of it into memory, and see an empty body instead.
+//
+// The connection's read deadline, which was set when the request began, bounds every
+// read.
+type incoming struct {
+	stream io.Reader
+	length int // as announced; -1 for chunks
+	most   int // bytes that are read at all, kept or not
+
+	budget *budget
+	caller string // whose share of the budget it counts on; known once somebody reads
+	held   int    // bytes taken from the budget
+
+	buf    []byte
+	seen   int  // bytes read from the stream
+	ended  bool // seen is all there is
+	broken error
+}
+
+// receive detaches the body from a request before any handler runs. It is nil where
+// there is none.
+func receive(ctx *fasthttp.RequestCtx, most int, b *budget) *incoming {
+	stream := ctx.RequestBodyStream()
+	if stream == nil || ctx.Request.Header.ContentLength() == 0 {
+		return nil
+	}
+	in := &incoming{stream: stream, length: max(ctx.Request.Header.ContentLength(), -1), most: most, budget: b}
+	ctx.Request.SetBodyRaw([]byte{})
+	ctx.SetUserValue(incomingKey{}, in)
+	return in
+}
+
+func incomingOf(c *fiber.Ctx) *incoming {
+	in, _ := c.Context().UserValue(incomingKey{}).(*incoming)
+	return in
+}
+
+// hasBody tells whether a request has a body, of which it reads the first bytes where
+// the header does not say.
+func hasBody(c *fiber.Ctx) (bool, error) {
+	in := incomingOf(c)
+	if in == nil {
+		return len(c.Request().Body()) > 0, nil
+	}
+	if in.length > 0 || len(in.buf) > 0 {
+		return true, nil
+	}
+	in.buf = make([]byte, 0, firstBytes)
+	err := in.more()
+	return len(in.buf) > 0, err
+}
+
+// readBody reads a body of at most limit bytes into memory, where it counts on the
+// caller's share. c.Request().Body() returns it from then on, until the handlers have
+// returned. Its errors are 400, 408, 413, 429 and 503 faults.
+func readBody(c *fiber.Ctx, limit int) ([]byte, error) {
+	in := incomingOf(c)
+	if in == nil {
+		raw := c.Request().Body()
+		if len(raw) > limit {
+			return nil, tooLarge(limit)
+		}
+		return raw, nil
+	}
+	if in.length > limit {
+		return nil, tooLarge(limit)
+	}
+	in.caller = callerOf(c)
+	for !in.ended {
+		if len(in.buf) > limit {
+			return nil, tooLarge(limit)
+		}
+		if err := in.room(c.UserContext(), limit+1); err != nil {
+			return nil, err
+		}
+		if err := in.more(); err != nil {
+			return nil, err
+		}
+	}
+	if len(in.buf) > limit {
+		return nil, tooLarge(limit)
+	}
+	c.Request().SetBodyRaw(in.buf)
+	return in.buf, nil
+}
+
+// dropBody reads a body that nobody wants and keeps nothing of it.
+func dropBody(c *fiber.Ctx, limit int) error {
+	in := incomingOf(c)
+	if in == nil {
+		if len(c.Request().Body()) > limit {
+			return tooLarge(limit)
+		}
+		return nil
+	}
+	if in.length > limit {
+		return tooLarge(limit)
+	}
+	if err := in.skip(limit); err != nil {
+		return err
+	}
+	if !in.ended {
+		return tooLarge(limit)
+	}
+	return nil
+}
+
+func tooLarge(limit int) error {
+	return fault.New(fault.TooLarge, "too-large", "The body is larger than the %d bytes that this route takes.", limit)
+}
+
+// room makes place for one more byte at least.
+func (in *incoming) room(ctx context.Context, most int) error {
+	size := cap(in.buf)
+	if len(in.buf) < size {
+		return nil
+	}
+	next := max(2*size, firstBytes)
+	if in.length >= 0 && next >= in.length/2 {
+		next = in.length // a quarter has come: spare it the last copies
+	}
+	next = min(next, most)
+	if next > freeBytes {
+		if err := in.budget.take(ctx, in.caller, next-in.held); err != nil {
+			return err
+		}
+		in.held = next
+	}
+	grown := make([]byte, len(in.buf), next)
+	copy(grown, in.buf)
+	in.buf = grown
+	return nil
+}
+
+// more reads what has arrived into the room that there is.
+func (in *incoming) more() error {
+	n, err := in.read(in.buf[len(in.buf):cap(in.buf)])
+	in.buf = in.buf[:len(in.buf)+n]
+	return err
+}
+
+func (in *incoming) read(into []byte) (int, error) {
+	if in.broken != nil || in.ended {
+		return 0, in.broken
+	}
+	n, err := in.stream.Read(into)
+	in.seen += n
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF) && (in.length < 0 || in.seen == in.length):
+		in.ended = true
+	default:
+		in.broken = brokenBody(err)
+	}
+	if in.seen == in.length {
+		in.ended = true
+	}
+	return n, in.broken
+}
+
+// skip reads until so many bytes have been seen, or the body has ended.
+func (in *incoming) skip(most int) error {
+	into := in.buf[:cap(in.buf)]
+	if len(into) == 0 {
+		into = make([]byte, firstBytes)
+	}
+	for !in.ended && in.seen <= most {
+		if _, err := in.read(into); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// brokenBody is a body that did not come to its end, in Fiber's words for what
+// fasthttp refuses by itself.
+func brokenBody(err error) error {
+	// fasthttp hides some time-outs behind their text, where Fiber finds them too.
+	timeout, is := errors.AsType[net.Error](err)
+	if is && timeout.Timeout() || strings.Contains(err.Error(), "timeout") {
+		return fiber.ErrRequestTimeout
+	}
+	return fiber.NewError(fiber.StatusBadRequest, err.Error())
+}
+
+// finish is called when the handlers have returned. fasthttp drops a small remainder
+// after the answer where the connection goes on; of any other one as much is dropped
+// before it as would have been read, since a client that is cut off while it sends may
+// see a reset instead of the answer. Whatever is left then closes the connection.
+func (in *incoming) finish(ctx *fasthttp.RequestCtx) {
+	in.buf = nil
+	in.budget.give(in.caller, in.held)
+	in.held = 0
+
+	const dropsItself = 256 << 10 // fasthttp's maxUnreadStreamBodySize
+	closes := ctx.Request.Header.ConnectionClose() || ctx.Response.ConnectionClose()
+	if !in.ended && (closes || in.length < 0 || in.length-in.seen > dropsItself) {
+		_ = in.skip(in.most)
+	}
+	if in.broken != nil || in.length < 0 && !in.ended {
+		ctx.SetConnectionClose()
+	}
+}

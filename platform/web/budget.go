@@ -1,0 +1,112 @@
+package web
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"orderflow/platform/fault"
+	"orderflow/platform/identity"
+)
+
+// BodyBudget is how many bytes of request bodies a process keeps at once unless
+// Options say more.
+const BodyBudget = 48 << 20
+
+const budgetWait = 1500 * time.Millisecond
+
+// budget bounds the bytes of all bodies in memory together. They are taken as they
+// arrive, never for an announced length, and given back when their request is over.
+// One caller may hold a third of them, and so may all together who have not proved who
+// they are.
+type budget struct {
+	total int
+
+	mu        sync.Mutex
+	used      int
+	strangers int
+	held      map[string]int
+	freed     chan struct{} // closed when there is more to take again
+}
+
+func newBudget(total int) *budget {
+	return &budget{total: total, held: map[string]int{}, freed: make(chan struct{})}
+}
+
+// take waits a moment for other requests to end. It fails with a 503 when the process
+// has no more to give, and with a 429 when it is the caller who has too much.
+func (b *budget) take(ctx context.Context, caller string, n int) error {
+	patience := time.NewTimer(budgetWait)
+	defer patience.Stop()
+	for {
+		freed, err := b.tryTake(caller, n)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-freed:
+		case <-patience.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (b *budget) tryTake(caller string, n int) (freed <-chan struct{}, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	stranger := isStranger(caller)
+	switch {
+	case b.held[caller]+n > b.total/3:
+		f := fault.New(fault.RateLimited, "too-many-bodies", "Your requests under way have too many bytes in all; wait for some of them.")
+		f.RetryAfter = time.Second
+		return b.freed, f
+	case b.used+n > b.total, stranger && b.strangers+n > b.total/3:
+		return b.freed, busy()
+	}
+	b.count(caller, n)
+	return b.freed, nil
+}
+
+func (b *budget) give(caller string, n int) {
+	if n == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(caller, -n)
+	close(b.freed)
+	b.freed = make(chan struct{})
+}
+
+func (b *budget) count(caller string, n int) {
+	b.used += n
+	if isStranger(caller) {
+		b.strangers += n
+	}
+	if b.held[caller] += n; b.held[caller] == 0 {
+		delete(b.held, caller)
+	}
+}
+
+func busy() error {
+	f := fault.New(fault.Unavailable, "busy", "Too many large requests are under way; try again.")
+	f.RetryAfter = time.Second
+	return f
+}
+
+const strangerPrefix = "address:"
+
+// callerOf is who a request counts on: a known caller, else the address's network.
+func callerOf(c *fiber.Ctx) string {
+	if caller, ok := identity.From(c.UserContext()); ok {
+		return "user:" + caller.UserID.String()
+	}
+	return strangerPrefix + Site(AddressFrom(c.UserContext())).String()
+}
+
+func isStranger(caller string) bool { return strings.HasPrefix(caller, strangerPrefix) }
