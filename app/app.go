@@ -136,7 +136,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 	if n.redis, err = redis.Open(data.redisURL); err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	n.limiter = redis.NewLimiter(n.redis.UniversalClient)
+	n.limiter = redis.NewLimiter(n.redis)
 	n.wakeEvents = n.redis.Publisher(channelEvents)
 	n.wakeSessions = n.redis.Publisher(channelSessions)
 	n.wakeCatalogue = n.redis.Publisher(channelCatalogue)
