@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -114,9 +112,7 @@ func (m *matrix) keyOf(owner *person, name string, scopes ...identity.Scope) *as
 
 func (m *matrix) exec(sql string, args ...any) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
-	defer cancel()
-	if _, err := m.db.Exec(ctx, sql, args...); err != nil {
+	if _, err := m.db.Exec(m.t.Context(), sql, args...); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
@@ -204,7 +204,7 @@ func (m *matrix) spent(r web.Route, target string, who *asker) {
 func (m *matrix) order(owner *person) string {
 	m.t.Helper()
 	id := owner.order("KETTLE", 1)
-	eventually(m.t, 20*time.Second, "order "+id+" to be PROCESSING", func() bool {
+	testwait.Until(m.t, "order "+id+" to be PROCESSING", func() bool {
 		return m.root.want(200, "GET", "/v1/orders/"+id, "").text("status") == "PROCESSING"
 	})
 	return id
