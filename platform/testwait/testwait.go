@@ -46,3 +46,23 @@ func Until(t testing.TB, what string, holds func() bool) {
 		<-time.After(pause)
 	}
 }
+
+// slower is how often AtSomePace tries, each time four times slower.
+const slower = 4
+
+// AtSomePace is for what can only be shown with real time between two steps, such as a peer
+// that stays alive as long as it answers: a machine that stands still for longer than the pace
+// makes it fail. What is right holds at some pace, and what is wrong at none. do returns an error
+// when it failed in the way that the machine may be to blame for; it may fail t for any other reason.
+func AtSomePace(t *testing.T, pace time.Duration, do func(t *testing.T, pace time.Duration) error) {
+	t.Helper()
+	for range slower {
+		err := do(t, pace)
+		if err == nil || t.Failed() {
+			return
+		}
+		t.Logf("at a pace of %s: %v", pace, err)
+		pace *= 4
+	}
+	t.Error("at no pace")
+}
