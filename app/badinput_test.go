@@ -84,7 +84,7 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 	t.Helper()
 	own := *m
 	own.t, own.s = t, &server{t: t, base: m.s.base}
-	own.held, own.serial = map[string]string{}, n*1_000_000
+	own.held, own.placed, own.serial = map[string]string{}, map[string][]string{}, n*1_000_000
 	root := *m.root
 	root.client = root.on(own.s)
 	own.root = &root

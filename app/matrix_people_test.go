@@ -49,7 +49,7 @@ func (a *asker) client(s *server) *client {
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cfg := settings(t)
-	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}}
+	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}, placed: map[string][]string{}}
 	var err error
 	if m.db, err = pgxpool.New(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
 		t.Fatal(err)
