@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/fasthttp/websocket"
+
+	"orderflow/platform/testwait"
 )
 
 // key creates an API key and returns it with a client that uses it.
@@ -21,10 +23,10 @@ func (c *client) key(scopes ...string) (id string, machine *client) {
 }
 
 // ended reads until the socket is closed and returns the code.
-func (s *socket) ended(within time.Duration) int {
+func (s *socket) ended() int {
 	s.t.Helper()
 	for {
-		_, err := s.next(within)
+		_, err := s.next()
 		if closed, ok := errors.AsType[*websocket.CloseError](err); ok {
 			return closed.Code
 		}
@@ -49,12 +51,12 @@ func TestAPIKeyFromEndToEnd(t *testing.T) {
 	byTicket := machine.on(two).socketByTicket()
 	own := ann.on(two).socket("")
 	for _, s := range []*socket{stream, byTicket, own} {
-		s.until("ready", "", 5*time.Second)
+		s.until("ready", "")
 	}
 
 	order := machine.order("KETTLE", 1)
 	for _, s := range []*socket{stream, byTicket, own} {
-		s.until("order.processing", order, 10*time.Second)
+		s.until("order.processing", order)
 	}
 	want := "user:" + me + "/key:" + id
 	if h := ann.want(200, "GET", "/v1/orders/"+order+"/events", ""); h.text("data.0.actor") != want {
@@ -64,26 +66,20 @@ func TestAPIKeyFromEndToEnd(t *testing.T) {
 	if a := machine.want(403, "GET", "/v1/orders/"+order+"/refunds", ""); a.text("code") != "scope-missing" || a.text("scope") != "payments:read" {
 		t.Errorf("without the scope: %s", a)
 	}
-	eventually(t, 15*time.Second, "lastUsedAt", func() bool {
+	testwait.Until(t, "lastUsedAt", func() bool {
 		return ann.want(200, "GET", "/v1/api-keys/"+id, "").text("lastUsedAt") != ""
 	})
 
 	ann.want(204, "DELETE", "/v1/api-keys/"+id, "")
-	began := time.Now()
 	machine.want(401, "GET", "/v1/orders", "")
-	eventually(t, time.Second, "the key to be over on the other node", func() bool {
-		return machine.on(two).send("GET", "/v1/orders", "").status == 401
-	})
+	machine.on(two).changesSoon("the key", "/v1/orders", 200, 401)
 	for name, s := range map[string]*socket{"header": stream, "ticket": byTicket} {
-		if code := s.ended(5 * time.Second); code != 4401 {
+		if code := s.ended(); code != 4401 {
 			t.Errorf("socket opened by %s: closed with %d", name, code)
 		}
 	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("took %s", took)
-	}
 	next := ann.order("KETTLE", 1)
-	own.until("order.processing", next, 10*time.Second)
+	own.until("order.processing", next)
 }
 
 // socketByTicket opens a socket as a browser does.
@@ -112,17 +108,19 @@ func TestKeysFallWithTheirOwner(t *testing.T) {
 	}{
 		{`{"role":"admin"}`, 200}, {`{"role":"user"}`, 403}, {`{"role":"admin"}`, 200}, {`{"active":false}`, 401}, {`{"active":true}`, 200},
 	}
-	machine.want(403, "GET", "/v1/dead-letters", "")
+	before := 403
+	machine.want(before, "GET", "/v1/dead-letters", "")
 	for _, turn := range turns {
 		root.want(200, "PATCH", "/v1/users/"+me, turn.change)
-		eventually(t, time.Second, turn.change, func() bool { return machine.send("GET", "/v1/dead-letters", "").status == turn.status })
+		machine.changesSoon(turn.change, "/v1/dead-letters", before, turn.status)
+		before = turn.status
 	}
 
 	stream := machine.socket("")
-	stream.until("ready", "", 5*time.Second)
+	stream.until("ready", "")
 	root.want(204, "DELETE", "/v1/users/"+me, "")
-	eventually(t, time.Second, "the account's end", func() bool { return machine.send("GET", "/v1/dead-letters", "").status == 401 })
-	if code := stream.ended(5 * time.Second); code != 4401 {
+	machine.changesSoon("the account's end", "/v1/dead-letters", before, 401)
+	if code := stream.ended(); code != 4401 {
 		t.Errorf("closed with %d", code)
 	}
 }
@@ -159,7 +157,7 @@ func TestVerifyKnowsKeys(t *testing.T) {
 	_, manager := root.key("orders:read", "orders:write")
 	for _, c := range []*client{machine, manager} {
 		id := machine.want(201, "POST", "/v1/orders", `{"onShortage":"hold","items":[{"sku":"RARE","quantity":1}]}`).text("id")
-		machine.becomes(id, "ON_HOLD", 20*time.Second)
+		machine.becomes(id, "ON_HOLD")
 		c.want(200, "POST", "/v1/orders/"+id+"/cancel", `{}`)
 	}
 

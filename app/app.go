@@ -48,6 +48,7 @@ const webhookSlots = 100
 // node is one running process: what it has open, and the modules on top.
 type node struct {
 	cfg      *config.Config
+	limits   limits
 	log      *slog.Logger
 	registry *prometheus.Registry
 	tracers  trace.TracerProvider
@@ -82,10 +83,10 @@ func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("PORT: %w", err)
 	}
-	return serveOn(ctx, cfg, log, listener, out)
+	return serveOn(ctx, cfg, usual, log, listener, out)
 }
 
-func serveOn(ctx context.Context, cfg *config.Config, log *slog.Logger, listener net.Listener, out io.Writer) error {
+func serveOn(ctx context.Context, cfg *config.Config, limits limits, log *slog.Logger, listener net.Listener, out io.Writer) error {
 	defer listener.Close()
 
 	data, err := openServices(ctx, cfg)
@@ -108,7 +109,7 @@ func serveOn(ctx context.Context, cfg *config.Config, log *slog.Logger, listener
 	}
 	defer flush()
 
-	n, err := build(ctx, cfg, log, tracers, data)
+	n, err := build(ctx, cfg, limits, log, tracers, data)
 	if err != nil {
 		return err
 	}
@@ -121,8 +122,8 @@ func serveOn(ctx context.Context, cfg *config.Config, log *slog.Logger, listener
 }
 
 // build opens the platform and joins the modules: the only place that knows them all.
-func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers trace.TracerProvider, data *services) (_ *node, err error) {
-	n := &node{cfg: cfg, log: log, registry: prometheus.NewRegistry(), tracers: tracers}
+func build(ctx context.Context, cfg *config.Config, limits limits, log *slog.Logger, tracers trace.TracerProvider, data *services) (_ *node, err error) {
+	n := &node{cfg: cfg, limits: limits, log: log, registry: prometheus.NewRegistry(), tracers: tracers}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -133,10 +134,10 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns); err != nil {
 		return nil, err
 	}
-	if n.redis, err = redis.Open(data.redisURL); err != nil {
+	if n.redis, err = redis.OpenWithin(data.redisURL, limits.redis); err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	n.limiter = redis.NewLimiter(n.redis.UniversalClient)
+	n.limiter = redis.NewLimiter(n.redis)
 	n.wakeEvents = n.redis.Publisher(channelEvents)
 	n.wakeSessions = n.redis.Publisher(channelSessions)
 	n.wakeCatalogue = n.redis.Publisher(channelCatalogue)
@@ -165,7 +166,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		return err
 	}
 	sessions := auth.NewSessions(n.pool, n.log)
-	n.users = users.New(users.Deps{Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, Log: n.log})
+	n.users = users.New(users.Deps{Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log})
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},
 		Keys: keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: auth.Limit(n.cfg.RateLimit), Wake: n.wakeSessions.Wake, Log: n.log,

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"orderflow/app/pages/pagetest"
+	"orderflow/platform/testwait"
 )
 
 // binary builds the product once for all tests that run it as a process.
@@ -76,20 +77,20 @@ func launch(t *testing.T, dir string, port int, env []string, args ...string) *p
 	go func() { p.exited <- p.cmd.Wait() }()
 	t.Cleanup(func() {
 		p.signal(syscall.SIGINT)
-		_ = p.wait(30 * time.Second) // says itself when it hangs; some were killed by their test
+		_ = p.wait() // says itself when it hangs; some were killed by their test
 	})
 	return p
 }
 
 func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 
-func (p *process) wait(within time.Duration) error {
+func (p *process) wait() error {
 	select {
 	case err := <-p.exited:
 		p.exited <- err
 		return err
-	case <-time.After(within):
-		p.t.Errorf("the process did not end within %s; its log:\n%s", within, p.log)
+	case <-time.After(testwait.Limit):
+		p.t.Errorf("the process did not end within %s; its log:\n%s", testwait.Limit, p.log)
 		_ = p.cmd.Process.Kill()
 		return context.DeadlineExceeded
 	}
@@ -114,7 +115,7 @@ func TestOneCommand(t *testing.T) {
 	port := freePort(t)
 	first := launch(t, dir, port, nil)
 	first.ready()
-	eventually(t, 5*time.Second, "the welcome", func() bool { return strings.Contains(first.out.String(), "Log in") })
+	testwait.Until(t, "the welcome", func() bool { return strings.Contains(first.out.String(), "Log in") })
 	login := regexp.MustCompile(`Log in +(\S+) / (\S+)`).FindStringSubmatch(first.out.String())
 	if login == nil {
 		t.Fatalf("it says:\n%s", first.out)
@@ -125,7 +126,7 @@ func TestOneCommand(t *testing.T) {
 	}
 
 	second := launch(t, dir, freePort(t), nil)
-	if err := second.wait(20 * time.Second); err == nil || !strings.Contains(second.log.String(), fmt.Sprint(first.cmd.Process.Pid)) {
+	if err := second.wait(); err == nil || !strings.Contains(second.log.String(), fmt.Sprint(first.cmd.Process.Pid)) {
 		t.Errorf("the second start: %v, %s", err, second.log)
 	}
 
@@ -135,20 +136,20 @@ func TestOneCommand(t *testing.T) {
 		orders = append(orders, ann.order("VOUCHER-TASTING", 1))
 	}
 	first.signal(syscall.SIGKILL)
-	_ = first.wait(10 * time.Second)
+	_ = first.wait()
 
 	again := launch(t, dir, port, nil)
 	again.ready()
 	ann = again.logIn("ann@example.com", userPassword)
 	for _, id := range orders {
-		ann.becomes(id, "PROCESSING", 2*time.Minute)
+		ann.becomes(id, "PROCESSING")
 	}
 	if !strings.Contains(again.out.String(), login[2]) {
 		t.Errorf("another password after the restart:\n%s", again.out)
 	}
 
 	again.signal(syscall.SIGINT)
-	if err := again.wait(20 * time.Second); err != nil {
+	if err := again.wait(); err != nil {
 		t.Errorf("Ctrl-C: %v\n%s", err, again.log)
 	}
 	if left, _ := exec.Command("pgrep", "-f", dir).Output(); len(left) > 0 {
@@ -166,7 +167,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"DATABASE_URL=postgres://app:4tPz81LmWq0Xn@db.example.com/orderflow",
 	})
 
-	if err := p.wait(10 * time.Second); err == nil {
+	if err := p.wait(); err == nil {
 		t.Error("it started")
 	}
 	for _, name := range []string{"RATE_LIMIT", "JWT_KEYS", "DATABASE_URL", "REDIS_URL", "ALLOWED_ORIGINS", "BCRYPT_COST"} {

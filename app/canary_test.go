@@ -20,11 +20,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/config"
+	"orderflow/platform/testwait"
 )
 
 // A1, F3; ASVS 5.0 V14.2, V16.2.5; API2:2023, API8:2023: no credential is seen
@@ -236,7 +236,7 @@ var ownColumns = []string{
 
 // database sees every column of every row, River's jobs and their errors included.
 func (w *watch) database(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, testwait.Limit)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, address)
 	if err != nil {

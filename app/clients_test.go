@@ -8,8 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"orderflow/platform/testwait"
 )
+
+// programLimit ends a program that hangs: a compiler or npm has much to do on a slow machine.
+const programLimit = 5 * testwait.Limit
 
 // npm prepares a folder with a package.json in a copy, or skips the test where that
 // cannot be: Node is not needed to build or run the product.
@@ -25,7 +29,7 @@ func npm(t *testing.T, folder string) (dir string) {
 		t.Fatal(err)
 	}
 	_ = os.RemoveAll(filepath.Join(dir, "node_modules"))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), programLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=1")
 	cmd.Dir = dir
@@ -40,7 +44,7 @@ func npm(t *testing.T, folder string) (dir string) {
 
 func runIn(t *testing.T, dir string, env []string, program string, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), programLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
@@ -92,7 +96,7 @@ func TestGoExample(t *testing.T) {
 	}
 
 	first := listen()
-	eventually(t, 10*time.Second, "the cursor is kept", func() bool { _, err := os.Stat(cursor); return err == nil })
+	testwait.Until(t, "the cursor is kept", func() bool { _, err := os.Stat(cursor); return err == nil })
 	one := alice.order("KETTLE", 1)
 	first.says("order.created", one)
 	first.says("order.processing", one)

@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
@@ -16,9 +15,6 @@ import (
 	"orderflow/platform/redis"
 	"orderflow/platform/web"
 )
-
-// routeDeadline is what a request may take before it is answered with 503.
-const routeDeadline = 5 * time.Second
 
 // routes mounts everything that this process answers to. A process that only
 // works answers to its probes.
@@ -44,7 +40,7 @@ func (n *node) routes() error {
 		web.Access(n.log, n.registry, n.tracers),
 		web.Headers(),
 		web.ClientAddress(n.cfg.TrustedProxies),
-		web.Deadline(routeDeadline),
+		web.Deadline(n.limits.route),
 		n.auth.Credentials(),
 		n.notifications.Credentials(),
 		n.limit(),

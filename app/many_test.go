@@ -8,7 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
+
+	"orderflow/platform/testwait"
 )
 
 // C11, C12, F5: a quote, many orders at once, their numbers and their file, through
@@ -30,9 +31,9 @@ func TestManyOrders(t *testing.T) {
 	}
 	ann.want(422, "POST", "/v1/orders/bulk", `{"mode":"atomic","orders":[`+one+`,{}]}`)
 
-	ann.becomes(placed.text("data.499.order.id"), "PROCESSING", 20*time.Second)
+	ann.becomes(placed.text("data.499.order.id"), "PROCESSING")
 	for _, c := range []*client{ann, admin} {
-		eventually(t, 20*time.Second, "all to be counted as PROCESSING", func() bool {
+		testwait.Until(t, "all to be counted as PROCESSING", func() bool {
 			return fmt.Sprint(c.want(200, "GET", "/v1/orders/stats", "").at("counts.PROCESSING")) == "500"
 		})
 	}

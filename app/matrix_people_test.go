@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -58,7 +56,7 @@ func (a *asker) client(s *server) *client {
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cfg := settings(t)
-	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}}
+	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}, placed: map[string][]string{}}
 	var err error
 	if m.db, err = pgxpool.New(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
 		t.Fatal(err)
@@ -124,9 +122,7 @@ func (m *matrix) keyOf(owner *person, name string, scopes ...identity.Scope) *as
 
 func (m *matrix) exec(sql string, args ...any) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Second)
-	defer cancel()
-	if _, err := m.db.Exec(ctx, sql, args...); err != nil {
+	if _, err := m.db.Exec(m.t.Context(), sql, args...); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -58,7 +58,8 @@ type matrix struct {
 	root   *person
 	a, b   *person
 	askers []*asker
-	held   map[string]string // what was made to be asked about, until it is spent
+	held   map[string]string   // what was made to be asked about, until it is spent
+	placed map[string][]string // orders that may not be PROCESSING yet, by their owners
 	serial int
 }
 

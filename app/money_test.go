@@ -7,7 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"orderflow/platform/testwait"
 )
 
 // D1, D3, C8: an order is paid for, shipped, captured and refunded; its ledger
@@ -197,7 +198,7 @@ func (c *client) types(id string) (types []string) {
 func (c *client) awaitOrder(id, member, want string) {
 	c.t.Helper()
 	var last answer
-	eventually(c.t, 30*time.Second, "order "+id+" to have "+member+" "+want, func() bool {
+	testwait.Until(c.t, "order "+id+" to have "+member+" "+want, func() bool {
 		last = c.want(200, "GET", "/v1/orders/"+id, "")
 		return fmt.Sprint(last.at(member)) == want
 	})

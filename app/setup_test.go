@@ -21,6 +21,7 @@ import (
 	"orderflow/config"
 	"orderflow/migrations"
 	"orderflow/platform/pgtest"
+	"orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) {
@@ -48,6 +49,9 @@ func settings(t *testing.T) config.Config {
 	return cfg
 }
 
+// unhurried are limits that a slow machine does not reach.
+var unhurried = limits{route: testwait.Limit, redis: testwait.Limit, hash: testwait.Limit}
+
 // server is a node that runs in this process.
 type server struct {
 	t    *testing.T
@@ -73,7 +77,7 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
-		done <- serveOn(ctx, &cfg, log, listener, io.Discard)
+		done <- serveOn(ctx, &cfg, unhurried, log, listener, io.Discard)
 	}()
 	s := &server{t: t, base: "http://" + listener.Addr().String()}
 	s.stop = sync.OnceFunc(func() {
@@ -104,7 +108,7 @@ func (l *testLog) Write(p []byte) (int, error) {
 }
 
 // brief gives up on a node that hangs.
-var brief = &http.Client{Timeout: 15 * time.Second, Transport: overhears{http.DefaultTransport}}
+var brief = &http.Client{Timeout: testwait.Limit, Transport: overhears{http.DefaultTransport}}
 
 // scrape shows the node's metrics to whoever watches, once at its end.
 func (s *server) scrape() {
@@ -119,7 +123,7 @@ func (s *server) scrape() {
 // ready waits until the node says so.
 func (s *server) ready() {
 	s.t.Helper()
-	eventually(s.t, 30*time.Second, "the node to be ready", func() bool {
+	testwait.Until(s.t, "the node to be ready", func() bool {
 		res, err := brief.Get(s.base + "/readyz")
 		if err != nil {
 			return false
@@ -127,21 +131,6 @@ func (s *server) ready() {
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-}
-
-// eventually polls for something that another process or goroutine brings about.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(within)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited %s for %s", within, what)
-		}
-	}
 }
 
 // client talks to a node as somebody.
@@ -295,9 +284,9 @@ func (c *client) order(sku string, n int) string {
 }
 
 // becomes waits until an order has a status.
-func (c *client) becomes(id, status string, within time.Duration) {
+func (c *client) becomes(id, status string) {
 	c.t.Helper()
-	eventually(c.t, within, "order "+id+" to be "+status, func() bool {
+	testwait.Until(c.t, "order "+id+" to be "+status, func() bool {
 		return c.send("GET", "/v1/orders/"+id, "").text("status") == status
 	})
 }
@@ -325,8 +314,8 @@ type message struct {
 	Data                      map[string]any
 }
 
-func (s *socket) next(within time.Duration) (m message, err error) {
-	if err := s.conn.SetReadDeadline(time.Now().Add(within)); err != nil {
+func (s *socket) next() (m message, err error) {
+	if err := s.conn.SetReadDeadline(time.Now().Add(testwait.Limit)); err != nil {
 		return m, err
 	}
 	_, raw, err := s.conn.ReadMessage()
@@ -339,10 +328,10 @@ func (s *socket) next(within time.Duration) (m message, err error) {
 }
 
 // until reads frames up to one of a type about an order, and returns their types.
-func (s *socket) until(kind, order string, within time.Duration) (types []string, last message) {
+func (s *socket) until(kind, order string) (types []string, last message) {
 	s.t.Helper()
 	for {
-		m, err := s.next(within)
+		m, err := s.next()
 		if err != nil {
 			s.t.Fatalf("waiting for %s: %v; got %v", kind, err, types)
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/fasthttp/websocket"
 	"github.com/jackc/pgx/v5"
@@ -101,14 +100,14 @@ func TestTicketIsItsUsersAlone(t *testing.T) {
 		t.Fatalf("afterwards: %s", a)
 	}
 	stream := &socket{t, conn}
-	stream.until("ready", "", 5*time.Second)
+	stream.until("ready", "")
 	for range 3 {
 		bob.order("KETTLE", 1)
 	}
 	own := ann.order("KETTLE", 1)
 	for m := (message{}); m.Subject != own; {
 		var err error
-		if m, err = stream.next(10 * time.Second); err != nil || m.Subject != own {
+		if m, err = stream.next(); err != nil || m.Subject != own {
 			t.Fatalf("heard %+v, %v", m, err)
 		}
 	}

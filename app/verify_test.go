@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/platform/pgtest"
+	"orderflow/platform/testwait"
 )
 
 // story is a database in which everything has happened that can happen to an
@@ -39,7 +40,7 @@ func tell(t *testing.T) *story {
 
 	order := func(status, basket string) string {
 		id := ann.want(201, "POST", "/v1/orders", basket, "Idempotency-Key: "+status+basket[2:9]).text("id")
-		ann.becomes(id, status, 20*time.Second)
+		ann.becomes(id, status)
 		return id
 	}
 	kettles := `{"items":[{"sku":"KETTLE","quantity":2},{"sku":"KETTLE","quantity":1}]`
@@ -52,12 +53,12 @@ func tell(t *testing.T) *story {
 	path := func(name string) string { return "/v1/orders/" + o[name] }
 	another := func(name, extra string) string {
 		o[name] = ann.want(201, "POST", "/v1/orders", kettles+extra+`}`, "Idempotency-Key: "+name).text("id")
-		ann.becomes(o[name], "PROCESSING", 20*time.Second)
+		ann.becomes(o[name], "PROCESSING")
 		return path(name)
 	}
 	captured := func(name string) {
 		root.want(200, "PATCH", path(name)+"/status", `{"status":"SHIPPED","tracking":"1Z"}`)
-		eventually(t, 10*time.Second, name+" to be captured", func() bool { return root.want(200, "GET", path(name), "").text("paymentStatus") == "CAPTURED" })
+		testwait.Until(t, name+" to be captured", func() bool { return root.want(200, "GET", path(name), "").text("paymentStatus") == "CAPTURED" })
 	}
 	root.want(200, "POST", another("held", "")+"/hold", `{"reason":"look"}`)
 	root.want(200, "POST", another("cancelled", "")+"/cancel", `{}`)
@@ -74,7 +75,7 @@ func tell(t *testing.T) *story {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
-	eventually(t, 30*time.Second, "rest", func() bool {
+	testwait.Until(t, "rest", func() bool {
 		r, err := verify(t.Context(), conn, true, 0)
 		return err == nil && r.Broken == 0 && len(r.findings) > 0 && restful(t, conn)
 	})

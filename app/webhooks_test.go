@@ -11,11 +11,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"orderflow/platform/testwait"
 )
 
 // told is what a receiver got.
@@ -42,13 +43,7 @@ func receiver(t *testing.T) (url string, got chan told) {
 
 func nextTold(t *testing.T, got <-chan told) told {
 	t.Helper()
-	select {
-	case in := <-got:
-		return in
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing was sent")
-		return told{}
-	}
+	return testwait.For(t, "a delivery", got)
 }
 
 func verified(t *testing.T, secret string, in told) {
@@ -96,7 +91,7 @@ func TestWebhooks(t *testing.T) {
 	}
 
 	root.want(200, "PATCH", "/v1/users/"+id, `{"role":"user"}`)
-	ann.becomes(ann.order("KETTLE", 1), "PROCESSING", 20*time.Second)
+	ann.becomes(ann.order("KETTLE", 1), "PROCESSING")
 	mine := front.logIn(second.email, userPassword).order("KETTLE", 1)
 
 	if in := nextTold(t, toSecond); in.Subject != mine || in.DeliveryNumber != 2 {
@@ -127,7 +122,7 @@ func TestListen(t *testing.T) {
 	go func() {
 		done <- l.listen(ctx, []string{"--forward=" + url, "--server=" + way, "--email=" + ann.email, "--types=order.created,order.processing"}, out)
 	}()
-	eventually(t, 20*time.Second, "it to listen", func() bool { return strings.Contains(out.String(), "Listening") })
+	testwait.Until(t, "it to listen", func() bool { return strings.Contains(out.String(), "Listening") })
 	first := ann.order("KETTLE", 1)
 	secret := regexp.MustCompile(`whsec_\S+`).FindString(out.String())
 	for i, kind := range []string{"order.created", "order.processing"} {
@@ -137,11 +132,11 @@ func TestListen(t *testing.T) {
 			t.Errorf("forwarded %s", in.raw)
 		}
 	}
-	eventually(t, 20*time.Second, "the outcome to be printed", func() bool { return strings.Count(out.String(), "200 OK") == 2 })
+	testwait.Until(t, "the outcome to be printed", func() bool { return strings.Count(out.String(), "200 OK") == 2 })
 
 	proxy.Stop()
 	second := ann.order("KETTLE", 1)
-	ann.becomes(second, "PROCESSING", 20*time.Second)
+	ann.becomes(second, "PROCESSING")
 	if err := proxy.Start(); err != nil { // where it was before
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ import (
 	"orderflow/platform/identity"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
@@ -63,7 +64,7 @@ func node(t *testing.T, url string, accounts *fakeAccounts) *bundle {
 
 func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) *bundle {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*testwait.Limit)
 	t.Cleanup(cancel)
 	pool, err := postgres.Open(ctx, url, 10)
 	if err != nil {

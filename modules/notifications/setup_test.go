@@ -30,13 +30,14 @@ import (
 	"orderflow/platform/identity"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
 
-// patience is far longer than anything here takes.
-const patience = 30 * time.Second
+// patience only ends a test that hangs.
+const patience = testwait.Limit
 
 // house is a database with people who have sessions, and nodes on it.
 type house struct {
@@ -199,11 +200,12 @@ func (h *house) node(change ...func(*Module)) *node {
 			}
 		},
 	})
+	n.limits.readWithin = patience
 	for _, do := range change {
 		do(n.Module)
 	}
 	n.app = fiber.New(web.Config(web.Options{Log: out}))
-	n.app.Use(web.Recover(out), web.RequestID(), web.Deadline(5*time.Second), h.sessions.credentials, n.Credentials())
+	n.app.Use(web.Recover(out), web.RequestID(), web.Deadline(patience), h.sessions.credentials, n.Credentials())
 	n.Routes(web.New(n.app, web.Options{Log: out}))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	h.must(err)
@@ -294,15 +296,7 @@ func (l *lines) String() string {
 // until waits for a condition that has no channel of its own.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for late := time.After(patience); !ok(); {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
+	testwait.Until(t, what, ok)
 }
 
 // commit appends events in one transaction and wakes the nodes.

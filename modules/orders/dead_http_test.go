@@ -231,7 +231,7 @@ func TestDeadLettersInBulkOutOfTime(t *testing.T) {
 	f, _ := graveyard(t)
 	var p page[orders.LetterResult]
 
-	f.reply("admin", "POST /v1/dead-letters/bulk", `{"action":"retry","filter":{}}`, "Test-Within: 1s").into(t, &p)
+	f.reply("admin", "POST /v1/dead-letters/bulk", `{"action":"retry","filter":{}}`, "Test-Within: 1990ms").into(t, &p)
 
 	if len(p.Data) != 0 {
 		t.Errorf("%+v", p.Data)

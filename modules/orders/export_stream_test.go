@@ -27,21 +27,13 @@ import (
 	"orderflow/platform/idempotency"
 	"orderflow/platform/identity"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 )
 
 // eventually waits for what no signal of this process tells of.
 func (b *bundle) eventually(what string, is func() bool) {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("never: %s", what)
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-b.ctx.Done():
-			b.t.Fatal(b.ctx.Err())
-		}
-	}
+	testwait.Until(b.t, what, is)
 }
 
 // C12: more than fits into any buffer, while others place and cancel: the file is
@@ -54,7 +46,7 @@ func TestExportIsOneSnapshot_C12(t *testing.T) {
 			b := setup(t)
 			f := open(t, b)
 			b.products(map[string]int64{"A": -1})
-			ids := b.flood(25_000, time.Hour)
+			ids, _ := b.flood(25_000, time.Hour)
 			res := f.send("admin", "GET /v1/orders/export?format="+format, "")
 
 			stop, changed := make(chan struct{}), make(chan struct{}, 1)

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
@@ -9,6 +10,11 @@ import (
 
 	"orderflow/platform/queue"
 )
+
+// StatsAt are the stats of all orders at a time.
+func StatsAt(ctx context.Context, m *Module, at time.Time) (Stats, error) {
+	return m.statsAt(ctx, uuid.Nil, at)
+}
 
 // Try is one try of an order's job by a worker.
 func Try(m *Module) func(ctx context.Context, order uuid.UUID, attempt int) error {

@@ -12,6 +12,7 @@ import (
 
 	"orderflow/modules/payments"
 	"orderflow/platform/identity"
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
@@ -27,7 +28,7 @@ func open(t *testing.T, b *bundle) *front {
 	t.Helper()
 	app := fiber.New(web.Config())
 	who := map[string]identity.Caller{"alice": b.alice, "bob": b.bob, "admin": b.admin}
-	app.Use(web.Recover(b.Out), web.RequestID(), web.Deadline(30*time.Second), web.JSONOnly(), func(c *fiber.Ctx) error {
+	app.Use(web.Recover(b.Out), web.RequestID(), web.Deadline(testwait.Limit), web.JSONOnly(), func(c *fiber.Ctx) error {
 		if caller, known := who[c.Get("X-Caller")]; known {
 			c.SetUserContext(identity.With(c.UserContext(), caller))
 		}
@@ -49,7 +50,7 @@ func open(t *testing.T, b *bundle) *front {
 	client := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(func() {
 		client.CloseIdleConnections()
-		if err := app.ShutdownWithTimeout(5 * time.Second); err != nil {
+		if err := app.ShutdownWithTimeout(testwait.Limit); err != nil {
 			t.Error(err)
 		}
 		if err := <-done; err != nil {

@@ -17,6 +17,7 @@ import (
 	"orderflow/modules/payments/simulated"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/queue"
+	"orderflow/platform/testwait"
 )
 
 var errLine = errors.New("the line was cut")
@@ -185,21 +186,12 @@ func (b *bundle) quiet() {
 
 func (b *bundle) until(otherwise, query string, args ...any) {
 	b.t.Helper()
-	deadline := time.After(30 * time.Second)
-	for {
-		var yes bool
+	testwait.Until(b.t, otherwise, func() (yes bool) { // nothing in this process tells of another one's commit
 		if err := b.pool.QueryRow(b.ctx, query, args...).Scan(&yes); err != nil {
 			b.t.Fatal(err)
 		}
-		if yes {
-			return
-		}
-		select { // nothing in this process tells of another one's commit
-		case <-time.After(10 * time.Millisecond):
-		case <-deadline:
-			b.t.Fatal(otherwise)
-		}
-	}
+		return yes
+	})
 }
 
 // effects counts what the bank did, by kind.

@@ -4,16 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/modules/orders"
 	"orderflow/modules/orders/lifecycle"
+	"orderflow/platform/testwait"
 )
 
 // D1: one job takes an order through, each step with its event.
@@ -204,26 +205,13 @@ func (brokenStock) Reserve(context.Context, pgx.Tx, []uuid.UUID, []string, []int
 // await polls until an order has a status.
 func (b *bundle) await(id uuid.UUID, want lifecycle.Status) {
 	b.t.Helper()
-	b.awaitWithin(id, want, 30*time.Second)
-}
-
-func (b *bundle) awaitWithin(id uuid.UUID, want lifecycle.Status, within time.Duration) {
-	b.t.Helper()
-	deadline := time.Now().Add(within)
-	for time.Now().Before(deadline) {
+	testwait.Until(b.t, fmt.Sprintf("order %s to become %s", id, want), func() bool { // nothing in this process tells of another one's commit
 		o, err := b.Get(b.ctx, b.admin, id)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if o.Status == want {
-			return
-		}
-		select { // nothing in this process tells of another one's commit
-		case <-time.After(20 * time.Millisecond):
-		case <-b.ctx.Done():
-		}
-	}
-	b.t.Fatalf("order %s did not become %s", id, want)
+		return o.Status == want
+	})
 }
 
 func (b *bundle) types(id uuid.UUID) string {
@@ -253,5 +241,5 @@ func TestKilledWorkersJobsAreTakenOver(t *testing.T) {
 
 	b.work()
 
-	b.awaitWithin(o.ID, lifecycle.Processing, 100*time.Second)
+	b.await(o.ID, lifecycle.Processing)
 }

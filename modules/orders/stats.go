@@ -77,8 +77,10 @@ func (m *Module) Stats(ctx context.Context, caller identity.Caller, user uuid.UU
 	if err != nil {
 		return Stats{}, err
 	}
+	return m.statsAt(ctx, user, events.Now())
+}
 
-	at := events.Now()
+func (m *Module) statsAt(ctx context.Context, user uuid.UUID, at time.Time) (Stats, error) {
 	s := Stats{Counts: map[lifecycle.Status]int64{}, Oldest: map[lifecycle.Status]*Oldest{}, At: web.At(at)}
 	for _, status := range lifecycle.All {
 		s.Counts[status], s.Oldest[status] = 0, nil

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"orderflow/platform/testwait"
 )
 
 // asChild is how this test program becomes the child.
@@ -38,7 +40,7 @@ func TestAside(t *testing.T) {
 	var said bytes.Buffer
 	a := childOfTests(t, 2, &said)
 	h := newHasher(4, nil, nil)
-	h.gate, h.compare, h.generate = make(chan struct{}, 2), a.compare, a.generate
+	h.wait, h.gate, h.compare, h.generate = testwait.Limit, make(chan struct{}, 2), a.compare, a.generate
 
 	var all sync.WaitGroup
 	for range 6 {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
@@ -23,6 +22,7 @@ import (
 	"orderflow/platform/identity"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
@@ -40,7 +40,7 @@ const goodPassword = "canary otter teapot"
 
 type bundle struct {
 	*Module
-	t        *testing.T
+	t        testing.TB
 	ctx      context.Context
 	pool     *postgres.Pool
 	sessions *fakeSessions
@@ -49,9 +49,9 @@ type bundle struct {
 
 // setup is the module behind its routes. Whatever a test does, no password and no
 // hash may be in any answer or in the log (SPEC A1).
-func setup(t *testing.T) *bundle {
+func setup(t testing.TB) *bundle {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*testwait.Limit)
 	t.Cleanup(cancel)
 	pool, err := postgres.Open(ctx, pgtest.URL(t), 10)
 	if err != nil {
@@ -63,7 +63,7 @@ func setup(t *testing.T) *bundle {
 
 	b := &bundle{t: t, ctx: ctx, pool: pool, sessions: &fakeSessions{}}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.Module = New(Deps{Pool: pool, Sessions: b.sessions, Cost: 4, Log: logger})
+	b.Module = New(Deps{Pool: pool, Sessions: b.sessions, Cost: 4, HashWait: testwait.Limit, Log: logger})
 	b.app = fiber.New(web.Config(web.Options{Log: logger}))
 	b.app.Use(web.Recover(logger), web.RequestID(), web.Access(logger, nil, nil), web.JSONOnly(), asCaller)
 	b.Routes(web.New(b.app, web.Options{Log: logger}))
@@ -127,7 +127,7 @@ func (b *bundle) do(method, path, who, body string) answered {
 	return answered{res.StatusCode, res.Header, string(raw)}
 }
 
-func noSecrets(t *testing.T, where, text string) {
+func noSecrets(t testing.TB, where, text string) {
 	t.Helper()
 	for _, secret := range []string{"$2a$", "canary", "password_hash", "passwordHash"} {
 		if strings.Contains(text, secret) {

@@ -7,8 +7,10 @@
 package users
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -34,7 +36,10 @@ type Deps struct {
 	// Aside is the command of a child that runs Hash, for hashing beside the process
 	// and behind everything else. Without it the process hashes by itself.
 	Aside []string
-	Log   *slog.Logger
+	// HashWait is how long a caller waits for the turn to hash before the answer is
+	// 503; 2 s when zero.
+	HashWait time.Duration
+	Log      *slog.Logger
 }
 
 // Module is the accounts of one process.
@@ -47,7 +52,9 @@ type Module struct {
 
 // New makes the module; it starts nothing.
 func New(d Deps) *Module {
-	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: newHasher(d.Cost, d.Aside, d.Log), log: d.Log}
+	hashes := newHasher(d.Cost, d.Aside, d.Log)
+	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log}
 }
 
 func rows(q postgres.Querier) *ent.UserClient {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"orderflow/platform/testwait"
 )
 
 // ownerEnv makes this test binary an owner of the folder it names, for tests that kill one.
@@ -142,13 +144,7 @@ func wantKept(t *testing.T, url string) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	for !is() {
-		if pause(ctx, 10*time.Millisecond) != nil {
-			t.Fatalf("never: %s", what)
-		}
-	}
+	testwait.Until(t, what, is)
 }
 
 const keep = "create table kept as select 'kept' as word"

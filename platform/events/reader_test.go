@@ -14,6 +14,7 @@ import (
 
 	"orderflow/platform/events"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 )
 
 // readers writes down in the database what readers of one name were given.
@@ -73,7 +74,7 @@ func (r *readers) taken() []string {
 // await waits until as many events were taken.
 func (r *readers) await(n int) []string {
 	r.t.Helper()
-	late := time.After(patience)
+	late := time.After(testwait.Limit)
 	for {
 		if list := r.taken(); len(list) >= n {
 			return list

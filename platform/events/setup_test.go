@@ -16,12 +16,10 @@ import (
 	"orderflow/platform/identity"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
-
-// patience is far longer than anything here takes.
-const patience = 30 * time.Second
 
 // bundle is a log in a database of its own.
 type bundle struct {
@@ -143,9 +141,12 @@ func ids(list []events.Event) []string {
 }
 
 // tail runs a tail that has found its beginning.
-func (b *bundle) tail() (*events.Tail, <-chan delivery) {
+func (b *bundle) tail(change ...func(*events.Tail)) (*events.Tail, <-chan delivery) {
 	b.t.Helper()
 	tail := events.NewTail(b.log, slog.New(slog.DiscardHandler))
+	for _, f := range change {
+		f(tail)
+	}
 	out := b.run(tail)
 	if first := b.next(out); len(first.list) != 0 {
 		b.t.Fatalf("begins with %d events", len(first.list))
@@ -180,11 +181,5 @@ type delivery struct {
 
 func (b *bundle) next(from <-chan delivery) delivery {
 	b.t.Helper()
-	select {
-	case d := <-from:
-		return d
-	case <-time.After(patience):
-		b.t.Fatal("nothing delivered")
-		return delivery{}
-	}
+	return testwait.For(b.t, "a delivery", from)
 }

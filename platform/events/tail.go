@@ -25,7 +25,8 @@ type Tail struct {
 	log  *Log
 	out  *slog.Logger
 	wake chan struct{}
-	lag  atomic.Int64 // age of the last delivered event, ns
+	poll time.Duration // between two looks that nobody asked for
+	lag  atomic.Int64  // age of the last delivered event, ns
 
 	at   Cursor
 	subs []func([]Event, Cursor)
@@ -33,7 +34,7 @@ type Tail struct {
 
 // NewTail makes a tail that starts at the head of the log when it runs.
 func NewTail(log *Log, out *slog.Logger) *Tail {
-	return &Tail{log: log, out: out, wake: make(chan struct{}, 1)}
+	return &Tail{log: log, out: out, wake: make(chan struct{}, 1), poll: pollEvery}
 }
 
 // Subscribe registers fn before Run. It is called from one goroutine, in order,
@@ -81,7 +82,7 @@ func (t *Tail) Run(ctx context.Context) error {
 			timer.Reset(pause)
 			pause = min(pause*2, lookAtMost)
 		default:
-			timer.Reset(pollEvery)
+			timer.Reset(t.poll)
 			pause = lookAgain
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -49,9 +50,33 @@ func Main(m *testing.M, up func(ctx context.Context, url string) error) {
 	os.Exit(code)
 }
 
-// URL clones a fresh database and returns its address. It is dropped when the test ends, whoever is
-// still connected. A clone takes about 20 ms, the first one 1 to 2 s more, for the server.
+// unhurried replaces the product's bounds on statements and on waiting (platform/postgres), so that
+// a slow machine does not turn a test's request into a 503. A test of a bound sets its own.
+var unhurried = map[string]time.Duration{
+	"statement_timeout": patience, "lock_timeout": patience, "idle_in_transaction_session_timeout": patience,
+	"orderflow.acquire_timeout": patience,
+}
+
+// URL clones a fresh database and returns its address, with bounds on statements that only a test
+// that hangs exceeds. It is dropped when the test ends, whoever is still connected. A clone takes
+// about 20 ms, the first one 1 to 2 s more, for the server.
 func URL(t testing.TB) string {
+	t.Helper()
+	u, err := url.Parse(HurriedURL(t))
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	q := u.Query()
+	for name, limit := range unhurried {
+		q.Set(name, strconv.FormatInt(limit.Milliseconds(), 10))
+	}
+	u.RawQuery = q.Encode()
+
+	return u.String()
+}
+
+// HurriedURL is URL with the product's own bounds, for a test of those.
+func HurriedURL(t testing.TB) string {
 	t.Helper()
 	if migrate == nil {
 		t.Fatal("pgtest: this package needs func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }")

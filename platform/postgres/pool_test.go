@@ -14,16 +14,19 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
 func TestBoundsOnTheServer(t *testing.T) {
 	t.Parallel()
-	pool := open(t, 1)
-	own := open(t, 1, "lock_timeout", "123", "application_name", "mine")
+	address := pgtest.HurriedURL(t)
+	pool := openAt(t, address, 1)
+	own := openAt(t, address, 1, "lock_timeout", "123", "application_name", "mine", "orderflow.acquire_timeout", "60000")
 
 	for _, row := range []struct {
 		pool       *postgres.Pool
@@ -40,6 +43,14 @@ func TestBoundsOnTheServer(t *testing.T) {
 	} {
 		if got := one[string](t, row.pool, "select current_setting($1)", row.name); got != row.want {
 			t.Errorf("%s = %s, want %s", row.name, got, row.want)
+		}
+	}
+	if sent := one[*string](t, own, "select current_setting('orderflow.acquire_timeout', true)"); sent != nil {
+		t.Errorf("the server was told %s, which is the pool's own", *sent)
+	}
+	for _, wrong := range []string{"1s", "0", "-1"} {
+		if _, err := postgres.Open(t.Context(), "postgres://localhost/x?orderflow.acquire_timeout="+wrong, 1); err == nil {
+			t.Errorf("took %s for a number of milliseconds", wrong)
 		}
 	}
 }
@@ -138,20 +149,34 @@ func TestSendBatch(t *testing.T) {
 	}
 }
 
-// A pool that is exhausted answers after two seconds, whatever the caller would
-// allow, and the client gets a 503.
+// A pool that is exhausted answers after two seconds, or what its address says, whatever the
+// caller would allow, and the client gets a 503.
 func TestExhausted(t *testing.T) {
 	t.Parallel()
-	pool := open(t, 1)
-	held, err := pool.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Run("usual", func(t *testing.T) {
+		t.Parallel()
+		exhausted(t, openAt(t, pgtest.HurriedURL(t), 1), 2*time.Second, []string{"exec"})
+	})
+	t.Run("set", func(t *testing.T) {
+		t.Parallel()
+		pool := openAt(t, pgtest.HurriedURL(t), 1, "orderflow.acquire_timeout", "1000")
+		exhausted(t, pool, time.Second, []string{"exec", "query", "queryrow", "batch", "intx"})
+	})
+}
+
+func exhausted(t *testing.T, pool *postgres.Pool, within time.Duration, tries []string) {
+	t.Helper()
+	var held *pgxpool.Conn
+	testwait.Until(t, "the only connection", func() bool { // to dial may take as long as it waits
+		var err error
+		held, err = pool.Acquire(t.Context())
+		return err == nil
+	})
 	t.Cleanup(held.Release) // after the subtests, before the pool is checked
 	b := &pgx.Batch{}
 	b.Queue("select 1")
 
-	for name, try := range map[string]func() error{
+	all := map[string]func() error{
 		"exec": func() error { _, err := pool.Exec(t.Context(), "select 1"); return err },
 		"query": func() error {
 			rows, err := pool.Query(t.Context(), "select 1")
@@ -164,19 +189,21 @@ func TestExhausted(t *testing.T) {
 		"queryrow": func() error { var n int; return pool.QueryRow(t.Context(), "select 1").Scan(&n) },
 		"batch":    func() error { return pool.SendBatch(t.Context(), b).Close() },
 		"intx":     func() error { return postgres.InTx(t.Context(), pool, func(pgx.Tx) error { return nil }) },
-	} {
+	}
+	for _, name := range tries {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			began := time.Now()
+			began, done := time.Now(), make(chan error, 1)
 
-			err := try()
+			go func() { done <- all[name]() }()
+			err := testwait.For(t, "the answer", done)
 
 			_, none := errors.AsType[*postgres.AcquireError](err)
-			if !none || !errors.Is(err, context.DeadlineExceeded) {
+			if !none || !errors.Is(err, context.DeadlineExceeded) { // nobody else here has a deadline
 				t.Errorf("got %v", err)
 			}
-			if took := time.Since(began); took < time.Second || took > 10*time.Second {
-				t.Errorf("took %v", took)
+			if took := time.Since(began); took < within {
+				t.Errorf("gave up after %v", took)
 			}
 			wants503(t, err)
 		})
@@ -236,23 +263,21 @@ func TestABadURLKeepsItsPassword(t *testing.T) {
 func TestCancelKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	address := pgtest.URL(t)
-	pool, other := openAt(t, address, 1), openAt(t, address, 1)
+	pool, other := openAt(t, address, 1, "orderflow.cancel_timeout", "60000"), openAt(t, address, 1)
 	pid := one[int](t, pool, "select pg_backend_pid()")
 	running := func() {
 		t.Helper()
-		for !one[bool](t, other, "select exists (select from pg_stat_activity where pid = $1 and state = 'active' and wait_event = 'PgSleep')", pid) {
-			if t.Context().Err() != nil {
-				t.Fatal("the statement never ran")
-			}
-		}
+		testwait.Until(t, "the statement to run", func() bool {
+			return one[bool](t, other, "select exists (select from pg_stat_activity where pid = $1 and state = 'active' and wait_event = 'PgSleep')", pid)
+		})
 	}
 
 	for name, call := range map[string]func(context.Context) error{
-		"exec": func(ctx context.Context) error { _, err := pool.Exec(ctx, "select pg_sleep(3)"); return err },
-		"row":  func(ctx context.Context) error { var v any; return pool.QueryRow(ctx, "select pg_sleep(3)").Scan(&v) },
+		"exec": func(ctx context.Context) error { _, err := pool.Exec(ctx, "select pg_sleep(600)"); return err },
+		"row":  func(ctx context.Context) error { var v any; return pool.QueryRow(ctx, "select pg_sleep(600)").Scan(&v) },
 		"tx": func(ctx context.Context) error {
 			return postgres.InTx(ctx, pool, func(tx pgx.Tx) error {
-				_, err := tx.Exec(ctx, "select pg_sleep(3)")
+				_, err := tx.Exec(ctx, "select pg_sleep(600)")
 				return err
 			})
 		},

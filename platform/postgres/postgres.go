@@ -7,8 +7,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,13 +35,27 @@ const (
 	lockTimeout      = 3 * time.Second
 	idleInTx         = 10 * time.Second // an open transaction holds up the event stream
 	acquireTimeout   = 2 * time.Second
+	cancelTimeout    = time.Second // for the server to cancel a statement, before its connection is closed
+)
+
+// Settings in the address, in milliseconds, that replace bounds of the pool as its other timeouts
+// replace those of the server. They are for the databases of tests, where a slow machine must not
+// turn a wait into a 503, and are not sent to the server.
+const (
+	acquireSetting = "orderflow.acquire_timeout"
+	cancelSetting  = "orderflow.cancel_timeout"
 )
 
 // Pool is pgx's, with a bound on waiting for a connection.
-type Pool struct{ *pgxpool.Pool }
+type Pool struct {
+	*pgxpool.Pool
+
+	acquireWithin time.Duration // acquireTimeout when zero
+}
 
 // Open makes a pool of at most size connections. It does not dial: a database
-// that is down at the start is a database that may come back.
+// that is down at the start is a database that may come back. A timeout that the
+// address sets, such as statement_timeout=60000, replaces the product's own.
 func Open(ctx context.Context, url string, size int) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -50,8 +66,16 @@ func Open(ctx context.Context, url string, size int) (*Pool, error) {
 	cfg.MaxConnLifetime = time.Hour
 	cfg.MaxConnLifetimeJitter = 10 * time.Minute
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.ConnConfig.ConnectTimeout = acquireTimeout
 	params := cfg.ConnConfig.RuntimeParams
+	acquireWithin, err := takeLimit(params, acquireSetting, acquireTimeout)
+	if err != nil {
+		return nil, err
+	}
+	cancelWithin, err := takeLimit(params, cancelSetting, cancelTimeout)
+	if err != nil {
+		return nil, err
+	}
+	cfg.ConnConfig.ConnectTimeout = acquireWithin
 	for name, limit := range map[string]time.Duration{
 		"statement_timeout":                   statementTimeout,
 		"lock_timeout":                        lockTimeout,
@@ -73,7 +97,7 @@ func Open(ctx context.Context, url string, size int) (*Pool, error) {
 		return &pgconn.CancelRequestContextWatcherHandler{
 			Conn:               conn,
 			CancelRequestDelay: 20 * time.Millisecond,
-			DeadlineDelay:      time.Second,
+			DeadlineDelay:      cancelWithin,
 		}
 	}
 
@@ -88,13 +112,27 @@ func Open(ctx context.Context, url string, size int) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &Pool{pool}, nil
+	return &Pool{pool, acquireWithin}, nil
+}
+
+// takeLimit takes a setting of the pool out of those for the server.
+func takeLimit(params map[string]string, name string, usual time.Duration) (time.Duration, error) {
+	text, set := params[name]
+	if !set {
+		return usual, nil
+	}
+	delete(params, name)
+	ms, err := strconv.Atoi(text)
+	if err != nil || ms <= 0 {
+		return 0, fmt.Errorf("database url: %s must be a number of milliseconds", name)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
 }
 
 // Acquire waits at most two seconds for a connection, whatever the context
 // allows; the caller then answers 503 rather than queue for ever.
 func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, acquireTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.acquireWithin, acquireTimeout))
 	defer cancel()
 
 	conn, err := p.Pool.Acquire(ctx)

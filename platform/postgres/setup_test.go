@@ -4,11 +4,11 @@ import (
 	"context"
 	"net/url"
 	"testing"
-	"time"
 
 	"orderflow/migrations"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
@@ -37,16 +37,8 @@ func openAt(t *testing.T, address string, size int, params ...string) *postgres.
 	}
 	t.Cleanup(func() {
 		// A connection that was given up is taken apart in the background.
-		patience, tick := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
-		defer tick.Stop()
-		for pool.Stat().AcquiredConns() != 0 {
-			select {
-			case <-tick.C:
-			case <-patience:
-				t.Errorf("%d connections were kept", pool.Stat().AcquiredConns())
-				return // Close would wait for them for ever
-			}
-		}
+		// Close would wait for one that was kept for ever.
+		testwait.Until(t, "no connection is kept", func() bool { return pool.Stat().AcquiredConns() == 0 })
 		pool.Close()
 	})
 	return pool

@@ -10,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/testwait"
 )
 
 func TestInTx(t *testing.T) {
@@ -134,10 +136,10 @@ func TestCommitErrors(t *testing.T) {
 		unknown          bool
 		runs             int
 	}{
-		{name: "terminated", body: "perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(3)", unknown: true, runs: 1},
+		{name: "terminated", body: "perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(600)", unknown: true, runs: 1},
 		{name: "refused", body: "raise 'no' using errcode = '23514'", code: "23514", runs: 1},
 		{name: "not serializable", body: "raise 'no' using errcode = '40001'", code: "40001", runs: 4},
-		{name: "cancelled", body: "perform pg_cancel_backend(pg_backend_pid()); perform pg_sleep(3)", code: "57014", runs: 1},
+		{name: "cancelled", body: "perform pg_cancel_backend(pg_backend_pid()); perform pg_sleep(600)", code: "57014", runs: 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -169,15 +171,21 @@ func TestCommitErrors(t *testing.T) {
 
 func TestUnknownIsOnlySilence(t *testing.T) {
 	t.Parallel()
-	pool, ctx := open(t, 2), t.Context()
+	pool, ctx := openAt(t, pgtest.HurriedURL(t), 3, "lock_timeout", "0", "statement_timeout", "0"), t.Context()
+	hold, err := pool.Acquire(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hold.Release)
+	exec(t, hold, "select pg_advisory_lock(7)")
 
 	// The caller goes while the server commits, and the server does not stop for it:
 	// nor for a second time, since the postmaster signals a backend and then its
 	// process group, and a slow machine lets both arrive.
 	exec(t, pool, `create table notes (n int);
 		create function at_commit() returns trigger language plpgsql as $$ begin
-			while clock_timestamp() < now() + interval '3 seconds' loop
-				begin perform pg_sleep(1); exception when query_canceled then null; end;
+			loop
+				begin perform pg_advisory_xact_lock(7); exit; exception when query_canceled then null; end;
 			end loop;
 			return null; end $$;
 		create constraint trigger at_commit after insert on notes deferrable initially deferred for each row execute function at_commit()`)
@@ -189,14 +197,13 @@ func TestUnknownIsOnlySilence(t *testing.T) {
 			return err
 		})
 	}()
-	for !one[bool](t, pool, "select exists (select from pg_stat_activity where datname = current_database() and query = 'commit' and wait_event = 'PgSleep')") {
-		if t.Context().Err() != nil {
-			t.Fatal("it never came to the commit")
-		}
-	}
+	testwait.Until(t, "the commit to begin", func() bool {
+		return one[bool](t, pool, "select exists (select from pg_stat_activity where datname = current_database() and query = 'commit' and wait_event = 'advisory')")
+	})
 	cancel()
 
-	err := <-done
+	err = testwait.For(t, "the end of the commit", done)
+	exec(t, hold, "select pg_advisory_unlock(7)")
 	var commit *postgres.CommitError
 	if !errors.As(err, &commit) || !commit.Unknown() {
 		t.Errorf("got %v", err)

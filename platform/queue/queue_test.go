@@ -15,6 +15,7 @@ import (
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
@@ -105,16 +106,6 @@ func (b *bundle) job(id int64) *rivertype.JobRow {
 	return row
 }
 
-func within[T any](t *testing.T, limit time.Duration, c <-chan T) (v T) {
-	t.Helper()
-	select {
-	case v = <-c:
-	case <-time.After(limit):
-		t.Fatalf("nothing within %v", limit)
-	}
-	return v
-}
-
 func TestFromInsertToWork(t *testing.T) {
 	t.Parallel()
 	worked := make(chan int64, 1)
@@ -123,11 +114,11 @@ func TestFromInsertToWork(t *testing.T) {
 		return nil
 	})
 	b.insert(nil)
-	within(t, 10*time.Second, worked) // the worker is up
+	testwait.For(t, "worked", worked) // the worker is up
 
 	for range 5 {
 		id := b.insert(nil)
-		if got := within(t, time.Second, worked); got != id {
+		if got := testwait.For(t, "worked", worked); got != id {
 			t.Errorf("worked %d, want %d", got, id)
 		}
 		if row := b.job(id); row.MaxAttempts != queue.MaxAttempts {
@@ -146,13 +137,13 @@ func TestStopLetsJobsFinish(t *testing.T) {
 		return ctx.Err()
 	})
 	id := b.insert(nil)
-	within(t, 10*time.Second, entered)
+	testwait.For(t, "entered", entered)
 
 	ended := make(chan error, 1)
 	go func() { ended <- b.stop() }()
 	close(leave)
 
-	if err := within(t, 10*time.Second, ended); err != nil {
+	if err := testwait.For(t, "ended", ended); err != nil {
 		t.Error(err)
 	}
 	if row := b.job(id); row.State != rivertype.JobStateCompleted || row.Attempt != 1 {
@@ -178,7 +169,7 @@ func TestStopCountsNoTry(t *testing.T) {
 				return end(ctx)
 			})
 			id := b.insert(&river.InsertOpts{MaxAttempts: 1})
-			within(t, 10*time.Second, entered)
+			testwait.For(t, "entered", entered)
 
 			if err := b.stop(); err != nil {
 				t.Error(err)
@@ -205,11 +196,11 @@ func TestStoppingIsNothingElse(t *testing.T) {
 		return ctx.Err()
 	})
 	id := b.insert(nil)
-	within(t, 10*time.Second, entered)
+	testwait.For(t, "entered", entered)
 	if _, err := b.inserter.JobCancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if within(t, 10*time.Second, stopping) {
+	if testwait.For(t, "stopping", stopping) {
 		t.Error("a cancelled job takes the node for stopping")
 	}
 
@@ -233,7 +224,7 @@ func TestAFailureIsCountedAndRetried(t *testing.T) {
 	b.insert(nil)
 
 	for want := 1; want <= 2; want++ {
-		if got := within(t, 20*time.Second, tried); got != want {
+		if got := testwait.For(t, "tried", tried); got != want {
 			t.Errorf("try %d, want %d", got, want)
 		}
 	}
@@ -251,10 +242,12 @@ func TestQueuesApart(t *testing.T) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{work: func(_ context.Context, job *river.Job[args]) error {
 		entered <- job.Queue
-		<-leave
+		if job.Queue != "marker" {
+			<-leave
+		}
 		return nil
 	}})
-	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 1, Apart: map[string]int{"apart": 2}, Log: slog.New(slog.DiscardHandler)})
+	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 1, Apart: map[string]int{"apart": 2, "marker": 1}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,18 +264,30 @@ func TestQueuesApart(t *testing.T) {
 
 	got := map[string]int{}
 	for range 3 {
-		got[within(t, 10*time.Second, entered)]++
+		got[testwait.For(t, "entered", entered)]++
 	}
-	select {
-	case name := <-entered:
-		t.Errorf("a further one of %s", name)
-	case <-time.After(300 * time.Millisecond): // some polls
+	// Work in a third queue comes in while all places of these two are taken, after more polls of
+	// them than it takes to find what waits there.
+	for range 3 {
+		if _, err := c.Insert(t.Context(), args{}, &river.InsertOpts{Queue: "marker"}); err != nil {
+			t.Fatal(err)
+		}
+		if name := testwait.For(t, "the marker", entered); name != "marker" {
+			t.Errorf("a further one of %s", name)
+		}
 	}
 
 	if got["apart"] != 2 || got[river.QueueDefault] != 1 {
 		t.Errorf("%v at once", got)
 	}
+	var waiting int
+	if err := pool.QueryRow(t.Context(), "select count(*) from river_job where state = 'available'").Scan(&waiting); err != nil || waiting != 3 {
+		t.Errorf("%d jobs wait, %v", waiting, err)
+	}
 	close(leave)
+	for range 3 {
+		testwait.For(t, "one that waited", entered)
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -16,6 +16,7 @@ import (
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/testwait"
 )
 
 // A database that is away at the start is waited for: the process goes on, and works
@@ -66,7 +67,7 @@ func TestStartsWhenTheDatabaseDoes(t *testing.T) {
 	case <-done:
 	case err := <-ended:
 		t.Fatalf("it ended: %v", err)
-	case <-time.After(30 * time.Second):
+	case <-time.After(testwait.Limit):
 		t.Fatal("nobody works")
 	}
 	cancel()

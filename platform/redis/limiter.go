@@ -40,9 +40,11 @@ type Limiter struct {
 	probes sync.WaitGroup
 }
 
-// NewLimiter makes a limiter on conn. Close it before conn.
-func NewLimiter(conn goredis.UniversalClient) *Limiter {
-	return &Limiter{conn: conn, redis: redis_rate.NewLimiter(conn), wait: timeout, start: time.Now(), stop: make(chan struct{})}
+// NewLimiter makes a limiter on c, with its bound on every call. Close it before c.
+func NewLimiter(c *Client) *Limiter { return limiterOn(c.UniversalClient, c.within) }
+
+func limiterOn(conn goredis.UniversalClient, wait time.Duration) *Limiter {
+	return &Limiter{conn: conn, redis: redis_rate.NewLimiter(conn), wait: wait, start: time.Now(), stop: make(chan struct{})}
 }
 
 // Close ends the background probe and waits for it. Allow keeps working, locally

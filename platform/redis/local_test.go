@@ -81,8 +81,9 @@ func TestLocalAgreesWithRedis(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
 		shared := patient(t, s.url)
-		for _, limit := range []Limit{{200, time.Hour}, {7, time.Minute}, {10, time.Minute}, {1, time.Hour}, {3, 10 * time.Hour}} {
+		for _, limit := range []Limit{{200, 200 * time.Hour}, {7, 60 * time.Hour}, {10, 10 * time.Hour}, {1, time.Hour}, {3, 10 * time.Hour}} {
 			var alone local
+			near := since(time.Now())
 			for n := range limit.Count + 2 {
 				got := shared.Allow(t.Context(), limit.policy("x"), limit)
 				want := alone.allow(0, hash("x"), limit)

@@ -38,7 +38,7 @@ func (m Middleware) New(cfg limiter.Config) fiber.Handler {
 	}
 	m.check(cfg)
 	if m.Limiter == nil {
-		m.Limiter = NewLimiter(connOf(cfg.Storage))
+		m.Limiter = limiterOn(connOf(cfg.Storage), timeout)
 	}
 
 	return func(c *fiber.Ctx) error {

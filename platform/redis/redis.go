@@ -26,12 +26,20 @@ const timeout = 100 * time.Millisecond
 // Client is the one connection pool of the process. The embedded client is
 // there for what this package does not wrap (PING, caches); give its calls a
 // context with a deadline.
-type Client struct{ goredis.UniversalClient }
+type Client struct {
+	goredis.UniversalClient
+
+	within time.Duration // for every call
+}
 
 // Open parses redis://user:password@host:port/db, or rediss:// for TLS. It never
 // dials, so a process starts without Redis. Settings in the URL's query cannot
 // lengthen the timings. The error does not repeat the URL: it holds a password.
-func Open(url string) (*Client, error) {
+func Open(url string) (*Client, error) { return OpenWithin(url, timeout) }
+
+// OpenWithin is Open with another bound than 100 ms on every call. Requests wait that
+// long for a Redis that hangs, so it is for tests, which may run on a slow machine.
+func OpenWithin(url string, within time.Duration) (*Client, error) {
 	opts, err := goredis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("redis: the address must look like redis://user:password@host:6379/0")
@@ -40,14 +48,14 @@ func Open(url string) (*Client, error) {
 
 	// Out of the box go-redis dials five times with five seconds each and ignores
 	// the caller's deadline.
-	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = timeout, timeout, timeout
-	opts.PoolTimeout = timeout
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = within, within, within
+	opts.PoolTimeout = within
 	opts.MaxRetries, opts.DialerRetries = -1, 1
 	opts.ContextTimeoutEnabled = true
 	// A maintenance notice would relax the read timeout to ten seconds.
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	opts.DisableIdentity = true // one round trip less for each new connection
-	return &Client{goredis.NewClient(opts)}, nil
+	return &Client{goredis.NewClient(opts), within}, nil
 }
 
 // Storage is the same pool as a fiber.Storage, for limiter.Config. Never call its
@@ -63,7 +71,7 @@ func (c *Client) Close() error { return c.UniversalClient.Close() }
 // Publish sends payload to whoever listens at this moment; nobody may be there.
 // It takes at most 100 ms. On a hot path use a Publisher, which never waits.
 func (c *Client) Publish(ctx context.Context, channel, payload string) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 
 	if err := c.UniversalClient.Publish(ctx, channel, payload).Err(); err != nil {

@@ -8,12 +8,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
+
+	"orderflow/platform/testwait"
 )
 
 // server is a Redis of one test's own.
@@ -100,30 +103,37 @@ func open(t testing.TB, url string) *Client {
 	return c
 }
 
-func newLimiter(t testing.TB, url string) *Limiter {
+// patiently is open without the bound of 100 ms, for tests that prove numbers, not
+// timings: a machine busy with other tests must not make anybody give up.
+func patiently(t testing.TB, url string) *Client {
 	t.Helper()
-	l := NewLimiter(open(t, url).UniversalClient)
+	return within(t, url, testwait.Limit)
+}
+
+func within(t testing.TB, url string, limit time.Duration) *Client {
+	t.Helper()
+	c, err := OpenWithin(url, limit)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func newLimiter(t testing.TB, c *Client) *Limiter {
+	t.Helper()
+	l := NewLimiter(c)
 	t.Cleanup(l.Close)
 	return l
 }
 
-// patient makes a limiter for tests that prove numbers, not timings: a machine
-// busy with other tests must not make it count locally.
 func patient(t testing.TB, url string) *Limiter {
 	t.Helper()
-	opts, err := goredis.ParseURL(url)
-	must(t, err)
-	c := goredis.NewClient(opts)
-	l := NewLimiter(c)
-	l.wait = time.Minute
-	t.Cleanup(func() { l.Close(); _ = c.Close() })
-	return l
+	return newLimiter(t, patiently(t, url))
 }
 
-// proxy stands between a client and Redis and delays each piece of an answer.
+// proxy stands between a client and Redis and holds answers back while its mutex is locked.
 type proxy struct {
+	sync.Mutex
 	url   string
-	delay atomic.Int64
 	asked atomic.Int64 // pieces of requests that came through
 }
 
@@ -157,7 +167,13 @@ func (p *proxy) join(down net.Conn, s *server) {
 		defer up.Close()
 		pump(up, down, func() { p.asked.Add(1) })
 	}()
-	pump(down, up, func() { <-time.After(time.Duration(p.delay.Load())) })
+	pump(down, up, p.wait)
+}
+
+// wait waits until nobody holds the answers back.
+func (p *proxy) wait() {
+	p.Lock()
+	defer p.Unlock()
 }
 
 func pump(to, from net.Conn, before func()) {
@@ -171,34 +187,6 @@ func pump(to, from net.Conn, before func()) {
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
-	}
-}
-
-// eventually asks again and again, for what gives no signal when it is done.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("%s: not within 10 s", what)
-		}
-	}
-}
-
-// receive takes one value that must come.
-func receive[T any](t testing.TB, what string, from <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-from:
-		return v
-	case <-time.After(10 * time.Second):
-		t.Fatalf("%s: not within 10 s", what)
-		panic("unreachable")
 	}
 }
 

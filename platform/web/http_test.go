@@ -20,6 +20,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"orderflow/platform/identity"
+	"orderflow/platform/testwait"
 )
 
 func TestRolesAndRoutes(t *testing.T) {
@@ -128,7 +129,7 @@ func listen(t *testing.T, app *fiber.App) string {
 	done := make(chan error, 1)
 	go func() { done <- app.Listener(ln) }()
 	t.Cleanup(func() {
-		if err := app.ShutdownWithTimeout(time.Second); err != nil {
+		if err := app.ShutdownWithTimeout(testwait.Limit); err != nil {
 			t.Error(err)
 		}
 		if err := <-done; err != nil {
@@ -230,7 +231,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			defer conn.Close()
 			drip := time.NewTicker(10 * time.Millisecond)
 			defer drip.Stop()
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(testwait.Limit))
 
 			_, err = conn.Write([]byte(row.first))
 			for drop := row.drops; drop != "" && err == nil; drop = drop[1:] {

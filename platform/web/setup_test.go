@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -17,6 +16,7 @@ import (
 
 	"orderflow/platform/fault"
 	"orderflow/platform/identity"
+	"orderflow/platform/testwait"
 )
 
 type line struct {
@@ -64,7 +64,7 @@ func setup(t *testing.T) *bundle {
 	b := &bundle{log: &strings.Builder{}}
 	log := slog.New(slog.NewJSONHandler(b.log, nil))
 	b.app = fiber.New(Config(Options{Log: log}))
-	b.app.Use(Recover(log), RequestID(), Access(log, nil, nil), Headers(), ClientAddress(nil), JSONOnly(), Deadline(time.Second), asRole)
+	b.app.Use(Recover(log), RequestID(), Access(log, nil, nil), Headers(), ClientAddress(nil), JSONOnly(), Deadline(testwait.Limit), asRole)
 	b.api = New(b.app, Options{Title: "Test", Log: log})
 
 	Handle(b.api, Route{Method: "POST", Path: "/v1/baskets", Name: "place", Role: identity.User, Status: 201},

@@ -15,6 +15,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"orderflow/platform/identity"
+	"orderflow/platform/testwait"
 )
 
 // parts are pieces from a function, with a signal when they are closed.
@@ -38,11 +39,7 @@ func (p *parts) Close() {
 
 func (p *parts) wait(t *testing.T) {
 	t.Helper()
-	select {
-	case <-p.closed:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the stream was never closed")
-	}
+	testwait.For(t, "the end of the stream", p.closed)
 }
 
 // streaming listens with one route that streams.
@@ -61,7 +58,7 @@ func streaming(t *testing.T, cfg fiber.Config, patience time.Duration, next func
 
 func get(t *testing.T, method, addr string) *http.Response {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testwait.Limit)
 	t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+"/v1/export", http.NoBody)
 	if err != nil {
@@ -84,7 +81,7 @@ func TestStreamIsWhole(t *testing.T) {
 	cfg := Config()
 	cfg.WriteTimeout = 100 * time.Millisecond
 	piece := []byte(strings.Repeat("0123456789", 1000))
-	p, _, addr := streaming(t, cfg, time.Second, func(ctx context.Context, n int) ([]byte, error) {
+	p, _, addr := streaming(t, cfg, time.Minute, func(ctx context.Context, n int) ([]byte, error) {
 		if n > 20 {
 			return nil, io.EOF
 		}
@@ -120,7 +117,7 @@ func TestBrokenStreamIsCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, _, addr := streaming(t, Config(), time.Second, func(_ context.Context, n int) ([]byte, error) {
+			p, _, addr := streaming(t, Config(), time.Minute, func(_ context.Context, n int) ([]byte, error) {
 				if n > 2 {
 					return nil, fail()
 				}
@@ -188,7 +185,7 @@ func TestStreamEndsWithTheServer(t *testing.T) {
 	res := get(t, "GET", addr)
 	<-begun
 
-	if err := app.ShutdownWithTimeout(10 * time.Second); err != nil {
+	if err := app.ShutdownWithTimeout(testwait.Limit); err != nil {
 		t.Error(err)
 	}
 
@@ -201,7 +198,7 @@ func TestStreamEndsWithTheServer(t *testing.T) {
 // A HEAD shows the headers of a GET, and makes nothing.
 func TestHeadOfAStream(t *testing.T) {
 	t.Parallel()
-	p, _, addr := streaming(t, Config(), time.Second, endless)
+	p, _, addr := streaming(t, Config(), time.Minute, endless)
 
 	res := get(t, "HEAD", addr)
 

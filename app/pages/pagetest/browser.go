@@ -20,6 +20,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"orderflow/platform/testwait"
 )
 
 // Browser starts a headless Chromium with an empty profile and returns the
@@ -46,6 +48,7 @@ func Browser(t *testing.T) context.Context {
 		chromedp.Flag("disable-sync", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 		chromedp.WindowSize(1440, 1000),
+		chromedp.WSURLReadTimeout(testwait.Limit), // for it to start
 	)
 	ctx, stopBrowser := chromedp.NewExecAllocator(t.Context(), options...)
 	w := &watch{}

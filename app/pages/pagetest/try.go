@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"orderflow/platform/testwait"
 )
 
-// How long a step may take; a test machine may be busy.
-const patience = 20 * time.Second
+// How long a step may take.
+const patience = testwait.Limit
 
 // Shown is one event as the page's log shows it.
 type Shown struct {

@@ -42,7 +42,7 @@ async function log(bearer) {
 function watch(holds) {
   let look;
   const done = new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error("waited in vain")), 20_000);
+    const late = setTimeout(() => reject(new Error("waited in vain")), 120_000);
     look = () => {
       if (holds()) {
         clearTimeout(late);

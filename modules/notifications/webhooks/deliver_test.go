@@ -569,7 +569,10 @@ func TestSlowReceiver(t *testing.T) {
 	leave := make(chan struct{})
 	slow := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
 	quick := receive(t, nil)
-	n := h.node(func(m *Module) { m.shares = newShares(4) })
+	n := h.node(func(m *Module) {
+		m.shares = newShares(4)
+		m.sender.client.Timeout = patience // no try ends before leave is closed
+	})
 	n.hook(h.alice, slow.URL, "")
 	n.hook(h.bob, quick.URL, "")
 	for range 20 { // more than there are slots
@@ -577,13 +580,12 @@ func TestSlowReceiver(t *testing.T) {
 	}
 	n.Wake()
 	slow.take(4)
-	begin := time.Now()
 
 	n.happens(h.bob, uuid.New(), "order.created")
 	quick.next()
 
-	if past, more := time.Since(begin), len(slow.got); past > tryWithin/2 || more > 0 {
-		t.Errorf("past a slow one in %s, to which there were %d tries at once", past, 4+more)
+	if more := len(slow.got); more > 0 {
+		t.Errorf("there were %d tries at once to the slow one", 4+more)
 	}
 	close(leave)
 	slow.take(16)

@@ -44,7 +44,7 @@ func (h *house) fanOut(n *node, list []events.Event) {
 func TestOwnersWhoLostTheirRights(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{2 * time.Second} })
+	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{time.Hour} })
 	taken := receive(t, nil)
 	r := receive(t, func(received) reply { return reply{status: 500} })
 	root := h.somebody(identity.Admin)
@@ -56,6 +56,10 @@ func TestOwnersWhoLostTheirRights(t *testing.T) {
 	n.happens(h.bob, uuid.New(), "order.created")
 	r.take(4)
 	taken.take(3)
+	until(t, "four to be tried again in an hour", func() bool {
+		return h.count(`select count(*) from webhook_deliveries where status = 'pending' and tries = 1`) == 4 &&
+			h.count(`select count(*) from river_job where queue = $1 and state = 'scheduled'`, Queue) == 4
+	})
 
 	h.people.becomes(root.UserID, identity.User)
 	h.people.becomes(h.bob.UserID, "")
@@ -64,6 +68,8 @@ func TestOwnersWhoLostTheirRights(t *testing.T) {
 	n.happens(h.bob, uuid.New(), "order.created")
 	n.happens(root, uuid.New(), "order.created")
 	taken.take(3)
+	h.exec(`update webhook_deliveries set due_at = now() where due_at > now()`) // the hour passes
+	h.exec(`update river_job set state = 'available', scheduled_at = now() where state = 'scheduled'`)
 
 	seen := map[uuid.UUID]int{}
 	for range 2 { // the own order again, and the own new one

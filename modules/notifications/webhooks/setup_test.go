@@ -30,6 +30,7 @@ import (
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
 
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is far longer than anything here takes.
-const patience = 30 * time.Second
+const patience = testwait.Limit
 
 var types = []string{"order.created", "order.confirmed", "order.shipped", "payment.captured"}
 
@@ -413,13 +414,7 @@ func (r *receiver) plays(play func(r received) reply) {
 
 func (r *receiver) next() received {
 	r.t.Helper()
-	select {
-	case in := <-r.got:
-		return in
-	case <-time.After(patience):
-		r.t.Fatal("nothing came")
-		return received{}
-	}
+	return testwait.For(r.t, "a request", r.got)
 }
 
 func (r *receiver) take(n int) []received {
@@ -444,14 +439,5 @@ func (r *receiver) quiet() {
 // until polls for something that another goroutine brings about.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited %s for %s", patience, what)
-		}
-	}
+	testwait.Until(t, what, holds)
 }
