@@ -128,13 +128,12 @@ func TestReservedSlots(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &site{t: t, b: bulkhead.New[string](bulkhead.Options{Slots: 3, Classes: []bulkhead.Class{{Queue: 9}, {Slots: 2, Queue: 9}}})}
-		for range 3 {
-			defer s.call(1, "m", "low").cancel()
-		}
+		all := []*caller{s.call(1, "m", "low"), s.call(1, "m", "low"), s.call(1, "m", "waits")}
 		if c := s.call(0, "v", "high"); c.waits() || c.err != nil {
 			t.Errorf("the reserved slot: %v", c.err)
 		}
 		s.want("low", "low", "high")
+		s.run(all)
 	})
 }
 
