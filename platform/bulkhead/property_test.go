@@ -3,6 +3,7 @@ package bulkhead_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 
@@ -13,7 +14,6 @@ import (
 
 // model counts what is held, and how long each caller has been passed over.
 type model struct {
-	r       *rapid.T
 	o       bulkhead.Options
 	b       *bulkhead.Bulkhead[int]
 	callers []*entry
@@ -53,14 +53,18 @@ func TestLimitsHoldWhateverTheSchedule(t *testing.T) {
 			o.Classes = append(o.Classes, bulkhead.Class{Slots: min(small("of class"), o.Slots), PerKey: small("per key"), Queue: 4 * small("queue"), QueuePerKey: small("queue per key")})
 		}
 		steps := rapid.SliceOfN(rapid.IntRange(0, 999), 1, 60).Draw(r, "steps")
+		m := &model{o: o}
 		synctest.Test(t, func(*testing.T) {
-			m := &model{r: r, o: o, b: bulkhead.New[int](o)}
+			m.b = bulkhead.New[int](o)
 			for _, step := range steps {
 				m.step(step)
 				m.check()
 			}
 			m.drain()
 		})
+		if m.fault != "" {
+			r.Fatal(m.fault)
+		}
 	})
 }
 
@@ -98,7 +102,7 @@ func (m *model) call(class, key int) {
 	}()
 	synctest.Wait()
 	if (full == nil) == errors.Is(e.err, full) && full != nil || full == nil && e.err != nil {
-		m.r.Fatalf("there was room: %v, but it was told: %v", full, e.err)
+		m.breach("there was room: %v, but it was told: %v", full, e.err)
 	}
 }
 
@@ -127,7 +131,7 @@ func (m *model) check() {
 		}
 	}
 	if held, wait := m.b.Usage(); held != total || wait != waiting || total > m.o.Slots {
-		m.r.Fatalf("%d of %d held, %d wait; counted %d and %d", held, m.o.Slots, wait, total, waiting)
+		m.breach("%d of %d held, %d wait; counted %d and %d", held, m.o.Slots, wait, total, waiting)
 	}
 	for _, e := range m.callers {
 		c := m.o.Classes[e.class]
@@ -141,11 +145,11 @@ func (m *model) check() {
 		}
 		own := byKey[[2]int{e.class, e.key}]
 		if inUse[e.class] > slots || own > perKey {
-			m.r.Fatalf("class %d holds %d of %d, key %d of it %d of %d", e.class, inUse[e.class], slots, e.key, own, perKey)
+			m.breach("class %d holds %d of %d, key %d of it %d of %d", e.class, inUse[e.class], slots, e.key, own, perKey)
 		}
 		free := m.o.Slots - total
 		if e.waits() && free > 0 && inUse[e.class] < slots && own < perKey && (!m.o.Headroom || holding[e.key] < free) {
-			m.r.Fatalf("key %d waits in class %d though it may have a slot", e.key, e.class)
+			m.breach("key %d waits in class %d though it may have a slot", e.key, e.class)
 		}
 	}
 }
@@ -162,7 +166,8 @@ func (m *model) drain() {
 	}
 	for _, e := range m.callers {
 		if e.waits() {
-			m.r.Fatalf("key %d waits for ever", e.key)
+			m.breach("key %d waits for ever", e.key)
+			e.cancel()
 		}
 	}
 	m.check()
@@ -176,9 +181,10 @@ func TestWaitersArePassedOverABoundedNumberOfTimes(t *testing.T) {
 		keys, each := rapid.IntRange(2, 5).Draw(r, "keys"), rapid.IntRange(1, 6).Draw(r, "each")
 		burst := rapid.IntRange(1, 4).Draw(r, "burst")
 		arrivals := rapid.Permutation(many(2*keys*each)).Draw(r, "arrivals")
+		o := bulkhead.Options{Slots: 1, Burst: burst, Classes: []bulkhead.Class{{Queue: 1000}, {Queue: 1000}}}
+		m := &model{o: o}
 		synctest.Test(t, func(*testing.T) {
-			o := bulkhead.Options{Slots: 1, Burst: burst, Classes: []bulkhead.Class{{Queue: 1000}, {Queue: 1000}}}
-			m := &model{r: r, o: o, b: bulkhead.New[int](o)}
+			m.b = bulkhead.New[int](o)
 			m.call(0, -1)
 			for _, n := range arrivals {
 				m.call(n%2, n/2%keys)
@@ -195,17 +201,20 @@ func TestWaitersArePassedOverABoundedNumberOfTimes(t *testing.T) {
 					row = 0
 				}
 				if row > burst && len(last[1]) < keys*each {
-					r.Fatalf("%d grants in a row before the second class", row)
+					m.breach("%d grants in a row before the second class", row)
 				}
 			}
 			for class, served := range last {
 				for i, key := range served[:keys*(each-1)] {
 					if i >= keys && key != served[i-keys] {
-						r.Fatalf("class %d was served in the order %v", class, served)
+						m.breach("class %d was served in the order %v", class, served)
 					}
 				}
 			}
 		})
+		if m.fault != "" {
+			r.Fatal(m.fault)
+		}
 	})
 }
 
