@@ -23,7 +23,8 @@ type Class struct {
 
 // Options of a Bulkhead.
 type Options struct {
-	Slots int // in total; at least one
+	Slots  int // in total; at least one
+	PerKey int // slots that one key may hold over all classes; Slots when zero
 	// Classes in the order of their precedence; Class{} alone when empty. A class whose
 	// Slots are fewer than the total leaves the rest to the others.
 	Classes []Class
@@ -45,8 +46,8 @@ var (
 
 // Bulkhead is safe for concurrent use.
 type Bulkhead[K comparable] struct {
-	slots, burst int
-	headroom     bool
+	slots, perKey, burst int
+	headroom             bool
 
 	mu      sync.Mutex
 	free    int
@@ -65,7 +66,10 @@ func New[K comparable](o Options) *Bulkhead[K] {
 	if o.Burst == 0 {
 		o.Burst = 8
 	}
-	b := &Bulkhead[K]{slots: o.Slots, burst: o.Burst, headroom: o.Headroom, free: o.Slots, holding: map[K]int{}}
+	if o.PerKey == 0 {
+		o.PerKey = o.Slots
+	}
+	b := &Bulkhead[K]{slots: o.Slots, perKey: o.PerKey, burst: o.Burst, headroom: o.Headroom, free: o.Slots, holding: map[K]int{}}
 	for _, c := range o.Classes {
 		b.classes = append(b.classes, newClass[K](c, o.Slots))
 	}
@@ -96,12 +100,13 @@ func (b *Bulkhead[K]) Acquire(ctx context.Context, class int, key K) (release fu
 	}
 	b.mu.Lock()
 	c := b.classes[class]
-	if b.refusal(c, key) == nil {
+	full := b.refusal(c, key)
+	if full == nil {
 		b.take(c, key)
 		b.mu.Unlock()
 		return b.releaser(c, key), nil
 	}
-	w, err := c.enqueue(key)
+	w, err := c.enqueue(key, full)
 	b.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -124,10 +129,11 @@ func (b *Bulkhead[K]) Room(class int, key K) error {
 	defer b.mu.Unlock()
 
 	c := b.classes[class]
-	if b.refusal(c, key) == nil {
+	full := b.refusal(c, key)
+	if full == nil {
 		return nil
 	}
-	_, err := c.place(key)
+	_, err := c.place(key, full)
 	return err
 }
 
@@ -146,7 +152,7 @@ func (b *Bulkhead[K]) Usage() (held, waiting int) {
 // could have it instead: grant leaves no slot free that somebody could use.
 func (b *Bulkhead[K]) refusal(c *class[K], key K) error {
 	switch {
-	case c.held[key] >= c.PerKey:
+	case c.held[key] >= c.PerKey, b.holding[key] >= b.perKey:
 		return ErrKeyLimit
 	case b.free == 0, c.inUse >= c.Slots, b.headroom && b.holding[key] >= b.free:
 		return ErrLimit

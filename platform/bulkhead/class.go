@@ -49,12 +49,13 @@ func (c *class[K]) waitingFor(key K) int {
 	return 0
 }
 
-// place says whether one more may wait for a key, and who has to give a place up for it.
-func (c *class[K]) place(key K) (victim *waiter[K], err error) {
+// place says whether one more may wait for a key that got no slot since it was full, and
+// who has to give a place up for it.
+func (c *class[K]) place(key K, full error) (victim *waiter[K], err error) {
 	own := c.waitingFor(key)
 	switch {
-	case c.Queue == 0 && c.held[key] < c.PerKey:
-		return nil, ErrLimit // nobody may wait, and the key is not to blame
+	case c.Queue == 0:
+		return nil, full
 	case own >= c.QueuePerKey:
 		return nil, ErrKeyLimit
 	case c.waiting < c.Queue:
@@ -72,8 +73,8 @@ func (c *class[K]) place(key K) (victim *waiter[K], err error) {
 	return most[len(most)-1], nil
 }
 
-func (c *class[K]) enqueue(key K) (*waiter[K], error) {
-	victim, err := c.place(key)
+func (c *class[K]) enqueue(key K, full error) (*waiter[K], error) {
+	victim, err := c.place(key, full)
 	if err != nil {
 		return nil, err
 	}

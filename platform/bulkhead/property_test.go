@@ -17,6 +17,13 @@ type model struct {
 	o       bulkhead.Options
 	b       *bulkhead.Bulkhead[int]
 	callers []*entry
+	fault   string // the first breach; reported outside of the bubble
+}
+
+func (m *model) breach(format string, args ...any) {
+	if m.fault == "" {
+		m.fault = fmt.Sprintf(format, args...)
+	}
 }
 
 type entry struct {
@@ -47,7 +54,7 @@ func TestLimitsHoldWhateverTheSchedule(t *testing.T) {
 		small := func(name string) int { return rapid.IntRange(0, 4).Draw(r, name) }
 		o := bulkhead.Options{
 			Slots: rapid.IntRange(1, 6).Draw(r, "slots"), Burst: rapid.IntRange(1, 3).Draw(r, "burst"),
-			Headroom: rapid.Bool().Draw(r, "headroom"),
+			Headroom: rapid.Bool().Draw(r, "headroom"), PerKey: small("of key"),
 		}
 		for range rapid.IntRange(1, 3).Draw(r, "classes") {
 			o.Classes = append(o.Classes, bulkhead.Class{Slots: min(small("of class"), o.Slots), PerKey: small("per key"), Queue: 4 * small("queue"), QueuePerKey: small("queue per key")})
@@ -144,11 +151,18 @@ func (m *model) check() {
 			perKey = slots
 		}
 		own := byKey[[2]int{e.class, e.key}]
+		ofKey := m.o.PerKey
+		if ofKey == 0 {
+			ofKey = m.o.Slots
+		}
+		if holding[e.key] > ofKey {
+			m.breach("key %d holds %d of %d", e.key, holding[e.key], ofKey)
+		}
 		if inUse[e.class] > slots || own > perKey {
 			m.breach("class %d holds %d of %d, key %d of it %d of %d", e.class, inUse[e.class], slots, e.key, own, perKey)
 		}
 		free := m.o.Slots - total
-		if e.waits() && free > 0 && inUse[e.class] < slots && own < perKey && (!m.o.Headroom || holding[e.key] < free) {
+		if e.waits() && free > 0 && inUse[e.class] < slots && own < perKey && holding[e.key] < ofKey && (!m.o.Headroom || holding[e.key] < free) {
 			m.breach("key %d waits in class %d though it may have a slot", e.key, e.class)
 		}
 	}
