@@ -30,6 +30,7 @@ import (
 	"orderflow/platform/idempotency"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/reads"
 	"orderflow/platform/redis"
 )
 
@@ -172,6 +173,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	})
 
 	running := &idempotency.Running{}
+	expensive := reads.New(n.pool.Config().MaxConns)
 	n.inventory = inventory.New(inventory.Deps{Pool: n.pool, Running: running, Changed: n.wakeCatalogue.Wake, Log: n.log})
 
 	n.payments = payments.New(payments.Deps{Pool: n.pool, Provider: provider(n.cfg, n.log, n.registry)})
@@ -184,7 +186,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	n.orders = orders.New(orders.Deps{
 		Pool: n.pool, Queue: inserter, Log: eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
-		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running,
+		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running, Reads: expensive,
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})
 	n.webhooks = webhooks.New(webhooks.Deps{
@@ -208,7 +210,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 
 	n.notifications = notifications.New(notifications.Deps{
 		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
-		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention,
+		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention, Reads: expensive, StreamsPerAccount: n.cfg.StreamsPerAccount,
 		Counted: func() { n.notifications.Look(); n.wakeInbox.Wake() },
 		Out:     n.log, Metrics: n.registry,
 	})

@@ -7,6 +7,7 @@ import (
 
 	"orderflow/platform/events"
 	"orderflow/platform/identity"
+	"orderflow/platform/reads"
 	"orderflow/platform/web"
 )
 
@@ -22,7 +23,8 @@ func (m *Module) pageRoute(api *web.API) {
 		Summary: "Read events page by page", Errors: []int{http.StatusForbidden},
 		Doc: "The same events in the same order, with the same cursors, as the socket gives. Without `after` it begins with the oldest " +
 			"that are kept for resuming. There is always a `nextCursor`: give it back as `after`, at once or later, also to the socket or the " +
-			"stream. With `wait`, a request that finds nothing waits that long for something to happen.",
+			"stream. With `wait`, a request that finds nothing waits that long for something to happen. 429 `too-many-streams` when 20 requests of " +
+			"the account wait on this node, and `too-many-reads` when too many of them wait for each other.",
 	}, m.getPage)
 }
 
@@ -61,7 +63,11 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 	out := &pageOutput{}
 	out.Body.Data = []events.Message{}
 	if !f.resume {
-		if f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep)); err != nil {
+		err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
+			f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep))
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	} else if gone, err := m.Log.Gone(ctx, f.at, f.room, m.Keep); err != nil {
@@ -72,7 +78,7 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 		return out, err
 	}
 
-	p := &page{filter: f, log: m.Log, limit: in.Limit}
+	p := &page{filter: f, log: m.Log, limit: in.Limit, turn: m.turn(reads.Page, caller.UserID)}
 	if err := m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second); err != nil {
 		return nil, err
 	}
@@ -93,12 +99,17 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	}
 	// Joined first, so that nothing happens unheard between reading and waiting. The
 	// request's deadline is for reading.
+	slot, err := m.connections.wait(caller.UserID)
+	if err != nil {
+		return err
+	}
 	bell := m.newStream(caller, p.filter)
+	bell.slot = slot
+	defer bell.Close()
 	if err := m.hub.join(bell.follower); err != nil {
 		return nil // the server is stopping: an empty page, and the next one is read elsewhere
 	}
 	bell.joined = true
-	defer bell.Close()
 	_, _ = bell.queue.take()
 
 	until := time.NewTimer(min(wait, maxWait))
@@ -124,13 +135,18 @@ type page struct {
 	filter
 	log   *events.Log
 	limit int
+	turn  turn
 	list  []events.Event
 }
 
 // read goes on from where the page is, until it is full or nothing more is there.
 func (p *page) read(ctx context.Context) error {
 	for range lookThrough {
-		got, err := p.page(ctx, p.log, p.at, max(p.limit, 100))
+		var got events.Page
+		err := p.turn(ctx, func() (err error) {
+			got, err = p.page(ctx, p.log, p.at, max(p.limit, 100))
+			return err
+		})
 		if err != nil {
 			return err
 		}

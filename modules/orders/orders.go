@@ -26,6 +26,7 @@ import (
 	"orderflow/platform/money"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/reads"
 )
 
 // Catalogue knows what things are called and cost.
@@ -101,7 +102,8 @@ type Deps struct {
 	NeedsMethod bool          // an order must say what pays
 	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
 	Running     *idempotency.Running
-	Wake        func() // after a commit with events: tells the readers to look
+	Reads       *reads.Reads // bounds the statistics of one account
+	Wake        func()       // after a commit with events: tells the readers to look
 	Out         *slog.Logger
 	Metrics     prometheus.Registerer
 }
