@@ -166,7 +166,10 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		return err
 	}
 	sessions := auth.NewSessions(n.pool, n.log)
-	n.users = users.New(users.Deps{Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, Log: n.log})
+	n.users = users.New(users.Deps{
+		Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, Log: n.log,
+		Registrations: &registrations{n.limiter, n.cfg.RegistrationRateLimit},
+	})
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},
 		Keys: keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: auth.Limit(n.cfg.RateLimit), Wake: n.wakeSessions.Wake, Log: n.log,

@@ -242,6 +242,7 @@ func noSecrets(t *testing.T, where, text string) {
 
 // fakeAccounts is one account in memory, shared by all nodes of a test.
 type fakeAccounts struct {
+	busy     error // what proving a password ends with, when nobody looks at it
 	mu       sync.Mutex
 	id       uuid.UUID
 	role     identity.Role
@@ -262,7 +263,7 @@ func (f *fakeAccounts) set(change func(f *fakeAccounts)) {
 	change(f)
 }
 
-func (f *fakeAccounts) Room() error { return nil }
+func (f *fakeAccounts) Room(context.Context) error { return nil }
 
 func (f *fakeAccounts) Fold(s string) string { return strings.ToLower(s) }
 
@@ -279,6 +280,9 @@ func (f *fakeAccounts) Verify(_ context.Context, e, password string) (
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	wrong := fault.New(fault.Unauthenticated, "invalid-credentials", "no")
+	if f.busy != nil {
+		return uuid.Nil, nil, f.busy
+	}
 	if e != email || password != f.password || !f.active {
 		return uuid.Nil, nil, wrong
 	}
@@ -315,16 +319,16 @@ func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, 
 }
 
 type fakeAttempts struct {
-	mu     sync.Mutex
-	seen   []string
-	homes  []bool
-	wrongs []bool
-	fail   error // of the beginning
-	late   error // of the end, when wrong
+	mu    sync.Mutex
+	seen  []string
+	homes []bool
+	ends  []Outcome
+	fail  error // of the beginning
+	late  error // of the end, when wrong
 }
 
 func (f *fakeAttempts) Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
-	func(context.Context, bool) error, error,
+	func(context.Context, Outcome) error, error,
 ) {
 	there, err := home(ctx)
 	f.mu.Lock()
@@ -333,14 +337,14 @@ func (f *fakeAttempts) Begin(ctx context.Context, account string, from netip.Add
 	return f.end, errors.Join(f.fail, err)
 }
 
-func (f *fakeAttempts) end(_ context.Context, wrong bool) error {
+func (f *fakeAttempts) end(ctx context.Context, what Outcome) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrongs = append(f.wrongs, wrong)
-	if wrong {
+	f.ends = append(f.ends, what)
+	if what == Wrong {
 		return f.late
 	}
-	return nil
+	return ctx.Err()
 }
 
 type safeBuffer struct {

@@ -9,6 +9,8 @@ package users
 import (
 	"context"
 	"log/slog"
+	"net/netip"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -34,7 +36,17 @@ type Deps struct {
 	// Aside is the command of a child that runs Hash, for hashing beside the process
 	// and behind everything else. Without it the process hashes by itself.
 	Aside []string
-	Log   *slog.Logger
+	// Registrations limits new accounts of one address; none when nil.
+	Registrations Registrations
+	Log           *slog.Logger
+}
+
+// Registrations counts new accounts.
+type Registrations interface {
+	// Begin counts a registration before it is hashed. refused says that the address has
+	// made too many, and how long it has to wait; giveBack undoes the count of one that
+	// came to nothing.
+	Begin(ctx context.Context, from netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
 }
 
 // Module is the accounts of one process.
@@ -43,11 +55,13 @@ type Module struct {
 	sessions Sessions
 	hashes   *hasher
 	log      *slog.Logger
+
+	registrations Registrations
 }
 
 // New makes the module; it starts nothing.
 func New(d Deps) *Module {
-	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: newHasher(d.Cost, d.Aside, d.Log), log: d.Log}
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: newHasher(d.Cost, d.Aside, d.Log), log: d.Log, registrations: d.Registrations}
 }
 
 func rows(q postgres.Querier) *ent.UserClient {
