@@ -42,10 +42,6 @@ const (
 	channelInbox     = "orderflow:inbox"
 )
 
-// webhookSlots is how many tries to other people's servers a node has under way at
-// once. They mostly wait, so it may be more than there are connections.
-const webhookSlots = 100
-
 // node is one running process: what it has open, and the modules on top.
 type node struct {
 	cfg      *config.Config
@@ -203,7 +199,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		n.orders.Workers(workers)
 		n.webhooks.Workers(workers)
 		n.worker, err = queue.Worker(n.pool, queue.Options{
-			Workers: workers, Slots: n.cfg.WorkerSlots, Apart: map[string]int{webhooks.Queue: webhookSlots},
+			Workers: workers, Slots: n.cfg.WorkerSlots, Apart: map[string]int{webhooks.Queue: webhooks.Workers},
 			Observer: queue.Tracing{Tracers: n.tracers}, Log: quiet,
 		})
 		if err != nil {

@@ -569,7 +569,7 @@ func TestSlowReceiver(t *testing.T) {
 	leave := make(chan struct{})
 	slow := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
 	quick := receive(t, nil)
-	n := h.node(func(m *Module) { m.shares = newShares(4) })
+	n := h.node(func(m *Module) { m.shares = newShares(16, 8, 4) })
 	n.hook(h.alice, slow.URL, "")
 	n.hook(h.bob, quick.URL, "")
 	for range 20 { // more than there are slots
