@@ -49,10 +49,10 @@ type share struct {
 
 const (
 	shortestTry = 10 * time.Millisecond
-	longestWait = time.Minute
-	// Those who would have to wait longer than longestWait come back after it, an owner's
-	// one by one with this time between.
-	latePace = 10 * time.Millisecond
+	// Those who would have to wait longer come back after longestWait, as a receiver that
+	// hangs may recover; an owner's one by one with latePace between.
+	longestWait = 5 * time.Second
+	latePace    = 10 * time.Millisecond
 
 	testsAtOnce = 3 // of one owner; of one endpoint there is one
 )
