@@ -30,6 +30,7 @@ import (
 	"orderflow/platform/idempotency"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/reads"
 	"orderflow/platform/redis"
 )
 
@@ -40,10 +41,6 @@ const (
 	channelCatalogue = "orderflow:catalogue"
 	channelInbox     = "orderflow:inbox"
 )
-
-// webhookSlots is how many tries to other people's servers a node has under way at
-// once. They mostly wait, so it may be more than there are connections.
-const webhookSlots = 100
 
 // node is one running process: what it has open, and the modules on top.
 type node struct {
@@ -166,13 +163,17 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		return err
 	}
 	sessions := auth.NewSessions(n.pool, n.log)
-	n.users = users.New(users.Deps{Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log})
+	n.users = users.New(users.Deps{
+		Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log,
+		Registrations: &registrations{n.limiter, n.cfg.RegistrationRateLimit},
+	})
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},
 		Keys: keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: auth.Limit(n.cfg.RateLimit), Wake: n.wakeSessions.Wake, Log: n.log,
 	})
 
 	running := &idempotency.Running{}
+	expensive := reads.New(n.pool.Config().MaxConns)
 	n.inventory = inventory.New(inventory.Deps{Pool: n.pool, Running: running, Changed: n.wakeCatalogue.Wake, Log: n.log})
 
 	n.payments = payments.New(payments.Deps{Pool: n.pool, Provider: provider(n.cfg, n.log, n.registry)})
@@ -185,7 +186,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	n.orders = orders.New(orders.Deps{
 		Pool: n.pool, Queue: inserter, Log: eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
-		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running, Standing: n.auth.Standing,
+		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running, Standing: n.auth.Standing, Reads: expensive,
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})
 	n.webhooks = webhooks.New(webhooks.Deps{
@@ -199,7 +200,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		n.orders.Workers(workers)
 		n.webhooks.Workers(workers)
 		n.worker, err = queue.Worker(n.pool, queue.Options{
-			Workers: workers, Slots: n.cfg.WorkerSlots, Apart: map[string]int{webhooks.Queue: webhookSlots},
+			Workers: workers, Slots: n.cfg.WorkerSlots, Apart: map[string]int{webhooks.Queue: webhooks.Workers},
 			Observer: queue.Tracing{Tracers: n.tracers}, Log: quiet,
 		})
 		if err != nil {
@@ -209,7 +210,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 
 	n.notifications = notifications.New(notifications.Deps{
 		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Orders: n.orders, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
-		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention,
+		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention, Reads: expensive, StreamsPerAccount: n.cfg.StreamsPerAccount,
 		Counted: func() { n.notifications.Look(); n.wakeInbox.Wake() },
 		Out:     n.log, Metrics: n.registry,
 	})

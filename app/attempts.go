@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
 	"orderflow/config"
+	"orderflow/modules/auth"
 	"orderflow/platform/fault"
 	"orderflow/platform/redis"
 	"orderflow/platform/web"
@@ -15,7 +17,8 @@ import (
 // tries from one address, whatever the account, and as many at one account, whatever
 // the address. A right one is given back, so neither an office behind one address
 // nor an owner who logs in often uses anything up; only of one account from one
-// address they count too, since hashing costs the same.
+// address they count too, since hashing costs the same. An attempt that nobody judged,
+// as there was no place to hash, counts nowhere: who tries again must not be locked out.
 //
 // Whoever uses up an account's tries from elsewhere must not lock its owner out. So
 // where the account is logged in they do not count, and from anywhere else one try
@@ -32,18 +35,19 @@ const strangerEvery = 60
 // try is what one attempt has taken so far.
 type try struct {
 	*attempts
-	taken   []redis.Call // to be given back if it is right
+	pair    redis.Call   // to be given back if nobody judges it
+	taken   []redis.Call // to be given back if it is right, or if nobody judges it
 	local   bool         // whether this node alone has counted them
 	refusal error        // what a wrong one is answered, when the account has no tries left
 }
 
 // Begin implements auth.Attempts.
 func (a *attempts) Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
-	end func(ctx context.Context, wrong bool) error, err error,
+	end func(ctx context.Context, what auth.Outcome) error, err error,
 ) {
 	t := &try{attempts: a}
 	if a.limit.Count == 0 {
-		return t.end, nil
+		return func(context.Context, auth.Outcome) error { return nil }, nil
 	}
 	site, limit := web.Site(from).String(), redis.Limit{Count: a.limit.Count, Period: a.limit.Period}
 	pair := redis.Call{Key: "login:pair:" + account + "@" + site, Limit: limit}
@@ -52,7 +56,7 @@ func (a *attempts) Begin(ctx context.Context, account string, from netip.Addr, h
 
 	made := a.limiter.AllowAll(ctx, pair, address, everywhere)
 	last := made[len(made)-1]
-	t.local = last.Local
+	t.local, t.pair = last.Local, pair
 	switch {
 	case last.Allowed:
 		t.taken = []redis.Call{address, everywhere}
@@ -61,15 +65,19 @@ func (a *attempts) Begin(ctx context.Context, account string, from netip.Addr, h
 		return nil, tooMany(last.RetryAfter)
 	}
 	t.taken = []redis.Call{address}
-	if there, err := home(ctx); there || err != nil {
-		return t.end, err
+	there, err := home(ctx)
+	if err != nil {
+		return nil, errors.Join(err, t.end(context.WithoutCancel(ctx), auth.Unjudged))
+	}
+	if there {
+		return t.end, nil
 	}
 	return t.asStranger(ctx, account+"@"+site, last.RetryAfter)
 }
 
 // asStranger takes the one try of an address at an account that has none left.
 func (t *try) asStranger(ctx context.Context, pair string, wait time.Duration) (
-	end func(ctx context.Context, wrong bool) error, err error,
+	end func(ctx context.Context, what auth.Outcome) error, err error,
 ) {
 	once := redis.Call{Key: "login:stranger:" + pair, Limit: redis.Limit{Count: 1, Period: strangerEvery * t.limit.Period}}
 	t.refusal = tooMany(wait)
@@ -84,11 +92,15 @@ func (t *try) asStranger(ctx context.Context, pair string, wait time.Duration) (
 }
 
 // end gives back what an attempt took that was no wrong guess.
-func (t *try) end(ctx context.Context, wrong bool) error {
-	if wrong {
+func (t *try) end(ctx context.Context, what auth.Outcome) error {
+	switch what {
+	case auth.Wrong:
 		return t.refusal
+	case auth.Unjudged:
+		t.limiter.GiveBack(ctx, t.local, append(t.taken, t.pair)...)
+	case auth.Right:
+		t.limiter.GiveBack(ctx, t.local, t.taken...)
 	}
-	t.limiter.GiveBack(ctx, t.local, t.taken...)
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"orderflow/modules/orders/lifecycle"
 )
@@ -79,7 +78,7 @@ func TestCommandsAnswerWhatGetShows_C6(t *testing.T) {
 	place := func() string {
 		placed++
 		id := root.want(201, "POST", "/v1/orders", fmt.Sprintf(body, fmt.Sprint("PO-", placed))).text("id")
-		root.becomes(id, "PROCESSING", time.Minute)
+		root.becomes(id, "PROCESSING")
 		return id
 	}
 	same := func(id, method, path, body string) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"orderflow/platform/testwait"
 )
 
 // losses are the ways in which a credential or its rights end. webhooks tells whether what
@@ -150,7 +152,7 @@ func (s *stage) play(t *testing.T, name string, webhooks bool, status int, end f
 	}
 	s.actor.want(200, "POST", "/v1/orders/"+before+"/cancel", "", "Idempotency-Key: k")
 	socket := s.actor.socket("?types=order.created")
-	socket.until("ready", "", 5*time.Second)
+	socket.until("ready", "")
 	stream := bufio.NewReader(s.actor.open("/v1/events/stream?types=order.created").Body)
 	for line := ""; !strings.Contains(line, "ready"); {
 		if line, err := stream.ReadString('\n'); err != nil {
@@ -166,18 +168,18 @@ func (s *stage) play(t *testing.T, name string, webhooks bool, status int, end f
 	}
 	const exporting = `select count(*) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
 		and ((classid::bigint << 32) | objid::bigint) = hashtextextended('export of ' || $1, 0)`
-	eventually(t, 10*time.Second, "it to export", func() bool { return s.count(exporting, s.id) == 1 })
+	testwait.Until(t, "it to export", func() bool { return s.count(exporting, s.id) == 1 })
 
 	end()
 
-	if code := socket.ended(5 * time.Second); code != 4401 {
+	if code := socket.ended(); code != 4401 {
 		t.Errorf("%s: the socket is closed with %d", name, code)
 	}
 	rest, err := io.ReadAll(stream)
 	if err != nil || !strings.Contains(string(rest), fmt.Sprint(`"code":`, 4401)) {
 		t.Errorf("%s: the stream ends with %v after %s", name, err, rest)
 	}
-	eventually(t, 10*time.Second, "the export of a "+name+" to end", func() bool { return s.count(exporting, s.id) == 0 })
+	testwait.Until(t, "the export of a "+name+" to end", func() bool { return s.count(exporting, s.id) == 0 })
 	if n, err := io.Copy(io.Discard, export.Body); err == nil {
 		t.Errorf("%s: the export looks complete with %d bytes", name, n)
 	}
@@ -199,7 +201,7 @@ func (s *stage) play(t *testing.T, name string, webhooks bool, status int, end f
 		return
 	}
 	const underWay = `select count(*) from webhook_deliveries where webhook_id = $1 and status in ('pending', 'waiting')`
-	eventually(t, 10*time.Second, "nothing to be under way", func() bool { return s.count(underWay, hook) == 0 })
+	testwait.Until(t, "nothing to be under way", func() bool { return s.count(underWay, hook) == 0 })
 	if len(got) > 0 {
 		t.Errorf("%s: the webhook is told %s", name, (<-got).raw)
 	}

@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/config"
 	"orderflow/migrations"
+	"orderflow/platform/testwait"
 )
 
 // answersBefore is what the API of an earlier version answered on the database that
@@ -163,13 +163,13 @@ func (b *answersBefore) goOn(t *testing.T, cfg config.Config, conn *pgx.Conn, pe
 	serveTest(t, cfg)
 
 	fresh := ann.order("CUP", 1)
-	ann.becomes(fresh, "PROCESSING", time.Minute)
+	ann.becomes(fresh, "PROCESSING")
 	shipped := b.Orders["ann-processing"]
 	admin.want(200, "PATCH", "/v1/orders/"+shipped+"/status", `{"status":"SHIPPED"}`)
-	eventually(t, time.Minute, "the money of an order of before to be captured", func() bool {
+	testwait.Until(t, "the money of an order of before to be captured", func() bool {
 		return admin.want(200, "GET", "/v1/orders/"+shipped, "").text("paymentStatus") == "CAPTURED"
 	})
-	eventually(t, time.Minute, "a job of before to be attempted again", func() bool { return attempts() > made })
+	testwait.Until(t, "a job of before to be attempted again", func() bool { return attempts() > made })
 }
 
 // differences names the members of want that got lacks or has otherwise.

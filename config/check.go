@@ -35,6 +35,9 @@ func (c *Config) check() (problems []string) {
 	if c.WorkerSlots < 1 || c.WorkerSlots > 10_000 {
 		bad("WORKER_SLOTS", "is %d, must be 1 to 10000", c.WorkerSlots)
 	}
+	if c.StreamsPerAccount < 1 || c.StreamsPerAccount > 20_000 {
+		bad("STREAMS_PER_ACCOUNT", "is %d, must be 1 to 20000", c.StreamsPerAccount)
+	}
 	if c.BcryptCost < 4 || c.BcryptCost > 16 {
 		bad("BCRYPT_COST", "is %d, must be 4 to 16", c.BcryptCost)
 	}

@@ -47,11 +47,13 @@ type Config struct {
 	AdminEmail    string `env:"ADMIN_EMAIL"`
 	AdminPassword Secret `env:"ADMIN_PASSWORD"`
 
-	RateLimit      Limit    `env:"RATE_LIMIT" envDefault:"200/1s"`
-	LoginRateLimit Limit    `env:"LOGIN_RATE_LIMIT" envDefault:"10/1m"`
-	TrustedProxies Networks `env:"TRUSTED_PROXIES"`
-	Origins        []string `env:"ALLOWED_ORIGINS"`
-	PlaintextHosts []string `env:"PLAINTEXT_HOSTS"`
+	RateLimit             Limit    `env:"RATE_LIMIT" envDefault:"200/1s"`
+	LoginRateLimit        Limit    `env:"LOGIN_RATE_LIMIT" envDefault:"10/1m"`
+	RegistrationRateLimit Limit    `env:"REGISTRATION_RATE_LIMIT" envDefault:"10/1m"`
+	StreamsPerAccount     int      `env:"STREAMS_PER_ACCOUNT" envDefault:"50"`
+	TrustedProxies        Networks `env:"TRUSTED_PROXIES"`
+	Origins               []string `env:"ALLOWED_ORIGINS"`
+	PlaintextHosts        []string `env:"PLAINTEXT_HOSTS"`
 
 	PaymentProvider string        `env:"PAYMENT_PROVIDER"` // Development: simulated
 	SimulatorURL    string        `env:"PAYMENT_SIMULATOR_URL"`

@@ -144,11 +144,16 @@ export class Follower {
         throw new Refused(response.status, await response.text());
       }
     }
-    if (!response.ok) throw new Error(`tickets: ${response.status}`);
+    if (!response.ok) {
+      // 429 and 503 say when to come back; sooner would be in vain.
+      this.notBefore = 1000 * (Number(response.headers.get("Retry-After")) || 0);
+      throw new Error(`tickets: ${response.status}`);
+    }
     this.refusals = 0;
     return ((await response.json()) as { ticket: string }).ticket;
   }
   private refusals = 0;
+  private notBefore = 0;
 
   private address(ticket: string): string {
     const { url, types, orderId, userId } = this.options;
@@ -218,10 +223,15 @@ export class Follower {
     this.cursor = frame.cursor;
   }
 
-  /** Waits for a part of the delay that chance decides: those who were cut together do not come back together. */
+  /**
+   * Waits for a part of the delay that chance decides, after what the server asked for: those who were cut together
+   * do not come back together. A handshake that is refused (429 too-many-streams, 503) tells a WebSocket no
+   * Retry-After; the delay grows until one is accepted.
+   */
   private pause(): Promise<void> {
     const { minDelay = 500, maxDelay = 30_000 } = this.options;
-    const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.failures++);
+    const delay = this.notBefore + Math.random() * Math.min(maxDelay, minDelay * 2 ** this.failures++);
+    this.notBefore = 0;
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, delay);
       this.wake = () => {

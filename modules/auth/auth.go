@@ -24,7 +24,7 @@ type Accounts interface {
 	// Fold gives all spellings of one address one form.
 	Fold(email string) string
 	// Room refuses when proving would have to wait in vain.
-	Room() error
+	Room(ctx context.Context) error
 	// Verify proves a password. What it returns is called in the transaction that
 	// opens the session: it holds the account as it was proven, or refuses.
 	Verify(ctx context.Context, email, password string) (
@@ -43,11 +43,23 @@ type Attempts interface {
 	// Begin counts an attempt at an account before it is judged, and refuses it with
 	// a RateLimited fault when there were too many. The account is opaque and holds
 	// nothing personal; home tells whether it is logged in at that address, and is
-	// asked only when it matters. end is told whether it was a wrong guess: any other
-	// is given back, and a wrong one may be answered with what end returns instead.
+	// asked only when it matters. end is told what came of it: a wrong guess stays
+	// counted and may be answered with what end returns instead, of a right one is given
+	// back what counts guesses, and of one that nobody judged everything.
 	Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
-		end func(ctx context.Context, wrong bool) error, err error)
+		end func(ctx context.Context, what Outcome) error, err error)
 }
+
+// Outcome is what came of an attempt to prove a password.
+type Outcome int
+
+// The outcomes. Unjudged is an attempt that failed before the password was compared, such
+// as one that found no place to be hashed.
+const (
+	Unjudged Outcome = iota
+	Right
+	Wrong
+)
 
 // Deps is what the module needs. Attempts and Wake may be nil.
 type Deps struct {

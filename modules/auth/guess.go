@@ -20,7 +20,7 @@ type guess struct {
 
 // judge runs prove, unless there were too many attempts before it (SPEC A6).
 func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
-	if err := m.accounts.Room(); err != nil {
+	if err := m.accounts.Room(ctx); err != nil {
 		return err
 	}
 	if m.attempts == nil {
@@ -31,11 +31,20 @@ func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
 		return err
 	}
 	err = prove()
-	wrong := fault.Is(err, "invalid-credentials") || fault.Is(err, "wrong-password")
-	if refused := end(ctx, wrong); refused != nil {
+	if refused := end(context.WithoutCancel(ctx), outcomeOf(err)); refused != nil {
 		return refused
 	}
 	return err
+}
+
+func outcomeOf(err error) Outcome {
+	switch {
+	case err == nil:
+		return Right
+	case fault.Is(err, "invalid-credentials"), fault.Is(err, "wrong-password"):
+		return Wrong
+	}
+	return Unjudged
 }
 
 // home tells whether the owner has a session that was opened where the guess comes

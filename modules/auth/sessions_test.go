@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -58,8 +59,8 @@ func TestLoginIsCounted(t *testing.T) {
 	if len(b.attempts.seen) != 2 || b.attempts.seen[0] != b.attempts.seen[1] || strings.Contains(b.attempts.seen[0], "ada") {
 		t.Errorf("counted %q", b.attempts.seen)
 	}
-	if !slices.Equal(b.attempts.wrongs, []bool{true, false}) {
-		t.Errorf("which were wrong: %v", b.attempts.wrongs)
+	if !slices.Equal(b.attempts.ends, []Outcome{Wrong, Right}) {
+		t.Errorf("what came of them: %v", b.attempts.ends)
 	}
 
 	b.logsIn()
@@ -76,6 +77,29 @@ func TestLoginIsCounted(t *testing.T) {
 	b.attempts.fail = fault.New(fault.RateLimited, "rate-limited", "no")
 	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 429 {
 		t.Errorf("got %d", got.status)
+	}
+}
+
+// SPEC A6: of an attempt that nobody judged, the counter is told so, though its request
+// is out of time.
+func TestUnjudgedLoginIsNoGuess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, busy := range []error{fault.Away("The database", nil), context.DeadlineExceeded} {
+		b.accounts.set(func(f *fakeAccounts) { f.busy = busy })
+		if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 503 {
+			t.Errorf("got %d", got.status)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var pg guess
+	pg.owner = func(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
+	if err := b.judge(ctx, pg, func() error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if !slices.Equal(b.attempts.ends, []Outcome{Unjudged, Unjudged, Unjudged}) {
+		t.Errorf("what came of them: %v", b.attempts.ends)
 	}
 }
 

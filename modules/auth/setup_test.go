@@ -243,6 +243,7 @@ func noSecrets(t *testing.T, where, text string) {
 
 // fakeAccounts is one account in memory, shared by all nodes of a test.
 type fakeAccounts struct {
+	busy     error // what proving a password ends with, when nobody looks at it
 	mu       sync.Mutex
 	id       uuid.UUID
 	role     identity.Role
@@ -263,7 +264,7 @@ func (f *fakeAccounts) set(change func(f *fakeAccounts)) {
 	change(f)
 }
 
-func (f *fakeAccounts) Room() error { return nil }
+func (f *fakeAccounts) Room(context.Context) error { return nil }
 
 func (f *fakeAccounts) Fold(s string) string { return strings.ToLower(s) }
 
@@ -280,6 +281,9 @@ func (f *fakeAccounts) Verify(_ context.Context, e, password string) (
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	wrong := fault.New(fault.Unauthenticated, "invalid-credentials", "no")
+	if f.busy != nil {
+		return uuid.Nil, nil, f.busy
+	}
 	if e != email || password != f.password || !f.active {
 		return uuid.Nil, nil, wrong
 	}
@@ -316,16 +320,16 @@ func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, 
 }
 
 type fakeAttempts struct {
-	mu     sync.Mutex
-	seen   []string
-	homes  []bool
-	wrongs []bool
-	fail   error // of the beginning
-	late   error // of the end, when wrong
+	mu    sync.Mutex
+	seen  []string
+	homes []bool
+	ends  []Outcome
+	fail  error // of the beginning
+	late  error // of the end, when wrong
 }
 
 func (f *fakeAttempts) Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
-	func(context.Context, bool) error, error,
+	func(context.Context, Outcome) error, error,
 ) {
 	there, err := home(ctx)
 	f.mu.Lock()
@@ -334,11 +338,14 @@ func (f *fakeAttempts) Begin(ctx context.Context, account string, from netip.Add
 	return f.end, errors.Join(f.fail, err)
 }
 
-func (f *fakeAttempts) end(_ context.Context, wrong bool) error {
+func (f *fakeAttempts) end(ctx context.Context, what Outcome) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.wrongs = append(f.wrongs, wrong)
-	if wrong {
+	if ctx.Err() != nil {
+		return ctx.Err() // what counts could not be told
+	}
+	f.ends = append(f.ends, what)
+	if what == Wrong {
 		return f.late
 	}
 	return nil

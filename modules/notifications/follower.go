@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"orderflow/platform/events"
 	"orderflow/platform/fault"
 	"orderflow/platform/identity"
+	"orderflow/platform/reads"
 )
 
 // limits of a follower, and of the connection below it (SPEC E6).
@@ -23,6 +25,8 @@ type limits struct {
 	writeWithin time.Duration
 	closeWithin time.Duration // for the peer to answer, and for a stuck write once we want to close
 	readWithin  time.Duration // one page of the log
+	turnWithin  time.Duration // for a slot to read one; below pingEvery
+	handshake   time.Duration // until the socket runs; above the server's time-out for writing the 101
 	read        int64         // bytes of one message
 	queue       int           // frames
 	page        int           // events
@@ -32,7 +36,7 @@ type limits struct {
 
 var usual = limits{
 	pingEvery: 25 * time.Second, deadAfter: 55 * time.Second,
-	writeWithin: 10 * time.Second, closeWithin: time.Second, readWithin: 5 * time.Second,
+	writeWithin: 10 * time.Second, closeWithin: time.Second, readWithin: 5 * time.Second, turnWithin: 20 * time.Second, handshake: 40 * time.Second,
 	read: 4 << 10, queue: 256, page: 500, patience: 2 * time.Second, behind: 20 * time.Second,
 }
 
@@ -44,6 +48,7 @@ type follower struct {
 	log    *events.Log
 	out    *slog.Logger
 	keep   time.Duration
+	turn   turn
 	limits *limits
 	caller identity.Caller
 	stands func(context.Context, uuid.UUID) (identity.Caller, error)
@@ -93,7 +98,7 @@ var (
 
 func (m *Module) newFollower(caller identity.Caller, f filter) *follower {
 	one := &follower{
-		filter: f, hub: m.hub, log: m.Log, out: m.Out, keep: m.Keep, limits: &m.limits,
+		filter: f, hub: m.hub, log: m.Log, out: m.Out, keep: m.Keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
 		caller: caller, stands: m.Sessions.Standing, queue: newQueue(m.limits.queue),
 		onEnd: func(ending) {}, cut: func() {},
 	}
@@ -217,10 +222,17 @@ func (f *follower) stillStands() error {
 // catchUp reads a page of the log behind f.at, up to and including the place f.to.
 // What lies beyond is in the queue.
 func (f *follower) catchUp() (frames []*frame, err error) {
-	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+	var page events.Page
+	waiting, cancel := context.WithTimeout(f.ctx, f.limits.turnWithin)
 	defer cancel()
-
-	page, err := f.page(ctx, f.log, f.at, f.limits.page)
+	f.moved.Store(math.MaxInt64) // a wait for others makes no slow reader
+	err = f.turn(waiting, func() (err error) {
+		f.moved.Store(time.Now().UnixNano())
+		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+		defer cancel()
+		page, err = f.page(ctx, f.log, f.at, f.limits.page)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,8 @@ func (m *Module) socketRoute(api *web.API) {
 		Errors: []int{http.StatusForbidden, http.StatusUpgradeRequired},
 		Doc: "Streams your own orders' events, to administrators everybody's. Every frame has a cursor; reconnect with " +
 			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old is answered by a `reset` frame. " +
-			"`/asyncapi.json` describes the frames.",
+			"`/asyncapi.json` describes the frames. 429 `too-many-streams` when the account has as many sockets and streams open " +
+			"on this node as one may have (50).",
 		Params: slices.Concat([]*huma.Param{
 			parameter("ticket", "A ticket, instead of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)}),
 		}, filterParams()),
@@ -120,9 +121,20 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	if err != nil {
 		return web.Fail(c, err)
 	}
+	caller := identity.Must(c.UserContext())
+	slot, err := m.connections.stream(caller.UserID)
+	if err != nil {
+		return web.Fail(c, err)
+	}
+	upgraded := false
+	defer func() {
+		if !upgraded {
+			slot.release()
+		}
+	}()
 	request := c.Context()
 	c.Locals(socketKey, &socket{
-		follower: m.newFollower(identity.Must(c.UserContext()), f),
+		follower: m.newFollower(caller, f), slot: slot,
 		forget: func() {
 			request.ResetUserValues()
 			request.Request.Header = fasthttp.RequestHeader{}
@@ -132,6 +144,8 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	if err := c.Next(); err != nil { // a handshake that is incomplete, or of another version
 		return upgradeRequired(c)
 	}
+	upgraded = true
+	slot.expire(m.limits.handshake)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"orderflow/platform/events"
 	"orderflow/platform/identity"
 	"orderflow/platform/postgres"
+	"orderflow/platform/reads"
 )
 
 // Sessions knows who still is who they said they were. Tickets are one-use
@@ -40,6 +41,11 @@ type Deps struct {
 	Origins []string
 	// Keep is how far back a cursor may be resumed (SPEC E3).
 	Keep time.Duration
+	// Reads bounds what is read of the log for sockets, streams and pages.
+	Reads *reads.Reads
+	// StreamsPerAccount is how many sockets and event streams one account may have open
+	// on this node; 50 when zero.
+	StreamsPerAccount int
 	// KeepNotes is how long inboxes remember.
 	KeepNotes time.Duration
 	// Counted tells the other nodes to look for unread counts that have changed.
@@ -51,10 +57,11 @@ type Deps struct {
 // Module is the notifications module.
 type Module struct {
 	Deps
-	hub     *hub
-	counts  *counts
-	limits  limits
-	inboxes *events.Reader
+	hub         *hub
+	connections *connections
+	counts      *counts
+	limits      limits
+	inboxes     *events.Reader
 
 	types     []string
 	notes     map[string]bool   // types that go to the inbox,
@@ -63,7 +70,7 @@ type Module struct {
 
 // New makes the module and subscribes it to the tail.
 func New(d Deps) *Module {
-	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), limits: usual, types: events.Types(d.Kinds)}
+	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds)}
 	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, wake: make(chan struct{}, 1)}
 	m.notes, m.sentences = map[string]bool{}, map[string]string{}
 	for _, k := range d.Kinds {

@@ -7,6 +7,7 @@ import (
 
 	"orderflow/platform/events"
 	"orderflow/platform/identity"
+	"orderflow/platform/reads"
 	"orderflow/platform/web"
 )
 
@@ -23,6 +24,7 @@ func (m *Module) pageRoute(api *web.API) {
 		Doc: "The same events in the same order, with the same cursors, as the socket gives. Without `after` it begins with the oldest " +
 			"that are kept for resuming. There is always a `nextCursor`: give it back as `after`, at once or later, also to the socket or the " +
 			"stream. With `wait`, a request that finds nothing waits that long for something to happen; it is 401 when the session or key ends meanwhile. " +
+			"429 `too-many-streams` when 20 requests of the account wait on this node, and `too-many-reads` when too many of them wait for each other. " +
 			"Of orders that were deleted, what people wrote is left out; with `orderId` such an order has no events but, behind `after`, `order.deleted`.",
 	}, m.getPage)
 }
@@ -62,7 +64,11 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 	out := &pageOutput{}
 	out.Body.Data = []events.Message{}
 	if !f.resume {
-		if f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep)); err != nil {
+		err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
+			f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep))
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	} else if gone, err := m.Log.Gone(ctx, f.at, f.room, m.Keep); err != nil {
@@ -73,7 +79,7 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 		return out, err
 	}
 
-	p := &page{filter: f, log: m.Log, limit: in.Limit}
+	p := &page{filter: f, log: m.Log, limit: in.Limit, turn: m.turn(reads.Page, caller.UserID)}
 	if err := m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second); err != nil {
 		return nil, err
 	}
@@ -101,12 +107,17 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	}
 	// Joined first, so that nothing happens unheard between reading and waiting. The
 	// request's deadline is for reading.
+	slot, err := m.connections.wait(caller.UserID)
+	if err != nil {
+		return err
+	}
 	bell := m.newStream(caller, p.filter)
+	bell.slot = slot
+	defer bell.Close()
 	if err := m.hub.join(bell.follower); err != nil {
 		return nil // the server is stopping: an empty page, and the next one is read elsewhere
 	}
 	bell.joined = true
-	defer bell.Close()
 	bell.queue.drain()
 	if same, err := m.unchanged(ctx, caller); err != nil || !same {
 		return err // it changed before the hub could tell this poll
@@ -144,13 +155,18 @@ type page struct {
 	filter
 	log   *events.Log
 	limit int
+	turn  turn
 	list  []events.Event
 }
 
 // read goes on from where the page is, until it is full or nothing more is there.
 func (p *page) read(ctx context.Context) error {
 	for range lookThrough {
-		got, err := p.page(ctx, p.log, p.at, max(p.limit, 100))
+		var got events.Page
+		err := p.turn(ctx, func() (err error) {
+			got, err = p.page(ctx, p.log, p.at, max(p.limit, 100))
+			return err
+		})
 		if err != nil {
 			return err
 		}

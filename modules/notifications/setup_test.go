@@ -30,6 +30,7 @@ import (
 	"orderflow/platform/identity"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
+	"orderflow/platform/reads"
 	"orderflow/platform/testwait"
 	"orderflow/platform/web"
 )
@@ -179,6 +180,8 @@ type node struct {
 	app   *fiber.App
 	addr  string
 	said  *lines
+
+	ignoreHeld bool // the test holds slots itself
 }
 
 // node starts one more. change may alter the module before it serves.
@@ -193,7 +196,7 @@ func (h *house) node(change ...func(*Module)) *node {
 		Kinds: []events.Kind{
 			{Type: "order.created", Doc: "Made."}, {Type: "order.confirmed", Doc: "Sure.", Note: true}, {Type: "order.shipped", Doc: "Gone.", Note: true},
 		},
-		Keep: time.Hour, KeepNotes: time.Hour, Out: out, Metrics: prometheus.NewRegistry(),
+		Keep: time.Hour, KeepNotes: time.Hour, StreamsPerAccount: 1000, Reads: reads.New(8), Out: out, Metrics: prometheus.NewRegistry(),
 		Counted: func() {
 			for _, n := range h.nodes {
 				n.Look()
@@ -224,6 +227,7 @@ func (h *house) node(change ...func(*Module)) *node {
 			h.t.Error(err)
 		}
 		running.Wait()
+		until(h.t, "all slots to be given back", func() bool { return n.ignoreHeld || n.held() == 0 })
 	})
 	h.nodes = append(h.nodes, n)
 	return n

@@ -18,6 +18,7 @@ import (
 // most sockets are idle most of the time, and a goroutine is what costs most.
 type socket struct {
 	*follower
+	slot *slot // of the account, given back when the connection has ended
 	// forget drops what the handshake said: the server would keep it as long as the
 	// socket, and it is half of what an idle one takes.
 	forget func()
@@ -33,6 +34,9 @@ type socket struct {
 // away for the next connection afterwards, and do so on a panic too, so nothing here
 // keeps it: run waits for whoever writes.
 func (s *socket) run(pooled *websocket.Conn) {
+	s.slot.keep()
+	defer s.slot.release()
+
 	s.conn = &websocket.Conn{Conn: pooled.Conn}
 	*pooled = websocket.Conn{Conn: pooled.Conn} // without its copies of headers and cookies
 	s.forget()

@@ -27,7 +27,7 @@ func (m *Module) streamRoute(api *web.API) {
 		Doc: "The same events in the same order, with the same cursors, as the socket gives. An event comes as an unnamed message " +
 			"with its cursor as the id, so that an `EventSource` resumes by itself; what is no event has a name: `ready`, " +
 			"`reset`, `notifications.unread`, and `close`, the last one, with the code that a socket would be closed with. `Last-Event-ID` " +
-			"wins over `after`. A ticket is good for one connection: for the next one get another.",
+			"wins over `after`. A ticket is good for one connection: for the next one get another. 429 `too-many-streams` as for the socket.",
 	}, m.getStream)
 }
 
@@ -47,7 +47,13 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 	if err != nil {
 		return nil, err
 	}
-	return web.Streamed(m.newStream(caller, f), web.StreamOptions{
+	slot, err := m.connections.stream(caller.UserID)
+	if err != nil {
+		return nil, err
+	}
+	s := m.newStream(caller, f)
+	s.slot = slot
+	return web.Streamed(s, web.StreamOptions{
 		ContentType: "text/event-stream; charset=utf-8", Patience: m.limits.writeWithin, Endless: true, Log: m.Out,
 	}), nil
 }
@@ -55,6 +61,7 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 // stream is a follower whose frames are written as Server-Sent Events.
 type stream struct {
 	*follower
+	slot   *slot         // of the account, given back by Close
 	bell   chan struct{} // rings when there is something, or the end
 	joined bool
 	text   bytes.Buffer
@@ -150,6 +157,7 @@ func (s *stream) piece() []byte {
 
 // Close is called in the end, whoever ended it.
 func (s *stream) Close() {
+	defer s.slot.release()
 	s.end(hungUp)
 	if s.joined {
 		s.hub.leave(s.follower)

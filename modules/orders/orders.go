@@ -25,6 +25,7 @@ import (
 	"orderflow/platform/money"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/reads"
 )
 
 // Catalogue knows what things are called and cost.
@@ -100,6 +101,7 @@ type Deps struct {
 	NeedsMethod bool          // an order must say what pays
 	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
 	Running     *idempotency.Running
+	Reads       *reads.Reads // bounds the statistics of one account
 	// Standing tells who a credential's caller is now; nil believes what was proven once.
 	Standing func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
 	Wake     func() // after a commit with events: tells the readers to look

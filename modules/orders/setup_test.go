@@ -26,6 +26,7 @@ import (
 	"orderflow/platform/pgtest"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
+	"orderflow/platform/reads"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
@@ -77,7 +78,7 @@ func node(t *testing.T, url string, opts ...option) *bundle {
 	made, _ := banks.LoadOrStore(url, simulated.NewBank(simulated.Options{Remember: true}))
 	bank := made.(*simulated.Bank)
 	deps := orders.Deps{
-		Pool: pool, Queue: inserter, Log: log, Catalogue: stock, Stock: stock, Running: running,
+		Pool: pool, Queue: inserter, Log: log, Catalogue: stock, Stock: stock, Running: running, Reads: reads.New(8),
 		Open: with(pool, bank), HoldStock: time.Hour,
 		Wake: func() {}, Out: out, Metrics: prometheus.NewRegistry(),
 	}

@@ -13,6 +13,7 @@ import (
 	"orderflow/modules/orders/lifecycle"
 	"orderflow/platform/events"
 	"orderflow/platform/identity"
+	"orderflow/platform/reads"
 	"orderflow/platform/web"
 )
 
@@ -61,7 +62,7 @@ func (m *Module) statsRoutes(api *web.API) {
 		Method: http.MethodGet, Path: "/v1/orders/stats", Name: "get-order-stats", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
 		Summary: "Count orders by status, with their rate and the oldest of each",
 		Doc: "Of your own orders; administrators see everybody's, or one user's. In a rush the rate is that of the " +
-			"newest 20,000 orders.",
+			"newest 20,000 orders. 429 `too-many-reads` when ten requests of the account wait for their turn.",
 	}, func(ctx context.Context, in *struct {
 		UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
 	}) (*struct{ Body Stats }, error) {
@@ -77,7 +78,12 @@ func (m *Module) Stats(ctx context.Context, caller identity.Caller, user uuid.UU
 	if err != nil {
 		return Stats{}, err
 	}
-	return m.statsAt(ctx, user, events.Now())
+	var stats Stats
+	err = m.Reads.Do(ctx, reads.Stats, caller.UserID, func() (err error) {
+		stats, err = m.statsAt(ctx, user, events.Now())
+		return err
+	})
+	return stats, err
 }
 
 func (m *Module) statsAt(ctx context.Context, user uuid.UUID, at time.Time) (Stats, error) {

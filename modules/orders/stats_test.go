@@ -1,6 +1,7 @@
 package orders_test
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
 	"orderflow/platform/identity"
+	"orderflow/platform/reads"
 )
 
 // grouped is what the counts must be, the slow way.
@@ -260,4 +262,28 @@ func idAt(t time.Time, n int) uuid.UUID {
 	}
 	id[13], id[14], id[15] = byte(n>>16), byte(n>>8), byte(n)
 	return id
+}
+
+// SPEC F10: the statistics of an account wait for its own slots, and not those of others.
+func TestStatsOfAnAccountTakeTurns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	started, end := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = b.Reads.Do(b.ctx, reads.Stats, b.alice.UserID, func() error { close(started); <-end; return nil })
+	}()
+	<-started
+	waits, stop := context.WithTimeout(b.ctx, 50*time.Millisecond)
+	defer stop()
+
+	if _, err := b.Stats(waits, b.alice, uuid.Nil); !fault.Is(err, "busy") {
+		t.Errorf("of the same account: %v", err)
+	}
+	if _, err := b.Stats(b.ctx, b.bob, uuid.Nil); err != nil {
+		t.Errorf("of another one: %v", err)
+	}
+	close(end)
+	if _, err := b.Stats(b.ctx, b.alice, uuid.Nil); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
 }

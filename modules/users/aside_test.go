@@ -40,12 +40,12 @@ func TestAside(t *testing.T) {
 	var said bytes.Buffer
 	a := childOfTests(t, 2, &said)
 	h := newHasher(4, nil, nil)
-	h.wait, h.gate, h.compare, h.generate = testwait.Limit, make(chan struct{}, 2), a.compare, a.generate
+	h.wait, h.gate, h.compare, h.generate = testwait.Limit, newGate(2), a.compare, a.generate
 
 	var all sync.WaitGroup
 	for range 6 {
 		all.Go(func() {
-			hash, err := h.make(t.Context(), goodPassword)
+			hash, err := h.make(t.Context(), known, goodPassword)
 			if err != nil {
 				t.Error(err)
 				return

@@ -36,7 +36,7 @@ func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, nex
 	if !same {
 		return nil, wrongPassword()
 	}
-	hash, err := m.hashes.make(ctx, next)
+	hash, err := m.hashes.make(ctx, known, next)
 	if err != nil {
 		return nil, err
 	}

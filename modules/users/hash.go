@@ -5,26 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
+	"orderflow/platform/bulkhead"
 	"orderflow/platform/fault"
+	"orderflow/platform/web"
 )
 
 const (
 	defaultCost = 12
 	maxWait     = 2 * time.Second // then 503; a client waits 15 s, a route lives 5
-	maxQueue    = 64              // for each place; at the usual cost far fewer have their turn in that time
+)
+
+// How many wait at the gate, for each place, and how many of them from one network
+// address. At the usual cost far fewer have their turn within maxWait.
+const (
+	queueKnown, queueKnownPerAddress       = 64, 32
+	queueNewcomer, queueNewcomerPerAddress = 16, 8
+)
+
+// The classes of hashing. Those who prove a password of an account that exists come
+// before those who open one: a stranger must not keep anybody out (SPEC F10). While both
+// wait, one hash in nine is a newcomer's.
+const (
+	known = iota
+	newcomer
 )
 
 // hasher runs bcrypt behind a gate: a flood of log-ins queues there, and everything
-// else keeps its turns (SPEC A2).
+// else keeps its turns (SPEC A2). The network addresses that wait take turns too.
 type hasher struct {
 	cost  int
-	gate  chan struct{}
-	queue chan struct{} // those at the gate and those before it
+	gate  *bulkhead.Bulkhead[netip.Prefix]
 	wait  time.Duration
 	decoy string // what a password is compared with when there is no account
 
@@ -39,8 +55,7 @@ func newHasher(cost int, elsewhere []string, log *slog.Logger) *hasher {
 	places := width(runtime.GOMAXPROCS(0))
 	h := &hasher{
 		cost:     cost,
-		gate:     make(chan struct{}, places),
-		queue:    make(chan struct{}, places*maxQueue),
+		gate:     newGate(places),
 		wait:     maxWait,
 		decoy:    decoyOf(cost),
 		compare:  bcrypt.CompareHashAndPassword,
@@ -51,6 +66,14 @@ func newHasher(cost int, elsewhere []string, log *slog.Logger) *hasher {
 		h.compare, h.generate = a.compare, a.generate
 	}
 	return h
+}
+
+// newGate leaves one of several places to those who have an account.
+func newGate(places int) *bulkhead.Bulkhead[netip.Prefix] {
+	return bulkhead.New[netip.Prefix](bulkhead.Options{Slots: places, Classes: []bulkhead.Class{
+		known:    {Queue: places * queueKnown, QueuePerKey: places * queueKnownPerAddress},
+		newcomer: {Slots: max(places-1, 1), Queue: places * queueNewcomer, QueuePerKey: places * queueNewcomerPerAddress},
+	}})
 }
 
 // width is one for each core but the last, which is left to everything else. With all
@@ -64,9 +87,9 @@ func decoyOf(cost int) string {
 }
 
 // make hashes a password of at most 72 bytes.
-func (h *hasher) make(ctx context.Context, password string) (string, error) {
+func (h *hasher) make(ctx context.Context, class int, password string) (string, error) {
 	var hash []byte
-	err := h.do(ctx, func() (err error) {
+	err := h.do(ctx, class, func() (err error) {
 		hash, err = h.generate([]byte(password), h.cost)
 		return err
 	})
@@ -80,7 +103,7 @@ func (h *hasher) make(ctx context.Context, password string) (string, error) {
 // can have is compared too, and then refused.
 func (h *hasher) matches(ctx context.Context, hash, password string) (bool, error) {
 	possible := len(password) <= maxPassword && !repeats(password)
-	err := h.do(ctx, func() error { return h.compare([]byte(hash), []byte(password[:min(len(password), maxPassword)])) })
+	err := h.do(ctx, known, func() error { return h.compare([]byte(hash), []byte(password[:min(len(password), maxPassword)])) })
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
 		return false, nil
 	}
@@ -92,8 +115,8 @@ func (h *hasher) matches(ctx context.Context, hash, password string) (bool, erro
 
 // do hashes when it is its turn. Whoever runs out of time leaves; the place is free
 // only when the work is done.
-func (h *hasher) do(ctx context.Context, work func() error) error {
-	leave, err := h.enter(ctx)
+func (h *hasher) do(ctx context.Context, class int, work func() error) error {
+	leave, err := h.enter(ctx, class)
 	if err != nil {
 		return err
 	}
@@ -140,36 +163,38 @@ func (h *hasher) stale(hash string) bool {
 
 // room refuses when the queue is full, before anything has been done for a log-in that
 // would wait in vain.
-func (h *hasher) room() error {
-	if len(h.queue) == cap(h.queue) {
-		return busy()
+func (h *hasher) room(ctx context.Context) error {
+	if err := h.gate.Room(known, site(ctx)); err != nil {
+		return busy(known, err)
 	}
 	return nil
 }
 
-func busy() error {
+// site is whose turn at the gate a request takes: its network's. What comes from no
+// request has a turn of its own.
+func site(ctx context.Context) netip.Prefix { return web.Site(web.AddressFrom(ctx)) }
+
+// busy tells why there was no place. Where many have an account behind one address,
+// nobody who logs in is told that it is their doing.
+func busy(class int, err error) error {
 	e := fault.New(fault.Unavailable, "busy", "Too many people are logging in just now; try again.")
+	if class == newcomer && errors.Is(err, bulkhead.ErrKeyLimit) {
+		e = tooManyRegistrations()
+	}
 	e.RetryAfter = maxWait
-	return e
+	return e.Because(err)
 }
 
-func (h *hasher) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case h.queue <- struct{}{}:
-	default:
-		return nil, busy()
-	}
-	timer := time.NewTimer(h.wait)
-	defer timer.Stop()
+func (h *hasher) enter(ctx context.Context, class int) (leave func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, h.wait)
+	defer cancel()
 
-	select {
-	case h.gate <- struct{}{}:
-		return func() { <-h.gate; <-h.queue }, nil
-	case <-timer.C:
-		err = busy()
-	case <-ctx.Done():
-		err = ctx.Err()
+	leave, err = h.gate.Acquire(waiting, class, site(ctx))
+	switch {
+	case err == nil:
+		return leave, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	}
-	<-h.queue
-	return nil, err
+	return nil, busy(class, err)
 }

@@ -45,7 +45,8 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/register", Name: "register", Tag: "Accounts",
 		Summary: "Open an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated,
-		Doc: "The password has 8 to 72 bytes, any characters, and is not a common one. 409 `email-taken` when the address, ignoring case, has an account.",
+		Doc: "The password has 8 to 72 bytes, any characters, and is not a common one. 409 `email-taken` when the address, ignoring case, has an account. " +
+			"429 `too-many-registrations` beyond what one address may open in a while (`REGISTRATION_RATE_LIMIT`), 503 `busy` when too many log in at once.",
 	}, m.handleRegister)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/me", Name: "get-me", Tag: "Accounts",

@@ -15,6 +15,7 @@ import (
 	"orderflow/platform/fault"
 	"orderflow/platform/identity"
 	"orderflow/platform/postgres"
+	"orderflow/platform/web"
 )
 
 const maxName = 200 // characters
@@ -23,10 +24,32 @@ func emailTaken() error {
 	return fault.New(fault.Conflict, "email-taken", "There is an account with this e-mail address already.")
 }
 
-// register makes an account with the role user; nobody registers as admin.
+func tooManyRegistrations() *fault.Error {
+	return fault.New(fault.RateLimited, "too-many-registrations", "Too many accounts are being opened from this address; wait a while.")
+}
+
+// register makes an account with the role user; nobody registers as admin. Its address
+// counts it before anything is looked up or hashed for it: also one that is taken, but
+// none that could not be decided.
 func (m *Module) register(ctx context.Context, email, password, name string) (*ent.User, error) {
-	fresh, err := m.prepare(ctx, email, password, name, identity.User)
+	fresh, err := draftOf(email, password, name, identity.User)
 	if err != nil {
+		return nil, err
+	}
+	giveBack := func(context.Context) {}
+	if m.registrations != nil {
+		back, wait, refused := m.registrations.Begin(ctx, web.AddressFrom(ctx))
+		if refused {
+			f := tooManyRegistrations()
+			f.RetryAfter = wait
+			return nil, f
+		}
+		giveBack = back
+	}
+	if err := m.finish(ctx, &fresh, password, newcomer); err != nil {
+		if !fault.Is(err, "email-taken") {
+			giveBack(ctx)
+		}
 		return nil, err
 	}
 	return fresh.insert(ctx, m.pool)
@@ -40,6 +63,14 @@ type draft struct {
 }
 
 func (m *Module) prepare(ctx context.Context, email, password, name string, role identity.Role) (draft, error) {
+	d, err := draftOf(email, password, name, role)
+	if err == nil {
+		err = m.finish(ctx, &d, password, known)
+	}
+	return d, err
+}
+
+func draftOf(email, password, name string, role identity.Role) (draft, error) {
 	shown, key, ok := address(email)
 	var wrong []fault.Field
 	if !ok {
@@ -52,18 +83,21 @@ func (m *Module) prepare(ctx context.Context, email, password, name string, role
 	if wrong != nil {
 		return draft{}, fault.Unprocessable(wrong...)
 	}
+	return draft{email: shown, key: key, name: name, role: role}, nil
+}
 
+// finish hashes the password.
+func (m *Module) finish(ctx context.Context, d *draft, password string, class int) error {
 	// The index has the last word. Asking first spares a taken address the hashing.
-	taken, err := rows(m.pool).Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Exist(ctx)
+	taken, err := rows(m.pool).Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
 	if err != nil {
-		return draft{}, fmt.Errorf("look for an address: %w", err)
+		return fmt.Errorf("look for an address: %w", err)
 	}
 	if taken {
-		return draft{}, emailTaken()
+		return emailTaken()
 	}
-
-	hash, err := m.hashes.make(ctx, password)
-	return draft{email: shown, key: key, name: name, hash: hash, role: role}, err
+	d.hash, err = m.hashes.make(ctx, class, password)
+	return err
 }
 
 func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error) {
@@ -108,11 +142,11 @@ func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) 
 		return err == nil, err
 	}
 
-	holder, known, lookup := m.byEmail(ctx, email)
+	holder, exists, lookup := m.byEmail(ctx, email)
 	if lookup != nil {
 		return false, lookup
 	}
-	if known && identity.Role(holder.Role) == identity.Admin {
+	if exists && identity.Role(holder.Role) == identity.Admin {
 		return false, nil
 	}
 	return false, err

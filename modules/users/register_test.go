@@ -168,6 +168,7 @@ func TestAddresses(t *testing.T) {
 func TestRegisterRace(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	b.hashes.gate = newGate(4) // so that all of them fit
 	statuses := make([]int, 20)
 	var all sync.WaitGroup
 	for i := range statuses {

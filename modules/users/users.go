@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,7 +40,17 @@ type Deps struct {
 	// HashWait is how long a caller waits for the turn to hash before the answer is
 	// 503; 2 s when zero.
 	HashWait time.Duration
-	Log      *slog.Logger
+	// Registrations limits new accounts of one address; none when nil.
+	Registrations Registrations
+	Log           *slog.Logger
+}
+
+// Registrations counts new accounts.
+type Registrations interface {
+	// Begin counts a registration before it is hashed. refused says that the address has
+	// made too many, and how long it has to wait; giveBack undoes the count of one that
+	// came to nothing.
+	Begin(ctx context.Context, from netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
 }
 
 // Module is the accounts of one process.
@@ -48,13 +59,15 @@ type Module struct {
 	sessions Sessions
 	hashes   *hasher
 	log      *slog.Logger
+
+	registrations Registrations
 }
 
 // New makes the module; it starts nothing.
 func New(d Deps) *Module {
 	hashes := newHasher(d.Cost, d.Aside, d.Log)
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
-	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log}
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log, registrations: d.Registrations}
 }
 
 func rows(q postgres.Querier) *ent.UserClient {

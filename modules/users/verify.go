@@ -19,7 +19,7 @@ func refused() error {
 
 // Room refuses with a 503 when so many wait to have a password looked at that one more
 // would wait in vain.
-func (m *Module) Room() error { return m.hashes.room() }
+func (m *Module) Room(ctx context.Context) error { return m.hashes.room(ctx) }
 
 // Verify proves a password. An unknown address, a wrong password and an account
 // that is inactive or deleted are one and the same 401, in the same time (SPEC A2).
@@ -30,12 +30,12 @@ func (m *Module) Room() error { return m.hashes.room() }
 func (m *Module) Verify(ctx context.Context, email, password string) (
 	id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error,
 ) {
-	found, known, err := m.byEmail(ctx, email)
+	found, exists, err := m.byEmail(ctx, email)
 	if err != nil {
 		return uuid.Nil, nil, err
 	}
 	hash := m.hashes.decoy
-	if known {
+	if exists {
 		hash = found.PasswordHash
 	}
 
@@ -43,7 +43,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 	if err != nil {
 		return uuid.Nil, nil, err
 	}
-	if !known || !found.Active || !same {
+	if !exists || !found.Active || !same {
 		m.hashes.level(ctx, hash, password)
 		return uuid.Nil, nil, refused()
 	}
@@ -103,7 +103,7 @@ func hold(ctx context.Context, tx pgx.Tx, u *ent.User) (identity.Role, error) {
 // would answer in another time than unknown ones do. It is an improvement that
 // can wait for the next log-in, so its failure is no failure.
 func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
-	hash, err := m.hashes.make(ctx, password)
+	hash, err := m.hashes.make(ctx, known, password)
 	if err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -247,12 +248,14 @@ func TestPasswordChangeRace(t *testing.T) {
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	h := newHasher(4, nil, nil)
+	h.gate = newGate(1)
 	h.wait = time.Millisecond
-	for range cap(h.gate) {
-		h.gate <- struct{}{}
+	leave, err := h.enter(t.Context(), known)
+	if err != nil {
+		t.Fatal(err)
 	}
 
-	_, err := h.make(t.Context(), goodPassword)
+	_, err = h.make(t.Context(), known, goodPassword)
 	f, ok := fault.As(err)
 	if !ok || f.Kind != fault.Unavailable || f.Code != "busy" || f.RetryAfter <= 0 {
 		t.Errorf("got %v", err)
@@ -263,28 +266,15 @@ func TestBusy(t *testing.T) {
 	if _, err := h.matches(ctx, h.decoy, goodPassword); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-
-	if err := h.room(); err != nil {
+	if err := h.room(t.Context()); err != nil {
 		t.Errorf("there is room to wait: %v", err)
 	}
-	for range cap(h.queue) {
-		h.queue <- struct{}{}
-	}
-	if err := h.room(); !fault.Is(err, "busy") {
-		t.Errorf("the queue is full: %v", err)
-	}
-	if _, err := h.make(t.Context(), goodPassword); !fault.Is(err, "busy") { // at once: h.wait is an hour
-		t.Errorf("got %v", err)
-	}
-	for range cap(h.queue) {
-		<-h.queue
-	}
 
-	<-h.gate
-	if _, err := h.make(t.Context(), goodPassword); err != nil {
+	leave()
+	if _, err := h.make(t.Context(), known, goodPassword); err != nil {
 		t.Errorf("with a place free: %v", err)
 	}
-	if len(h.gate) != cap(h.gate)-1 {
+	if held, waiting := h.gate.Usage(); held+waiting != 0 {
 		t.Error("a place was not given back")
 	}
 }
@@ -297,8 +287,14 @@ func TestGateLeavesACore(t *testing.T) {
 			t.Errorf("%d cores hash %d at once, want %d", cores, got, want)
 		}
 	}
-	if h := newHasher(4, nil, nil); cap(h.gate) != width(runtime.GOMAXPROCS(0)) {
-		t.Errorf("the gate has %d places", cap(h.gate))
+	h, places := newHasher(4, nil, nil), 0
+	for range 64 {
+		if _, err := h.gate.TryAcquire(known, netip.Prefix{}); err == nil {
+			places++
+		}
+	}
+	if places != width(runtime.GOMAXPROCS(0)) {
+		t.Errorf("the gate has %d places", places)
 	}
 }
 

@@ -28,9 +28,14 @@ func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 			}
 		}
 		addr := walk(plainAddr(remote), lines, own)
-		c.SetUserContext(context.WithValue(c.UserContext(), addressKey{}, addr))
+		c.SetUserContext(WithAddress(c.UserContext(), addr))
 		return c.Next()
 	}
+}
+
+// WithAddress returns a context whose AddressFrom is addr.
+func WithAddress(ctx context.Context, addr netip.Addr) context.Context {
+	return context.WithValue(ctx, addressKey{}, addr)
 }
 
 // AddressFrom returns the client's address; it is not valid outside of a request.

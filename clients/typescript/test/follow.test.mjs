@@ -178,3 +178,22 @@ test("a credential that is refused ends it, and a handler that throws", async ()
   assert.equal(error, thrown);
   assert.equal(follower.cursor, first.cursor, "the cursor stays before what was not handled");
 });
+
+test("F10: a refusal with Retry-After is not repeated before", async () => {
+  const real = globalThis.fetch;
+  const asked = [];
+  globalThis.fetch = async (...all) => {
+    asked.push(performance.now());
+    if (asked.length > 1) return real(...all);
+    return new Response("{}", { status: 429, headers: { "Retry-After": "1" } });
+  };
+  const live = watch(() => asked.length === 2);
+  const client = follow({ url, token, minDelay: 1, onEvent: () => {}, onState: () => live.look() });
+  try {
+    await live.done;
+    assert.ok(asked[1] - asked[0] >= 990, `came back after ${asked[1] - asked[0]} ms`);
+  } finally {
+    globalThis.fetch = real;
+    await client.close();
+  }
+});

@@ -19,7 +19,10 @@ import (
 // DeliverArgs name the delivery that a job tries once.
 type DeliverArgs struct {
 	DeliveryID uuid.UUID `json:"deliveryId"`
-	WebhookID  uuid.UUID `json:"webhookId"` // of the delivery, so that its share is known before it is read
+	// The endpoint and its owner, so that their shares are known before the delivery is
+	// read. Jobs of earlier versions do not name the owner.
+	WebhookID uuid.UUID `json:"webhookId"`
+	OwnerID   uuid.UUID `json:"ownerId,omitzero"`
 }
 
 // Kind is stored with every job and must never change.
@@ -35,13 +38,20 @@ type deliverWorker struct {
 // Work may run twice, late, or on two nodes at once: who claims the delivery's row
 // sends it, and what is not due or not pending any more is left alone.
 func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
-	leave, wait := w.m.shares.enter(job.Args.WebhookID)
-	if leave == nil {
+	owner := job.Args.OwnerID
+	if owner == uuid.Nil {
+		var err error
+		if owner, err = w.m.ownerOf(ctx, job.Args.WebhookID); err != nil {
+			return err
+		}
+	}
+	leave, wait, err := w.m.shares.enter(owner, job.Args.WebhookID)
+	if err != nil {
 		return river.JobSnooze(wait)
 	}
 	defer leave()
 
-	err := w.m.try(ctx, job)
+	err = w.m.try(ctx, job)
 	if errors.Is(err, errSettled) {
 		return nil
 	}
@@ -56,12 +66,10 @@ type attempt struct {
 	delivery
 	claim          uuid.UUID
 	tries          int
-	owner          uuid.UUID
 	key            *uuid.UUID // that made the endpoint, if one did
 	url            string
 	secrets        []Secret
 	enabled, alive bool // the endpoint
-	ailing         bool // it has failed since it last succeeded
 }
 
 func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {

@@ -570,7 +570,7 @@ func TestSlowReceiver(t *testing.T) {
 	slow := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
 	quick := receive(t, nil)
 	n := h.node(func(m *Module) {
-		m.shares = newShares(4)
+		m.shares = newShares(16, 8, 4)
 		m.sender.client.Timeout = patience // no try ends before leave is closed
 	})
 	n.hook(h.alice, slow.URL, "")

@@ -154,7 +154,7 @@ func (m *Module) again(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, number
 		return 0, fmt.Errorf("find what to send again: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (delivery, error) {
-		d := delivery{status: pending, ordered: hook.Ordering == "order"}
+		d := delivery{status: pending, owner: hook.OwnerID, ailing: hook.FailingSince != nil, ordered: hook.Ordering == "order"}
 		err := row.Scan(&d.id, &d.webhook, &d.number, &d.order)
 		return d, err
 	})

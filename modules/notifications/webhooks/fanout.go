@@ -32,6 +32,7 @@ type audience struct {
 	ordered   bool
 	enabled   bool
 	key       *uuid.UUID // that made it, if one did
+	ailing    bool       // it has failed since it last succeeded
 	last      int64
 }
 
@@ -77,7 +78,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 			}
 			a.last++
 			rows = append(rows, delivery{
-				id: uuid.Must(uuid.NewV7()), webhook: a.id, number: a.last, order: e.OrderID, version: e.Version,
+				id: uuid.Must(uuid.NewV7()), webhook: a.id, owner: a.owner, ailing: a.ailing, number: a.last, order: e.OrderID, version: e.Version,
 				user: e.UserID, kind: e.Type, status: held, ordered: a.ordered,
 			})
 			if a.enabled {
@@ -135,7 +136,7 @@ func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audie
 	}
 	slices.SortFunc(users, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	rows, err := tx.Query(ctx, `
-		select id, owner_id, user_id, types, ordering = 'order', enabled, key_id, last_number from webhooks
+		select id, owner_id, user_id, types, ordering = 'order', enabled, key_id, failing_since is not null, last_number from webhooks
 		where deleted_at is null and (user_id is null or user_id = any($1))
 		order by id for no key update`, slices.Compact(users))
 	if err != nil {
@@ -143,7 +144,7 @@ func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audie
 	}
 	there, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*audience, error) {
 		a := &audience{}
-		return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.key, &a.last)
+		return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.key, &a.ailing, &a.last)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find webhooks: %w", err)
@@ -154,6 +155,8 @@ func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audie
 // delivery is a row on its way into the table, or back to its beginning.
 type delivery struct {
 	id, webhook uuid.UUID
+	owner       uuid.UUID
+	ailing      bool // its endpoint has failed since it last succeeded
 	number      int64
 	order       uuid.UUID
 	version     int64
@@ -244,18 +247,36 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, there []*audience, rows []
 // at once, which finds that it is early and snoozes to the moment.
 const soon = 5 * time.Second
 
+// The priorities of jobs in River, which works all of one before those of the next. What
+// fails is tried again after what has not been tried; of an owner's deliveries that come
+// all at once the first few come before the rest, so that they do not stand before those
+// of others.
+const (
+	priorityFirst = 1
+	priorityRest  = 2
+	priorityAgain = 3
+	firstOfOwner  = 20
+)
+
 // insertJobs gives each pending delivery its job, in the same commit.
 func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at time.Time) error {
 	var jobs []river.InsertManyParams
+	ofOwner := map[uuid.UUID]int{}
 	for _, d := range rows {
 		if d.status != pending {
 			continue
 		}
-		opts := &river.InsertOpts{Queue: Queue}
+		opts := &river.InsertOpts{Queue: Queue, Priority: priorityFirst}
+		if ofOwner[d.owner]++; ofOwner[d.owner] > firstOfOwner {
+			opts.Priority = priorityRest
+		}
+		if d.ailing {
+			opts.Priority = priorityAgain
+		}
 		if d.due.Sub(at) > soon {
 			opts.ScheduledAt = d.due
 		}
-		jobs = append(jobs, river.InsertManyParams{Args: DeliverArgs{DeliveryID: d.id, WebhookID: d.webhook}, InsertOpts: opts})
+		jobs = append(jobs, river.InsertManyParams{Args: DeliverArgs{DeliveryID: d.id, WebhookID: d.webhook, OwnerID: d.owner}, InsertOpts: opts})
 	}
 	if len(jobs) == 0 {
 		return nil

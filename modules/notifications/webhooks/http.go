@@ -56,7 +56,8 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a test now",
-		Doc:     "Posts an event of the type `webhook.test`, once, and tells what came of it within four seconds. It has no number and is not in the log.",
+		Doc: "Posts an event of the type `webhook.test`, once, and tells what came of it within four seconds. It has no number and is not in the log. " +
+			"429 `too-many-tests` while a test of this webhook, or three of your webhooks, are under way, or your webhooks take all that is sent for you at once.",
 	}, m.postTest)
 	m.deliveryRoutes(api)
 	m.replayRoutes(api)

@@ -36,6 +36,11 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	if err != nil {
 		return TestResult{}, err
 	}
+	leave, err := m.shares.enterTest(row.OwnerID, id)
+	if err != nil {
+		return TestResult{}, err
+	}
+	defer leave()
 	var previous []byte
 	if row.PreviousSecret != nil {
 		previous = *row.PreviousSecret

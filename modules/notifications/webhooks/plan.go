@@ -14,6 +14,7 @@ type plan struct {
 	ping      time.Duration   // for the answer to a test
 	slice     time.Duration   // how often a replay goes on
 	sweep     time.Duration   // how often a node looks for what is lost
+	owner     int             // tries to one owner's endpoints at once, on one node
 	share     int             // tries to one endpoint at once, on one node
 }
 
@@ -24,7 +25,7 @@ var usual = plan{
 		10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 20 * time.Hour,
 	},
 	failAfter: 72 * time.Hour, atMost: 24 * time.Hour,
-	claim: 30 * time.Second, ping: 4 * time.Second, slice: time.Second, sweep: 10 * time.Second, share: 20,
+	claim: 30 * time.Second, ping: 4 * time.Second, slice: time.Second, sweep: 10 * time.Second, owner: 25, share: 20,
 }
 
 // wait is how long to wait after so many tries; false when there is no further one.

@@ -130,7 +130,7 @@ func (m *Module) write(ctx context.Context, tx pgx.Tx, a *attempt, v verdict) er
 		return err
 	}
 	next := a.delivery
-	next.status, next.due = pending, v.due
+	next.status, next.due, next.ailing = pending, v.due, true
 	return m.insertJobs(ctx, tx, []delivery{next}, now())
 }
 
@@ -190,19 +190,19 @@ func (m *Module) follow(ctx context.Context, tx pgx.Tx, places []place) error {
 	at := now()
 	rows, err := tx.Query(ctx, `
 		update webhook_deliveries d set status = 'pending', due_at = $3
-		from (select distinct on (w.webhook_id, w.order_id) w.id from unnest($1::uuid[], $2::uuid[]) as p (webhook_id, order_id)
+		from webhooks h, (select distinct on (w.webhook_id, w.order_id) w.id from unnest($1::uuid[], $2::uuid[]) as p (webhook_id, order_id)
 		      join webhook_deliveries w on w.webhook_id = p.webhook_id and w.order_id = p.order_id and w.status = 'waiting'
 		      where not exists (select from webhook_deliveries o
 		                        where o.webhook_id = p.webhook_id and o.order_id = p.order_id and o.status = 'pending')
 		      order by w.webhook_id, w.order_id, w.number) first
-		where d.id = first.id and d.status = 'waiting'
-		returning d.id, d.webhook_id`, hooks, orders, at)
+		where d.id = first.id and d.status = 'waiting' and h.id = d.webhook_id
+		returning d.id, d.webhook_id, h.owner_id, h.failing_since is not null`, hooks, orders, at)
 	if err != nil {
 		return fmt.Errorf("let the next deliveries follow: %w", err)
 	}
 	next, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (delivery, error) {
 		d := delivery{status: pending}
-		err := row.Scan(&d.id, &d.webhook)
+		err := row.Scan(&d.id, &d.webhook, &d.owner, &d.ailing)
 		return d, err
 	})
 	if err != nil {

@@ -52,15 +52,16 @@ const live = `j.state in ('available', 'pending', 'retryable', 'running', 'sched
 func (m *Module) reviveDeliveries(ctx context.Context) error {
 	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			select id, webhook_id from webhook_deliveries
-			where status = 'pending' and due_at < $1 and (claimed_until is null or claimed_until < now())
-			order by due_at limit $2 for no key update skip locked`, now().Add(-lateAfter), sweepAtOnce)
+			select d.id, d.webhook_id, w.owner_id, w.failing_since is not null
+			from webhook_deliveries d join webhooks w on w.id = d.webhook_id
+			where d.status = 'pending' and d.due_at < $1 and (d.claimed_until is null or d.claimed_until < now())
+			order by d.due_at limit $2 for no key update of d skip locked`, now().Add(-lateAfter), sweepAtOnce)
 		if err != nil {
 			return err
 		}
 		late, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (delivery, error) {
 			d := delivery{status: pending}
-			err := row.Scan(&d.id, &d.webhook)
+			err := row.Scan(&d.id, &d.webhook, &d.owner, &d.ailing)
 			return d, err
 		})
 		if err != nil || len(late) == 0 {

@@ -83,7 +83,7 @@ func New(d Deps) *Module {
 	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics), revoked: make(chan struct{}, 1)}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
-	m.shares = newShares(m.plan.share)
+	m.shares = newShares(Slots, m.plan.owner, m.plan.share)
 	m.reader = events.NewReader(d.Log, "webhooks", m.fanOut, d.Out)
 	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",

@@ -1,0 +1,103 @@
+package notifications
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"orderflow/platform/bulkhead"
+	"orderflow/platform/fault"
+	"orderflow/platform/reads"
+)
+
+// How many sockets, event streams and requests that wait for events a node has open
+// (SPEC F10). A stream holds memory for as long as it is open, so the limits of one
+// account hold for administrators too.
+const (
+	streamsPerAccount, streamsPerNode = 50, 20_000
+	waitsPerAccount, waitsPerNode     = 20, 5_000
+
+	closeOneFirst = 10 * time.Second // Retry-After: only the client itself frees a slot
+	nodeIsFull    = 5 * time.Second
+)
+
+const (
+	classStreams = iota
+	classWaits
+)
+
+// connections counts what is open on this node.
+type connections struct {
+	slots      *bulkhead.Bulkhead[uuid.UUID]
+	perAccount int
+}
+
+func newConnections(perAccount int) *connections {
+	if perAccount == 0 {
+		perAccount = streamsPerAccount
+	}
+	return &connections{perAccount: perAccount, slots: bulkhead.New[uuid.UUID](bulkhead.Options{
+		Slots: streamsPerNode + waitsPerNode,
+		Classes: []bulkhead.Class{
+			classStreams: {Slots: streamsPerNode, PerKey: perAccount},
+			classWaits:   {Slots: waitsPerNode, PerKey: waitsPerAccount},
+		},
+	})}
+}
+
+// stream takes a slot for a socket or an event stream of an account.
+func (c *connections) stream(account uuid.UUID) (*slot, error) {
+	release, err := c.slots.TryAcquire(classStreams, account)
+	if err != nil {
+		return nil, tooManyStreams(err, "This account has %d sockets and event streams open here; close one.", c.perAccount)
+	}
+	return &slot{release: release}, nil
+}
+
+// wait takes a slot for a request that waits for events.
+func (c *connections) wait(account uuid.UUID) (*slot, error) {
+	release, err := c.slots.TryAcquire(classWaits, account)
+	if err != nil {
+		return nil, tooManyStreams(err, "%d requests of this account wait for events here; let one end.", waitsPerAccount)
+	}
+	return &slot{release: release}, nil
+}
+
+func tooManyStreams(err error, detail string, limit int) error {
+	if errors.Is(err, bulkhead.ErrKeyLimit) {
+		f := fault.New(fault.RateLimited, "too-many-streams", detail, limit)
+		f.RetryAfter = closeOneFirst
+		return f
+	}
+	f := fault.New(fault.Unavailable, "busy", "This server has as many connections open as it may have; try again.")
+	f.RetryAfter = nodeIsFull
+	return f
+}
+
+// slot is what one connection holds. release may be called more than once.
+type slot struct {
+	release func()
+	timer   atomic.Pointer[time.Timer]
+}
+
+// expire gives the slot back after a time, unless keep is called before. The server
+// drops a connection without a word when it cannot write the answer to a handshake, for
+// which it has a time-out.
+func (s *slot) expire(after time.Duration) { s.timer.Store(time.AfterFunc(after, s.release)) }
+
+// keep holds the slot until it is released.
+func (s *slot) keep() {
+	if t := s.timer.Load(); t != nil {
+		t.Stop()
+	}
+}
+
+// turn runs a read of the log when it is the account's turn.
+type turn func(ctx context.Context, read func() error) error
+
+func (m *Module) turn(class reads.Class, account uuid.UUID) turn {
+	return func(ctx context.Context, read func() error) error { return m.Reads.Do(ctx, class, account, read) }
+}
