@@ -2,6 +2,7 @@ package notifications
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -67,19 +68,36 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 	} else if gone, err := m.Log.Gone(ctx, f.at, f.room, m.Keep); err != nil {
 		return nil, err
 	} else if gone {
-		head, err := m.Log.Head(ctx)
-		out.Body.Reset, out.Body.NextCursor = true, head.String()
-		return out, err
+		return m.resetPage(ctx)
 	}
 
 	p := &page{filter: f, log: m.Log, limit: in.Limit}
-	if err := m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second); err != nil {
+	err = m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second)
+	if errors.Is(err, events.ErrRewritten) {
+		return m.resetPage(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, e := range p.list {
 		out.Body.Data = append(out.Body.Data, e.Message())
 	}
 	out.Body.NextCursor = p.at.String()
+	return out, nil
+}
+
+// resetPage answers a request whose cursor is not of this log, or no longer.
+func (m *Module) resetPage(ctx context.Context) (*pageOutput, error) {
+	// A poll that has waited may be past the deadline of its request.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
+	defer cancel()
+
+	head, err := m.Log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &pageOutput{}
+	out.Body.Data, out.Body.Reset, out.Body.NextCursor = []events.Message{}, true, head.String()
 	return out, nil
 }
 
