@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -130,7 +131,10 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 		}
 	}()
 
-	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns); err != nil {
+	// On every new connection, so that nothing is written into the log of another
+	// cluster, also when the database is replaced while this process runs.
+	fits := func(ctx context.Context, conn *pgx.Conn) error { return events.CheckOrigin(ctx, conn) }
+	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns, fits); err != nil {
 		return nil, err
 	}
 	if n.redis, err = redis.Open(data.redisURL); err != nil {
@@ -143,6 +147,9 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 	n.wakeInbox = n.redis.Publisher(channelInbox)
 
 	eventLog, err := events.OpenLog(ctx, n.pool)
+	if errors.Is(err, events.ErrElsewhere) {
+		return nil, events.ErrElsewhere
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (run orderflow migrate first)", err)
 	}
@@ -194,6 +201,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	})
 	if n.cfg.Has("worker") {
 		n.tail.Subscribe(func([]events.Event, events.Cursor) { n.webhooks.Wake() })
+		n.tail.Rewritten(func(events.Cursor) { n.webhooks.Wake() })
 		workers := river.NewWorkers()
 		n.orders.Workers(workers)
 		n.webhooks.Workers(workers)

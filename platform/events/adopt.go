@@ -10,9 +10,10 @@ import (
 	"orderflow/platform/postgres"
 )
 
-// Where the xids of this database come from. A dump restored into another
-// cluster, or under another name, keeps the numbers but not their clock.
-const here = `
+// Here is a query of where the xids of the present database come from: the epoch of a log
+// that fits it. A dump restored into another cluster, or under another name, keeps
+// the numbers but not their clock.
+const Here = `
 	select substr(md5(system_identifier::text || '/' || (select oid from pg_database where datname = current_database())), 1, 8)
 	from pg_control_system()`
 
@@ -24,7 +25,7 @@ const here = `
 func Adopt(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now, noted string
-		if err := tx.QueryRow(ctx, here).Scan(&now); err != nil {
+		if err := tx.QueryRow(ctx, Here).Scan(&now); err != nil {
 			return fmt.Errorf("identify the cluster: %w", err)
 		}
 		err := tx.QueryRow(ctx, `select epoch from event_log for update`).Scan(&noted)
@@ -86,7 +87,7 @@ func CheckOrigin(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) error {
 	var fits bool
-	err := q.QueryRow(ctx, `select l.epoch = (`+here+`) from event_log l`).Scan(&fits)
+	err := q.QueryRow(ctx, `select l.epoch = (`+Here+`) from event_log l`).Scan(&fits)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows) || postgres.Code(err) == "42P01": // undefined table
 		return nil

@@ -38,9 +38,13 @@ const (
 // Pool is pgx's, with a bound on waiting for a connection.
 type Pool struct{ *pgxpool.Pool }
 
-// Open makes a pool of at most size connections. It does not dial: a database
-// that is down at the start is a database that may come back.
-func Open(ctx context.Context, url string, size int) (*Pool, error) {
+// Check decides whether a new connection may be used; its error refuses the connection.
+type Check func(ctx context.Context, conn *pgx.Conn) error
+
+// Open makes a pool of at most size connections, each of which has passed the checks. It
+// does not dial: a database that is down at the start is a database that may come
+// back. The error of a check is found by errors.Is in what Acquire returns.
+func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database url: %w", err)
@@ -79,8 +83,13 @@ func Open(ctx context.Context, url string, size int) (*Pool, error) {
 
 	// Otherwise pgx takes google/uuid through its text form: a seventh of all the
 	// time that placing an order costs this process.
-	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		for _, check := range checks {
+			if err := check(ctx, conn); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 
