@@ -28,6 +28,7 @@ import (
 	"orderflow/modules/payments"
 	"orderflow/modules/users"
 	"orderflow/platform/events"
+	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
@@ -133,7 +134,12 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger, tracers tr
 
 	// On every new connection, so that nothing is written into the log of another
 	// cluster, also when the database is replaced while this process runs.
-	fits := func(ctx context.Context, conn *pgx.Conn) error { return events.CheckOrigin(ctx, conn) }
+	fits := func(ctx context.Context, conn *pgx.Conn) error {
+		if err := events.CheckOrigin(ctx, conn); err != nil {
+			return fault.Away("The database", err)
+		}
+		return nil
+	}
 	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns, fits); err != nil {
 		return nil, err
 	}
