@@ -49,7 +49,7 @@ type pageOutput struct {
 	Body struct {
 		Data       []events.Message `json:"data"`
 		NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
-		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed: read afresh what you need, and go on from nextCursor"`
+		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, as it is too old or of an event that the database has lost: read afresh what you need, and go on from nextCursor"`
 	}
 }
 
