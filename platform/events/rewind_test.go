@@ -315,3 +315,30 @@ func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 		t.Errorf("said %q, took %v", why, r.taken())
 	}
 }
+
+// The event of a cursor is found by one probe of the stream's index, whatever the planner
+// knows of the table.
+func TestPlanOfVerification(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(`alter table events set (autovacuum_enabled = false)`)
+	for range 5 {
+		b.exec(`insert into events (order_id, version, user_id, type, data, actor, at)
+			select gen_random_uuid(), 1, gen_random_uuid(), 'order.created', '{}', 'system', now() from generate_series(1, 5100) i`)
+	}
+	for _, statistics := range []string{`select`, `analyze events`} {
+		b.exec(statistics)
+		for _, generic := range []bool{false, true} {
+			plan := strings.Join(b.plan(uuid.Nil, generic), "\n")
+			_, probe, _ := strings.Cut(plan, "Index Scan using events_stream on events c (")
+			line := strings.SplitN(probe, "\n", 3)
+
+			if len(line) < 2 || !strings.Contains(line[1], "Index Cond: ") || !strings.Contains(line[1], "(xid = ") || !strings.Contains(line[1], "(seq = ") {
+				t.Errorf("%s, generic %t: want one probe by xid and seq:\n%s", statistics, generic, plan)
+			}
+			if strings.Contains(plan, "Seq Scan on events") {
+				t.Errorf("%s, generic %t: reads the table:\n%s", statistics, generic, plan)
+			}
+		}
+	}
+}
