@@ -16,7 +16,7 @@ import (
 // Copy makes to a cluster like the one in from, which must be stopped, as a cold backup does: same
 // system identifier, same password. What to held before is deleted. It fails with an *InUseError while
 // a live process owns either of them.
-func Copy(ctx context.Context, from, to string) (err error) {
+func Copy(ctx context.Context, from, to string) error {
 	source, as, err := settle(from)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
@@ -25,15 +25,18 @@ func Copy(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", to, err)
 	}
-	for _, home := range []string{source, target} {
-		lock, err := acquire(home)
-		if err != nil {
-			return fmt.Errorf("copy %s to %s: %w", from, to, err)
-		}
-		defer lock.Close()
-		if err := stopOrphan(ctx, filepath.Join(home, dataName)); err != nil {
-			return err
-		}
+	first, err := acquire(source)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	defer first.Close()
+	second, err := acquire(target)
+	if err != nil {
+		return fmt.Errorf("copy to %s: %w", to, err)
+	}
+	defer second.Close()
+	if err := errors.Join(stopOrphan(ctx, filepath.Join(source, dataName)), stopOrphan(ctx, filepath.Join(target, dataName))); err != nil {
+		return err
 	}
 
 	a, b := cluster{home: source, as: as}, cluster{home: target, as: as}
@@ -65,7 +68,7 @@ func (c cluster) follow(primary string) error {
 	}
 	// The last line wins, and a password has no place on a command line.
 	_, err = fmt.Fprintf(conf, "primary_conninfo = '%s'\n", strings.ReplaceAll(primary, "'", "''"))
-	if err = errors.Join(err, conf.Close()); err != nil {
+	if err := errors.Join(err, conf.Close()); err != nil {
 		return err
 	}
 	signal := filepath.Join(c.data(), "standby.signal")

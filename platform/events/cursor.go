@@ -52,8 +52,8 @@ func (c Cursor) follows(found Cursor) bool {
 func digest(order uuid.UUID, version int64, kind string, at time.Time) uint32 {
 	b := make([]byte, 0, 64)
 	b = append(b, order[:]...)
-	b = binary.BigEndian.AppendUint64(b, uint64(version))        //nolint:gosec // any bits will do
-	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixMicro())) //nolint:gosec // any bits will do
+	b = binary.BigEndian.AppendUint64(b, uint64(version))
+	b = binary.BigEndian.AppendUint64(b, uint64(at.UnixMicro()))
 	sum := sha256.Sum256(append(b, kind...))
 	return max(1, binary.BigEndian.Uint32(sum[:]))
 }
