@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,6 +28,7 @@ import (
 	"orderflow/modules/payments"
 	"orderflow/modules/users"
 	"orderflow/platform/events"
+	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
@@ -128,7 +130,15 @@ func build(ctx context.Context, cfg *config.Config, limits limits, log *slog.Log
 		}
 	}()
 
-	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns); err != nil {
+	// On every new connection, so that nothing is written into the log of another
+	// cluster, also when the database is replaced while this process runs.
+	fits := func(ctx context.Context, conn *pgx.Conn) error {
+		if err := events.CheckOrigin(ctx, conn); err != nil {
+			return fault.Away("The database", err)
+		}
+		return nil
+	}
+	if n.pool, err = postgres.Open(ctx, data.databaseURL, cfg.DatabaseConns, fits); err != nil {
 		return nil, err
 	}
 	if n.redis, err = redis.OpenWithin(data.redisURL, limits.redis); err != nil {
@@ -141,6 +151,9 @@ func build(ctx context.Context, cfg *config.Config, limits limits, log *slog.Log
 	n.wakeInbox = n.redis.Publisher(channelInbox)
 
 	eventLog, err := events.OpenLog(ctx, n.pool)
+	if errors.Is(err, events.ErrElsewhere) {
+		return nil, events.ErrElsewhere
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (run orderflow migrate first)", err)
 	}
@@ -196,6 +209,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	})
 	if n.cfg.Has("worker") {
 		n.tail.Subscribe(func([]events.Event, events.Cursor) { n.webhooks.Wake() })
+		n.tail.Rewritten(func(events.Cursor) { n.webhooks.Wake() })
 		workers := river.NewWorkers()
 		n.orders.Workers(workers)
 		n.webhooks.Workers(workers)

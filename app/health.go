@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -56,7 +57,10 @@ func (h *health) notReady(ctx context.Context) string {
 	if h.stopping.Load() {
 		return "stopping"
 	}
-	if err := h.pool.Ping(ctx); err != nil {
+	switch err := events.CheckOrigin(ctx, h.pool); {
+	case errors.Is(err, events.ErrElsewhere):
+		return events.ErrElsewhere.Error()
+	case err != nil:
 		return "the database cannot be reached"
 	}
 	done, err := h.isMigrated(ctx)
@@ -88,9 +92,12 @@ func (h *health) health(c *fiber.Ctx) error {
 	defer cancel()
 
 	parts := map[string]part{
-		"database": timed(func() error { return h.pool.Ping(ctx) }),
+		"database": timed(func() error { return h.reach(ctx) }),
 		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
 		"events":   {Status: "ok", MS: millis(h.tail.Lag())},
+	}
+	if errors.Is(events.CheckOrigin(ctx, h.pool), events.ErrElsewhere) {
+		parts["events"] = part{Status: "down", Detail: events.ErrElsewhere.Error()}
 	}
 	migrated, err := h.isMigrated(ctx)
 	switch {
@@ -109,12 +116,22 @@ func (h *health) health(c *fiber.Ctx) error {
 
 	status, code := "ok", http.StatusOK
 	switch {
-	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || h.stopping.Load():
+	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || parts["events"].Status != "ok" || h.stopping.Load():
 		status, code = "down", http.StatusServiceUnavailable
 	case parts["redis"].Status != "ok" || parts["limiter"].Status != "ok":
 		status = "degraded"
 	}
 	return c.Status(code).JSON(fiber.Map{"status": status, "version": versionOf(), "parts": parts})
+}
+
+// reach asks the database. One whose log is of another cluster refuses the connections of
+// the pool, but is there.
+func (h *health) reach(ctx context.Context) error {
+	err := h.pool.Ping(ctx)
+	if errors.Is(err, events.ErrElsewhere) {
+		return nil
+	}
+	return err
 }
 
 func timed(check func() error) part {

@@ -145,7 +145,7 @@ func (l *listening) take(ctx context.Context, text []byte) error {
 	case "ready":
 		l.say("Listening at %s, forwarding to %s\n", l.server, l.forward)
 	case "reset":
-		l.say("That is too long ago for the server; what was in between is lost. Goes on from now.\n")
+		l.say("The server does not have that place: it is too long ago, or its database went back. What was in between is lost. Goes on from now.\n")
 	default:
 		l.number++
 		m.DeliveryNumber = l.number

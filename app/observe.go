@@ -56,6 +56,10 @@ func (n *node) observe() {
 		func() float64 { return float64(n.pool.Stat().EmptyAcquireCount()) })
 	gauge("orderflow_events_lag_seconds", "Age of the last event when this node delivered it.",
 		func() float64 { return n.tail.Lag().Seconds() })
+	n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "orderflow_events_rewritten_total",
+		Help: "How often this node found the event log replaced by one that lacks what it had delivered: a restore, or a failover that lost something.",
+	}, func() float64 { return float64(n.tail.Rewrites()) }))
 	gauge("orderflow_limiter_local_decisions", "Decisions that this node took without Redis.",
 		func() float64 { return float64(n.limiter.Stats().Local) })
 	gauge("orderflow_limiter_degraded", "1 while limits are counted on this node alone.",

@@ -52,6 +52,9 @@ func verifyCommand(ctx context.Context, cfg *config.Config, args []string, out i
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := tellRetention(ctx, conn, cfg); err != nil {
+		return err
+	}
 	report, err := verify(ctx, conn, *settled, max(*limit, 0))
 	if err != nil {
 		return err

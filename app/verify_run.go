@@ -26,6 +26,7 @@ func laws() (list []law) {
 	list = append(list, lawsOfHistory...)
 	list = append(list, lawsOfStock...)
 	list = append(list, lawsOfMoney...)
+	list = append(list, lawsOfLog...)
 	list = append(list, lawsOfWork...)
 	list = append(list, lawsOfWebhooks...)
 	return append(list, lawsAtRest...)

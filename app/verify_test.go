@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"orderflow/migrations"
 	"orderflow/platform/pgtest"
 	"orderflow/platform/testwait"
 )
@@ -134,6 +135,13 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"ledger-of-refund", `delete from ledger where order_id = @refunded and kind = 'refund'`, "refund "},
 		{"ledger-source", `update ledger set source = '` + nobody + `' where order_id = @held`, "transfer authorize of " + nobody},
 		{"ledger-accounts", `update ledger set debit = 'sales' where order_id = @held`, "order @held"},
+		{"log-elsewhere", `update event_log set epoch = '0badcafe'`, "the log"},
+		{"log-ahead", `update events set xid = (select pg_snapshot_xmax(pg_current_snapshot())) where order_id = @free and version = 3`, "event @free/3"},
+		{"reader-place", `update event_readers set seq = seq + 1000000`, "reader "},
+		{"reader-place", `update events set seq = -seq where (xid, seq) in (select xid, seq from event_readers)`, "reader "},
+		{"unnotified", `delete from notifications where order_id = @free and type = 'order.confirmed'`, "event @free/"},
+		{"undelivered", `update users set updated_at = now() - interval '1 hour'; update webhooks set created_at = now() - interval '1 hour', updated_at = now() - interval '1 hour';
+			delete from webhook_deliveries where order_id = @free and version = 2`, "event @free/2"},
 		{"no-next-step", `update payments set state = 'authorized' where order_id = @cancelled`, "order @cancelled"},
 		{"overdue", `update orders set due_at = now() - interval '3 minutes' where id = @held`, "order @held"},
 		{"job-lost", `update orders set due_at = now() - interval '3 minutes' where id = @held`, "order @held"},
@@ -274,6 +282,9 @@ func TestVerifyCommand(t *testing.T) {
 	}
 	defer conn.Close(context.Background())
 
+	if err := migrations.Up(t.Context(), url); err != nil { // a clone of the template has its epoch
+		t.Fatal(err)
+	}
 	fine, said := run(url, "--settled")
 	if _, err := conn.Exec(t.Context(), `insert into order_terms values (gen_random_uuid(), '{}')`); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,16 @@ func TestShort(t *testing.T) {
 	}
 }
 
+// E3: a database that goes back, or fails over, under listeners on all transports.
+func TestRewind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes one to two minutes")
+	}
+	if err := run(t.Context(), []string{"-rewind"}, testLog{t}); err != nil {
+		t.Error(err)
+	}
+}
+
 // A snip meets its byte however the stream is cut into pieces.
 func TestSnip(t *testing.T) {
 	t.Parallel()

@@ -51,6 +51,36 @@ func (d *database) crash() {
 	d.server.Crash()
 }
 
+// stop shuts it down and loses nothing.
+func (d *database) stop(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.server.Stop(ctx)
+}
+
+// copied makes a cold copy beside it. Nothing is written meanwhile, and it goes on afterwards.
+func (d *database) copied(ctx context.Context, name string) (dir string, err error) {
+	dir = filepath.Join(filepath.Dir(d.options.Dir), name)
+	if err := d.stop(ctx); err != nil {
+		return dir, err
+	}
+	if err := embedded.Copy(ctx, d.options.Dir, dir); err != nil {
+		return dir, err
+	}
+	return dir, d.start(ctx)
+}
+
+// replace puts a copy in the place of the stopped server, and starts that.
+func (d *database) replace(ctx context.Context, copied string) error {
+	if err := embedded.Copy(ctx, copied, d.options.Dir); err != nil {
+		return err
+	}
+	if err := embedded.Remove(ctx, copied); err != nil {
+		return err
+	}
+	return d.start(ctx)
+}
+
 func (d *database) close() error {
 	if d.direct != nil {
 		d.direct.Close()

@@ -20,6 +20,7 @@ type listener struct {
 	cursor string
 	ids    []string         // in the order of arrival
 	seen   map[string]event // by id
+	all    []event          // every frame, of a listener that may be told to begin anew; nil for others
 }
 
 // event is what matters of a frame.
@@ -65,6 +66,10 @@ func (s *listener) take(e event) {
 		close(s.begun)
 	}
 	s.cursor = e.Cursor
+	if s.all != nil {
+		s.all = append(s.all, e)
+		return
+	}
 	switch {
 	case e.Type == "ready" || e.Type == "notifications.unread":
 	case e.Type == "reset":

@@ -42,6 +42,7 @@ type options struct {
 	race     bool
 	keep     bool
 	streams  bool
+	rewind   bool
 	rate     int
 }
 
@@ -53,6 +54,7 @@ func parse(args []string) (o options, err error) {
 	flags.BoolVar(&o.short, "short", false, "45 seconds of faults and a coarser walk over the bytes, as CI runs it")
 	flags.BoolVar(&o.race, "race", withRace, "build the product with the race detector; any report of it fails the run")
 	flags.BoolVar(&o.streams, "streams", false, "another story: nothing breaks but Redis, halfway, while many clients follow their events over all transports and are cut again and again")
+	flags.BoolVar(&o.rewind, "rewind", false, "another story: the database restarts, fails over, is replaced by an older copy and by a standby that was behind, under listeners on all transports; takes a minute or two")
 	flags.IntVar(&o.rate, "rate", 500, "orders per second, with -streams")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder with logs and data although nothing was found")
 	if err := flags.Parse(args); err != nil {
@@ -83,6 +85,9 @@ func (o options) again() string {
 	line := fmt.Sprintf("go run ./chaos -seed %d -duration %s -clients %d", o.seed, o.duration, o.clients)
 	if o.streams {
 		line += fmt.Sprintf(" -streams -rate %d", o.rate)
+	}
+	if o.rewind {
+		line += " -rewind"
 	}
 	if o.short {
 		line += " -short"

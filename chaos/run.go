@@ -16,6 +16,9 @@ func (l *lab) run(ctx context.Context) error {
 	if l.streams {
 		return l.runStreams(ctx, admin)
 	}
+	if l.rewind {
+		return l.runRewind(ctx, admin)
+	}
 	if err := l.fillShelves(ctx, admin); err != nil {
 		return err
 	}

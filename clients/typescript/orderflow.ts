@@ -41,7 +41,10 @@ export interface Options {
   token: string | (() => string | Promise<string>);
   /** Handles one event after the other. When it throws, the client stops and `onError` is told. */
   onEvent: (event: OrderEvent) => void | Promise<void>;
-  /** The cursor was too old: read afresh what you need. Events go on from here by themselves. */
+  /**
+   * The cursor was too old, or the database went back to an earlier state, which may happen at any
+   * time: read afresh what you need. Events go on from here by themselves.
+   */
   onReset?: (cursor: string) => void | Promise<void>;
   /** How much is unread in your inbox, whenever it changes. */
   onUnread?: (unread: number) => void;

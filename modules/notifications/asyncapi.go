@@ -111,8 +111,9 @@ func (m *Module) messages(d *describer) (object, error) {
 		}
 	}
 	for name, doc := range map[string]string{
-		kindReady:  "The first message: the stream begins behind this cursor.",
-		kindReset:  "The first message when the cursor asked for cannot be resumed: read afresh what you need; the stream begins behind this cursor.",
+		kindReady: "The first message: the stream begins behind this cursor.",
+		kindReset: "The cursor cannot be resumed: it is too old, or the database was replaced by an earlier state of itself that lacks what you were told. " +
+			"It is the first message, or comes later when that happens under an open stream. Read afresh what you need; the stream goes on behind this cursor.",
 		kindUnread: "How much is unread in the inbox of whoever listens. It is no event: only the latest counts, and it has the cursor of the place where it came.",
 	} {
 		schema, err := d.of(reflect.TypeFor[Control]())

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"orderflow/platform/postgres"
 )
@@ -18,7 +20,10 @@ type counts struct {
 	pool *postgres.Pool
 	out  *slog.Logger
 	tell func(user uuid.UUID, unread int64)
-	wake chan struct{}
+	// listeners are those who are told on this node.
+	listeners func() []uuid.UUID
+	wake      chan struct{}
+	replaced  atomic.Bool // the database went back: seen may be ahead of it
 
 	seen  uint64 // changes of transactions up to this one are passed on
 	begun bool
@@ -32,6 +37,13 @@ func (c *counts) look() {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// restart says that the database went back to an earlier state. Counts may have changed
+// with it.
+func (c *counts) restart() {
+	c.replaced.Store(true)
+	c.look()
 }
 
 func (c *counts) run(ctx context.Context) error {
@@ -57,12 +69,20 @@ func (c *counts) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 
+	replaced := c.replaced.Swap(false)
+	c.begun = c.begun && !replaced
 	if !c.begun {
 		if err := c.pool.QueryRow(ctx, `select coalesce(max(changed), '3') from inbox_counts
 			where changed < pg_snapshot_xmin(pg_current_snapshot())`).Scan(&c.seen); err != nil {
 			return fmt.Errorf("find the last change: %w", err)
 		}
 		c.begun = true
+	}
+	if replaced {
+		if err := c.all(ctx); err != nil {
+			c.replaced.Store(true)
+			return err
+		}
 	}
 	rows, err := c.pool.Query(ctx, `select user_id, unread, changed from inbox_counts
 		where changed > $1 and changed < pg_snapshot_xmin(pg_current_snapshot()) order by changed`, c.seen)
@@ -79,4 +99,23 @@ func (c *counts) pass(ctx context.Context) error {
 		c.tell(user, unread)
 	}
 	return rows.Err()
+}
+
+// all tells everybody who listens how much is unread.
+func (c *counts) all(ctx context.Context) error {
+	rows, err := c.pool.Query(ctx, `
+		select u.id, coalesce(c.unread, 0) from unnest($1::uuid[]) as u (id) left join inbox_counts c on c.user_id = u.id`, c.listeners())
+	if err != nil {
+		return fmt.Errorf("read the counts of those who listen: %w", err)
+	}
+	var user uuid.UUID
+	var unread int64
+	_, err = pgx.ForEachRow(rows, []any{&user, &unread}, func() error {
+		c.tell(user, unread)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the counts of those who listen: %w", err)
+	}
+	return nil
 }

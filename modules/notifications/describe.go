@@ -48,7 +48,7 @@ func Example(k events.Kind) ([]byte, error) {
 	}
 	order := uuid.MustParse("0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11")
 	e := events.Event{
-		Cursor: events.Cursor{Epoch: "5f0c2a9e", Xid: 0x2f1, Seq: 0x4d2}, OrderID: order, Version: 3,
+		Cursor: events.Cursor{Epoch: "5f0c2a9e", Xid: 0x2f1, Seq: 0x4d2, Digest: 0x8c1f03b7}, OrderID: order, Version: 3,
 		UserID: uuid.MustParse("0192f0b8-52d0-7a1b-8c0e-5f1a2b3c4d5e"), Type: k.Type, Data: data,
 		Actor: identity.System, At: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
 	}

@@ -69,6 +69,7 @@ type follower struct {
 	// Guarded by hub.mu.
 	live    bool      // has caught up at least once
 	overrun bool      // the queue ran over: what is missing is in the log
+	doubted bool      // the log was replaced: the position has to be verified
 	since   time.Time // when a live one fell behind; zero while it keeps up
 }
 
@@ -160,6 +161,10 @@ func (f *follower) next() ([]*frame, error) {
 	}
 	for f.ctx.Err() == nil {
 		switch {
+		case f.hub.doubts(f):
+			if frames, err := f.recheck(); len(frames) > 0 || err != nil {
+				return frames, err
+			}
 		case f.catching && f.at.Before(f.to):
 			if frames, err := f.catchUp(); len(frames) > 0 || err != nil {
 				return frames, err
@@ -184,20 +189,24 @@ func (f *follower) begin() (*frame, error) {
 	if err := f.stillStands(); err != nil {
 		return nil, err
 	}
+	f.hub.doubts(f) // of no matter: the position is verified now
 	first := Control{Type: kindReady}
 	if f.resume {
 		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 		defer cancel()
 
 		gone, err := f.log.Gone(ctx, f.at, f.room, f.keep)
+		if err == nil && !gone && f.to.Before(f.at) {
+			err = f.verify(ctx)
+			gone = errors.Is(err, events.ErrRewritten)
+		}
+		if gone {
+			first.Type, err = kindReset, f.restart(ctx)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if gone {
-			first.Type, f.resume = kindReset, false
-		}
-	}
-	if !f.resume {
+	} else {
 		f.at = f.to
 	}
 	f.catching = true
@@ -233,21 +242,27 @@ func (f *follower) catchUp() (frames []*frame, err error) {
 		page, err = f.page(ctx, f.log, f.at, f.limits.page)
 		return err
 	})
+	if errors.Is(err, events.ErrRewritten) {
+		return f.replaced()
+	}
 	if err != nil {
 		return nil, err
 	}
-	f.at = f.to // unless there is more
-	if page.Full {
-		f.at = page.Next
-	}
+	// f.at only ever is a place that was read: where the tail was may be of a log that
+	// was replaced meanwhile.
+	last := !page.Full
 	for _, e := range page.Events {
 		if f.to.Before(e.Cursor) {
-			f.at = f.to
+			last = true
 			break
 		}
+		f.at = e.Cursor
 		if f.wants(e.Type, e.OrderID) {
 			frames = append(frames, frameOf(e, f.out))
 		}
+	}
+	if last {
+		f.to = f.at
 	}
 	return frames, nil
 }

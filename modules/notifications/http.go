@@ -54,7 +54,8 @@ func (m *Module) socketRoute(api *web.API) {
 		Summary: "Stream events over a WebSocket", Status: http.StatusSwitchingProtocols,
 		Errors: []int{http.StatusForbidden, http.StatusUpgradeRequired},
 		Doc: "Streams your own orders' events, to administrators everybody's. Every frame has a cursor; reconnect with " +
-			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old is answered by a `reset` frame. " +
+			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old, or of an event " +
+			"that the database has lost, is answered by a `reset` frame, which also comes to an open stream when the database goes back to an earlier state. " +
 			"`/asyncapi.json` describes the frames. 429 `too-many-streams` when the account has as many sockets and streams open " +
 			"on this node as one may have (50).",
 		Params: slices.Concat([]*huma.Param{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,7 @@ type hub struct {
 
 	mu     sync.Mutex
 	at     events.Cursor
+	moved  chan struct{}                        // closed when at changes, when somebody waits for that
 	rooms  map[uuid.UUID]map[*follower]struct{} // by owner; uuid.Nil hears everybody
 	people map[uuid.UUID]map[*follower]struct{} // by who listens
 	closed bool
@@ -55,7 +58,7 @@ func (h *hub) deliver(list []events.Event, at events.Cursor) {
 	if h.at.Epoch == "" {
 		close(h.ready)
 	}
-	h.at = at
+	h.move(at)
 	for _, e := range list {
 		own, all := h.rooms[e.UserID], h.rooms[uuid.Nil]
 		if len(own) == 0 && len(all) == 0 {
@@ -154,6 +157,13 @@ func (h *hub) tell(user uuid.UUID, unread int64) {
 			f.queue.count(unread)
 		}
 	}
+}
+
+// listeners are the users who have a follower on this node.
+func (h *hub) listeners() []uuid.UUID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Keys(h.people))
 }
 
 // stop ends every follower, and cuts those that have not gone when ctx ends.

@@ -71,7 +71,7 @@ type Module struct {
 // New makes the module and subscribes it to the tail.
 func New(d Deps) *Module {
 	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds)}
-	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, wake: make(chan struct{}, 1)}
+	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, listeners: m.hub.listeners, wake: make(chan struct{}, 1)}
 	m.notes, m.sentences = map[string]bool{}, map[string]string{}
 	for _, k := range d.Kinds {
 		m.notes[k.Type], m.sentences[k.Type] = k.Note, k.Doc
@@ -79,6 +79,8 @@ func New(d Deps) *Module {
 	m.inboxes = events.NewReader(d.Log, "inbox", m.keep, d.Out)
 	m.inboxes.Committed = d.Counted
 	d.Tail.Subscribe(m.hub.deliver)
+	d.Tail.Rewritten(m.hub.rewrite)
+	d.Tail.Rewritten(func(events.Cursor) { m.counts.restart(); m.inboxes.Wake() })
 	d.Tail.Subscribe(func([]events.Event, events.Cursor) { m.inboxes.Wake() })
 	return m
 }

@@ -2,6 +2,7 @@ package notifications
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -51,7 +52,7 @@ type pageOutput struct {
 	Body struct {
 		Data       []events.Message `json:"data"`
 		NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
-		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed: read afresh what you need, and go on from nextCursor"`
+		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, as it is too old or of an event that the database has lost: read afresh what you need, and go on from nextCursor"`
 	}
 }
 
@@ -74,13 +75,15 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 	} else if gone, err := m.Log.Gone(ctx, f.at, f.room, m.Keep); err != nil {
 		return nil, err
 	} else if gone {
-		head, err := m.Log.Head(ctx)
-		out.Body.Reset, out.Body.NextCursor = true, head.String()
-		return out, err
+		return m.resetPage(ctx)
 	}
 
 	p := &page{filter: f, log: m.Log, limit: in.Limit, turn: m.turn(reads.Page, caller.UserID)}
-	if err := m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second); err != nil {
+	err = m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second)
+	if errors.Is(err, events.ErrRewritten) {
+		return m.resetPage(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	// Reading and waiting take time, in which the caller may have lost its rights. One with
@@ -94,6 +97,21 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 		out.Body.Data = append(out.Body.Data, e.Message())
 	}
 	out.Body.NextCursor = p.at.String()
+	return out, nil
+}
+
+// resetPage answers a request whose cursor is not of this log, or no longer.
+func (m *Module) resetPage(ctx context.Context) (*pageOutput, error) {
+	// A poll that has waited may be past the deadline of its request.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
+	defer cancel()
+
+	head, err := m.Log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &pageOutput{}
+	out.Body.Data, out.Body.Reset, out.Body.NextCursor = []events.Message{}, true, head.String()
 	return out, nil
 }
 

@@ -19,6 +19,7 @@ type queue struct {
 	from    time.Time // since when it has not been empty
 	unread  *int64    // only the latest count is of interest
 	ping    bool
+	again   bool // whoever takes has to look at more than the queue
 	awake   bool
 	closed  bool
 	resting chan struct{} // closed once nobody takes any more, when somebody asked
@@ -81,9 +82,9 @@ func (q *queue) take() (taken, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 
-	all := taken{q.list, q.unread, q.ping}
-	q.list, q.unread, q.ping = nil, nil, false
-	if len(all.frames) == 0 && all.unread == nil && !all.ping {
+	all, again := taken{q.list, q.unread, q.ping}, q.again
+	q.list, q.unread, q.ping, q.again = nil, nil, false, false
+	if len(all.frames) == 0 && all.unread == nil && !all.ping && !again {
 		q.rest()
 		return all, false
 	}
@@ -103,6 +104,15 @@ func (q *queue) forget() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.list = nil
+}
+
+// restart drops the events that wait, and wakes whoever takes even for nothing.
+func (q *queue) restart() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+
+	q.list, q.again = nil, true
+	q.rouse()
 }
 
 // giveUp is what the taker says who will not take any more.

@@ -19,6 +19,7 @@ type Options struct {
 	Log      io.Writer         // the server's own log; server.log beside the data by default
 	NoSync   bool              // skip the fsyncs of initdb, for clusters that are thrown away
 	Port     string            // a free one by default; for a server that must come back where it was
+	Follow   string            // the URL of a primary: start as its standby, on a Copy of it; Promote ends that
 }
 
 // ErrInUse is what errors.Is finds in an *InUseError.

@@ -94,6 +94,9 @@ func (p *Postgres) up(ctx context.Context, o Options, from sources) error {
 	if p.password, err = p.cluster.password(); err != nil {
 		return err
 	}
+	if err := p.cluster.follow(o.Follow); err != nil {
+		return err
+	}
 	if err := p.serve(ctx, programs, o); err != nil {
 		return err
 	}
@@ -179,6 +182,26 @@ func (p *Postgres) Stop(ctx context.Context) error {
 func (p *Postgres) Crash() {
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 	<-p.done
+}
+
+// Promote makes a standby a primary, with what it has received, and returns when it takes writes.
+func (p *Postgres) Promote(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.address("postgres"))
+	if err != nil {
+		return fmt.Errorf("promote the standby in %s: %w", p.cluster.home, err)
+	}
+	defer conn.Close(ctx)
+
+	var done bool
+	err = conn.QueryRow(ctx, "select pg_promote()").Scan(&done)
+	if err == nil && !done {
+		err = errors.New("it did not finish in a minute")
+	}
+	if err != nil {
+		return fmt.Errorf("promote the standby in %s: %w", p.cluster.home, err)
+	}
+
+	return nil
 }
 
 // Remove deletes a stopped cluster and its folder: for tests, and for whoever wants to begin anew.

@@ -28,6 +28,12 @@ func (*Postgres) Done() <-chan struct{}      { return nil }
 func (*Postgres) Stop(context.Context) error { return nil }
 func (*Postgres) Crash()                     {}
 
+// Promote fails, as Start does.
+func (*Postgres) Promote(context.Context) error { return errUnsupported }
+
+// Copy fails, as Start does.
+func Copy(context.Context, string, string) error { return errUnsupported }
+
 // Remove fails, as Start does.
 func Remove(context.Context, string) error { return errUnsupported }
 

@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -130,5 +131,70 @@ func TestAdoptFresh(t *testing.T) {
 
 	if len(b.head().Epoch) != 8 {
 		t.Errorf("epoch %q", b.head().Epoch)
+	}
+}
+
+// What was written into a restored log before anybody adopted it lies, by its numbers,
+// before or among the restored events. No reader has seen it: it comes last, and is
+// taken. Versions keep their order.
+func TestAdoptTakesWhatWasWrittenBefore(t *testing.T) {
+	t.Parallel()
+	r := setupReaders(t)
+	open := eventOf(uuid.New(), 1, uuid.New())
+	for range 5 {
+		r.append(event(uuid.New()), event(uuid.New()))
+	}
+	r.append(open)
+	_, stop := r.run(r.note)
+	r.await(11)
+	stop()
+	r.append(event(uuid.New())) // which the reader has not taken yet
+	taken, truth := r.taken(), r.truth(uuid.Nil)
+	// As COPY leaves it: written by one transaction, with the ids of others.
+	r.beneath(`create table dump as select * from events`)
+	r.beneath(`delete from events`)
+	r.beneath(`insert into events (seq, xid, order_id, version, user_id, type, data, actor, at)
+		select seq, (xid::text::bigint + 1000000)::text::xid8, order_id, version, user_id, type, data, actor, at from dump`)
+	r.beneath(`update event_readers set xid = (xid::text::bigint + 1000000)::text::xid8 where name = 'test'`)
+	r.beneath(`update event_log set epoch = '0badcafe'`)
+	fresh, further := event(uuid.New()), eventOf(open.OrderID, 2, open.UserID)
+	r.commit(fresh)
+	r.commit(further)
+	late := r.begin() // in a savepoint, as a request with a key writes
+	inner, err := late.Begin(r.ctx)
+	r.must(err)
+	bulk := event(uuid.New())
+	r.must(events.Append(r.ctx, inner, []events.Event{bulk}))
+	r.must(inner.Commit(r.ctx))
+	r.must(late.Commit(r.ctx))
+
+	r.adopt()
+	r.run(r.note)
+	got := r.await(15)
+
+	if !slices.Equal(got[:12], truth) || !slices.Equal(got[:11], taken) {
+		t.Errorf("took %v, want first %v", got, truth)
+	}
+	for _, e := range []events.Event{fresh, further, bulk} {
+		if !slices.Contains(got[12:], e.Message().ID) {
+			t.Errorf("%s is not taken: %v", e.Message().ID, got[12:])
+		}
+	}
+}
+
+// CheckOrigin holds exactly where Adopt has been.
+func TestCheckOrigin(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	foreign := events.CheckOrigin(b.ctx, b.pool) // a clone of the template
+	b.adopt()
+	own := events.CheckOrigin(b.ctx, b.pool)
+	b.exec(`delete from event_log`)
+	fresh := events.CheckOrigin(b.ctx, b.pool)
+	b.exec(`drop table event_log`)
+	empty := events.CheckOrigin(b.ctx, b.pool)
+
+	if !errors.Is(foreign, events.ErrElsewhere) || own != nil || fresh != nil || empty != nil {
+		t.Errorf("a foreign log %v, an adopted one %v, none yet %v and %v", foreign, own, fresh, empty)
 	}
 }

@@ -16,6 +16,8 @@ func cursors() *rapid.Generator[events.Cursor] {
 			Epoch: rapid.StringMatching(`[0-9a-f]{8}`).Draw(t, "epoch"),
 			Xid:   rapid.Uint64().Draw(t, "xid"),
 			Seq:   rapid.Int64Min(0).Draw(t, "seq"),
+			// 0 is the form without a digest, of earlier versions.
+			Digest: rapid.OneOf(rapid.Just(uint32(0)), rapid.Uint32()).Draw(t, "digest"),
 		}
 	})
 }
@@ -51,7 +53,7 @@ func TestCursorRefusals(t *testing.T) {
 	for _, s := range []string{
 		"", "-", "deadbeef", "deadbeef-1", "deadbeef-1-", "deadbeef--1", "DEADBEEF-1-1", "deadbeef-1-1 ", "\x00", "deadbeef-1-1\n",
 		"deadbeef-1-8000000000000000", "deadbeef-10000000000000000-1", "deadbeef-1--1", "deadbeef-0x1-1", "deadbee-1-1", "deadbeeef-1-1",
-		"deadbeef-1-1-1", "deadbeef-１-1", strings.Repeat("f", 1000),
+		"deadbeef-1-1-1", "deadbeef-1-1-00000000", "deadbeef-1-1-123456789", "deadbeef-1-1-", "deadbeef-1-1-DEADBEEF", "deadbeef-1-1-12345678-1", "deadbeef-１-1", strings.Repeat("f", 1000),
 	} {
 		if c, err := events.ParseCursor(s); !fault.Is(err, "malformed") || c != (events.Cursor{}) {
 			t.Errorf("%q: %v, %v", s, c, err)
@@ -63,6 +65,7 @@ func FuzzParseCursor(f *testing.F) {
 	f.Add("deadbeef-1-1")
 	f.Add("deadbeef-ffffffffffffffff-7fffffffffffffff")
 	f.Add("deadbeef-001-01")
+	f.Add("deadbeef-1-1-0000000f")
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := events.ParseCursor(s)
 		if err != nil {

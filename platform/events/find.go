@@ -14,9 +14,7 @@ var ErrGone = errors.New("there is no such event")
 
 // Find reads one event; ErrGone when it is not there.
 func (l *Log) Find(ctx context.Context, order uuid.UUID, version int64) (Event, error) {
-	e := Event{Cursor: Cursor{Epoch: l.epoch}}
-	err := l.pool.QueryRow(ctx, `select `+columns+` from events e where e.order_id = $1 and e.version = $2`, order, version).
-		Scan(&e.Cursor.Xid, &e.Cursor.Seq, &e.OrderID, &e.Version, &e.UserID, &e.Type, &e.Data, &e.Actor, &e.At)
+	e, err := scan(l.pool.QueryRow(ctx, `select l.epoch, `+columns+` from event_log l cross join events e where e.order_id = $1 and e.version = $2`, order, version))
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrGone
 	}

@@ -79,119 +79,53 @@ func rowsOf(list []Event) []any {
 	return []any{orders, versions, users, types, data, actors, at}
 }
 
-// Page is a stretch of the log.
-type Page struct {
-	Events []Event
-	// Next is where to go on: the last event's place, or where the page began.
-	Next Cursor
-	// Full says that the limit cut the page: there is more at once.
-	Full bool
-	// Behind says that something is committed but waits for an older transaction.
-	Behind bool
-}
+// Log reads the log of one database. It keeps nothing of the database in memory: the
+// epoch is read with every page, since the log may be adopted, or the database
+// replaced, while the process runs.
+type Log struct{ pool *postgres.Pool }
 
-// Log reads the log of one database.
-type Log struct {
-	pool  *postgres.Pool
-	epoch string
-}
-
-// OpenLog finds out the database's epoch.
+// OpenLog returns the log of the pool's database, and fails when it has none.
 func OpenLog(ctx context.Context, pool *postgres.Pool) (*Log, error) {
-	l := &Log{pool: pool}
-	if err := pool.QueryRow(ctx, `select epoch from event_log`).Scan(&l.epoch); err != nil {
+	var epoch string
+	if err := pool.QueryRow(ctx, `select epoch from event_log`).Scan(&epoch); err != nil {
 		return nil, fmt.Errorf("read the log's epoch: %w", err)
 	}
-	return l, nil
+	return &Log{pool}, nil
 }
 
-const columns = `e.xid, e.seq, e.order_id, e.version, e.user_id, e.type, e.data, e.actor, e.at`
-
-// The page is taken below the oldest open transaction (SPEC E3). There is one row
-// even when there is no event, which tells whether something waits: whether the
-// newest event is at or beyond that transaction. It is asked in this way because
-// for an "exists" the planner reads the whole table as long as it has no statistics.
-const pageSQL = `
-	select coalesce((select b.xid from events b order by b.xid desc, b.seq desc limit 1) >= h.xmin, false), ` + columns + `
-	from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) h
-	left join lateral (select * from events e where %s and e.xid < h.xmin order by %s limit $3) e on true
-	order by e.xid, e.seq`
-
-// One user's page is written so that events_user_stream alone gives its order.
-// With user_id = $4 the planner may prefer to walk everybody's events and to drop
-// nearly all of them.
-var (
-	pageOfAll  = fmt.Sprintf(pageSQL, `(e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
-	pageOfUser = fmt.Sprintf(pageSQL, `(e.user_id, e.xid, e.seq) > ($4, $1, $2) and e.user_id <= $4`, `e.user_id, e.xid, e.seq`)
-	// An order has few events: all of them are read, and sorted.
-	pageOfOrder = fmt.Sprintf(pageSQL, `e.order_id = $4 and $5::uuid in (e.user_id, '`+uuid.Nil.String()+`') and (e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
+const (
+	columns = `e.xid, e.seq, e.order_id, e.version, e.user_id, e.type, e.data, e.actor, e.at`
+	witness = `e.xid, e.seq, e.order_id, e.version, e.type, e.at` // what a cursor is made of
 )
 
-// After reads up to limit events behind the cursor, of one user or, with
-// uuid.Nil, of everybody. Its cost does not depend on the length of the log.
-func (l *Log) After(ctx context.Context, after Cursor, user uuid.UUID, limit int) (Page, error) {
-	query, args := pageQuery(user, after, limit)
-	return l.read(ctx, after, limit, query, args)
+// position is the identity of an event, or of none, as a query returns it.
+type position struct {
+	xid     *uint64
+	seq     *int64
+	order   *uuid.UUID
+	version *int64
+	kind    *string
+	at      *time.Time
 }
 
-// AfterInOrder is After for one order, if it is that user's.
-func (l *Log) AfterInOrder(ctx context.Context, after Cursor, order, user uuid.UUID, limit int) (Page, error) {
-	return l.read(ctx, after, limit, pageOfOrder, []any{after.Xid, after.Seq, limit, order, user})
+func (p *position) into() []any { return []any{&p.xid, &p.seq, &p.order, &p.version, &p.kind, &p.at} }
+
+// cursor is the beginning of the log when there is no event.
+func (p *position) cursor(epoch string) Cursor {
+	if p.xid == nil {
+		return Cursor{Epoch: epoch}
+	}
+	return Cursor{epoch, *p.xid, *p.seq, digest(*p.order, *p.version, *p.kind, *p.at)}
 }
 
-func (l *Log) read(ctx context.Context, after Cursor, limit int, query string, args []any) (Page, error) {
-	rows, err := l.pool.Query(ctx, query, args...)
-	if err != nil {
-		return Page{}, fmt.Errorf("read events: %w", err)
-	}
-	defer rows.Close()
-
-	p := Page{Next: after}
-	for rows.Next() {
-		var (
-			e            Event
-			xid          *uint64
-			seq, version *int64
-			order, owner *uuid.UUID
-			kind, actor  *string
-			at           *time.Time
-		)
-		if err := rows.Scan(&p.Behind, &xid, &seq, &order, &version, &owner, &kind, &e.Data, &actor, &at); err != nil {
-			return Page{}, fmt.Errorf("read events: %w", err)
-		}
-		if xid == nil {
-			break // the row that stands for no event
-		}
-		e.Cursor = Cursor{l.epoch, *xid, *seq}
-		e.OrderID, e.Version, e.UserID, e.Type = *order, *version, *owner, *kind
-		e.Actor, e.At = identity.Actor(*actor), *at
-		p.Events, p.Next = append(p.Events, e), e.Cursor
-	}
-	rows.Close()
-	if err := rows.Err(); err != nil {
-		return Page{}, fmt.Errorf("read events: %w", err)
-	}
-
-	p.Full = len(p.Events) == limit
-	return p, nil
-}
-
-func pageQuery(user uuid.UUID, after Cursor, limit int) (string, []any) {
-	args := []any{after.Xid, after.Seq, limit}
-	if user == uuid.Nil {
-		return pageOfAll, args
-	}
-	return pageOfUser, append(args, user)
-}
-
-// Head is the present end of the log for readers: whoever starts here sees all
+// Head is the present end of the log for readers: a reader that starts here sees all
 // that becomes visible from now on.
 func (l *Log) Head(ctx context.Context) (Cursor, error) {
-	c := Cursor{Epoch: l.epoch}
-	err := l.pool.QueryRow(ctx, `
-		select xid, seq from events where xid < pg_snapshot_xmin(pg_current_snapshot())
-		order by xid desc, seq desc limit 1`).Scan(&c.Xid, &c.Seq)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	c, err := l.cursor(ctx, `
+		select l.epoch, `+witness+` from event_log l
+		left join lateral (select * from events where xid < pg_snapshot_xmin(pg_current_snapshot())
+			order by xid desc, seq desc limit 1) e on true`)
+	if err != nil {
 		return Cursor{}, fmt.Errorf("read the head of the log: %w", err)
 	}
 	return c, nil
@@ -201,8 +135,7 @@ func (l *Log) Head(ctx context.Context) (Cursor, error) {
 // time; what overlapped just then may lie on either side. It halves the range of
 // transactions again and again, since there is no index by time.
 func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
-	c := Cursor{Epoch: l.epoch}
-	err := l.pool.QueryRow(ctx, `
+	c, err := l.cursor(ctx, `
 		with recursive halves (low, high) as (
 			select 3::bigint, coalesce((select e.xid::text::bigint from events e order by e.xid desc, e.seq desc limit 1), 2) + 1
 			union all
@@ -211,30 +144,37 @@ func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
 			cross join lateral (select h.low + (h.high - h.low) / 2 as mid) m
 			left join lateral (select at from events where xid >= m.mid::text::xid8 order by xid, seq limit 1) e on true
 			where h.low < h.high)
-		select e.xid, e.seq from halves h
-		cross join lateral (select xid, seq from events where xid < h.low::text::xid8 order by xid desc, seq desc limit 1) e
-		where h.low >= h.high`, at).Scan(&c.Xid, &c.Seq)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		select l.epoch, `+witness+` from event_log l
+		join halves h on h.low >= h.high
+		left join lateral (select * from events where xid < h.low::text::xid8 order by xid desc, seq desc limit 1) e on true`, at)
+	if err != nil {
 		return Cursor{}, fmt.Errorf("find the events since %s: %w", at, err)
 	}
 	return c, nil
 }
 
-// Gone tells whether a cursor can no longer be resumed: it belongs to another
-// database, lies in the future of this one, or what follows it for that reader is
-// older than keep.
+func (l *Log) cursor(ctx context.Context, query string, args ...any) (Cursor, error) {
+	var epoch string
+	var p position
+	err := l.pool.QueryRow(ctx, query, args...).Scan(append([]any{&epoch}, p.into()...)...)
+	return p.cursor(epoch), err
+}
+
+// Verify returns ErrRewritten when the log no longer has the event that the cursor
+// follows.
+func (l *Log) Verify(ctx context.Context, c Cursor) error {
+	_, err := l.After(ctx, c, uuid.Nil, 0)
+	return err
+}
+
+// Gone tells whether a cursor can no longer be resumed: the log does not have the event
+// that it follows (ErrRewritten), or what comes after it for that reader is older than
+// keep.
 func (l *Log) Gone(ctx context.Context, c Cursor, user uuid.UUID, keep time.Duration) (bool, error) {
-	if c.Epoch != l.epoch {
-		return true, nil
-	}
-	head, err := l.Head(ctx)
-	if err != nil {
-		return false, err
-	}
-	if head.Before(c) {
-		return true, nil
-	}
 	next, err := l.After(ctx, c, user, 1)
+	if errors.Is(err, ErrRewritten) {
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -243,13 +183,16 @@ func (l *Log) Gone(ctx context.Context, c Cursor, user uuid.UUID, keep time.Dura
 
 // History is everything that happened to one order, first to last.
 func (l *Log) History(ctx context.Context, order uuid.UUID) ([]Event, error) {
-	rows, err := l.pool.Query(ctx, `select `+columns+` from events e where e.order_id = $1 order by e.version`, order)
+	rows, err := l.pool.Query(ctx, `select l.epoch, `+columns+` from event_log l cross join events e where e.order_id = $1 order by e.version`, order)
 	if err != nil {
 		return nil, fmt.Errorf("read the history of order %s: %w", order, err)
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) {
-		e := Event{Cursor: Cursor{Epoch: l.epoch}}
-		err := row.Scan(&e.Cursor.Xid, &e.Cursor.Seq, &e.OrderID, &e.Version, &e.UserID, &e.Type, &e.Data, &e.Actor, &e.At)
-		return e, err
-	})
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) { return scan(row) })
+}
+
+// scan reads one event from a row of the epoch and columns.
+func scan(row pgx.Row) (e Event, err error) {
+	err = row.Scan(&e.Cursor.Epoch, &e.Cursor.Xid, &e.Cursor.Seq, &e.OrderID, &e.Version, &e.UserID, &e.Type, &e.Data, &e.Actor, &e.At)
+	e.Cursor.Digest = digest(e.OrderID, e.Version, e.Type, e.At)
+	return e, err
 }

@@ -190,10 +190,9 @@ func TestPages(t *testing.T) {
 			t.Errorf("limit %d: %v full %t next %s", row.limit, ids(p.Events), p.Full, p.Next)
 		}
 	}
-	for _, end := range []events.Cursor{b.head(), {Xid: math.MaxUint64, Seq: math.MaxInt64}} {
-		if p := b.after(end, user, 10); len(p.Events) != 0 || p.Full || p.Behind || p.Next != end {
-			t.Errorf("behind %s: %d events, next %s", end, len(p.Events), p.Next)
-		}
+	end := b.head()
+	if p := b.after(end, user, 10); len(p.Events) != 0 || p.Full || p.Behind || p.Next != end {
+		t.Errorf("behind %s: %d events, next %s", end, len(p.Events), p.Next)
 	}
 }
 
@@ -326,9 +325,11 @@ func TestPlans(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one := uuid.New()
-	b.exec(`insert into events (order_id, version, user_id, type, data, actor, at)
-		select gen_random_uuid(), 1, case when i % 50 = 0 then $1 else gen_random_uuid() end, 'order.created', '{}', 'system', now()
-		from generate_series(1, 50000) i`, one)
+	for range 10 { // a busy machine may take longer than a statement may for all at once
+		b.exec(`insert into events (order_id, version, user_id, type, data, actor, at)
+			select gen_random_uuid(), 1, case when i % 50 = 0 then $1 else gen_random_uuid() end, 'order.created', '{}', 'system', now()
+			from generate_series(1, 5000) i`, one)
+	}
 	b.exec(`analyze events`)
 
 	for _, row := range []struct {
@@ -341,7 +342,7 @@ func TestPlans(t *testing.T) {
 	} {
 		plan := strings.Join(b.plan(row.who, row.generic), "\n")
 
-		if !strings.Contains(plan, "Scan using "+row.index+" on events e ") || strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Bitmap") {
+		if !strings.Contains(plan, "Scan using "+row.index+" on events e_1 ") || strings.Contains(plan, "Seq Scan on events") || strings.Contains(plan, "Bitmap") {
 			t.Errorf("want a scan of %s:\n%s", row.index, plan)
 		}
 		if strings.Count(plan, "Sort Key") != 1 || strings.Index(plan, "Sort Key") > strings.Index(plan, "Limit") {
@@ -354,7 +355,7 @@ func TestPlans(t *testing.T) {
 
 	// Of somebody with no events a bitmap is as cheap, and the sample decides.
 	stranger := strings.Join(b.plan(uuid.New(), false), "\n")
-	if !strings.Contains(stranger, "events_user_stream") || strings.Contains(stranger, "Seq Scan") || strings.Contains(stranger, "Filter") {
+	if !strings.Contains(stranger, "events_user_stream") || strings.Contains(stranger, "Seq Scan on events") || strings.Contains(stranger, "Filter") {
 		t.Errorf("want events_user_stream:\n%s", stranger)
 	}
 }

@@ -32,8 +32,14 @@ type Reader struct {
 	// Committed, when set before Run, is called after each page that took effect.
 	Committed func()
 
-	at    Cursor
-	known bool // at is where this reader left its place
+	at *standing // where this reader left its place; nil: the row has to be read
+}
+
+// standing is a reader's row, and the cursor of the event that it follows.
+type standing struct {
+	xid    uint64
+	seq    int64
+	cursor Cursor
 }
 
 // A page is one transaction, and nobody's cursor passes a transaction that is
@@ -95,18 +101,24 @@ var errOvertaken = errors.New("another node has moved the reader")
 // look handles all that is visible now.
 func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 	for {
-		page, err := r.page(ctx)
-		if err != nil || len(page.Events) == 0 {
-			return page.Behind, err
+		page, err := r.step(ctx)
+		if errors.Is(err, ErrRewritten) && r.at != nil {
+			// The log has gone back, or was adopted, and the row with it: what was
+			// remembered of the row is of no use.
+			r.at = nil
+			page, err = r.step(ctx)
 		}
-		if err := r.take(ctx, page); err != nil {
-			r.known = false
+		if err != nil {
+			r.at = nil
 			return false, err
+		}
+		if len(page.Events) == 0 {
+			return page.Behind, nil
 		}
 		if r.Committed != nil {
 			r.Committed()
 		}
-		r.at = page.Next
+		r.at = &standing{page.Next.Xid, page.Next.Seq, page.Next}
 		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
 		if !page.Full {
 			return page.Behind, nil
@@ -114,28 +126,29 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 	}
 }
 
-func (r *Reader) page(ctx context.Context) (Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+// step reads a page and handles it, all in one transaction and so on one server: a page
+// of a database that was replaced meanwhile is never written into its successor.
+func (r *Reader) step(ctx context.Context) (page Page, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readWithin)
 	defer cancel()
 
-	if !r.known {
-		r.at = Cursor{Epoch: r.log.epoch}
-		err := r.log.pool.QueryRow(ctx, `select xid, seq from event_readers where name = $1`, r.name).Scan(&r.at.Xid, &r.at.Seq)
-		if err != nil {
-			return Page{}, fmt.Errorf("read the place of reader %s: %w", r.name, err)
+	err = postgres.InTx(ctx, r.log.pool, func(tx pgx.Tx) (err error) {
+		at := r.at
+		if at == nil {
+			if at, err = r.stand(ctx, tx); err != nil {
+				return err
+			}
 		}
-		r.known = true
-	}
-	return r.log.After(ctx, r.at, uuid.Nil, readerPage)
-}
-
-func (r *Reader) take(ctx context.Context, page Page) error {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
-	defer cancel()
-
-	return postgres.InTx(ctx, r.log.pool, func(tx pgx.Tx) error {
+		query, args := pageQuery(uuid.Nil, at.cursor, readerPage)
+		if page, err = read(ctx, tx, at.cursor, readerPage, query, args); err != nil {
+			return err
+		}
+		r.at = at
+		if len(page.Events) == 0 {
+			return nil
+		}
 		moved, err := tx.Exec(ctx, `update event_readers set xid = $2, seq = $3 where name = $1 and (xid, seq) = ($4, $5)`,
-			r.name, page.Next.Xid, page.Next.Seq, r.at.Xid, r.at.Seq)
+			r.name, page.Next.Xid, page.Next.Seq, at.xid, at.seq)
 		if err != nil {
 			return fmt.Errorf("move reader %s: %w", r.name, err)
 		}
@@ -144,4 +157,30 @@ func (r *Reader) take(ctx context.Context, page Page) error {
 		}
 		return r.handle(ctx, tx, page.Events)
 	})
+	return page, err
+}
+
+// stand reads where the reader is. A row whose event is not where the row says it was is
+// an error, for ever: to go on from there would pass over events in silence.
+func (r *Reader) stand(ctx context.Context, tx pgx.Tx) (*standing, error) {
+	var at standing
+	var order *uuid.UUID
+	var version *int64
+	var p position
+	err := tx.QueryRow(ctx, `
+		select r.xid, r.seq, r.order_id, r.version, l.epoch, `+witness+` from event_readers r
+		cross join event_log l
+		left join events e on e.xid = r.xid and e.seq = r.seq
+		where r.name = $1`, r.name).Scan(append([]any{&at.xid, &at.seq, &order, &version, &at.cursor.Epoch}, p.into()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the place of reader %s: %w", r.name, err)
+	}
+	if at.seq == 0 { // numbers begin at 1
+		return &at, nil
+	}
+	if p.xid == nil || order == nil || version == nil || *order != *p.order || *version != *p.version {
+		return nil, fmt.Errorf("%w: reader %s stands at (%d, %d), where the event that it follows is not", ErrRewritten, r.name, at.xid, at.seq)
+	}
+	at.cursor = p.cursor(at.cursor.Epoch)
+	return &at, nil
 }

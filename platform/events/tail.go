@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,10 @@ type Tail struct {
 	poll time.Duration // between two looks that nobody asked for
 	lag  atomic.Int64  // age of the last delivered event, ns
 
-	at   Cursor
-	subs []func([]Event, Cursor)
+	at        Cursor
+	subs      []func([]Event, Cursor)
+	rewritten []func(Cursor)
+	rewrites  atomic.Int64
 }
 
 // NewTail makes a tail that starts at the head of the log when it runs.
@@ -40,6 +43,14 @@ func NewTail(log *Log, out *slog.Logger) *Tail {
 // Subscribe registers fn before Run. It is called from one goroutine, in order,
 // with new events and the place that is reached with them; it must not block.
 func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subs = append(t.subs, fn) }
+
+// Rewritten registers fn before Run. It is called in the same way, instead of with events,
+// when the log went back behind what was delivered, or was adopted (ErrRewritten): what
+// comes from now on follows the place that it is given.
+func (t *Tail) Rewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn) }
+
+// Rewrites counts how often that happened.
+func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
 
 // Wake says "look now". It never blocks, and to call it for nothing does no harm.
 func (t *Tail) Wake() {
@@ -100,6 +111,9 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	}
 	for {
 		page, err := t.page(ctx)
+		if errors.Is(err, ErrRewritten) {
+			return true, t.rewind(ctx, err) // and look again soon
+		}
 		if err != nil {
 			return false, err
 		}
@@ -111,6 +125,24 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 			return page.Behind, nil
 		}
 	}
+}
+
+// rewind goes to the head of a log that does not have the event that was delivered last.
+// Connections that are still open may lead to the database of before, so none is kept.
+func (t *Tail) rewind(ctx context.Context, why error) error {
+	t.log.pool.Reset()
+	head, err := t.head(ctx)
+	if err != nil {
+		return err
+	}
+	t.rewrites.Add(1)
+	t.out.WarnContext(ctx, "the event log was replaced by one that lacks events which were delivered; readers that are ahead of it are reset",
+		"reason", why, "head", head)
+	t.at = head
+	for _, fn := range t.rewritten {
+		fn(head)
+	}
+	return nil
 }
 
 func (t *Tail) head(ctx context.Context) (Cursor, error) {

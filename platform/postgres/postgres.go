@@ -53,10 +53,14 @@ type Pool struct {
 	acquireWithin time.Duration // acquireTimeout when zero
 }
 
-// Open makes a pool of at most size connections. It does not dial: a database
-// that is down at the start is a database that may come back. A timeout that the
-// address sets, such as statement_timeout=60000, replaces the product's own.
-func Open(ctx context.Context, url string, size int) (*Pool, error) {
+// Check decides whether a new connection may be used; its error refuses the connection.
+type Check func(ctx context.Context, conn *pgx.Conn) error
+
+// Open makes a pool of at most size connections, each of which has passed the checks. It
+// does not dial: a database that is down at the start is a database that may come
+// back. The error of a check is found by errors.Is in what Acquire returns. A timeout that
+// the address sets, such as statement_timeout=60000, replaces the product's own.
+func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("parse database url: %w", err)
@@ -103,8 +107,13 @@ func Open(ctx context.Context, url string, size int) (*Pool, error) {
 
 	// Otherwise pgx takes google/uuid through its text form: a seventh of all the
 	// time that placing an order costs this process.
-	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		for _, check := range checks {
+			if err := check(ctx, conn); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 

@@ -148,7 +148,7 @@ func (f *follower) take(text []byte) error {
 	switch e.Type {
 	case "ready", "notifications.unread":
 	case "reset":
-		fmt.Fprintln(os.Stderr, "the cursor was too old: read afresh what you need; events go on from here")
+		fmt.Fprintln(os.Stderr, "the cursor is too old, or the database went back: read afresh what you need; events go on from here")
 	default:
 		fmt.Fprintf(f.out, "%s  %-22s order %s is %s (version %d)\n", e.Time, e.Type, e.Subject, e.Data.Status, e.Version)
 	}

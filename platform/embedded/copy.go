@@ -1,0 +1,80 @@
+//go:build unix
+
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Copy makes to a cluster like the one in from, which must be stopped, as a cold backup does: same
+// system identifier, same password. What to held before is deleted. It fails with an *InUseError while
+// a live process owns either of them.
+func Copy(ctx context.Context, from, to string) error {
+	source, as, err := settle(from)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	target, _, err := settle(to)
+	if err != nil {
+		return fmt.Errorf("copy to %s: %w", to, err)
+	}
+	first, err := acquire(source)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	defer first.Close()
+	second, err := acquire(target)
+	if err != nil {
+		return fmt.Errorf("copy to %s: %w", to, err)
+	}
+	defer second.Close()
+	if err := errors.Join(stopOrphan(ctx, filepath.Join(source, dataName)), stopOrphan(ctx, filepath.Join(target, dataName))); err != nil {
+		return err
+	}
+
+	a, b := cluster{home: source, as: as}, cluster{home: target, as: as}
+	for _, pair := range [][2]string{{a.data(), b.data()}, {a.passwordFile(), b.passwordFile()}} {
+		if err := os.RemoveAll(pair[1]); err != nil {
+			return err
+		}
+		// Not as the account: it may not write into a folder of ours. The owner is kept.
+		cmd := account{}.command(ctx, "cp", "-a", pair[0], pair[1])
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("copy %s: %w\n%s", pair[0], err, bytes.TrimSpace(out))
+		}
+	}
+
+	return nil
+}
+
+// follow makes the next start one of a standby. A server that is promoted stops being one by itself.
+func (c cluster) follow(primary string) error {
+	if primary == "" {
+		return nil
+	}
+	conf, err := os.OpenFile(filepath.Join(c.data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no copy of the primary: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	// The last line wins, and a password has no place on a command line.
+	_, err = fmt.Fprintf(conf, "primary_conninfo = '%s'\n", strings.ReplaceAll(primary, "'", "''"))
+	if err := errors.Join(err, conf.Close()); err != nil {
+		return err
+	}
+	signal := filepath.Join(c.data(), "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		return err
+	}
+
+	return c.as.own(signal)
+}
