@@ -151,6 +151,9 @@ func await(t *testing.T, done func() bool) {
 
 // API4:2023, ASVS 5.0 15.2.2: ten bodies at once of what costs most to judge.
 func TestLargeBodiesAreJudgedInLittleMemory(t *testing.T) {
+	if raced {
+		t.Skip("the race detector has a memory of its own, and takes minutes for this")
+	}
 	addr, _ := costly(t)
 	members := func(n int) string {
 		var s strings.Builder
