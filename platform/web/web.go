@@ -32,6 +32,7 @@ const readLimit = 1 << 20
 type Options struct {
 	Title, Version, Description string
 	Log                         *slog.Logger // default: slog.Default()
+	Origins                     Origins      // whose pages may read what is refused before any handler runs; see CORS
 }
 
 // Config is the Fiber configuration that the rest of this package relies on.
@@ -56,7 +57,7 @@ func Config(o ...Options) fiber.Config {
 		IdleTimeout:                  60 * time.Second,
 		// Else a connection that waits, or has become a socket, keeps its 16 KiB read buffer.
 		ReduceMemoryUsage: true,
-		ErrorHandler:      ErrorHandler(first.Log),
+		ErrorHandler:      ErrorHandler(first.Log, first.Origins),
 		JSONEncoder:       Marshal,
 		JSONDecoder:       Decode,
 	}
