@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
@@ -27,6 +29,7 @@ import (
 	"orderflow/modules/payments"
 	"orderflow/modules/users"
 	"orderflow/platform/events"
+	"orderflow/platform/fault"
 	"orderflow/platform/idempotency"
 	"orderflow/platform/postgres"
 	"orderflow/platform/queue"
@@ -80,7 +83,11 @@ func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	// Say that the port is taken before anything is started for nothing.
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
-		return fmt.Errorf("PORT: %w", err)
+		name := "HOST"
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+			name = "PORT"
+		}
+		return fmt.Errorf("%s: cannot listen there: %s", name, fault.Reason(err))
 	}
 	return serveOn(ctx, cfg, log, listener, out)
 }
