@@ -25,6 +25,9 @@ type health struct {
 	tail     *events.Tail
 	stopping atomic.Bool
 
+	reached atomic.Bool  // the database has been reached once
+	failing atomic.Int64 // since when checks fail without a break, in Unix nanoseconds
+
 	mu       sync.Mutex
 	migrated bool // once true it stays: nobody migrates down under a running process
 }
@@ -56,8 +59,17 @@ func (h *health) notReady(ctx context.Context) string {
 	if h.stopping.Load() {
 		return "stopping"
 	}
-	if err := h.pool.Ping(ctx); err != nil {
+	why, err := h.pool.CannotWrite(ctx)
+	switch {
+	case err != nil && h.isPatient():
+		return ""
+	case err != nil:
 		return "the database cannot be reached"
+	}
+	h.reached.Store(true)
+	h.failing.Store(0)
+	if why != "" {
+		return why
 	}
 	done, err := h.isMigrated(ctx)
 	switch {
@@ -67,6 +79,29 @@ func (h *health) notReady(ctx context.Context) string {
 		return "there are unapplied migrations; run orderflow migrate"
 	}
 	return ""
+}
+
+// outage is how long a node without its database stays ready: all nodes lose it at the
+// same moment, and a balancer without any node answers in its own words, where they
+// answer 503 with Retry-After, and serve what needs no database.
+const outage = 3 * time.Second
+
+// isPatient is asked when the database could not be. It counts from the first check that
+// failed, so whoever checks rarely sees one failure passed over.
+func (h *health) isPatient() bool {
+	now := time.Now()
+	h.failing.CompareAndSwap(0, now.UnixNano())
+	return h.reached.Load() && now.Sub(time.Unix(0, h.failing.Load())) < outage
+}
+
+// database is "cannot be reached", or why it takes no writes, or ok.
+func (h *health) database(ctx context.Context) part {
+	var why string
+	p := timed(func() (err error) { why, err = h.pool.CannotWrite(ctx); return err })
+	if why != "" {
+		p.Status, p.Detail = "down", why
+	}
+	return p
 }
 
 func (h *health) isMigrated(ctx context.Context) (bool, error) {
@@ -88,7 +123,7 @@ func (h *health) health(c *fiber.Ctx) error {
 	defer cancel()
 
 	parts := map[string]part{
-		"database": timed(func() error { return h.pool.Ping(ctx) }),
+		"database": h.database(ctx),
 		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
 		"events":   {Status: "ok", MS: millis(h.tail.Lag())},
 	}

@@ -35,15 +35,19 @@ const (
 	acquireTimeout   = 2 * time.Second
 )
 
-// Pool is pgx's, with a bound on waiting for a connection.
-type Pool struct{ *pgxpool.Pool }
+// Pool is pgx's, with a bound on waiting for a connection, and an eye on what the
+// server says about itself.
+type Pool struct {
+	*pgxpool.Pool
+	ills ills
+}
 
 // Open makes a pool of at most size connections. It does not dial: a database
 // that is down at the start is a database that may come back.
 func Open(ctx context.Context, url string, size int) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("parse database url: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL: %w", Unreachable(err))
 	}
 
 	cfg.MaxConns = int32(size)
@@ -84,11 +88,16 @@ func Open(ctx context.Context, url string, size int) (*Pool, error) {
 		return nil
 	}
 
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
+	p := &Pool{}
+	closes := cfg.ConnConfig.OnPgError
+	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		p.observe(err)
+		return closes(conn, err)
+	}
+	if p.Pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &Pool{pool}, nil
+	return p, nil
 }
 
 // Acquire waits at most two seconds for a connection, whatever the context
@@ -108,7 +117,7 @@ func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // the pool exhausted. Nothing has been sent, so a retry is safe.
 type AcquireError struct{ cause error }
 
-func (e *AcquireError) Error() string { return "acquire connection: " + e.cause.Error() }
+func (e *AcquireError) Error() string { return "acquire connection: " + Unreachable(e.cause).Error() }
 
 // Unwrap gives the pool's own reason.
 func (e *AcquireError) Unwrap() error { return e.cause }
