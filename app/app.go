@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"syscall"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
@@ -80,7 +81,11 @@ func serve(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	// Say that the port is taken before anything is started for nothing.
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
-		return fmt.Errorf("PORT: %w", err)
+		name := "HOST"
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+			name = "PORT"
+		}
+		return fmt.Errorf("%s: cannot listen there: %s", name, fault.Reason(err))
 	}
 	return serveOn(ctx, cfg, usual, log, listener, out)
 }

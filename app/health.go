@@ -26,6 +26,9 @@ type health struct {
 	tail     *events.Tail
 	stopping atomic.Bool
 
+	reached atomic.Bool  // the database has been reached once
+	failing atomic.Int64 // since when checks fail without a break, in Unix nanoseconds
+
 	mu       sync.Mutex
 	migrated bool // once true it stays: nobody migrates down under a running process
 }
@@ -57,11 +60,22 @@ func (h *health) notReady(ctx context.Context) string {
 	if h.stopping.Load() {
 		return "stopping"
 	}
-	switch err := events.CheckOrigin(ctx, h.pool); {
+	why, err := h.pool.CannotWrite(ctx)
+	if err == nil && why == "" {
+		err = events.CheckOrigin(ctx, h.pool)
+	}
+	switch {
 	case errors.Is(err, events.ErrElsewhere):
 		return events.ErrElsewhere.Error()
+	case err != nil && h.isPatient():
+		return ""
 	case err != nil:
 		return "the database cannot be reached"
+	}
+	h.reached.Store(true)
+	h.failing.Store(0)
+	if why != "" {
+		return why
 	}
 	done, err := h.isMigrated(ctx)
 	switch {
@@ -71,6 +85,35 @@ func (h *health) notReady(ctx context.Context) string {
 		return "there are unapplied migrations; run orderflow migrate"
 	}
 	return ""
+}
+
+// outage is how long a node without its database stays ready: all nodes lose it at the
+// same moment, and a balancer without any node answers in its own words, where they
+// answer 503 with Retry-After, and serve what needs no database.
+const outage = 3 * time.Second
+
+// isPatient is asked when the database could not be. It counts from the first check that
+// failed, so whoever checks rarely sees one failure passed over.
+func (h *health) isPatient() bool {
+	now := time.Now()
+	h.failing.CompareAndSwap(0, now.UnixNano())
+	return h.reached.Load() && now.Sub(time.Unix(0, h.failing.Load())) < outage
+}
+
+// database is "cannot be reached", or why it takes no writes, or ok.
+func (h *health) database(ctx context.Context) part {
+	var why string
+	p := timed(func() (err error) {
+		why, err = h.pool.CannotWrite(ctx)
+		if errors.Is(err, events.ErrElsewhere) {
+			return nil // its log is of another cluster, which the part "events" says
+		}
+		return err
+	})
+	if why != "" {
+		p.Status, p.Detail = "down", why
+	}
+	return p
 }
 
 func (h *health) isMigrated(ctx context.Context) (bool, error) {
@@ -92,7 +135,7 @@ func (h *health) health(c *fiber.Ctx) error {
 	defer cancel()
 
 	parts := map[string]part{
-		"database": timed(func() error { return h.reach(ctx) }),
+		"database": h.database(ctx),
 		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
 		"events":   {Status: "ok", MS: millis(h.tail.Lag())},
 	}
@@ -122,16 +165,6 @@ func (h *health) health(c *fiber.Ctx) error {
 		status = "degraded"
 	}
 	return c.Status(code).JSON(fiber.Map{"status": status, "version": versionOf(), "parts": parts})
-}
-
-// reach asks the database. One whose log is of another cluster refuses the connections of
-// the pool, but is there.
-func (h *health) reach(ctx context.Context) error {
-	err := h.pool.Ping(ctx)
-	if errors.Is(err, events.ErrElsewhere) {
-		return nil
-	}
-	return err
 }
 
 func timed(check func() error) part {

@@ -16,16 +16,20 @@ import (
 	"orderflow/platform/web"
 )
 
+const aboutAPI = "Takes orders, processes them durably, and tells everyone concerned.\n\n" +
+	"Pages of the origins in the server's `ALLOWED_ORIGINS` may use all of it from a browser (CORS): they send the `Authorization` header, " +
+	"not cookies, and may read every response, errors and streams included. Pages of other origins may not read any response."
+
 // routes mounts everything that this process answers to. A process that only
 // works answers to its probes.
 func (n *node) routes() error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
-		Description: "Takes orders, processes them durably, and tells everyone concerned.",
+		Description: aboutAPI, Origins: n.cfg.Origins,
 	}
 	n.http = fiber.New(web.Config(options))
 	api := web.New(n.http, options)
-	n.http.Use(web.Recover(n.log), web.RequestID())
+	n.http.Use(web.Recover(n.log), web.RequestID(), web.CORS(n.cfg.Origins))
 	n.health.mount(n.http)
 	n.http.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
 	if !n.cfg.Has("api") {
@@ -39,6 +43,7 @@ func (n *node) routes() error {
 	n.http.Use(
 		web.Access(n.log, n.registry, n.tracers),
 		web.Headers(),
+		web.Preflight(n.http, n.cfg.Origins),
 		web.ClientAddress(n.cfg.TrustedProxies),
 		web.Deadline(n.limits.route),
 		n.auth.Credentials(),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"orderflow/config"
+	"orderflow/platform/fault"
 )
 
 // tracing sends spans to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, it
@@ -27,9 +29,13 @@ func tracing(ctx context.Context, cfg *config.Config) (trace.TracerProvider, fun
 		return noop.NewTracerProvider(), func() {}, nil
 	}
 
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimRight(cfg.TracesURL, "/")+"/v1/traces"))
+	// The exporter's errors quote its URL; the library's own handler would print them.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		slog.WarnContext(ctx, "tracing failed", "error", fault.Reason(err))
+	}))
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimRight(cfg.TracesURL.Reveal(), "/")+"/v1/traces"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+		return nil, nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %s", fault.Reason(err))
 	}
 	about, err := resource.New(ctx, resource.WithFromEnv(), resource.WithTelemetrySDK(), resource.WithHost())
 	if err != nil {

@@ -32,9 +32,9 @@ func provider(cfg *config.Config, log *slog.Logger, registry prometheus.Register
 func plain(cfg *config.Config) payments.Provider {
 	switch {
 	case cfg.PaymentProvider == "stripe":
-		return stripe.New(stripe.Options{SecretKey: cfg.StripeSecretKey.Reveal(), APIURL: cfg.StripeAPIURL})
+		return stripe.New(stripe.Options{SecretKey: cfg.StripeSecretKey.Reveal(), APIURL: cfg.StripeAPIURL.Reveal()})
 	case cfg.SimulatorURL != "":
-		return simulated.Dial(cfg.SimulatorURL)
+		return simulated.Dial(cfg.SimulatorURL.Reveal())
 	default:
 		return simulated.NewBank(simulated.Options{})
 	}

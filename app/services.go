@@ -15,6 +15,8 @@ import (
 
 	"orderflow/config"
 	"orderflow/platform/embedded"
+	"orderflow/platform/fault"
+	"orderflow/platform/postgres"
 )
 
 // services are the database and Redis that this process uses: those that are
@@ -37,7 +39,10 @@ func openServices(ctx context.Context, cfg *config.Config) (*services, error) {
 	}
 	s.postgres, err = embedded.Start(ctx, embedded.Options{Dir: filepath.Join(dir, "postgres"), Database: "orderflow"})
 	if taken, ok := errors.AsType[*embedded.InUseError](err); ok {
-		return nil, fmt.Errorf("another orderflow (process %d) is using %s; stop it, or give this one its own DATA_DIR and PORT", taken.PID, cfg.DataDir)
+		return nil, fmt.Errorf("another orderflow (process %d) is using this DATA_DIR; stop it, or give this one its own DATA_DIR and PORT", taken.PID)
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok { // which it names, and DATA_DIR is a part of it
+		return nil, fmt.Errorf("DATA_DIR: %s: %s", path.Op, fault.Reason(err))
 	}
 	if err != nil {
 		return nil, err
@@ -84,9 +89,12 @@ func await(ctx context.Context, url string) error {
 		if err == nil {
 			return conn.Close(context.WithoutCancel(ctx))
 		}
+		if postgres.Misconfigured(err) {
+			return fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("DATABASE_URL: no answer within a minute: %w", err)
+			return fmt.Errorf("DATABASE_URL: no connection within a minute: %w", postgres.Unreachable(err))
 		case <-time.After(500 * time.Millisecond):
 		}
 	}

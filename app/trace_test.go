@@ -10,6 +10,8 @@ import (
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"orderflow/config"
 )
 
 // F3: one trace leads from a request through its job.
@@ -43,7 +45,7 @@ func TestTraceGoesThroughTheJob(t *testing.T) {
 	}))
 	t.Cleanup(otlp.Close)
 	cfg := settings(t)
-	cfg.TracesURL, seen = otlp.URL, watchOf(cfg.DatabaseURL.Reveal())
+	cfg.TracesURL, seen = config.Secret(otlp.URL), watchOf(cfg.DatabaseURL.Reveal())
 	s := serveTest(t, cfg)
 	s.admin().product("KETTLE", 10)
 	ann := s.user("ann")

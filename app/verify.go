@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"orderflow/config"
+	"orderflow/platform/postgres"
 )
 
 // errBroken is what verify ends with when it found something: exit 1. Whatever
@@ -73,13 +74,17 @@ func verifyCommand(ctx context.Context, cfg *config.Config, args []string, out i
 func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
 	}
 	maps.Copy(cfg.RuntimeParams, map[string]string{
 		"application_name": "orderflow verify", "timezone": "UTC", "work_mem": "64MB", "jit": "off",
 		"statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
 	})
-	return pgx.ConnectConfig(ctx, cfg)
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
+	}
+	return conn, nil
 }
 
 // verify asks every law in one snapshot, so that what is under way meanwhile is

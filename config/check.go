@@ -5,10 +5,13 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // minSecret is the length in bytes from which a signing secret is long enough
@@ -16,30 +19,28 @@ import (
 const minSecret = 32
 
 func (c *Config) check() (problems []string) {
-	bad := func(name, format string, args ...any) {
-		problems = append(problems, name+": "+fmt.Sprintf(format, args...))
-	}
+	bad := func(name, what string) { problems = append(problems, name+": "+what) }
 
 	if c.Env != Development && c.Env != Production {
-		bad("APP_ENV", "is %q, must be development or production", c.Env)
+		bad("APP_ENV", "must be development or production")
 	}
 	if c.Port < 0 || c.Port > 65535 {
-		bad("PORT", "is %d, must be 0 to 65535", c.Port)
+		bad("PORT", "must be 0 to 65535")
 	}
 	if len(c.Roles) == 0 || slices.ContainsFunc(c.Roles, func(r string) bool { return r != "api" && r != "worker" }) {
-		bad("ROLES", "is %q, must be api, worker or api,worker", strings.Join(c.Roles, ","))
+		bad("ROLES", "must be api, worker or api,worker")
 	}
 	if c.DatabaseConns < 4 || c.DatabaseConns > 1000 {
-		bad("DATABASE_MAX_CONNS", "is %d, must be 4 to 1000", c.DatabaseConns)
+		bad("DATABASE_MAX_CONNS", "must be 4 to 1000")
 	}
 	if c.WorkerSlots < 1 || c.WorkerSlots > 10_000 {
-		bad("WORKER_SLOTS", "is %d, must be 1 to 10000", c.WorkerSlots)
+		bad("WORKER_SLOTS", "must be 1 to 10000")
 	}
 	if c.StreamsPerAccount < 1 || c.StreamsPerAccount > 20_000 {
-		bad("STREAMS_PER_ACCOUNT", "is %d, must be 1 to 20000", c.StreamsPerAccount)
+		bad("STREAMS_PER_ACCOUNT", "must be 1 to 20000")
 	}
 	if c.BcryptCost < 4 || c.BcryptCost > 16 {
-		bad("BCRYPT_COST", "is %d, must be 4 to 16", c.BcryptCost)
+		bad("BCRYPT_COST", "must be 4 to 16")
 	}
 	if c.EventRetention <= 0 {
 		bad("EVENT_RETENTION", "must be above zero, such as 168h")
@@ -52,7 +53,7 @@ func (c *Config) check() (problems []string) {
 	}
 	problems = append(problems, c.checkPayments()...)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
-		bad("LOG_LEVEL", "is %q, must be debug, info, warn or error", c.LogLevel)
+		bad("LOG_LEVEL", "must be debug, info, warn or error")
 	}
 	if (c.AdminEmail == "") != (c.AdminPassword == "") {
 		bad("ADMIN_EMAIL", "and ADMIN_PASSWORD go together")
@@ -60,18 +61,36 @@ func (c *Config) check() (problems []string) {
 	if n := len(c.AdminPassword); n > 0 && (n < 8 || n > 72) {
 		bad("ADMIN_PASSWORD", "must have 8 to 72 bytes")
 	}
-	problems = append(problems, scheme("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql")...)
 	problems = append(problems, scheme("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")...)
-	for _, o := range c.Origins {
+	for i, o := range c.Origins {
 		if !isOrigin(o) {
-			bad("ALLOWED_ORIGINS", "%q is not an origin such as https://shop.example.com; there are no wildcards", o)
+			bad("ALLOWED_ORIGINS", fmt.Sprintf("entry %d of %d is not an origin such as https://shop.example.com, as a browser sends it; there are no wildcards", i+1, len(c.Origins)))
 		}
 	}
 	problems = append(problems, c.checkKeys()...)
+	problems = append(problems, webURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
+	database, bads := c.database()
+	problems = append(problems, bads...)
 	if c.IsProduction() {
-		problems = append(problems, c.checkProduction()...)
+		problems = append(problems, c.checkProduction(database)...)
 	}
 	return problems
+}
+
+// database is DATABASE_URL as the driver understands it, or nil.
+func (c *Config) database() (*pgconn.Config, []string) {
+	if c.DatabaseURL == "" {
+		return nil, nil
+	}
+	if problems := scheme("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql"); problems != nil {
+		return nil, problems
+	}
+	d, err := pgconn.ParseConfig(c.DatabaseURL.Reveal())
+	if err != nil {
+		// Not the cause: it quotes parts of the URL.
+		return nil, []string{"DATABASE_URL: cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full"}
+	}
+	return d, nil
 }
 
 func (c *Config) checkPayments() (problems []string) {
@@ -84,13 +103,10 @@ func (c *Config) checkPayments() (problems []string) {
 	case "":
 		problems = append(problems, "PAYMENT_PROVIDER: must be set in production: stripe, or simulated to move no money")
 	default:
-		problems = append(problems, fmt.Sprintf("PAYMENT_PROVIDER: is %q, must be simulated or stripe", c.PaymentProvider))
+		problems = append(problems, "PAYMENT_PROVIDER: must be simulated or stripe")
 	}
-	for name, value := range map[string]string{"PAYMENT_SIMULATOR_URL": c.SimulatorURL, "STRIPE_API_URL": c.StripeAPIURL} {
-		if u, err := url.Parse(value); value != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-			problems = append(problems, fmt.Sprintf("%s: %q is not a URL such as http://localhost:12111", name, value))
-		}
-	}
+	problems = append(problems, webURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
+	problems = append(problems, webURL("STRIPE_API_URL", c.StripeAPIURL, "")...)
 	if c.ReservationTTL < time.Minute {
 		problems = append(problems, "RESERVATION_TTL: must be at least 1m")
 	}
@@ -105,18 +121,40 @@ func isOrigin(s string) bool {
 		return false
 	}
 	usual := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	if n, err := strconv.Atoi(u.Port()); strings.HasSuffix(s, ":") || u.Port() != "" && (err != nil || n > 65535 || strconv.Itoa(n) != u.Port()) {
+		return false
+	}
 	odd := func(r rune) bool { return r > unicode.MaxASCII || unicode.IsUpper(r) || strings.ContainsRune("*, ", r) }
 	return u.Port() != usual && !strings.ContainsFunc(s, odd)
 }
 
+// scheme looks at a URL that may hold a password. A / ? # or @ in the password that is
+// not escaped moves the rest of it into the host, the path or the query, from where it
+// would be printed as what it is not.
 func scheme(name string, value Secret, allowed ...string) []string {
 	if value == "" {
 		return nil
 	}
-	u, err := url.Parse(value.Reveal())
-	if err != nil || !slices.Contains(allowed, u.Scheme) {
-		// The value is a secret: say what it should look like, not what it is.
+	start, _, _ := strings.Cut(value.Reveal(), "://")
+	if !slices.Contains(allowed, start) {
 		return []string{name + ": must be a URL that starts with " + allowed[0] + "://"}
+	}
+	u, err := url.Parse(value.Reveal())
+	if err != nil || u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(u.RawQuery, "@") {
+		return []string{name + ": cannot be read; in a password, the characters / ? # @ and % are written %2F %3F %23 %40 and %25"}
+	}
+	return nil
+}
+
+// webURL refuses what would be a secret in a URL: it is quoted by the errors of every
+// HTTP client.
+func webURL(name string, value Secret, hint string) []string {
+	if value == "" {
+		return nil
+	}
+	u, err := url.Parse(value.Reveal())
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return []string{name + ": must be a URL such as http://localhost:12111, without user, password and query" + hint}
 	}
 	return nil
 }
@@ -126,7 +164,8 @@ func (c *Config) checkKeys() (problems []string) {
 		return nil
 	}
 	seen := map[string]bool{}
-	for part := range strings.SplitSeq(c.JWTKeys.Reveal(), ",") {
+	for i, part := range strings.Split(c.JWTKeys.Reveal(), ",") {
+		entry := fmt.Sprintf("JWT_KEYS: the secret of entry %d ", i+1) // an id without a secret behind it may be the secret
 		kid, secret, ok := strings.Cut(strings.TrimSpace(part), "=")
 		switch {
 		case !ok || kid == "" || !utf8.ValidString(part):
@@ -134,9 +173,9 @@ func (c *Config) checkKeys() (problems []string) {
 		case seen[kid], seen["="+secret]:
 			problems = append(problems, "JWT_KEYS: every key needs an id and a secret of its own")
 		case len(secret) < minSecret:
-			problems = append(problems, fmt.Sprintf("JWT_KEYS: the secret of %q is shorter than %d bytes", kid, minSecret))
+			problems = append(problems, fmt.Sprintf("%sis shorter than %d bytes", entry, minSecret))
 		case weak(secret):
-			problems = append(problems, fmt.Sprintf("JWT_KEYS: the secret of %q is a default or can be guessed", kid))
+			problems = append(problems, entry+"is a default or can be guessed")
 		}
 		seen[kid], seen["="+secret] = true, true
 	}

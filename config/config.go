@@ -1,13 +1,14 @@
 // Package config reads the environment once, at the start, into one struct.
 //
 // Everything wrong is reported together and by the name of its variable, before
-// anything starts (SPEC F2, F7). Secrets print as ***.
+// anything starts (SPEC F2, F7). An error names variables, files and lines, and counts
+// entries; it never holds a value or a part of one. Secrets print as ***.
 package config
 
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"net/url"
 	"os"
 	"reflect"
@@ -17,7 +18,6 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"github.com/joho/godotenv"
 )
 
 // The two values of APP_ENV.
@@ -56,9 +56,9 @@ type Config struct {
 	PlaintextHosts        []string `env:"PLAINTEXT_HOSTS"`
 
 	PaymentProvider string        `env:"PAYMENT_PROVIDER"` // Development: simulated
-	SimulatorURL    string        `env:"PAYMENT_SIMULATOR_URL"`
+	SimulatorURL    Secret        `env:"PAYMENT_SIMULATOR_URL"`
 	StripeSecretKey Secret        `env:"STRIPE_SECRET_KEY"`
-	StripeAPIURL    string        `env:"STRIPE_API_URL"`
+	StripeAPIURL    Secret        `env:"STRIPE_API_URL"`
 	ReservationTTL  time.Duration `env:"RESERVATION_TTL" envDefault:"30m"`
 
 	WebhookNetworks Networks `env:"WEBHOOK_ALLOWED_NETWORKS"`
@@ -67,7 +67,7 @@ type Config struct {
 	NotificationRetention time.Duration `env:"NOTIFICATION_RETENTION" envDefault:"2160h"`
 	WebhookRetention      time.Duration `env:"WEBHOOK_RETENTION" envDefault:"720h"`
 	LogLevel              string        `env:"LOG_LEVEL" envDefault:"info"`
-	TracesURL             string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	TracesURL             Secret        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
 // IsProduction is true when nothing may be made up.
@@ -76,8 +76,12 @@ func (c *Config) IsProduction() bool { return c.Env == Production }
 // Has tells whether this process has a role.
 func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
-// Secret is a value that must not be printed.
+// Secret is a value that must not be printed, such as a password or a URL that may hold
+// one.
 type Secret string
+
+// Format hides the value from every verb, %d and %x included.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // String hides the value.
 func (s Secret) String() string {
@@ -105,8 +109,8 @@ func (s *Secret) UnmarshalText(text []byte) error {
 // Load reads .env, where there is one, and the environment, which wins. The
 // error lists every problem, one a line.
 func Load() (*Config, error) {
-	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf(".env: %w", err)
+	if err := loadDotenv(".env"); err != nil {
+		return nil, err
 	}
 	return from(env.ToMap(os.Environ()))
 }
@@ -121,7 +125,12 @@ func from(environment map[string]string) (*Config, error) {
 	var c Config
 	problems := parse(&c, environment)
 	c.fill()
-	problems = append(problems, c.check()...)
+	for _, p := range c.check() {
+		name, _, _ := strings.Cut(p, ":")
+		if !slices.ContainsFunc(problems, func(said string) bool { return strings.HasPrefix(said, name+":") }) {
+			problems = append(problems, p) // what could not be read is zero, and is not checked again
+		}
+	}
 	if len(problems) > 0 {
 		slices.Sort(problems)
 		return nil, errors.New("configuration:\n  " + strings.Join(slices.Compact(problems), "\n  "))
@@ -131,23 +140,44 @@ func from(environment map[string]string) (*Config, error) {
 
 func parse(c *Config, environment map[string]string) (problems []string) {
 	err := env.ParseWithOptions(c, env.Options{Environment: environment})
+	if err == nil {
+		return nil
+	}
 	var all env.AggregateError
 	if !errors.As(err, &all) {
-		if err != nil {
-			problems = append(problems, err.Error())
-		}
-		return problems
+		return []string{"the environment cannot be read"}
 	}
 	for _, err := range all.Errors {
-		if bad, ok := errors.AsType[env.ParseError](err); ok {
-			field, _ := reflect.TypeFor[Config]().FieldByName(bad.Name)
-			problems = append(problems, fmt.Sprintf("%s: %v", field.Tag.Get("env"), bad.Err))
+		bad, ok := errors.AsType[env.ParseError](err)
+		field, known := reflect.TypeFor[Config]().FieldByName(bad.Name)
+		if !ok || !known {
+			problems = append(problems, "a variable cannot be read")
 			continue
 		}
-		problems = append(problems, err.Error())
+		problems = append(problems, field.Tag.Get("env")+": "+unreadable(field.Type, bad.Err))
 	}
 	return problems
 }
+
+// unreadable says what is wrong with a value. Only the types of this package are
+// trusted not to quote it; strconv and time do.
+func unreadable(t reflect.Type, err error) string {
+	if ours, ok := errors.AsType[valueError](err); ok {
+		return string(ours)
+	}
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "is not a duration such as 30m or 168h"
+	case reflect.TypeFor[int]():
+		return "is not a whole number"
+	}
+	return "cannot be read"
+}
+
+// valueError says what is wrong with a value, without the value.
+type valueError string
+
+func (e valueError) Error() string { return string(e) }
 
 // fill chooses the defaults that depend on the environment.
 func (c *Config) fill() {

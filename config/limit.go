@@ -25,7 +25,7 @@ func (l *Limit) UnmarshalText(text []byte) error {
 	n, err := strconv.Atoi(count)
 	d, err2 := time.ParseDuration(period)
 	if !ok || err != nil || err2 != nil || n < 1 || n > 1_000_000_000 || d < time.Millisecond {
-		return fmt.Errorf("%q is not a limit such as 200/1s, nor off", s)
+		return valueError("is not a limit such as 200/1s, nor off")
 	}
 	*l = Limit{n, d}
 	return nil

@@ -13,10 +13,10 @@ type Networks []netip.Prefix
 // UnmarshalText reads the list.
 func (n *Networks) UnmarshalText(text []byte) error {
 	*n = nil
-	for part := range strings.SplitSeq(string(text), ",") {
+	for i, part := range strings.Split(string(text), ",") {
 		p, err := network(strings.TrimSpace(part))
 		if err != nil {
-			return err
+			return valueError(fmt.Sprintf("entry %d is neither an address nor a network such as 10.0.0.0/8", i+1))
 		}
 		*n = append(*n, p)
 	}
@@ -27,9 +27,5 @@ func network(s string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return p, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", s)
-	}
-	return p, nil
+	return netip.ParsePrefix(s)
 }

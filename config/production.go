@@ -10,15 +10,7 @@ import (
 )
 
 // checkProduction refuses what would be found out too late (SPEC F7, ASVS 5.0 13.3).
-func (c *Config) checkProduction() (problems []string) {
-	var database *pgconn.Config
-	if c.DatabaseURL != "" {
-		var err error
-		if database, err = pgconn.ParseConfig(c.DatabaseURL.Reveal()); err != nil {
-			// Not the cause: it may quote a part of the URL that is a secret.
-			problems = append(problems, "DATABASE_URL: cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full")
-		}
-	}
+func (c *Config) checkProduction(database *pgconn.Config) (problems []string) {
 	problems = append(problems, c.checkSecrets(database)...)
 	problems = append(problems, c.checkPlaintext(database)...)
 	if c.BcryptCost < 10 {
@@ -40,7 +32,7 @@ func (c *Config) checkProduction() (problems []string) {
 func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
 	bad := func(name, host, instead string) {
 		if !isLocal(host) && !slices.Contains(c.PlaintextHosts, host) {
-			problems = append(problems, name+": may talk to "+host+" without TLS; "+instead+
+			problems = append(problems, name+": its host, or one of them, may be reached without TLS; "+instead+
 				", or name the host in PLAINTEXT_HOSTS if nobody else is on that network")
 		}
 	}
@@ -50,8 +42,8 @@ func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
 	if u, err := url.Parse(c.RedisURL.Reveal()); err == nil && u.Scheme == "redis" {
 		bad("REDIS_URL", u.Hostname(), "use rediss://")
 	}
-	for name, value := range map[string]string{"STRIPE_API_URL": c.StripeAPIURL, "PAYMENT_SIMULATOR_URL": c.SimulatorURL} {
-		if u, err := url.Parse(value); err == nil && u.Scheme == "http" {
+	for name, value := range map[string]Secret{"STRIPE_API_URL": c.StripeAPIURL, "PAYMENT_SIMULATOR_URL": c.SimulatorURL} {
+		if u, err := url.Parse(value.Reveal()); err == nil && u.Scheme == "http" {
 			bad(name, u.Hostname(), "use https://")
 		}
 	}

@@ -164,7 +164,7 @@ func TestComposeStarts(t *testing.T) {
 	}
 	delete(vars, "PLAINTEXT_HOSTS")
 	_, err := from(vars)
-	if err == nil || !strings.Contains(err.Error(), "DATABASE_URL: may talk to postgres without TLS") || !strings.Contains(err.Error(), "REDIS_URL:") {
+	if err == nil || !strings.Contains(err.Error(), "DATABASE_URL: its host, or one of them, may be reached without TLS") || !strings.Contains(err.Error(), "REDIS_URL:") {
 		t.Errorf("without the excuse: %v", err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 
 	"orderflow/platform/events"
+	"orderflow/platform/postgres"
 )
 
 //go:embed *.sql
@@ -119,7 +120,7 @@ func open(url string) (*sql.DB, error) {
 func config(url string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("parse database url: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
 	}
 	// Whoever waits for a table's lock is in the way of everybody behind.
 	cfg.RuntimeParams["lock_timeout"] = "3s"
@@ -134,7 +135,7 @@ func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) 
 	}
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return fmt.Errorf("connect: %w", postgres.Unreachable(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 

@@ -49,8 +49,17 @@ export interface Options {
   /** How much is unread in your inbox, whenever it changes. */
   onUnread?: (unread: number) => void;
   onState?: (state: State) => void;
-  /** The client has stopped and will not come back: the credential is refused, or a handler threw. */
+  /**
+   * The client has stopped and will not come back: the server refuses the request (`Refused`), or a handler threw.
+   * Without it the error is written to the console.
+   */
   onError?: (error: Error) => void;
+  /**
+   * The connection ended or could not be made, and the client tries again after `delay` milliseconds. Without it the
+   * error is written to the console as a warning. A browser does not say why a request failed: the server may be away,
+   * or the page's origin may be missing from its `ALLOWED_ORIGINS`.
+   */
+  onRetry?: (error: Error, delay: number) => void;
   /** Resume behind this cursor; without it the stream begins now. */
   after?: string;
   /** Only these types. */
@@ -78,11 +87,26 @@ export interface Socket {
   close(code?: number, reason?: string): void;
 }
 
-/** Thrown at `onError` when the server will not have this client, whenever it asks. */
+/** Passed to `onError` when the server refuses the request and would refuse it again. */
 export class Refused extends Error {
-  constructor(readonly status: number, message: string) {
-    super(message);
+  /** The problem's code, such as `token-expired`, when the response has one. */
+  readonly code?: string;
+
+  constructor(readonly status: number, body: string) {
+    super(body);
     this.name = "Refused";
+    try {
+      this.code = JSON.parse(body).code;
+    } catch {
+      // Not a problem document: a proxy answered.
+    }
+  }
+}
+
+/** A failure that may pass. */
+class Failure extends Error {
+  constructor(message: string, readonly retryAfter = 0, options?: ErrorOptions) {
+    super(message, options);
   }
 }
 
@@ -116,19 +140,22 @@ export class Follower {
 
   private async run(): Promise<void> {
     while (!this.stopped) {
+      let why: Error;
       try {
         this.tell("connecting");
-        await this.connection(await this.ticket());
+        why = await this.connection(await this.ticket());
       } catch (error) {
         if (error instanceof Refused || error instanceof HandlerError) {
           this.stopped = true;
-          this.options.onError?.(error instanceof HandlerError ? (error.cause as Error) : error);
+          const { onError = (error: Error) => console.error("orderflow: stopped:", error) } = this.options;
+          onError(error instanceof HandlerError ? (error.cause as Error) : error);
           break;
         }
+        why = error as Error;
       }
       if (this.stopped) break;
       this.tell("waiting");
-      await this.pause();
+      await this.pause(why);
     }
     this.tell("closed");
   }
@@ -140,23 +167,23 @@ export class Follower {
     const response = await fetch(new URL("/v1/events/tickets", url), {
       method: "POST",
       headers: { Authorization: `Bearer ${bearer}` },
+    }).catch((cause) => {
+      const origin = (globalThis as any).location?.origin;
+      const hint = origin ? `; unless the server is away, ${origin} may be missing from its ALLOWED_ORIGINS` : "";
+      throw new Failure(`The request for a ticket failed${hint}: ${cause}`, 0, { cause });
     });
-    if (response.status === 401 || response.status === 403) {
-      // A token that has just run out may be renewed; one that cannot be will be refused again.
-      if (typeof token === "string" || response.status === 403 || ++this.refusals > 1) {
-        throw new Refused(response.status, await response.text());
-      }
-    }
+    // A token that has just expired may be renewed; one that cannot be will be refused again.
+    const renewable = response.status === 401 && typeof token !== "string" && ++this.refusals === 1;
+    const passing = renewable || response.status >= 500 || [408, 425, 429].includes(response.status);
+    if (!response.ok && !passing) throw new Refused(response.status, await response.text());
     if (!response.ok) {
-      // 429 and 503 say when to come back; sooner would be in vain.
-      this.notBefore = 1000 * (Number(response.headers.get("Retry-After")) || 0);
-      throw new Error(`tickets: ${response.status}`);
+      const after = Number(response.headers.get("Retry-After")) || 0;
+      throw new Failure(`The request for a ticket was answered ${response.status}: ${await response.text()}`, after * 1000);
     }
     this.refusals = 0;
     return ((await response.json()) as { ticket: string }).ticket;
   }
   private refusals = 0;
-  private notBefore = 0;
 
   private address(ticket: string): string {
     const { url, types, orderId, userId } = this.options;
@@ -169,8 +196,8 @@ export class Follower {
     return address.toString();
   }
 
-  /** One connection, until it ends and everything that came over it is handled. */
-  private async connection(ticket: string): Promise<void> {
+  /** One connection, until it ends and everything that came over it is handled. Resolves with the reason of the end. */
+  private async connection(ticket: string): Promise<Error> {
     const make = this.options.webSocket ?? (globalThis as any).WebSocket;
     if (!make) throw new HandlerError(new Error("There is no WebSocket here; pass one as webSocket."));
     const socket: Socket = new make(this.address(ticket));
@@ -185,9 +212,9 @@ export class Follower {
 
     listen();
     if (this.stopped) socket.close(1000);
-    await new Promise<void>((resolve) => {
+    const end = await new Promise<{ code: number; reason: string }>((resolve) => {
       socket.onerror = () => {}; // close follows
-      socket.onclose = () => resolve();
+      socket.onclose = resolve;
       socket.onmessage = (message) => {
         listen();
         handled = handled.then(async () => {
@@ -205,6 +232,7 @@ export class Follower {
     this.socket = undefined;
     await handled;
     if (broken) throw new HandlerError(broken);
+    return new Failure(`The connection ended: ${end.code} ${end.reason}`.trim());
   }
 
   private async handle(frame: any): Promise<void> {
@@ -226,15 +254,13 @@ export class Follower {
     this.cursor = frame.cursor;
   }
 
-  /**
-   * Waits for a part of the delay that chance decides, after what the server asked for: those who were cut together
-   * do not come back together. A handshake that is refused (429 too-many-streams, 503) tells a WebSocket no
-   * Retry-After; the delay grows until one is accepted.
-   */
-  private pause(): Promise<void> {
+  /** Waits for a part of the delay that chance decides: those who were cut together do not come back together. */
+  private pause(why: Error): Promise<void> {
     const { minDelay = 500, maxDelay = 30_000 } = this.options;
-    const delay = this.notBefore + Math.random() * Math.min(maxDelay, minDelay * 2 ** this.failures++);
-    this.notBefore = 0;
+    const { onRetry = (error: Error) => console.warn("orderflow: trying again:", error.message) } = this.options;
+    const random = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.failures++);
+    const delay = random + (why instanceof Failure ? why.retryAfter : 0);
+    onRetry(why, delay);
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, delay);
       this.wake = () => {

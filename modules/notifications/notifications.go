@@ -17,6 +17,7 @@ import (
 	"orderflow/platform/identity"
 	"orderflow/platform/postgres"
 	"orderflow/platform/reads"
+	"orderflow/platform/web"
 )
 
 // Sessions knows who still is who they said they were. Tickets are one-use
@@ -38,7 +39,7 @@ type Deps struct {
 	// Kinds of events there are; a filter by any other type is refused.
 	Kinds []events.Kind
 	// Origins that may open a socket besides the server's own.
-	Origins []string
+	Origins web.Origins
 	// Keep is how far back a cursor may be resumed (SPEC E3).
 	Keep time.Duration
 	// Reads bounds what is read of the log for sockets, streams and pages.

@@ -51,6 +51,9 @@ func (w *processWorker) Work(ctx context.Context, job *river.Job[ProcessArgs]) e
 	if wait, ok := queue.IsLater(err); ok {
 		return river.JobSnooze(wait + rand.N(wait/2+1)) //nolint:gosec // jitter: they must not all come back at once
 	}
+	if later := queue.Patient(err); !errors.Is(later, err) {
+		return later
+	}
 	if job.Attempt < job.MaxAttempts && !queue.IsPermanent(err) {
 		return err
 	}

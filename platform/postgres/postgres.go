@@ -46,9 +46,11 @@ const (
 	cancelSetting  = "orderflow.cancel_timeout"
 )
 
-// Pool is pgx's, with a bound on waiting for a connection.
+// Pool is pgx's, with a bound on waiting for a connection, and an eye on what the
+// server says about itself.
 type Pool struct {
 	*pgxpool.Pool
+	ills ills
 
 	acquireWithin time.Duration // acquireTimeout when zero
 }
@@ -63,7 +65,7 @@ type Check func(ctx context.Context, conn *pgx.Conn) error
 func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("parse database url: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL: %w", Unreachable(err))
 	}
 
 	cfg.MaxConns = int32(size)
@@ -117,11 +119,16 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 		return nil
 	}
 
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
+	p := &Pool{acquireWithin: acquireWithin}
+	closes := cfg.ConnConfig.OnPgError
+	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
+		p.observe(err)
+		return closes(conn, err)
+	}
+	if p.Pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	return &Pool{pool, acquireWithin}, nil
+	return p, nil
 }
 
 // takeLimit takes a setting of the pool out of those for the server.
@@ -155,7 +162,7 @@ func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // the pool exhausted. Nothing has been sent, so a retry is safe.
 type AcquireError struct{ cause error }
 
-func (e *AcquireError) Error() string { return "acquire connection: " + e.cause.Error() }
+func (e *AcquireError) Error() string { return "acquire connection: " + Unreachable(e.cause).Error() }
 
 // Unwrap gives the pool's own reason.
 func (e *AcquireError) Unwrap() error { return e.cause }

@@ -1,8 +1,16 @@
 package queue
 
 import (
+	"context"
 	"errors"
+	"math/rand/v2"
+	"strings"
 	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"orderflow/platform/postgres"
 )
 
 // Permanent marks an error that no further try can mend (SPEC D4).
@@ -25,6 +33,36 @@ func IsLater(err error) (wait time.Duration, ok bool) {
 		return 0, false
 	}
 	return l.wait, true
+}
+
+// withoutDatabase is how long a job waits when the database cannot do its work.
+const withoutDatabase = 5 * time.Second
+
+// Patient turns the error of a job that failed since the database is unavailable into a
+// snooze, which counts no attempt: it says nothing about the job. It leaves other errors,
+// nil and snoozes as they are; so it does damage and I/O errors (classes XX and 58), which may be
+// of one row, and then need a person. Every working client applies it to what workers return; a
+// worker that gives up by itself after its last attempt asks it before.
+func Patient(err error) error {
+	_, isSnooze := errors.AsType[*river.JobSnoozeError](err)
+	if err == nil || isSnooze || !postgres.Unavailable(err) {
+		return err
+	}
+	if code := postgres.Code(err); strings.HasPrefix(code, "XX") || strings.HasPrefix(code, "58") {
+		return err
+	}
+	return river.JobSnooze(withoutDatabase + rand.N(withoutDatabase)) //nolint:gosec // jitter: they must not all come back at once
+}
+
+// patience is Patient as River's middleware.
+type patience struct{}
+
+// IsMiddleware marks it for River.
+func (patience) IsMiddleware() bool { return true }
+
+// Work implements river's worker middleware.
+func (patience) Work(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
+	return Patient(inner(ctx))
 }
 
 type permanent struct{ error }

@@ -75,7 +75,7 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 	if o.Slots == 0 {
 		o.Slots = 500
 	}
-	var middleware []rivertype.Middleware
+	middleware := []rivertype.Middleware{patience{}}
 	if o.Observer != nil {
 		middleware = append(middleware, o.Observer)
 	}

@@ -135,7 +135,7 @@ func (l *Limiter) trip(err error) {
 	if !l.down.CompareAndSwap(false, true) {
 		return
 	}
-	slog.Warn("rate limits are counted per node: redis does not answer", "err", err)
+	slog.Warn("rate limits are counted per node: redis does not answer", "err", reason(err))
 
 	l.mu.Lock()
 	defer l.mu.Unlock()

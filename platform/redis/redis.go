@@ -17,6 +17,8 @@ import (
 	redisstorage "github.com/gofiber/storage/redis/v3"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"orderflow/platform/fault"
 )
 
 // timeout bounds every single call: the wait for a connection, the dial, the
@@ -78,6 +80,15 @@ func (c *Client) Publish(ctx context.Context, channel, payload string) error {
 		return fmt.Errorf("publish to %s: %w", channel, err)
 	}
 	return nil
+}
+
+// reason is what Redis itself says, such as NOAUTH, or why it was not reached, without
+// its address.
+func reason(err error) string {
+	if said, ok := errors.AsType[goredis.Error](err); ok {
+		return said.Error()
+	}
+	return fault.Reason(err)
 }
 
 // quiet moves go-redis's own lines, plain text on stderr for each failed dial,

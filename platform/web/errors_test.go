@@ -80,7 +80,7 @@ func TestFailures(t *testing.T) {
 		{"connection", 503, "unavailable", "The database cannot be reached just now; try again.", "}", "Retry-After: 1"},
 		{"statement", 503, "timeout", "This took too long; try again.", "}", "Retry-After: 1"},
 		{"check", 500, "internal", "Something went wrong on our side.", "}", ""},
-		{"closed", 503, "unavailable", "A service that is needed for this cannot be reached just now; try again.", "}", "Retry-After: 1"},
+		{"closed", 503, "unavailable", "The database cannot be reached just now; try again.", "}", "Retry-After: 1"},
 		{"network", 503, "unavailable", "A service that is needed for this cannot be reached just now; try again.", "}", "Retry-After: 1"},
 	}
 	for _, row := range rows {
@@ -104,6 +104,35 @@ func TestFailures(t *testing.T) {
 				t.Errorf("logged %d times", n)
 			}
 		})
+	}
+}
+
+// SPEC F4: a database that is there but cannot do its work is 503 with Retry-After,
+// like one that is away; what a statement is to blame for stays what it was.
+func TestSQLStates(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]string{
+		"08000": "503 unavailable", "08001": "503 unavailable", "08003": "503 unavailable", "08006": "503 unavailable", "08P01": "503 unavailable",
+		"25006": "503 unavailable", "25P03": "503 unavailable", "25P04": "503 unavailable", "25001": "500 internal", "25P02": "500 internal",
+		"53000": "503 unavailable", "53100": "503 unavailable", "53200": "503 unavailable", "53300": "503 unavailable", "53400": "503 unavailable",
+		"54000": "500 internal", "54001": "500 internal",
+		"55000": "503 unavailable", "55006": "503 unavailable", "55P03": "503 busy", "55P04": "500 internal",
+		"57000": "503 unavailable", "57014": "503 timeout", "57P01": "503 unavailable", "57P02": "503 unavailable", "57P03": "503 unavailable",
+		"57P04": "503 unavailable", "57P05": "503 unavailable",
+		"58000": "503 unavailable", "58030": "503 unavailable", "58P01": "503 unavailable", "58P02": "503 unavailable",
+		"F0000": "503 unavailable", "XX000": "503 unavailable", "XX001": "503 unavailable", "XX002": "503 unavailable",
+		"40001": "503 busy", "40P01": "503 busy", "22P02": "422 invalid", "23505": "409 conflict", "23503": "500 internal",
+		"42P01": "500 internal", "42501": "500 internal", "P0001": "500 internal", "": "500 internal",
+	} {
+		for _, err := range []error{pg(code), fmt.Errorf("commit: %w", pg(code))} {
+			f, status := explain(err)
+			if got := fmt.Sprint(status, " ", f.Code); got != want {
+				t.Errorf("%s is %s, want %s", code, got, want)
+			}
+			if hasWait := retryAfter(f, status) > 0; hasWait != (status == http.StatusServiceUnavailable) {
+				t.Errorf("%s: Retry-After is %d", code, retryAfter(f, status))
+			}
+		}
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/puddle/v2"
 
 	"orderflow/platform/fault"
+	"orderflow/platform/postgres"
 )
 
 var statuses = map[fault.Kind]int{
@@ -71,7 +71,8 @@ func timeout(err error) *fault.Error {
 // explainPostgres is nil for what a client has no part in.
 func explainPostgres(err error) *fault.Error {
 	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) || errors.Is(err, puddle.ErrClosedPool) {
+	isOver := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) // the caller's time, not the database
+	if errors.As(err, &connect) || !isOver && postgres.Unavailable(err) {
 		return fault.Away("The database", err)
 	}
 	var pg *pgconn.PgError
@@ -89,8 +90,6 @@ func explainPostgres(err error) *fault.Error {
 		return f
 	case code == "57014":
 		return timeout(err)
-	case code == "53300", strings.HasPrefix(code, "57P0"), strings.HasPrefix(code, "08"):
-		return fault.Away("The database", err)
 	default:
 		return nil
 	}

@@ -48,7 +48,8 @@ func TestRolesAndRoutes(t *testing.T) {
 		{"GET", "/V1/baskets", "", 404, "not-found", ""},
 		{"PUT", "/v1/baskets", "", 405, "method-not-allowed", "Allow: GET, HEAD, POST"},
 		{"BREW", "/v1/baskets", "", 405, "method-not-allowed", "Allow: GET, HEAD, POST"},
-		{"OPTIONS", "/v1/stream", "", 405, "method-not-allowed", "Allow: GET"},
+		{"OPTIONS", "/v1/stream", "", 204, "", "Allow: GET, OPTIONS"},
+		{"OPTIONS", "/v1/nothing", "", 404, "not-found", ""},
 		{"BREW", "/v1/nothing", "", 404, "not-found", ""},
 	}
 	for _, row := range rows {

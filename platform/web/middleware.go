@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"mime"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -66,8 +68,11 @@ func Headers() fiber.Handler {
 }
 
 // JSONOnly refuses a body that is not application/json in UTF-8, or that is
-// compressed, before anything reads it: Fiber would unpack it without a limit.
+// compressed, before anything reads it: Fiber would unpack it without a limit. Where
+// no route takes the request its body does not matter: that is 404 or 405.
 func JSONOnly() fiber.Handler {
+	var routes *methodTable
+	var once sync.Once
 	return func(c *fiber.Ctx) error {
 		some, err := hasBody(c)
 		if err != nil {
@@ -76,14 +81,25 @@ func JSONOnly() fiber.Handler {
 		if !some {
 			return c.Next()
 		}
-		if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
-			return Fail(c, fault.New(fault.UnsupportedMedia, "unsupported-encoding", "Send the body without a Content-Encoding."))
+		if err = unsupported(c); err == nil {
+			return c.Next()
 		}
-		if !isJSON(c.Get(fiber.HeaderContentType)) {
-			return Fail(c, fault.New(fault.UnsupportedMedia, "unsupported-media-type", "Send the body as application/json."))
+		once.Do(func() { routes = newMethodTable(c.App()) })
+		if _, methods := routes.find(c.Path()); !slices.Contains(methods, c.Method()) {
+			return c.Next()
 		}
-		return c.Next()
+		return Fail(c, err)
 	}
+}
+
+func unsupported(c *fiber.Ctx) error {
+	if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
+		return fault.New(fault.UnsupportedMedia, "unsupported-encoding", "Send the body without a Content-Encoding.")
+	}
+	if !isJSON(c.Get(fiber.HeaderContentType)) {
+		return fault.New(fault.UnsupportedMedia, "unsupported-media-type", "Send the body as application/json.")
+	}
+	return nil
 }
 
 func isJSON(header string) bool {

@@ -65,9 +65,14 @@ func Fail(c *fiber.Ctx, err error) error {
 }
 
 // ErrorHandler is Fail for fiber.Config: unknown routes, methods without a
-// handler, bodies that are too large, and whatever a handler returns.
-func ErrorHandler(log *slog.Logger) fiber.ErrorHandler {
-	return func(c *fiber.Ctx, err error) error { return fail(c, log, err) }
+// handler, bodies that are too large, and whatever a handler returns. What fasthttp
+// refuses reaches no middleware, so the CORS headers are set here as well; a request
+// whose head could not be read has no origin.
+func ErrorHandler(log *slog.Logger, origins Origins) fiber.ErrorHandler {
+	return func(c *fiber.Ctx, err error) error {
+		origins.expose(c)
+		return fail(c, log, err)
+	}
 }
 
 func fail(c *fiber.Ctx, log *slog.Logger, err error) error {

@@ -63,8 +63,8 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{log: &strings.Builder{}}
 	log := slog.New(slog.NewJSONHandler(b.log, nil))
-	b.app = fiber.New(Config(Options{Log: log}))
-	b.app.Use(Recover(log), RequestID(), Access(log, nil, nil), Headers(), ClientAddress(nil), JSONOnly(), Deadline(testwait.Limit), asRole)
+	b.app = fiber.New(Config(Options{Log: log, Origins: shops}))
+	b.app.Use(Recover(log), RequestID(), CORS(shops), Access(log, nil, nil), Headers(), Preflight(b.app, shops), ClientAddress(nil), JSONOnly(), Deadline(testwait.Limit), asRole)
 	b.api = New(b.app, Options{Title: "Test", Log: log})
 
 	Handle(b.api, Route{Method: "POST", Path: "/v1/baskets", Name: "place", Role: identity.User, Status: 201},
@@ -119,6 +119,9 @@ func asRole(c *fiber.Ctx) error {
 	}
 	return c.Next()
 }
+
+// shops are the origins that may use the API from a browser.
+var shops = Origins{"https://shop.example", "http://localhost:5173"}
 
 type answer struct {
 	*http.Response

@@ -86,6 +86,12 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 	s.watching.Go(func() { s.watch(stopping) })
 
 	r.c.Set(fiber.HeaderContentType, o.ContentType)
+	if o.Endless {
+		// A proxy that gathers or compresses the answer would hold events back. nginx
+		// buffers whatever does not say this.
+		r.c.Set("X-Accel-Buffering", "no")
+		r.c.Set(fiber.HeaderCacheControl, "no-store, no-transform")
+	}
 	r.c.Status(http.StatusOK)
 	r.c.Context().SetBodyStream(s, -1)
 }

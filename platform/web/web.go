@@ -39,6 +39,7 @@ type Options struct {
 	Title, Version, Description string
 	Log                         *slog.Logger // default: slog.Default()
 	BodyBudget                  int          // bytes of request bodies in memory at once; default BodyBudget
+	Origins                     Origins      // whose pages may read what is refused before any handler runs; see CORS
 }
 
 // Config is the Fiber configuration that the rest of this package relies on.
@@ -66,7 +67,7 @@ func Config(o ...Options) fiber.Config {
 		IdleTimeout:       60 * time.Second,
 		// Else a connection that has sent nothing yet has buffers already.
 		ReduceMemoryUsage: true,
-		ErrorHandler:      ErrorHandler(first.Log),
+		ErrorHandler:      ErrorHandler(first.Log, first.Origins),
 		JSONEncoder:       Marshal,
 		JSONDecoder:       Decode,
 	}

@@ -1,5 +1,6 @@
 // Runs against a real server: ORDERFLOW_URL, and a product with the SKU in ORDERFLOW_SKU.
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { before, test } from "node:test";
 import { WebSocket as Library } from "ws";
 import { follow, Refused } from "../dist/orderflow.js";
@@ -196,4 +197,37 @@ test("F10: a refusal with Retry-After is not repeated before", async () => {
     globalThis.fetch = real;
     await client.close();
   }
+});
+
+test("a request that fails is reported, and so is one that is refused", async () => {
+  const told = [];
+  let follower;
+  await new Promise((resolve) => {
+    follower = follow({
+      url: "http://127.0.0.1:1", token: "x", webSocket: Library, minDelay: 1, maxDelay: 2, onEvent: assert.fail, onError: assert.fail,
+      onRetry: (error, delay) => told.push([error, delay]) === 3 && resolve(),
+    });
+  });
+  await follower.close();
+  for (const [error, delay] of told) {
+    assert.match(error.message, /ticket failed/);
+    assert.ok(error.cause && delay <= 2, String(delay));
+  }
+
+  const busy = createServer((_, response) => {
+    const status = [503, 429, 404][answered++];
+    response.writeHead(status, { "Retry-After": "0.002" }).end(JSON.stringify({ code: `code-${status}` }));
+  });
+  let answered = 0;
+  await new Promise((resolve) => busy.listen(0, "127.0.0.1", resolve));
+  const waits = [];
+  const error = await new Promise((resolve) =>
+    follow({
+      url: `http://127.0.0.1:${busy.address().port}`, token: "x", webSocket: Library, minDelay: 0, onEvent: assert.fail, onError: resolve,
+      onRetry: (why, delay) => waits.push([why.message.slice(0, 44), delay]),
+    }),
+  );
+  busy.close();
+  assert.deepEqual(waits, [["The request for a ticket was answered 503: {", 2], ["The request for a ticket was answered 429: {", 2]]);
+  assert.ok(error instanceof Refused && error.status === 404 && error.code === "code-404", String(error));
 });

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"orderflow/app/pages/pagetest"
+	"orderflow/config"
+)
+
+const shopOrigin = "https://shop.example.com"
+
+// E2: OPTIONS of every path of the document names the methods that it has, and a
+// preflight allows every header that a client may send and lets pages read every
+// header that is documented.
+func TestPreflightOfEveryRoute(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	cfg.Origins = []string{shopOrigin}
+	s := serveTest(t, cfg)
+	anybody := s.anonymous()
+	document := anybody.want(200, "GET", "/openapi.json", "", "Origin: "+shopOrigin)
+	exposed := listOf(document.header, "Access-Control-Expose-Headers")
+	parameter := regexp.MustCompile(`\{[^}]*\}`)
+	paths := append(documentedPaths(document), "/", "/docs", "/docs/swagger-ui.css", "/try", "/openapi.json", "/schemas/order.created", "/health", "/readyz", "/metrics")
+	for _, path := range paths {
+		address := parameter.ReplaceAllString(path, "01900000-0000-7000-8000-000000000000")
+		refused, err := anybody.try("BREW", address, "")
+		if err != nil || refused.status != http.StatusMethodNotAllowed {
+			t.Fatalf("BREW %s: %v, %v", address, refused, err)
+		}
+
+		got, err := anybody.try("OPTIONS", address, "", "Origin: "+shopOrigin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		want := append(listOf(refused.header, "Allow"), "OPTIONS")
+		if got.status != http.StatusNoContent || !slices.Equal(listOf(got.header, "Access-Control-Allow-Methods"), want) || got.header.Get("Access-Control-Allow-Origin") != shopOrigin {
+			t.Errorf("OPTIONS %s: %d %v, want methods %v", address, got.status, got.header, want)
+		}
+		allowed := listOf(got.header, "Access-Control-Allow-Headers")
+		for _, op := range operationsOf(document, path) {
+			for _, p := range op.Parameters {
+				if p.In == "header" && !containsFold(allowed, p.Name) {
+					t.Errorf("%s: pages may not send %s", path, p.Name)
+				}
+			}
+			for status, response := range op.Responses {
+				for name := range response.Headers {
+					if !containsFold(exposed, name) {
+						t.Errorf("%s %s: pages cannot read %s", path, status, name)
+					}
+				}
+			}
+		}
+	}
+}
+
+type corsOperation struct {
+	Parameters []struct{ In, Name string }
+	Responses  map[string]struct{ Headers map[string]any }
+}
+
+func documentedPaths(document answer) (paths []string) {
+	for path := range document.body["paths"].(map[string]any) { //nolint:forcetypeassert // a test
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+func operationsOf(document answer, path string) map[string]corsOperation {
+	var d struct {
+		Paths map[string]map[string]corsOperation
+	}
+	if err := json.Unmarshal(document.raw, &d); err != nil {
+		panic(err)
+	}
+	return d.Paths[path]
+}
+
+func listOf(h http.Header, name string) (list []string) {
+	for part := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
+		list = append(list, strings.TrimSpace(part))
+	}
+	return list
+}
+
+func containsFold(list []string, s string) bool {
+	return slices.ContainsFunc(list, func(in string) bool { return strings.EqualFold(in, s) })
+}
+
+// E2: no number of preflights uses up what the address may do, and what the limiter
+// refuses can be read, with its Retry-After, by a page.
+func TestCORSAndTheLimiter(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	cfg.Origins, cfg.RateLimit = []string{shopOrigin}, config.Limit{Count: 5, Period: time.Hour}
+	anybody := serveTest(t, cfg).anonymous()
+	for range 20 {
+		if a, err := anybody.try("OPTIONS", "/v1/products", "", "Origin: "+shopOrigin, "Access-Control-Request-Method: GET"); err != nil || a.status != http.StatusNoContent {
+			t.Fatalf("a preflight: %v, %v", a, err)
+		}
+	}
+	var got answer
+	for n := range 6 {
+		var err error
+		if got, err = anybody.try("GET", "/v1/products", "", "Origin: "+shopOrigin); err != nil || n < 5 && got.status != http.StatusOK {
+			t.Fatalf("request %d: %v, %v", n, got, err)
+		}
+	}
+	if got.status != http.StatusTooManyRequests || got.header.Get("Access-Control-Allow-Origin") != shopOrigin || got.header.Get("Retry-After") == "" || got.text("code") != "rate-limited" {
+		t.Errorf("%v %v", got, got.header)
+	}
+	if a, err := anybody.try("OPTIONS", "/v1/nowhere", "", "Origin: "+shopOrigin, "Access-Control-Request-Method: GET"); err != nil || a.status != http.StatusTooManyRequests {
+		t.Errorf("OPTIONS of an unknown path is not counted: %v, %v", a, err)
+	}
+}
+
+// D3: nothing between may hold a stream back.
+func TestStreamsAreNotBuffered(t *testing.T) {
+	t.Parallel()
+	s := serveTest(t, settings(t))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.base+"/v1/events/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+s.user("ann").token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.Header.Get("X-Accel-Buffering") != "no" || res.Header.Get("Cache-Control") != "no-store, no-transform" {
+		t.Errorf("%v", res.Header)
+	}
+}
+
+// E2: a web shop on an origin of its own, in a real browser: everything that its page
+// needs of the API, by clients/typescript where that has it.
+func TestAnotherOrigin(t *testing.T) {
+	t.Parallel()
+	ctx := pagetest.Browser(t)
+	shop := serveShop(t)
+	cfg := settings(t)
+	cfg.Origins, cfg.RateLimit, cfg.LoginRateLimit = []string{shop}, config.Limit{Count: 500, Period: time.Second}, config.Limit{Count: 5, Period: time.Minute}
+	s := serveTest(t, cfg)
+	s.admin().product("KETTLE", 100)
+	s.admin().product("LAMP", 100)
+	s.user("ann")
+
+	got := visit(t, ctx, shop, url.Values{"api": {s.base}, "email": {"ann@example.com"}, "password": {userPassword}, "sku": {"KETTLE"}})
+
+	id := fmt.Sprint(got["order"])
+	for name, want := range map[string]string{
+		"login":     `200`,
+		"placed":    `[201,"/v1/orders/` + id + `","\"1\"","page-1"]`,
+		"again":     `[201,"` + id + `","true"]`,
+		"unchanged": `304`,
+		"stale":     `[412,"stale"]`,
+		"missing":   `[404,"not-found"]`,
+		"nowhere":   `404`,
+		"anonymous": `[401,"Bearer realm=\"orderflow\""]`,
+		"method":    `[405,"GET, HEAD, DELETE"]`,
+		"text":      `415`,
+		"invalid":   `[422,"invalid"]`,
+		"link":      `true`,
+		"document":  `"3.1.0"`,
+		"limited":   `[429,"too-many-attempts",true,true]`,
+		"refused":   `[true,401,"invalid-token"]`,
+	} {
+		if text, _ := json.Marshal(got[name]); string(text) != want {
+			t.Errorf("%s: %s, want %s", name, text, want)
+		}
+	}
+	if text, _ := json.Marshal(got["exported"]); !strings.HasPrefix(string(text), `[200,"attachment; filename=`) {
+		t.Errorf("exported: %s", text)
+	}
+	for _, transport := range []string{"socket", "stream", "source"} {
+		types, _ := got[transport].([]any)
+		if len(types) < 3 || types[0] != "order.created" || types[len(types)-1] != "order.processing" {
+			t.Errorf("%s: %v", transport, got[transport])
+		}
+	}
+}
+
+// E2: a page of any other origin reads nothing and opens no socket, and the client says
+// that it cannot reach the server and what the cause may be.
+func TestUnlistedOrigin(t *testing.T) {
+	t.Parallel()
+	ctx := pagetest.Browser(t, "blocked by CORS policy", "WebSocket connection to")
+	evil := serveShop(t)
+	cfg := settings(t)
+	cfg.Origins = []string{shopOrigin}
+	s := serveTest(t, cfg)
+
+	got := visit(t, ctx, evil, url.Values{"api": {s.base}})
+
+	for name, want := range map[string]any{
+		"simple": "TypeError", "preflighted": "TypeError", "error": "TypeError", "document": "TypeError", "socket": 1006.0,
+	} {
+		if got[name] != want {
+			t.Errorf("%s: %v, want %v", name, got[name], want)
+		}
+	}
+	if told, _ := got["retry"].(string); !strings.Contains(told, evil) || !strings.Contains(told, "ALLOWED_ORIGINS") {
+		t.Errorf("the client reports %v", got["retry"])
+	}
+}
+
+// serveShop serves the page and the TypeScript client on an origin of their own.
+func serveShop(t *testing.T) (origin string) {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", "tool", "-modfile=../tools/go.mod", "esbuild", "../clients/typescript/orderflow.ts")
+	client, err := build.Output()
+	if err != nil {
+		t.Fatalf("compile the client: %v", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir("testdata/shop")))
+	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("/orderflow.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		_, _ = w.Write(client)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// visit opens the page and returns what it found.
+func visit(t *testing.T, ctx context.Context, shop string, query url.Values) (result map[string]any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	read := chromedp.Evaluate[string](`document.querySelector("#result").textContent`)
+	if err := chromedp.Do(ctx, chromedp.Navigate(shop+"/?"+query.Encode()), chromedp.WaitReady(chromedp.CSS("#result"))); err != nil {
+		t.Fatal(err)
+	}
+	text, err := chromedp.Run(ctx, read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(text), &result); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if result["error"] != nil && query.Has("email") {
+		t.Fatalf("the page failed: %v", result["error"])
+	}
+	return result
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// loadDotenv sets the variables of a file that the environment does not have. A file
+// that does not exist is none.
+//
+// The parser is our own and small, because godotenv quotes the rest of the file in its
+// errors, replaces what follows a $ in passwords, and refuses a byte order mark.
+func loadDotenv(name string) error {
+	raw, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err // names the file, of which nothing has been read
+	}
+	vars, err := parseDotenv(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	for name, value := range vars {
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("%s: a variable cannot be set", name)
+		}
+	}
+	return nil
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// lineError says where a file is wrong. It never holds a part of the line: a line in
+// disorder may be the middle of a secret, and so may what looks like a name.
+type lineError struct {
+	line int
+	what string
+}
+
+func (e *lineError) Error() string { return fmt.Sprintf("line %d %s", e.line, e.what) }
+
+// parseDotenv reads lines of the form NAME=value, with an optional "export " before. A
+// value is what is written; nothing in it is expanded.
+//
+//   - Without quotes it ends with the line, or before a # that follows a space.
+//   - In single quotes it may hold anything but single quotes, line breaks included.
+//   - In double quotes \n, \r, \", \\ and \$ are escapes; other backslashes stay.
+//
+// The last of several lines for one variable counts.
+func parseDotenv(raw []byte) (map[string]string, error) {
+	if bytes.HasPrefix(raw, []byte{0xff, 0xfe}) || bytes.HasPrefix(raw, []byte{0xfe, 0xff}) {
+		return nil, &lineError{1, "is UTF-16; save the file as UTF-8"}
+	}
+	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
+	p := &dotenv{lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), vars: map[string]string{}}
+	for p.at < len(p.lines) {
+		if err := p.statement(); err != nil {
+			return nil, err
+		}
+	}
+	return p.vars, nil
+}
+
+type dotenv struct {
+	lines []string
+	at    int // the next line, from 0
+	vars  map[string]string
+}
+
+func (p *dotenv) statement() error {
+	line := strings.TrimSpace(p.lines[p.at])
+	p.at++
+	if line == "" || line[0] == '#' {
+		return nil
+	}
+	name, value, ok := strings.Cut(line, "=")
+	if !ok {
+		return p.bad("has no =; write NAME=value")
+	}
+	name = strings.TrimSpace(name)
+	if rest, ok := strings.CutPrefix(name, "export"); ok && strings.TrimLeft(rest, " \t") != rest {
+		name = strings.TrimSpace(rest)
+	}
+	if !variableName.MatchString(name) {
+		return p.bad("has no name before the =, or one with other characters than letters, digits and _")
+	}
+
+	first := p.at
+	value, err := p.value(value)
+	if err != nil {
+		return err
+	}
+	switch {
+	case strings.ContainsRune(value, 0):
+		err = &lineError{first, "holds a NUL character"}
+	case strings.ContainsRune(strings.Join(p.lines[first-1:p.at], ""), '\r'):
+		err = &lineError{first, "holds a carriage return"}
+	case !utf8.ValidString(value):
+		err = &lineError{first, "is not UTF-8"}
+	default:
+		p.vars[name] = value
+	}
+	return err
+}
+
+func (p *dotenv) bad(what string) error { return &lineError{p.at, what} }
+
+func (p *dotenv) value(text string) (string, error) {
+	trimmed := strings.TrimLeft(text, " \t")
+	if trimmed == "" || trimmed[0] != '"' && trimmed[0] != '\'' {
+		for i := 1; i < len(text); i++ {
+			if text[i] == '#' && (text[i-1] == ' ' || text[i-1] == '\t') {
+				text = text[:i]
+				break
+			}
+		}
+		return strings.TrimSpace(text), nil
+	}
+
+	quote, first := trimmed[0], p.at
+	var value strings.Builder
+	for rest := trimmed[1:]; ; {
+		end, isClosed := readQuoted(&value, rest, quote)
+		if isClosed {
+			if after := strings.TrimSpace(end); after != "" && after[0] != '#' {
+				return "", p.bad("goes on behind the closing quote")
+			}
+			return value.String(), nil
+		}
+		if p.at == len(p.lines) {
+			return "", &lineError{first, "opens a quote that is never closed"}
+		}
+		value.WriteByte('\n')
+		rest = p.lines[p.at]
+		p.at++
+	}
+}
+
+// readQuoted adds a line, or what there is of it before the closing quote, to value.
+func readQuoted(value *strings.Builder, line string, quote byte) (rest string, isClosed bool) {
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == quote:
+			return line[i+1:], true
+		case c == '\\' && quote == '"' && i+1 < len(line) && escapes[line[i+1]] != 0:
+			i++
+			value.WriteByte(escapes[line[i]])
+		default:
+			value.WriteByte(c)
+		}
+	}
+	return "", false
+}
+
+var escapes = map[byte]byte{'n': '\n', 'r': '\r', '"': '"', '\\': '\\', '$': '$'}

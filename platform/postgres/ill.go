@@ -1,0 +1,163 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+)
+
+// Unavailable tells whether err means that the database cannot do its work at present,
+// whatever it was asked to do: it cannot be reached, it is stopping, starting or a
+// standby, it is read-only, or it is out of disk, memory or connections. The same
+// request may succeed later, or on another server; nothing has been committed unless it
+// was the COMMIT that failed.
+//
+// What the statement itself may be the cause of is not among it: locks, dead-locks, and
+// statements that take too long.
+func Unavailable(err error) bool {
+	var (
+		connect *pgconn.ConnectError
+		acquire *AcquireError
+	)
+	if errors.As(err, &connect) || errors.As(err, &acquire) || errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, pgconn.ErrConnClosed) {
+		return true
+	}
+	code := Code(err)
+	for _, prefix := range unavailable {
+		if code != "" && strings.HasPrefix(code, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// SQLSTATEs and classes (PostgreSQL documentation, appendix A).
+var unavailable = []string{
+	"08",    // connection exception
+	"25006", // read_only_sql_transaction: a demoted primary, a standby, default_transaction_read_only
+	"25P03", // idle_in_transaction_session_timeout: this node was too slow
+	"25P04", // transaction_timeout
+	"53",    // insufficient resources: disk full, out of memory, too many connections
+	"55000", // object_not_in_prerequisite_state: recovery is in progress
+	"55006", // object_in_use: the database is being dropped or copied
+	"57P",   // shutdown, crash of another backend, cannot connect now, database dropped
+	"57000", // operator_intervention
+	"58",    // system error: input and output
+	"F0",    // configuration file
+	"XX",    // internal error, corrupted data or index
+}
+
+const (
+	resetEvery = time.Second     // connections may be given up for new ones that often
+	fullFor    = 3 * time.Second // after a write that found no room, before the next one is tried
+)
+
+// ills is what the connections of a pool have been told by the server.
+type ills struct {
+	readOnly atomic.Bool  // some sessions may be; they stay so when the database no longer is
+	full     atomic.Int64 // when a write last found no room, in Unix nanoseconds; 0 for never, or since it succeeded
+	reset    atomic.Int64 // when the pool was last reset
+	trying   sync.Mutex   // held by the one that tries to write
+}
+
+// observe sees every error that a connection of the pool receives, River's included.
+func (p *Pool) observe(err *pgconn.PgError) {
+	switch err.Code {
+	case "25006":
+		p.ills.readOnly.Store(true)
+		p.renew()
+	case "53100", "58030": // disk_full, io_error
+		p.ills.full.Store(time.Now().UnixNano())
+	}
+}
+
+// renew replaces the connections as they come back. A session keeps the server and
+// the default_transaction_read_only that it began with; a new one finds the new
+// primary, where the URL names several hosts with target_session_attrs=read-write.
+func (p *Pool) renew() {
+	now, last := time.Now().UnixNano(), p.ills.reset.Load()
+	if now-last < int64(resetEvery) || !p.ills.reset.CompareAndSwap(last, now) {
+		return
+	}
+	if pool := p.Pool; pool != nil { // which it is while the first connection is made
+		pool.Reset()
+	}
+}
+
+// CannotWrite says why no write can succeed at present: "the database is read-only", "the
+// database is a standby", "the disk of the database is full", or nothing. An error means
+// that the database could not be asked. It recovers by itself, without other traffic.
+//
+// It costs one round trip and writes nothing, except after a write of anybody's that
+// found no room: then one caller in three seconds tries to write 256 KiB, and takes it
+// back.
+func (p *Pool) CannotWrite(ctx context.Context) (why string, err error) {
+	var isReadOnly, isStandby bool
+	err = p.QueryRow(ctx, "select current_setting('transaction_read_only')::bool, pg_is_in_recovery()").Scan(&isReadOnly, &isStandby)
+	if err != nil {
+		return "", err
+	}
+	if isReadOnly {
+		p.ills.readOnly.Store(true)
+		p.renew() // the server may be well again, and only this connection is old
+	} else if p.ills.readOnly.Swap(false) {
+		p.Reset() // it is well: whoever is told so must not meet an old session
+	}
+	switch {
+	case isStandby:
+		return "the database is a standby", nil
+	case isReadOnly:
+		return "the database is read-only", nil
+	case p.isFull(ctx):
+		return "the disk of the database is full", nil
+	}
+	return "", nil
+}
+
+func (p *Pool) isFull(ctx context.Context) bool {
+	since := p.ills.full.Load()
+	if since == 0 {
+		return false
+	}
+	if time.Since(time.Unix(0, since)) < fullFor || !p.ills.trying.TryLock() {
+		return true
+	}
+	defer p.ills.trying.Unlock()
+
+	err := p.tryRoom(ctx)
+	if Code(err) == "42501" { // this role may not make temporary tables: let requests find out
+		err = nil
+	}
+	if err != nil {
+		p.ills.full.Store(time.Now().UnixNano())
+		return true
+	}
+	return !p.ills.full.CompareAndSwap(since, 0)
+}
+
+// tryRoom needs new pages in the database's default tablespace. Pages that other tables
+// have free say nothing: some writes still succeed on a full disk.
+func (p *Pool) tryRoom(ctx context.Context) error {
+	conn, err := p.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx))
+	if _, err := tx.Exec(ctx, "create temporary table orderflow_room (page text) on commit drop", pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "insert into orderflow_room select repeat('x', 1900) from generate_series(1, 128)", pgx.QueryExecModeSimpleProtocol)
+	return err
+}

@@ -1,0 +1,57 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"orderflow/platform/fault"
+)
+
+// Unreachable replaces the text of an error of connecting, which quotes host, user and
+// database of the URL, and of a URL that cannot be parsed, by one that quotes nothing.
+// Other errors stay as they are. The chain is kept.
+func Unreachable(err error) error {
+	var (
+		connect *pgconn.ConnectError
+		parse   *pgconn.ParseConfigError
+	)
+	switch {
+	case errors.As(err, &parse):
+		return &unreachable{"its URL cannot be read", err}
+	case errors.As(err, &connect):
+		return &unreachable{reason(err), err}
+	}
+	return err
+}
+
+type unreachable struct {
+	text  string
+	cause error
+}
+
+func (e *unreachable) Error() string { return e.text }
+func (e *unreachable) Unwrap() error { return e.cause }
+
+func reason(err error) string {
+	switch code := Code(err); {
+	case code == "28P01", code == "28000":
+		return fmt.Sprintf("the server refuses the user or the password (SQLSTATE %s)", code)
+	case code == "3D000":
+		return "the database does not exist (SQLSTATE 3D000)"
+	case code != "":
+		return fmt.Sprintf("the server refuses connections (SQLSTATE %s)", code)
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		return "the server does not offer TLS"
+	}
+	return fault.Reason(err)
+}
+
+// Misconfigured tells whether connecting failed for a reason that does not pass by
+// itself: the server refuses the user or the password, or does not have the database.
+func Misconfigured(err error) bool {
+	code := Code(err)
+	return strings.HasPrefix(code, "28") || code == "3D000"
+}
