@@ -183,10 +183,10 @@ func TestBrokenExport_C12(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	b.eventually("the export's backend is found and ended", func() bool { // it may be fetching just now
+	b.eventually("the export's backend waits for the client, and is ended", func() bool {
 		return b.count(`
 			select count(pg_terminate_backend(pid)) from pg_stat_activity
-			where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null and query like 'fetch%'`) > 0
+			where datname = current_database() and pid <> pg_backend_pid() and state = 'idle in transaction'`) > 0
 	})
 
 	if _, err := io.Copy(io.Discard, res.Body); !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -41,6 +42,8 @@ func reason(err error) string {
 		return fmt.Sprintf("the server refuses the user or the password (SQLSTATE %s)", code)
 	case code == "3D000":
 		return "the database does not exist (SQLSTATE 3D000)"
+	case code == "42704", code == "22023", code == "42501", code == "08P01":
+		return fmt.Sprintf("the server does not accept a parameter of the URL (SQLSTATE %s)", code)
 	case code != "":
 		return fmt.Sprintf("the server refuses connections (SQLSTATE %s)", code)
 	case strings.Contains(err.Error(), "server refused TLS connection"):
@@ -50,8 +53,10 @@ func reason(err error) string {
 }
 
 // Misconfigured tells whether connecting failed for a reason that does not pass by
-// itself: the server refuses the user or the password, or does not have the database.
+// itself: the server refuses the user or the password, does not have the database, or
+// does not accept a parameter of the URL (poolers answer 08P01 to those that they do not
+// know).
 func Misconfigured(err error) bool {
 	code := Code(err)
-	return strings.HasPrefix(code, "28") || code == "3D000"
+	return strings.HasPrefix(code, "28") || slices.Contains([]string{"3D000", "42704", "22023", "42501", "08P01"}, code)
 }

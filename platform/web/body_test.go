@@ -276,49 +276,51 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-func TestBulkhead(t *testing.T) {
+// F10: one large body of a caller is received at a time, and a few of all are decoded.
+func TestLargeBodiesAreBounded(t *testing.T) {
 	t.Parallel()
-	over, cancel := context.WithCancel(t.Context())
-	cancel() // nobody waits
-	b := newBulkhead()
+	over, cancel := context.WithTimeout(t.Context(), time.Nanosecond) // nobody waits for long
+	defer cancel()
+	<-over.Done()
+	l := newLargeBodies()
 
-	leave, err := b.enter(over, "a")
-	_, second := b.enter(over, "a")
-	other, third := b.enter(over, "b")
+	release, err := l.receive(t.Context(), "a")
+	brief, stop := context.WithTimeout(t.Context(), time.Millisecond)
+	defer stop()
+	_, second := l.receive(brief, "a")
+	other, third := l.receive(t.Context(), "b")
 	if err != nil || !fault.Is(second, "too-many-bodies") || third != nil {
 		t.Fatal(err, second, third)
 	}
 	entered := make(chan func())
 	go func() {
-		leave, err := b.enter(t.Context(), "a")
+		release, err := l.receive(t.Context(), "a")
 		if err != nil {
 			t.Error(err)
 		}
-		entered <- leave
+		entered <- release
 	}()
-	leave()
+	release()
 	(<-entered)()
 	other()
-	var places []func()
-	for range judgesPerNode {
-		done, err := b.judge(over)
+
+	var slots []func()
+	for range decodesPerNode {
+		release, err := l.decode(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
-		places = append(places, done)
+		slots = append(slots, release)
 	}
-	if _, err := b.judge(over); !fault.Is(err, "busy") {
+	if _, err := l.decode(over, "b"); !fault.Is(err, "busy") {
 		t.Error(err)
 	}
-	for _, done := range places {
-		done()
+	for _, release := range slots {
+		release()
 	}
-	if done, err := b.judge(over); err != nil {
+	if release, err := l.decode(t.Context(), "b"); err != nil {
 		t.Error(err)
 	} else {
-		done()
-	}
-	if len(b.callers) != 0 {
-		t.Errorf("%d callers are remembered", len(b.callers))
+		release()
 	}
 }

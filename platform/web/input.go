@@ -129,13 +129,13 @@ func (p *plan) checkParams(r *request) {
 // checkBody receives and judges the body. It returns an error for one that is not JSON
 // at all; what is wrong in its members is kept, to be named together with the rest.
 // done must be called when the request is over.
-func (p *plan) checkBody(r *request, large *bulkhead) (done func(), err error) {
+func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error) {
 	if p.limit > BodyLimit {
-		leave, err := large.enter(r.c.UserContext(), callerOf(r.c))
+		release, err := large.receive(r.c.UserContext(), callerOf(r.c))
 		if err != nil {
 			return func() {}, err
 		}
-		defer leave()
+		defer release()
 	}
 	began := time.Now()
 	raw, err := p.receive(r)
@@ -150,11 +150,11 @@ func (p *plan) checkBody(r *request, large *bulkhead) (done func(), err error) {
 		return done, err
 	}
 	if p.limit > BodyLimit {
-		leave, err := large.judge(r.c.UserContext())
+		release, err := large.decode(r.c.UserContext(), callerOf(r.c))
 		if err != nil {
 			return done, err
 		}
-		defer leave()
+		defer release()
 	}
 	return done, p.judgeBody(r, raw)
 }

@@ -81,7 +81,7 @@ type API struct {
 	routes []Route
 	bodies map[string]int // path -> what is read of it, for routes that take more than BodyLimit
 	budget *budget
-	large  *bulkhead
+	large  *largeBodies
 }
 
 // settle sets what huma keeps in globals.
@@ -105,7 +105,7 @@ func New(app *fiber.App, o Options) *API {
 	settle()
 	a := &API{
 		app: app, log: orDefault(o.Log), bodies: map[string]int{},
-		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newBulkhead(),
+		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newLargeBodies(),
 	}
 	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()
 	a.API = huma.NewAPI(huma.Config{OpenAPI: describe(o)}, &adapter{Adapter: fibers, api: a})

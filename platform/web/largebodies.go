@@ -1,0 +1,62 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"orderflow/platform/bulkhead"
+	"orderflow/platform/fault"
+)
+
+// Both waits together are shorter than a route's deadline.
+const (
+	decodesPerNode = 4 // large bodies that are decoded at once
+	receiveWait    = 3 * time.Second
+	decodeWait     = 1500 * time.Millisecond
+)
+
+// largeBodies bounds the cost of routes whose limit is above BodyLimit: one body of each
+// caller is received and decoded at a time, and a few of all callers are decoded.
+type largeBodies struct {
+	receiving, decoding *bulkhead.Bulkhead[string]
+}
+
+func newLargeBodies() *largeBodies {
+	const callers, waiting = 1024, 16
+	return &largeBodies{
+		receiving: bulkhead.New[string](bulkhead.Options{
+			Slots: callers, Classes: []bulkhead.Class{{PerKey: 1, Queue: callers, QueuePerKey: waiting}},
+		}),
+		decoding: bulkhead.New[string](bulkhead.Options{Slots: decodesPerNode, Classes: []bulkhead.Class{{Queue: callers, QueuePerKey: 1}}}),
+	}
+}
+
+// receive waits until the caller's other large bodies are decoded; no byte of this one is
+// read meanwhile. It returns a 429 when that takes too long, and a 503 when too many
+// callers wait.
+func (l *largeBodies) receive(ctx context.Context, caller string) (release func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, receiveWait)
+	defer cancel()
+	release, err = l.receiving.Acquire(waiting, 0, caller)
+	switch {
+	case errors.Is(err, bulkhead.ErrLimit):
+		return nil, busy()
+	case err != nil:
+		f := fault.New(fault.RateLimited, "too-many-bodies", "Another large request of yours is being read; wait for it.")
+		f.RetryAfter = time.Second
+		return nil, f
+	}
+	return release, nil
+}
+
+// decode waits for a slot among those of all callers, who are served in turn. It returns
+// a 503 when that takes too long.
+func (l *largeBodies) decode(ctx context.Context, caller string) (release func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, decodeWait)
+	defer cancel()
+	if release, err = l.decoding.Acquire(waiting, 0, caller); err != nil {
+		return nil, busy()
+	}
+	return release, nil
+}
