@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,7 +184,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	sessions := auth.NewSessions(n.pool, n.log)
 	n.users = users.New(users.Deps{
 		Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log,
-		Registrations: &registrations{n.limiter, n.cfg.RegistrationRateLimit},
+		Registrations: &registrations{n.limiter, *cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})},
 	})
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},

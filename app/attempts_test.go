@@ -80,7 +80,7 @@ func TestRegistrationsOfAnAddressAreCountedExactly(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)
 	cfg.RedisURL = config.Secret(pgtest.NewRedis(t).URL)
-	cfg.RegistrationRateLimit = config.Limit{Count: allowed, Period: time.Hour}
+	cfg.RegistrationRateLimit = &config.Limit{Count: allowed, Period: time.Hour}
 	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	nodes := []*server{serveTest(t, cfg), serveTest(t, cfg)}
 	together(t, nodes, func(t *testing.T, n int) string {

@@ -49,7 +49,7 @@ type Config struct {
 
 	RateLimit             Limit    `env:"RATE_LIMIT" envDefault:"200/1s"`
 	LoginRateLimit        Limit    `env:"LOGIN_RATE_LIMIT" envDefault:"10/1m"`
-	RegistrationRateLimit Limit    `env:"REGISTRATION_RATE_LIMIT" envDefault:"10/1m"`
+	RegistrationRateLimit *Limit   `env:"REGISTRATION_RATE_LIMIT"` // Development: off, Production: 30/1m
 	StreamsPerAccount     int      `env:"STREAMS_PER_ACCOUNT" envDefault:"50"`
 	TrustedProxies        Networks `env:"TRUSTED_PROXIES"`
 	Origins               []string `env:"ALLOWED_ORIGINS"`
@@ -191,6 +191,12 @@ func (c *Config) fill() {
 		c.BcryptCost = 10
 		if c.IsProduction() {
 			c.BcryptCost = 12
+		}
+	}
+	if c.RegistrationRateLimit == nil {
+		c.RegistrationRateLimit = &Limit{}
+		if c.IsProduction() {
+			c.RegistrationRateLimit = &Limit{Count: 30, Period: time.Minute}
 		}
 	}
 	if c.PaymentProvider == "" && !c.IsProduction() {

@@ -90,11 +90,11 @@ func TestLogInsComeBeforeRegistrations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(t)
-		for i := range 1 + queueNewcomerPerAddress {
+		for i := range 1 + queuePerAddress {
 			l.register("192.0.2.1", fmt.Sprint("a", i))
 		}
 		l.register("192.0.2.1", "one too many")
-		for i := range queueNewcomer { // those that find no place take it from those who have many
+		for i := range queueLength { // those that find no place take it from those who have many
 			l.register(fmt.Sprint("198.51.100.", i), fmt.Sprint("other", i))
 		}
 		l.logIn("203.0.113.1", "owner")
@@ -102,12 +102,12 @@ func TestLogInsComeBeforeRegistrations(t *testing.T) {
 		if err := l.errs["one too many"]; !fault.Is(err, "too-many-registrations") {
 			t.Errorf("of one address: %v", err)
 		}
-		for _, name := range []string{fmt.Sprint("a", queueNewcomerPerAddress), fmt.Sprint("other", queueNewcomer-1)} {
+		for _, name := range []string{fmt.Sprint("a", queuePerAddress), fmt.Sprint("other", queueLength-1)} {
 			if f, ok := fault.As(l.errs[name]); !ok || f.Code != "busy" || f.RetryAfter == 0 {
 				t.Errorf("%s, of all: %v", name, f)
 			}
 		}
-		if order := l.finish(); order[1] != "owner" || len(order) != queueNewcomer+2 {
+		if order := l.finish(); order[1] != "owner" || len(order) != queueLength+2 {
 			t.Errorf("served %v", order)
 		}
 	})
@@ -119,7 +119,7 @@ func TestAddressesTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLine(t)
-		for i := range 1 + queueKnownPerAddress {
+		for i := range 1 + queuePerAddress {
 			l.logIn(fmt.Sprintf("2001:db8::%d", i), fmt.Sprint("guess", i))
 		}
 		if err := l.room(from("2001:db8::ffff")); !fault.Is(err, "busy") {

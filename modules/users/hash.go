@@ -22,11 +22,8 @@ const (
 )
 
 // How many wait at the gate, for each place, and how many of them from one network
-// address. At the usual cost far fewer have their turn within maxWait.
-const (
-	queueKnown, queueKnownPerAddress       = 64, 32
-	queueNewcomer, queueNewcomerPerAddress = 16, 8
-)
+// address, in each class. At the usual cost far fewer have their turn within maxWait.
+const queueLength, queuePerAddress = 64, 32
 
 // The classes of hashing. Those who prove a password of an account that exists come
 // before those who open one: a stranger must not keep anybody out (SPEC F10). While both
@@ -71,8 +68,8 @@ func newHasher(cost int, elsewhere []string, log *slog.Logger) *hasher {
 // newGate leaves one of several places to those who have an account.
 func newGate(places int) *bulkhead.Bulkhead[netip.Prefix] {
 	return bulkhead.New[netip.Prefix](bulkhead.Options{Slots: places, Classes: []bulkhead.Class{
-		known:    {Queue: places * queueKnown, QueuePerKey: places * queueKnownPerAddress},
-		newcomer: {Slots: max(places-1, 1), Queue: places * queueNewcomer, QueuePerKey: places * queueNewcomerPerAddress},
+		known:    {Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
+		newcomer: {Slots: max(places-1, 1), Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
 	}})
 }
 

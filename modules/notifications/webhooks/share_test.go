@@ -58,10 +58,10 @@ func TestOneOwnerDoesNotTakeAllSlots(t *testing.T) {
 // returns are the tries that come again, by when.
 type returns []time.Time
 
-func (r returns) Len() int           { return len(r) }
-func (r returns) Less(i, j int) bool { return r[i].Before(r[j]) }
-func (r returns) Swap(i, j int)      { r[i], r[j] = r[j], r[i] }
-func (r *returns) Push(x any)        { *r = append(*r, x.(time.Time)) }
+func (r *returns) Len() int           { return len(*r) }
+func (r *returns) Less(i, j int) bool { return (*r)[i].Before((*r)[j]) }
+func (r *returns) Swap(i, j int)      { (*r)[i], (*r)[j] = (*r)[j], (*r)[i] }
+func (r *returns) Push(x any)         { *r = append(*r, x.(time.Time)) }
 func (r *returns) Pop() any {
 	last := (*r)[len(*r)-1]
 	*r = (*r)[:len(*r)-1]
