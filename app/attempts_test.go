@@ -75,7 +75,7 @@ func TestUnjudgedAttemptsAreGivenBack(t *testing.T) {
 }
 
 // SPEC F10: over two nodes, an address opens exactly so many accounts, of IPv6 a network;
-// other addresses, and whoever has an account, are not concerned.
+// other addresses, and users who have an account, are not affected.
 func TestRegistrationsOfAnAddressAreCountedExactly(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)

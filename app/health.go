@@ -93,7 +93,7 @@ func (h *health) notReady(ctx context.Context) string {
 const outage = 3 * time.Second
 
 // isPatient is asked when the database could not be. It counts from the first check that
-// failed, so whoever checks rarely sees one failure passed over.
+// failed, so that a prober with long intervals sees one failure ignored at most.
 func (h *health) isPatient() bool {
 	now := time.Now()
 	h.failing.CompareAndSwap(0, now.UnixNano())

@@ -196,14 +196,14 @@ func (s *stage) play(t *testing.T, name string, webhooks bool, status int, end f
 	}
 	if !webhooks {
 		if in := nextTold(t, got); in.Subject != after {
-			t.Errorf("%s: the webhook is told %s", name, in.raw)
+			t.Errorf("%s: the webhook received %s", name, in.raw)
 		}
 		return
 	}
 	const underWay = `select count(*) from webhook_deliveries where webhook_id = $1 and status in ('pending', 'waiting')`
 	testwait.Until(t, "nothing to be under way", func() bool { return s.count(underWay, hook) == 0 })
 	if len(got) > 0 {
-		t.Errorf("%s: the webhook is told %s", name, (<-got).raw)
+		t.Errorf("%s: the webhook received %s", name, (<-got).raw)
 	}
 }
 

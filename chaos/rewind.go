@@ -11,10 +11,10 @@ import (
 )
 
 // runRewind is the story of a database that goes back (SPEC E3). What is lost with it is
-// lost by design; nobody may be left to believe in it. A listener that was ahead of the
-// restored log is told so by one reset and then of everything that follows, a listener
-// that was not is told of everything and nothing else, and a restart or a failover that
-// loses nothing resets nobody. What readers keep in the database is judged by verify.
+// lost by design, but never silently. A listener that was ahead of the restored log
+// receives one reset and then every later event; a listener that was not ahead receives
+// every event and no reset. A restart or failover without loss resets no listener. verify
+// checks what the consumers of the log keep in the database.
 func (l *lab) runRewind(ctx context.Context, admin *person) error {
 	if err := l.fillShelves(ctx, admin); err != nil {
 		return err

@@ -50,7 +50,7 @@ func TestDotenvValues(t *testing.T) {
 	}
 }
 
-// F2: what cannot be read is told by its line, and by nothing of it.
+// F2: an error names the line that cannot be read, and quotes nothing of it.
 func TestDotenvErrors(t *testing.T) {
 	t.Parallel()
 	for text, line := range map[string]int{

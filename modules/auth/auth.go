@@ -43,9 +43,9 @@ type Attempts interface {
 	// Begin counts an attempt at an account before it is judged, and refuses it with
 	// a RateLimited fault when there were too many. The account is opaque and holds
 	// nothing personal; home tells whether it is logged in at that address, and is
-	// asked only when it matters. end is told what came of it: a wrong guess stays
-	// counted and may be answered with what end returns instead, of a right one is given
-	// back what counts guesses, and of one that nobody judged everything.
+	// called only when it matters. end takes the outcome: a wrong guess stays counted, and
+	// the error that end returns may replace the response; a right one gives back what
+	// counts guesses; one that was not decided gives back everything.
 	Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
 		end func(ctx context.Context, what Outcome) error, err error)
 }

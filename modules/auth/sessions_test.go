@@ -80,7 +80,7 @@ func TestLoginIsCounted(t *testing.T) {
 	}
 }
 
-// SPEC A6: of an attempt that nobody judged, the counter is told so, though its request
+// SPEC A6: the counter learns that an attempt was not decided, even when its request
 // is out of time.
 func TestUnjudgedLoginIsNoGuess(t *testing.T) {
 	t.Parallel()

@@ -20,9 +20,10 @@ type Orders interface {
 
 const kindDeleted = "order.deleted"
 
-// withoutDeleted makes of a page of the log what may be read now. Who asks for a deleted
-// order finds nothing, as everywhere; who resumes, and so has followed it, is told of its end.
-// It asks after reading: what is deleted in between is seen.
+// withoutDeleted removes from a page of the log what may not be read any more. A fresh read
+// of a deleted order is empty, as the order is a 404 elsewhere; a client that resumes, and
+// so has followed the order, receives its deletion. The check follows the read, so that a
+// deletion in between counts.
 func (f *filter) withoutDeleted(ctx context.Context, page events.Page) (events.Page, error) {
 	if f.orders == nil || len(page.Events) == 0 {
 		return page, nil

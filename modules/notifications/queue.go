@@ -19,7 +19,7 @@ type queue struct {
 	from    time.Time // since when it has not been empty
 	unread  *int64    // only the latest count is of interest
 	ping    bool
-	again   bool // whoever takes has to look at more than the queue
+	again   bool // the consumer has to check more than the queue
 	awake   bool
 	closed  bool
 	resting chan struct{} // closed once nobody takes any more, when somebody asked
@@ -106,7 +106,7 @@ func (q *queue) forget() {
 	q.list = nil
 }
 
-// restart drops the events that wait, and wakes whoever takes even for nothing.
+// restart drops the queued events, and wakes the consumer even when nothing is queued.
 func (q *queue) restart() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -176,7 +176,7 @@ func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	}
 }
 
-// Counts of what is unread go back with the database, and whoever listens is told.
+// Unread counts go back with the database, and every open connection receives the new count.
 func TestUnreadCountsGoBack(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

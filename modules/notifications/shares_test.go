@@ -163,7 +163,7 @@ func TestSlotsAreGivenBack(t *testing.T) {
 	}
 }
 
-// A node has so many streams in all; beyond, everybody is told to come back.
+// A node has a limit of streams in total; beyond it the response is 503.
 func TestStreamsOfANodeAreBounded(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -12,9 +12,9 @@ import (
 	"orderflow/platform/web"
 )
 
-// A deleted order is absent to everybody. Its events stay in the log, so that whoever
-// resumes misses no version and hears of the deletion (SPEC E1, E3), but what was written by
-// people is not in them any more.
+// A deleted order is a 404 for everybody. Its events stay in the log, so that a client that
+// resumes misses no version and receives the deletion (SPEC E1, E3), but text that people
+// wrote is removed from them.
 
 // Deleted tells whether an order was deleted.
 func (m *Module) Deleted(ctx context.Context, id uuid.UUID) (bool, error) {

@@ -17,8 +17,8 @@ import (
 	"orderflow/platform/web"
 )
 
-// line is a gate of one place at which hashing takes until next is called. Whoever
-// hashes is told by the password.
+// line is a gate of one place at which hashing takes until next is called. The
+// password identifies the caller.
 type line struct {
 	*hasher
 	t    *testing.T

@@ -171,8 +171,8 @@ func (h *hasher) room(ctx context.Context) error {
 // request has a turn of its own.
 func site(ctx context.Context) netip.Prefix { return web.Site(web.AddressFrom(ctx)) }
 
-// busy tells why there was no place. Where many have an account behind one address,
-// nobody who logs in is told that it is their doing.
+// busy returns the error of a request that found no place. Log-ins get no error of their
+// own address: many accounts may share one.
 func busy(class int, err error) error {
 	e := fault.New(fault.Unavailable, "busy", "Too many people are logging in just now; try again.")
 	if class == newcomer && errors.Is(err, bulkhead.ErrKeyLimit) {

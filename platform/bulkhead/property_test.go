@@ -168,7 +168,7 @@ func (m *model) check() {
 	}
 }
 
-// drain ends all who hold a slot until nobody waits: whoever waits is served in the end.
+// drain releases slots until no caller waits: every waiting caller is served in the end.
 func (m *model) drain() {
 	for range m.callers {
 		for _, e := range m.callers {

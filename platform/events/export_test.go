@@ -9,7 +9,7 @@ import (
 // PollEvery is how often a tail looks without being told.
 const PollEvery = pollEvery
 
-// OnlyWhenWoken makes a tail look when it is told, or at what waits, and no more. Call it before Run.
+// OnlyWhenWoken makes a tail read only after Wake, or when events wait for an older transaction. Call it before Run.
 func (t *Tail) OnlyWhenWoken() { t.poll = 24 * time.Hour }
 
 // Looks returns once the tail has looked from beginning to end after the call, and has been told

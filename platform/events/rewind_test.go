@@ -103,7 +103,7 @@ func TestEveryReadVerifiesItsCursor(t *testing.T) {
 	}
 }
 
-// An event has one cursor, whoever reads it: a client takes it from one API to the other.
+// An event has the same cursor in every API: a client may take it from one to the other.
 func TestCursorsAgree(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

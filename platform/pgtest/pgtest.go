@@ -58,7 +58,7 @@ var unhurried = map[string]time.Duration{
 }
 
 // URL clones a fresh database and returns its address, with bounds on statements that only a test
-// that hangs exceeds. It is dropped when the test ends, whoever is still connected. A clone takes
+// that hangs exceeds. It is dropped when the test ends, even while connections are open. A clone takes
 // about 20 ms, the first one 1 to 2 s more, for the server.
 func URL(t testing.TB) string {
 	t.Helper()

@@ -108,7 +108,7 @@ func (p *Pool) CannotWrite(ctx context.Context) (why string, err error) {
 		p.ills.readOnly.Store(true)
 		p.renew() // the server may be well again, and only this connection is old
 	} else if p.ills.readOnly.Swap(false) {
-		p.Reset() // it is well: whoever is told so must not meet an old session
+		p.Reset() // the server is well again: later callers must not get an old session
 	}
 	switch {
 	case isStandby:

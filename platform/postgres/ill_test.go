@@ -75,7 +75,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 	exec(t, pool, "insert into t values (1)")
 }
 
-// A write that is told 25006 is enough: the next one finds the server that takes it,
+// One write that fails with 25006 is enough: the next one finds the server that accepts it,
 // though nobody probes.
 func TestReadOnlySessionIsGivenUp(t *testing.T) {
 	t.Parallel()

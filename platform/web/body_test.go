@@ -92,7 +92,7 @@ func conversation(t *testing.T, addr, sent string) (statuses []int, closed bool)
 }
 
 // ASVS 5.0 4.2.1, RFC 9112 section 9.3: what a refusal leaves unread of a body is never
-// the next request, whoever refuses and however long it is; and a client that sends
+// the next request, regardless of which check refuses it and of its length; and a client that sends
 // everything before it reads gets its answer.
 func TestUnreadBodiesAreNoRequests(t *testing.T) {
 	t.Parallel()

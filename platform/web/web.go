@@ -143,7 +143,7 @@ func (a *API) guard(server *fasthttp.Server) {
 	}
 }
 
-// readable is what is read at most of a request's body, whoever sends it.
+// readable is the number of bytes of a request's body that are read at most.
 func (a *API) readable(h *fasthttp.RequestHeader) int {
 	return max(readLimit, a.bodies[withoutQuery(string(h.RequestURI()))])
 }

@@ -54,7 +54,7 @@ func keyOf(c identity.Caller) (id *uuid.UUID, scopes []string) {
 
 // made records whom a change makes answerable for what is sent from now on: who chooses the
 // receiver or enables it, and a key also when it chooses the types. Then the endpoint ends
-// with the key, whoever made it first.
+// with the key, regardless of who created it.
 func (to change) made(u *ent.WebhookUpdateOne, c identity.Caller) {
 	chooses := to.url != nil || to.enabled != nil && *to.enabled
 	key, scopes := keyOf(c)
@@ -118,7 +118,7 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 }
 
 // Revoked says that an account's or a credential's standing has changed: what its keys
-// made is looked at soon. It never blocks, and whoever sends looks again by itself.
+// created is checked soon. It never blocks; each attempt to deliver checks again.
 func (m *Module) Revoked(uuid.UUID, uuid.UUID) {
 	select {
 	case m.revoked <- struct{}{}:

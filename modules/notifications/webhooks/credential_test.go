@@ -130,7 +130,7 @@ func TestWebhooksEndUnprompted(t *testing.T) {
 	r.quiet()
 }
 
-// SPEC A8: whoever chooses the receiver is answerable from then on, and a key also for
+// SPEC A8: the credential that chooses the receiver is responsible from then on, and a key also for
 // what is sent; a session that only describes it is not.
 func TestWhoMadeIt(t *testing.T) {
 	t.Parallel()
