@@ -10,5 +10,5 @@ type limits struct {
 	hash  time.Duration // the turn to hash a password: then 503
 }
 
-// usual are those of the README's "Timings".
+// usual are those of docs/architecture.md.
 var usual = limits{route: 5 * time.Second, redis: 100 * time.Millisecond, hash: 2 * time.Second}

@@ -29,7 +29,7 @@ type Querier interface {
 }
 
 // The server-side bounds, each below the deadline of whoever waits for it (see
-// "Timings" in the README).
+// docs/architecture.md).
 const (
 	statementTimeout = 4 * time.Second
 	lockTimeout      = 3 * time.Second
