@@ -11,7 +11,6 @@ import (
 
 	"orderflow/app/pages"
 	"orderflow/platform/fault"
-	"orderflow/platform/identity"
 	"orderflow/platform/redis"
 	"orderflow/platform/web"
 )
@@ -79,18 +78,10 @@ func (n *node) limit() fiber.Handler {
 			Name: "default", Limiter: n.limiter,
 			Limit: redis.Limit{Count: n.cfg.RateLimit.Count, Period: n.cfg.RateLimit.Period},
 		},
-		KeyGenerator: callerKey,
+		KeyGenerator: web.CallerKey,
 		LimitReached: func(c *fiber.Ctx) error {
 			return web.Fail(c, fault.New(fault.RateLimited, "rate-limited", "Too many requests; see Retry-After."))
 		},
 		Next: func(c *fiber.Ctx) bool { return c.Method() == http.MethodGet && strings.HasPrefix(c.Path(), "/docs/") }, // the page's own files
 	})
-}
-
-// callerKey is whose budget a request is on: a known caller's own, else the address's.
-func callerKey(c *fiber.Ctx) string {
-	if caller, ok := identity.From(c.UserContext()); ok {
-		return "user:" + caller.UserID.String()
-	}
-	return "address:" + web.Site(web.AddressFrom(c.UserContext())).String()
 }

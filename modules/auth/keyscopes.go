@@ -21,15 +21,15 @@ func (m *Module) KeyScopes(ctx context.Context, q postgres.Querier, ids []uuid.U
 	if err != nil {
 		return nil, fmt.Errorf("read the scopes of %d keys: %w", len(ids), err)
 	}
-	standing := map[uuid.UUID]identity.ScopeSet{}
+	valid := map[uuid.UUID]identity.ScopeSet{}
 	var id uuid.UUID
 	var scopes []identity.Scope
 	_, err = pgx.ForEachRow(rows, []any{&id, &scopes}, func() error {
-		standing[id] = identity.ScopesOf(scopes...)
+		valid[id] = identity.ScopesOf(scopes...)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the scopes of %d keys: %w", len(ids), err)
 	}
-	return standing, nil
+	return valid, nil
 }

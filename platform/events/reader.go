@@ -32,11 +32,11 @@ type Reader struct {
 	// Committed, when set before Run, is called after each page that took effect.
 	Committed func()
 
-	at *standing // where this reader left its place; nil: the row has to be read
+	at *stored // the row as this reader left it; nil: it has to be read
 }
 
-// standing is a reader's row, and the cursor of the event that it follows.
-type standing struct {
+// stored is a reader's row, and the cursor of the event that it follows.
+type stored struct {
 	xid    uint64
 	seq    int64
 	cursor Cursor
@@ -118,7 +118,7 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 		if r.Committed != nil {
 			r.Committed()
 		}
-		r.at = &standing{page.Next.Xid, page.Next.Seq, page.Next}
+		r.at = &stored{page.Next.Xid, page.Next.Seq, page.Next}
 		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
 		if !page.Full {
 			return page.Behind, nil
@@ -162,8 +162,8 @@ func (r *Reader) step(ctx context.Context) (page Page, err error) {
 
 // stand reads where the reader is. A row whose event is not where the row says it was is
 // an error, for ever: to go on from there would pass over events in silence.
-func (r *Reader) stand(ctx context.Context, tx pgx.Tx) (*standing, error) {
-	var at standing
+func (r *Reader) stand(ctx context.Context, tx pgx.Tx) (*stored, error) {
+	var at stored
 	var order *uuid.UUID
 	var version *int64
 	var p position

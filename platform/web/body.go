@@ -93,7 +93,7 @@ func readBody(c *fiber.Ctx, limit int) ([]byte, error) {
 	if in.length > limit {
 		return nil, tooLarge(limit)
 	}
-	in.caller = callerOf(c)
+	in.caller = CallerKey(c)
 	for !in.ended {
 		if len(in.buf) > limit {
 			return nil, tooLarge(limit)

@@ -101,8 +101,9 @@ func busy() error {
 
 const strangerPrefix = "address:"
 
-// callerOf is who a request counts on: a known caller, else the address's network.
-func callerOf(c *fiber.Ctx) string {
+// CallerKey names the account or, for requests without a credential, the network address
+// that a request counts against, in rate limits and in the budget of bodies alike.
+func CallerKey(c *fiber.Ctx) string {
 	if caller, ok := identity.From(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}

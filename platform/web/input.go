@@ -131,7 +131,7 @@ func (p *plan) checkParams(r *request) {
 // done must be called when the request is over.
 func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error) {
 	if p.limit > BodyLimit {
-		release, err := large.receive(r.c.UserContext(), callerOf(r.c))
+		release, err := large.receive(r.c.UserContext(), CallerKey(r.c))
 		if err != nil {
 			return func() {}, err
 		}
@@ -150,7 +150,7 @@ func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error
 		return done, err
 	}
 	if p.limit > BodyLimit {
-		release, err := large.decode(r.c.UserContext(), callerOf(r.c))
+		release, err := large.decode(r.c.UserContext(), CallerKey(r.c))
 		if err != nil {
 			return done, err
 		}
