@@ -18,7 +18,7 @@ COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/orderflow ./app
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X github.com/orderflow-dev/orderflow/app.version=${VERSION}" -o /out/orderflow ./cmd/orderflow
 
 # No shell and no package manager: CA certificates (webhooks, payments), time zones
 # and a user without rights, uid 65532.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"cmp"
@@ -20,22 +20,22 @@ import (
 	"github.com/riverqueue/river"
 	"go.opentelemetry.io/otel/trace"
 
-	"orderflow/config"
-	"orderflow/migrations"
-	"orderflow/modules/auth"
-	"orderflow/modules/inventory"
-	"orderflow/modules/notifications"
-	"orderflow/modules/notifications/webhooks"
-	"orderflow/modules/orders"
-	"orderflow/modules/payments"
-	"orderflow/modules/users"
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/postgres"
-	"orderflow/platform/queue"
-	"orderflow/platform/reads"
-	"orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/modules/inventory"
+	"github.com/orderflow-dev/orderflow/modules/notifications"
+	"github.com/orderflow-dev/orderflow/modules/notifications/webhooks"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/users"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // The channels on which nodes tell each other to look into PostgreSQL.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"fmt"
@@ -91,11 +91,11 @@ func (s source) module() string {
 func TestImports(t *testing.T) {
 	t.Parallel()
 	rules := []struct{ dir, forbidden, except string }{
-		{"modules", `^orderflow/(app|config|migrations|bench)`, ""},
-		{"platform", `^orderflow/(app|config|migrations|bench|modules|ent)`, ""},
-		{"config", `^orderflow/`, ""},
-		{"migrations", `^orderflow/(app|config|bench|modules|ent)`, ""},
-		{"modules/orders/lifecycle", `\.|^orderflow`, ""}, // the standard library only
+		{"modules", `^github.com/orderflow-dev/orderflow/(app|config|migrations|bench)`, ""},
+		{"platform", `^github.com/orderflow-dev/orderflow/(app|config|migrations|bench|modules|ent)`, ""},
+		{"config", `^github.com/orderflow-dev/orderflow/`, ""},
+		{"migrations", `^github.com/orderflow-dev/orderflow/(app|config|bench|modules|ent)`, ""},
+		{"modules/orders/lifecycle", `\.|^github.com/orderflow-dev`, ""}, // the standard library only
 	}
 	for _, rule := range rules {
 		forbidden := regexp.MustCompile(rule.forbidden)
@@ -114,7 +114,7 @@ func TestModulesDoNotKnowEachOther(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t, "modules") {
 		for _, path := range s.imports() {
-			rest, ok := strings.CutPrefix(path, "orderflow/modules/")
+			rest, ok := strings.CutPrefix(path, "github.com/orderflow-dev/orderflow/modules/")
 			if ok && strings.Split(rest, "/")[0] != s.module() {
 				t.Errorf("%s imports %s", s.path, path)
 			}

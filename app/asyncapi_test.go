@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"orderflow/modules/notifications"
-	"orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/notifications"
+	"github.com/orderflow-dev/orderflow/modules/orders"
 )
 
 // frames are the schemas of all that goes out, as strict as they can be: a member that

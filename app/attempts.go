@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"time"
 
-	"orderflow/config"
-	"orderflow/modules/auth"
-	"orderflow/platform/fault"
-	"orderflow/platform/redis"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // attempts limits guessing (SPEC A6; ASVS 5.0 V6.3.1; API2:2023): so many wrong

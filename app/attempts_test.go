@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/config"
-	"orderflow/modules/auth"
-	"orderflow/platform/fault"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/redis"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // counter is a limiter on a Redis of its own.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // envelopes are bodies that no route looks into: of a kind, a coding or a size that

@@ -1,9 +1,9 @@
-package main
+package app
 
 import (
 	"strings"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // parameters are bad ones, in the path, the query and the headers (ASVS 5.0 1.1.1,

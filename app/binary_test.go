@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/app/pages/pagetest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/app/pages/pagetest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // binary builds the product once for all tests that run it as a process.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -23,8 +23,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/config"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // A1, F3; ASVS 5.0 V14.2, V16.2.5; API2:2023, API8:2023: no credential is seen

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 	"strings"
 	"time"
 
-	"orderflow/config"
-	"orderflow/migrations"
-	"orderflow/modules/auth"
-	"orderflow/modules/users"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/modules/users"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 func serveCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"orderflow/app/pages/pagetest"
-	"orderflow/config"
+	"github.com/orderflow-dev/orderflow/app/pages/pagetest"
+	"github.com/orderflow-dev/orderflow/config"
 )
 
 const shopOrigin = "https://shop.example.com"

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 
 	"github.com/fasthttp/websocket"
 
-	"orderflow/config"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // The whole of it: register, log in, place, watch it become PROCESSING, read it.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/config"
-	"orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
 )
 
 // allowed is how many wrong tries there are; none comes back while a test runs.

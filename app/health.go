@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"orderflow/migrations"
-	"orderflow/platform/events"
-	"orderflow/platform/postgres"
-	"orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // health answers the probes (SPEC F3). /livez touches nothing, so that a

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"net/http"
@@ -9,10 +9,10 @@ import (
 	"github.com/gofiber/fiber/v2/middleware/limiter"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"orderflow/app/pages"
-	"orderflow/platform/fault"
-	"orderflow/platform/redis"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/app/pages"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const aboutAPI = "Takes orders, processes them durably, and tells everyone concerned.\n\n" +

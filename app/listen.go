@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 
 	"github.com/fasthttp/websocket"
 
-	"orderflow/config"
-	"orderflow/modules/notifications/webhooks"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/notifications/webhooks"
 )
 
 // listenCommand sends the events of a server, as they come over its socket, to an

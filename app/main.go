@@ -1,6 +1,6 @@
-// Command orderflow is the whole product: the API, the workers and the tools to
-// run them, as one binary.
-package main
+// Package app assembles the product from its modules and runs it. Main is the main
+// function of command orderflow, and of every program that extends the product.
+package app
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"strings"
 	"syscall"
 
-	"orderflow/config"
-	"orderflow/modules/users"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/users"
 )
 
 // version is set by the linker for releases.
@@ -46,7 +46,10 @@ Settings come from the environment and from .env; .env.example explains them.
 // another program and leave it empty.
 var hashAside []string
 
-func main() {
+// Main runs the command that the program's arguments name, and exits the process
+// with its status. It must be called from the main function: to hash passwords at a
+// low priority, it starts the same executable again (ADR 13).
+func Main() {
 	if len(os.Args) == 2 && os.Args[1] == "hash" {
 		signal.Ignore(os.Interrupt) // of a terminal: the parent says when it is over
 		if err := users.Hash(os.Stdin, os.Stdout); err != nil {

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bufio"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // C11, C12, F5: a quote, many orders at once, their numbers and their file, through

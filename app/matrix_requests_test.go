@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"encoding/json"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // question is a request that would be let through if its asker were.

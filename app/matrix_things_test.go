@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"encoding/base64"
@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/testwait"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // thing is a kind of resource that a path names by its parameter.

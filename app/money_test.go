@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // D1, D3, C8: an order is paid for, shipped, captured and refunded; its ledger

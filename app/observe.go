@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"orderflow/config"
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // tracing sends spans to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, it

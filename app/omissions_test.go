@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 )
 
 // F5, C9: a status that is added to the table is added to every enum of the documents.

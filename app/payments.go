@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -6,10 +6,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"orderflow/config"
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
-	"orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
 )
 
 // provider is whoever moves the money, behind a breaker.

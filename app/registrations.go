@@ -1,13 +1,13 @@
-package main
+package app
 
 import (
 	"context"
 	"net/netip"
 	"time"
 
-	"orderflow/config"
-	"orderflow/platform/redis"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // registrations limits the accounts that one address opens, over all nodes. It

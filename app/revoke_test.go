@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 
 	"github.com/fasthttp/websocket"
 
-	"orderflow/config"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // endings are the ways in which a session or a role is taken away.

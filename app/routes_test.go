@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"flag"
@@ -15,17 +15,17 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"orderflow/config"
-	"orderflow/modules/auth"
-	"orderflow/modules/inventory"
-	"orderflow/modules/notifications"
-	"orderflow/modules/notifications/webhooks"
-	"orderflow/modules/orders"
-	"orderflow/modules/payments"
-	"orderflow/modules/users"
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/modules/inventory"
+	"github.com/orderflow-dev/orderflow/modules/notifications"
+	"github.com/orderflow-dev/orderflow/modules/notifications/webhooks"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/users"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"orderflow/platform/idempotency"
-	"orderflow/platform/queue"
-	"orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // run serves until ctx ends or a part fails, and then stops the parts in the

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/config"
-	"orderflow/platform/embedded"
-	"orderflow/platform/fault"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // services are the database and Redis that this process uses: those that are

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/config"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // planted stands for a secret in a setting that is wrong. It must come out nowhere.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -21,10 +21,10 @@ import (
 	"github.com/fasthttp/websocket"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"orderflow/config"
-	"orderflow/migrations"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // Tests of nodes wait for jobs, sockets and timers most of the time, so more of them run

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"encoding/hex"
@@ -11,7 +11,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
-	"orderflow/config"
+	"github.com/orderflow-dev/orderflow/config"
 )
 
 // F3: one trace leads from a request through its job.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -15,9 +15,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/config"
-	"orderflow/migrations"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // answersBefore is what the API of an earlier version answered on the database that

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/config"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // errBroken is what verify ends with when it found something: exit 1. Whatever

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -7,11 +7,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/ent/order"
-	"orderflow/modules/orders"
-	"orderflow/platform/events"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // ordersAtOnce bounds what the walk keeps in memory.

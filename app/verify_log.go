@@ -1,14 +1,14 @@
-package main
+package app
 
 import (
 	"context"
 	"strings"
 	"time"
 
-	"orderflow/config"
-	"orderflow/modules/orders"
-	"orderflow/platform/events"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // The log is of this database, and its readers have passed over nothing.

@@ -1,4 +1,4 @@
-package main
+package app
 
 // What orders, payments, refunds and the ledger say of the same money agrees.
 var lawsOfMoney = []law{

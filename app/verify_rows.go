@@ -1,4 +1,4 @@
-package main
+package app
 
 // What was acknowledged is there, and nothing is there that belongs to nothing.
 var lawsOfRows = []law{

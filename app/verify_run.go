@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/modules/orders"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // law is one thing that must always hold. Its query returns what breaks it: a

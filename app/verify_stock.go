@@ -1,4 +1,4 @@
-package main
+package app
 
 // No unit is sold twice, and none is lost.
 var lawsOfStock = []law{

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/migrations"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // story is a database in which everything has happened that can happen to an

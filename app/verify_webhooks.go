@@ -1,4 +1,4 @@
-package main
+package app
 
 // What was to be told to others is told once, and to those who may hear it.
 var lawsOfWebhooks = []law{

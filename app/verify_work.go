@@ -1,4 +1,4 @@
-package main
+package app
 
 // Nothing is forgotten: what is to be done has somebody who will do it.
 var lawsOfWork = []law{

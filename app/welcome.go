@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"orderflow/modules/inventory"
+	"github.com/orderflow-dev/orderflow/modules/inventory"
 )
 
 const demoAdmin = "admin@orderflow.local"

@@ -1,7 +1,7 @@
 // Command bench measures the real binary against a PostgreSQL that keeps its
 // promises: fsync and synchronous_commit are on, and it says so.
 //
-// It builds ./app, runs it as a child with an environment of its own, and asks it
+// It builds ./cmd/orderflow, runs it as a child with an environment of its own, and asks it
 // over the same sockets as any client. Each part gets a database of its own, so
 // none works off what another left behind. It shares the machine with what it
 // measures, so compare numbers of one run, best of all the ratio to the floor.

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/valyala/fasthttp"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 const (

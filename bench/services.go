@@ -19,7 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 // bench is one run: what it measures with, and what it found.
@@ -52,7 +52,7 @@ func open(ctx context.Context, o options) (_ *bench, err error) {
 	}
 	b.stops = append(b.stops, func() error { return os.RemoveAll(b.dir) })
 	b.binary = filepath.Join(b.dir, "orderflow")
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "orderflow/app")
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "github.com/orderflow-dev/orderflow/app")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
 // bank is the payment provider: the product's simulated one, in this process, so

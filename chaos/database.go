@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 // database is a private PostgreSQL, as durable as by default, that crashes and

@@ -110,8 +110,8 @@ func (l *lab) build(ctx context.Context) error {
 	if l.race {
 		args = append(args, "-race")
 	}
-	if out, err := exec.CommandContext(ctx, "go", append(args, "orderflow/app")...).CombinedOutput(); err != nil {
-		return fmt.Errorf("build orderflow/app: %w\n%s", err, out)
+	if out, err := exec.CommandContext(ctx, "go", append(args, "github.com/orderflow-dev/orderflow/app")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build orderflow: %w\n%s", err, out)
 	}
 	l.say("built in %s", time.Since(began).Round(time.Millisecond))
 	return nil

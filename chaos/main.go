@@ -1,7 +1,7 @@
 // Command chaos breaks everything around the product while clients use it, and
 // then proves that nothing was lost, doubled or forgotten.
 //
-// It builds ./app and runs two API processes and two workers over a PostgreSQL, a
+// It builds ./cmd/orderflow and runs two API processes and two workers over a PostgreSQL, a
 // Redis and a payment provider of its own. Clients order, cancel, ship and refund
 // and write down every answer; meanwhile processes are killed, PostgreSQL crashes,
 // connections are cut at every byte of a commit, Redis vanishes and the provider

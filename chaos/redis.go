@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 // redisServer is redis-server where there is one, or else the product's own

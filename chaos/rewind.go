@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 // runRewind is the story of a database that goes back (SPEC E3). What is lost with it is

@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/movement"
 	"strings"
 	"time"
 

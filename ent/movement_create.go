@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/movement"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -4,8 +4,8 @@ package ent
 
 import (
 	"context"
-	"orderflow/ent/movement"
-	"orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/movement"
-	"orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/ent/notification"
 	"strings"
 	"time"
 

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/ent/notification"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -5,9 +5,9 @@ package ent
 import (
 	"context"
 	"fmt"
+	"github.com/orderflow-dev/orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"math"
-	"orderflow/ent/notification"
-	"orderflow/ent/predicate"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/notification"
-	"orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"time"
 
 	"entgo.io/ent/dialect/sql"

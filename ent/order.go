@@ -5,7 +5,7 @@ package ent
 import (
 	"encoding/json"
 	"fmt"
-	"orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/order"
 	"strings"
 	"time"
 

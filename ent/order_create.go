@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/order"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

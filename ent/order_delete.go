@@ -4,8 +4,8 @@ package ent
 
 import (
 	"context"
-	"orderflow/ent/order"
-	"orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -5,9 +5,9 @@ package ent
 import (
 	"context"
 	"fmt"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"math"
-	"orderflow/ent/order"
-	"orderflow/ent/predicate"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"

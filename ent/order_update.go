@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/order"
-	"orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"time"
 
 	"entgo.io/ent/dialect/sql"

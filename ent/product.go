@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/product"
+	"github.com/orderflow-dev/orderflow/ent/product"
 	"strings"
 	"time"
 

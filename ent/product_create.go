@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/product"
+	"github.com/orderflow-dev/orderflow/ent/product"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -4,8 +4,8 @@ package ent
 
 import (
 	"context"
-	"orderflow/ent/predicate"
-	"orderflow/ent/product"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/product"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -3,14 +3,14 @@
 package ent
 
 import (
-	"orderflow/ent/order"
-	"orderflow/ent/product"
-	"orderflow/ent/schema"
-	"orderflow/ent/session"
-	"orderflow/ent/user"
-	"orderflow/ent/webhook"
-	"orderflow/ent/webhookdelivery"
-	"orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/product"
+	"github.com/orderflow-dev/orderflow/ent/schema"
+	"github.com/orderflow-dev/orderflow/ent/session"
+	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/ent/webhook"
+	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 )
 
 // The init function reads all schema descriptors with runtime code

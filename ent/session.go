@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/session"
+	"github.com/orderflow-dev/orderflow/ent/session"
 	"strings"
 	"time"
 

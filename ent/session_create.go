@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/session"
+	"github.com/orderflow-dev/orderflow/ent/session"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/ent/user"
 	"strings"
 	"time"
 

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/ent/user"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

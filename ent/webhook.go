@@ -5,7 +5,7 @@ package ent
 import (
 	"encoding/json"
 	"fmt"
-	"orderflow/ent/webhook"
+	"github.com/orderflow-dev/orderflow/ent/webhook"
 	"strings"
 	"time"
 

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/webhook"
+	"github.com/orderflow-dev/orderflow/ent/webhook"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/webhookattempt"
+	"github.com/orderflow-dev/orderflow/ent/webhookattempt"
 	"strings"
 	"time"
 

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/webhookattempt"
+	"github.com/orderflow-dev/orderflow/ent/webhookattempt"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -5,9 +5,9 @@ package ent
 import (
 	"context"
 	"fmt"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/webhookattempt"
 	"math"
-	"orderflow/ent/predicate"
-	"orderflow/ent/webhookattempt"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"

@@ -4,7 +4,7 @@ package ent
 
 import (
 	"fmt"
-	"orderflow/ent/webhookdelivery"
+	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"strings"
 	"time"
 

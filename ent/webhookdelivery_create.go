@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/webhookdelivery"
+	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/predicate"
-	"orderflow/ent/webhookdelivery"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"time"
 
 	"entgo.io/ent/dialect/sql"

@@ -5,7 +5,7 @@ package ent
 import (
 	"encoding/json"
 	"fmt"
-	"orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 	"strings"
 	"time"
 

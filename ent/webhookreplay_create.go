@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"

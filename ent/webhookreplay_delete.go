@@ -4,8 +4,8 @@ package ent
 
 import (
 	"context"
-	"orderflow/ent/predicate"
-	"orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"

@@ -5,9 +5,9 @@ package ent
 import (
 	"context"
 	"fmt"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 	"math"
-	"orderflow/ent/predicate"
-	"orderflow/ent/webhookreplay"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"

@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"orderflow/ent/predicate"
-	"orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 	"time"
 
 	"entgo.io/ent/dialect/sql"

@@ -6,9 +6,9 @@ import (
 	"entgo.io/ent/schema/field"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent/migrate"
-	"orderflow/migrations"
-	"orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/ent/migrate"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
 )
 
 var types = map[field.Type]string{

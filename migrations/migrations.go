@@ -17,8 +17,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"github.com/riverqueue/river/rivermigrate"
 
-	"orderflow/platform/events"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 //go:embed *.sql

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river/rivermigrate"
 
-	"orderflow/platform/pgtest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // Databases here begin empty.

@@ -1,4 +1,4 @@
-module orderflow/tools
+module github.com/orderflow-dev/orderflow/tools
 
 go 1.26.8
 

@@ -16,8 +16,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"orderflow/app/pages"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/app/pages"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 //go:embed static

@@ -10,8 +10,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"orderflow/app/pages"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/app/pages"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func setup(t *testing.T, o pages.Options) *fiber.App {

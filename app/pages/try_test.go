@@ -8,8 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"orderflow/app/pages/pagetest"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/app/pages/pagetest"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // What the fake does and the product does as well is in pagetest; here is what

@@ -5,11 +5,11 @@ package enttest
 import (
 	"context"
 
-	"orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent"
 	// required by schema hooks.
-	_ "orderflow/ent/runtime"
+	_ "github.com/orderflow-dev/orderflow/ent/runtime"
 
-	"orderflow/ent/migrate"
+	"github.com/orderflow-dev/orderflow/ent/migrate"
 
 	"entgo.io/ent/dialect/sql/schema"
 )

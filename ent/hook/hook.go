@@ -5,7 +5,7 @@ package hook
 import (
 	"context"
 	"fmt"
-	"orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent"
 )
 
 // The MovementFunc type is an adapter to allow the use of ordinary

@@ -1,6 +1,6 @@
 package schema
 
-import "orderflow/modules/notifications/schema"
+import "github.com/orderflow-dev/orderflow/modules/notifications/schema"
 
 // Notification belongs to the notifications module.
 type Notification struct{ schema.Notification }

@@ -1,6 +1,6 @@
 package schema
 
-import "orderflow/modules/orders/schema"
+import "github.com/orderflow-dev/orderflow/modules/orders/schema"
 
 // Order belongs to the orders module.
 type Order struct{ schema.Order }

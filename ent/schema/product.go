@@ -1,6 +1,6 @@
 package schema
 
-import "orderflow/modules/inventory/schema"
+import "github.com/orderflow-dev/orderflow/modules/inventory/schema"
 
 // Product belongs to the inventory module.
 type Product struct{ schema.Product }

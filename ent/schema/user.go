@@ -1,6 +1,6 @@
 package schema
 
-import "orderflow/modules/users/schema"
+import "github.com/orderflow-dev/orderflow/modules/users/schema"
 
 // User belongs to the users module.
 type User struct{ schema.User }

@@ -1,6 +1,6 @@
 package schema
 
-import "orderflow/modules/notifications/schema"
+import "github.com/orderflow-dev/orderflow/modules/notifications/schema"
 
 // Webhook belongs to the notifications module.
 type Webhook struct{ schema.Webhook }

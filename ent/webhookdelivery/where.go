@@ -3,7 +3,7 @@
 package webhookdelivery
 
 import (
-	"orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"time"
 
 	"entgo.io/ent/dialect/sql"

@@ -14,9 +14,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Accounts knows people and their passwords.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
 )
 
 // SPEC A5: a session that runs out is announced once, like one that is ended, so that

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // guess is an attempt to prove a password.

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"strings"
 
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 const minSecret = 32 // bytes; RFC 7518, section 3.2: as long as the hash

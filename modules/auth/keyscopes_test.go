@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // SPEC A8: what keys may do now, of those that are good, without a memory.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
 )
 
 // SPEC A2.

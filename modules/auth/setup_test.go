@@ -20,13 +20,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/migrations"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
-	"orderflow/platform/testwait"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }

@@ -11,11 +11,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // proven stands for a log-in whose password was checked a moment ago.

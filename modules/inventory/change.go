@@ -6,11 +6,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // change is what to change; nil leaves as it is. Stock has a pointer more,

@@ -5,11 +5,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/ent"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Product is a product as everybody sees it.

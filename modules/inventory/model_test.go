@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
 // model is the stock as a child would keep it: on paper, one thing at a time.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/money"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Offers returns what the named skus cost now, from the node's memory where it

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // forever keeps a node from looking at the version by itself.

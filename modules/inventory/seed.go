@@ -5,9 +5,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Demo is something to order on a fresh machine.

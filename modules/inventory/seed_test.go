@@ -3,8 +3,8 @@ package inventory
 import (
 	"testing"
 
-	"orderflow/platform/idempotency"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Ten nodes start at once on an empty database; later ones change nothing.

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // Ship takes what the orders hold off the shelf: it is no longer reserved, and no

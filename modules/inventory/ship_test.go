@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
 // What was held leaves the shelf: no longer reserved, no longer on hand, and what

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"orderflow/platform/idempotency"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // race runs do for many callers at once, on two nodes in turn.

@@ -8,11 +8,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/ent/movement"
-	"orderflow/ent/product"
-	"orderflow/platform/fault"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/product"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // searchWindow is how many products one page of a search looks at.

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/bulkhead"
-	"orderflow/platform/fault"
-	"orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 // How many sockets, event streams and requests that wait for events a node has open

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // counts passes on to this node's followers what is unread in their inboxes. A

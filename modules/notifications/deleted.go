@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // Orders knows which orders were deleted. Their events stay in the log, for those who

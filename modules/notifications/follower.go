@@ -12,10 +12,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 // limits of a follower, and of the connection below it (SPEC E6).

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // frame is something to be told, ready to be written. One that is no event has

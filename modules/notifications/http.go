@@ -12,9 +12,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"github.com/fasthttp/websocket"
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // SPEC E2, and everything else that is refused while there still is an answer.

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // hub knows the followers of this node. The tail hands it each new event once; it

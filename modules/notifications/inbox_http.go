@@ -6,10 +6,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/ent"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const inboxTag = "Notifications"

@@ -16,8 +16,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // noted is a page of an inbox.

@@ -13,11 +13,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
-	"orderflow/platform/reads"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Sessions knows who still is who they said they were. Tickets are one-use

@@ -6,10 +6,10 @@ import (
 	"net/http"
 	"time"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/reads"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (

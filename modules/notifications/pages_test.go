@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // sheet is one page of events.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // poll begins a long poll that ends by itself after 20 seconds, with an empty page.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // rewrite is called by the tail when the log does not have what was delivered last, and

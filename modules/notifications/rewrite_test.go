@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/events"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // goBack takes the database back to the state in which the log ended with an event, as far

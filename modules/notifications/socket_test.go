@@ -13,9 +13,9 @@ import (
 	"github.com/fasthttp/websocket"
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // SPEC E2: rooms come from the token.

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"time"
 
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // How often a silent stream says something, so that nobody between takes it for

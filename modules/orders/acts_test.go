@@ -5,11 +5,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/modules/payments"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // What an administrator does to an order. These must work; what is to be refused

@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
-	"orderflow/platform/queue"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // D4: while the provider is away a job comes back later and no try is counted; when

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"orderflow/modules/inventory"
-	"orderflow/modules/orders"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/modules/inventory"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // tally counts what is sent to the database.

@@ -6,10 +6,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // Cancel ends an order and gives its stock back in the same commit; its money is

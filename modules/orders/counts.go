@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // How many rows of counts are worth folding, and how many one fold takes.

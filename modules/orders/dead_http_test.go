@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
 // page is a list on its way in.

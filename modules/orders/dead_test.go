@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
 func (b *bundle) letters(f orders.LetterFilter) []orders.DeadLetter {

@@ -6,10 +6,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // C8: whatever is alive is cancelled first; what ends does so with its stock and

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // NDJSON and CSV are the ways to write orders down: one JSON document in each line,

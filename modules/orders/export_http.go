@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func (m *Module) exportRoutes(api *web.API) {

@@ -8,7 +8,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // StatsAt are the stats of all orders at a time.

@@ -10,12 +10,12 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // E1: fold an order's events and you get the order, whatever happened to it; and

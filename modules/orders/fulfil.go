@@ -5,11 +5,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // Move is what an administrator wants an order to become.

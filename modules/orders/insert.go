@@ -13,11 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"orderflow/ent"
-	"orderflow/ent/order"
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
 // errContested says that something in a batch was not as expected: a key or a

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/events"
-	"orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // ProcessArgs name the order that a job moves on. There is one job for an

@@ -5,10 +5,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/events"
-	"orderflow/platform/money"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Kinds are the events that this module writes, for those who describe them (SPEC E1).

@@ -12,12 +12,12 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/queue"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 var errLine = errors.New("the line was cut")

@@ -10,13 +10,13 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
-	"orderflow/ent"
-	"orderflow/ent/order"
-	"orderflow/ent/predicate"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // Filter narrows a list; zero values do not. From and To are inclusive.

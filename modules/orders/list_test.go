@@ -8,10 +8,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 func (b *bundle) ids(c identity.Caller, f orders.Filter) (ids []uuid.UUID) {

@@ -7,11 +7,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
-	"orderflow/ent"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Order is an order as the outside sees it.

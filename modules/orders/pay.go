@@ -1,9 +1,9 @@
 package orders
 
 import (
-	"orderflow/ent"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // The values of paymentStatus (docs/spec.md, section C).

@@ -11,10 +11,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // C2: an order, its lines, its first event, its key and its job are one commit.

@@ -12,11 +12,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/batch"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/batch"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // dueAfter is how long the system may take to move an order on before the sweep

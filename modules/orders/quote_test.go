@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders"
 )
 
 // C11: a quote is the order that placing would make, with what there is of it.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // A deleted order is a 404 for everybody. Its events stay in the log, so that a client that

@@ -7,10 +7,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // Refund asks for money to go back: amount, or what units[i] of skus[i] cost. All

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
-	"orderflow/modules/payments/simulated"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
 // C8: what can be asked for and what cannot, in one order after the other. Each

@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
 // SPEC C8: a failed order is reopened, whatever it failed of, pays with a new

@@ -10,12 +10,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // A kept answer is given again to somebody who may still see what it shows (SPEC C3, A5).

@@ -10,11 +10,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/modules/orders/lifecycle"
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/reads"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // ratedAtMost bounds how many orders are looked at to tell the rate: where more

@@ -10,10 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"orderflow/ent"
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // How often each working node looks for orders without a next step, how many it

@@ -11,8 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // D1, D3: what is to be asked next, by where the payments and refunds of an order

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
 // line is a provider whose every call ends as told.

@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Orders are whose money this is.

@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/money"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // The accounts. A hold is a promise by the provider, owed to the buyer until it

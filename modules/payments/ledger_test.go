@@ -14,12 +14,12 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/money"
-	"orderflow/platform/postgres"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // settled makes an order whose payment of 10.00 EUR was captured and of which 4.00

@@ -13,8 +13,8 @@ import (
 	"errors"
 	"fmt"
 
-	"orderflow/platform/postgres"
-	"orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // Deps is what payments need. Both are required.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // Provider moves money (SPEC D3). It is asked outside of any transaction, about

@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
-	"orderflow/modules/payments/stripe"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // SPEC D3: what every provider promises, asked of each.

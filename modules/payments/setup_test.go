@@ -7,10 +7,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/migrations"
-	"orderflow/platform/money"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }

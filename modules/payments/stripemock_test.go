@@ -18,9 +18,9 @@ import (
 	"github.com/stripe/stripe-mock/embedded"
 	"github.com/stripe/stripe-mock/server"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/stripe"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 const (

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // line is a gate of one place at which hashing takes until next is called. The

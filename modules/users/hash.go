@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"orderflow/platform/bulkhead"
-	"orderflow/platform/fault"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (

@@ -6,11 +6,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/ent"
-	"orderflow/ent/predicate"
-	"orderflow/ent/user"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // User is an account as its owner and administrators see it.

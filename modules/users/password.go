@@ -4,7 +4,7 @@ import (
 	_ "embed"
 	"strings"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // bcrypt reads 72 bytes and ignores the rest, so a longer password is refused

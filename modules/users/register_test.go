@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 func body(pairs ...string) string {

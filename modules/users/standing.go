@@ -8,12 +8,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/ent/predicate"
-	"orderflow/ent/user"
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // change is what an administrator may alter; nil leaves as it is.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // SPEC A5, A7: what an administrator does, and what the sessions hear of it.

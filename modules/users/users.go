@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Sessions is what follows an account whose standing changes. The first two join

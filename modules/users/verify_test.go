@@ -14,9 +14,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/crypto/bcrypt"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // SPEC A2: one and the same refusal, whatever is wrong.

@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"orderflow/platform/batch"
+	"github.com/orderflow-dev/orderflow/platform/batch"
 )
 
 type gatherer = batch.Gatherer[int, int]

@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"orderflow/platform/batch"
+	"github.com/orderflow-dev/orderflow/platform/batch"
 )
 
 // world plays the database: an item is done when a run that had it did not fail.

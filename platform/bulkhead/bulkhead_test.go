@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
 )
 
 // caller is one that has called Acquire.

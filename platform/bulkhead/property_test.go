@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
 )
 
 // model counts what is held, and how long each caller has been passed over.

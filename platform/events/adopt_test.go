@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // restored is a log as a dump leaves it: the xids are of a cluster that was far

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // Cursor is a place in the log: everything up to and including it has been seen.

@@ -6,8 +6,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 func cursors() *rapid.Generator[events.Cursor] {

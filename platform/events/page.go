@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // ErrRewritten says that the log does not have the event that a cursor follows: the

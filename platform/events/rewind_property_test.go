@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // history is a log whose numbers the test decides, so that they are given out again

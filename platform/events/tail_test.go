@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/events"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // collect gathers deliveries until all of want has come, or until something else has.

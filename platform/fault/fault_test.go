@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 func TestFault(t *testing.T) {

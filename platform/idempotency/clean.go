@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // How often old keys are cleared away, and how many in one statement: small

@@ -8,9 +8,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // SPEC C3: a key is 1 to 255 visible ASCII characters; anything else is a 400.

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Header is embedded in the input of every POST that creates or acts (SPEC C3).

@@ -9,10 +9,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/migrations"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }

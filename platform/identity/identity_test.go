@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // SPEC A7: who may do what needs which role. Nothing covers a role that is not one.

@@ -5,9 +5,9 @@ import (
 	"math/big"
 	"testing"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/money"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func FuzzArithmetic(f *testing.F) {

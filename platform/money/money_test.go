@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // SPEC C1: what comes out is exact, or it is an error. The judge is math/big.

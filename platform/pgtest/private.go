@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
 const redisReady = 10 * time.Second

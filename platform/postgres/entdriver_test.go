@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/ent"
-	"orderflow/ent/order"
-	"orderflow/ent/user"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 func client(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }

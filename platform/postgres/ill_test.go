@@ -14,8 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // database is a fresh one, a pool on it, and a connection of an administrator's that is

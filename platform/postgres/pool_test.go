@@ -16,10 +16,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
-	"orderflow/platform/testwait"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func TestBoundsOnTheServer(t *testing.T) {

@@ -5,10 +5,10 @@ import (
 	"net/url"
 	"testing"
 
-	"orderflow/migrations"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 func TestInTx(t *testing.T) {

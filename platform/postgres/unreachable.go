@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // Unreachable replaces the text of an error of connecting, which quotes host, user and

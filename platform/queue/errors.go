@@ -10,7 +10,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Permanent marks an error that no further try can mend (SPEC D4).

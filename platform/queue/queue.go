@@ -19,7 +19,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Client inserts jobs, also in a transaction, and works them once started.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/bulkhead"
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // Class is what is read for.

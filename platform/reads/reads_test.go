@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 // SPEC F10: an account has half of the slots, whatever it reads for; what waits of it is

@@ -13,7 +13,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/limiter"
 
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 func TestFieldsOfEveryAnswer_F4(t *testing.T) {

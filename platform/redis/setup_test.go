@@ -16,7 +16,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // server is a Redis of one test's own.

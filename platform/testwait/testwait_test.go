@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // recorder is a test that may fail.

@@ -15,7 +15,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // unmatched is the route of requests that no route took: their paths are the
@@ -30,7 +30,7 @@ func Access(log *slog.Logger, reg prometheus.Registerer, tracers trace.TracerPro
 	if tracers == nil {
 		tracers = noop.NewTracerProvider()
 	}
-	a := &access{log: orDefault(log), durations: durations(reg), tracer: tracers.Tracer("orderflow/platform/web")}
+	a := &access{log: orDefault(log), durations: durations(reg), tracer: tracers.Tracer("github.com/orderflow-dev/orderflow/platform/web")}
 	return a.handle
 }
 

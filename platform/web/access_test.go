@@ -11,7 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 func TestAccessNamesPatternsOnly(t *testing.T) {

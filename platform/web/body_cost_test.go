@@ -18,7 +18,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 const costLimit = 8 << 20

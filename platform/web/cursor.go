@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // A cursor is base64url of: version, the parts with their lengths, a checksum.

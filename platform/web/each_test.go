@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // each registers a route that tells what became of every item.

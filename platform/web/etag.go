@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // ETag is a version as a strong entity tag (RFC 9110 section 8.8.3).

@@ -12,8 +12,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 var statuses = map[fault.Kind]int{

@@ -5,8 +5,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 const challenge = `Bearer realm="orderflow"`

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"orderflow/platform/bulkhead"
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // Both waits together are shorter than a route's deadline.

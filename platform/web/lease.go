@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 const (

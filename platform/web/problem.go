@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 const problemType = "application/problem+json"

@@ -14,9 +14,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
-	"orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 type line struct {

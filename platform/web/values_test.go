@@ -11,8 +11,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2/validation"
 
-	"orderflow/platform/fault"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // R1: times are UTC in RFC 3339 with milliseconds.

@@ -14,7 +14,7 @@ import (
 
 	"code.dny.dev/ssrf"
 
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // addresses decides where may be sent to: to the public internet, and to networks

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 var hooks = []identity.Scope{identity.WebhooksRead, identity.WebhooksWrite, identity.EventsRead}

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // What becomes of a delivery. The first two are under way.

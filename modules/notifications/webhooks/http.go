@@ -9,9 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/ent"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // SPEC E8: endpoints from their creation to their end. The secret is seen once.

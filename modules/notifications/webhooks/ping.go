@@ -6,9 +6,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/platform/events"
-	"orderflow/platform/identity"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // TestType is the type of the message that a test sends. It is about no order.

@@ -23,15 +23,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 
-	"orderflow/migrations"
-	"orderflow/platform/events"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/pgtest"
-	"orderflow/platform/postgres"
-	"orderflow/platform/queue"
-	"orderflow/platform/testwait"
-	"orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Tests here mostly wait: a River client takes up to two seconds to start, as its

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"orderflow/platform/bulkhead"
-	"orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // Slots is how many requests to other people's servers a node has under way at once.

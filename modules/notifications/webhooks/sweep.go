@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // How many deliveries without a next step a sweep takes at once, and after how long a

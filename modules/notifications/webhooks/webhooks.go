@@ -23,12 +23,12 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
-	"orderflow/ent"
-	"orderflow/platform/events"
-	"orderflow/platform/idempotency"
-	"orderflow/platform/identity"
-	"orderflow/platform/postgres"
-	"orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // Queue is where the jobs of this module wait, apart from the orders'.

@@ -17,8 +17,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // The calls by name, as scripts and journals see them.

@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 func eur(cents int64) money.Money { return money.Money{Amount: cents, Currency: "EUR"} }

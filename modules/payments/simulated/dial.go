@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
 // Dial is a provider that asks the bank behind a Handler, wherever that runs. It

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
 // Fault is what goes wrong with a call. It is an error, so that a script can return

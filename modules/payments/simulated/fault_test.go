@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
 // SPEC D3: declines on demand, by the method as by the amount, the method first.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // Handler is a bank for other processes: it goes on while those that ask it are

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
 // serve runs a bank behind HTTP until the test ends.

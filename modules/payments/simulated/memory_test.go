@@ -5,8 +5,8 @@ import (
 	"sync"
 	"testing"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // Under load nothing is kept of a payment that behaves, whatever its way.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"sync"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // payment is what the bank knows of one: nothing, when it was made before a restart.

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
 // plan is one call of many, at some moment, by somebody of little patience.

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // reference is the bank's name for a payment, such as sim_0a1b..._1250EUR or

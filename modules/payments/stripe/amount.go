@@ -5,8 +5,8 @@ import (
 	"math"
 	"strings"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // Our minor units are those of ISO 4217, and so are Stripe's, with these exceptions

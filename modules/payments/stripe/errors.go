@@ -11,7 +11,7 @@ import (
 
 	"github.com/stripe/stripe-go/v85"
 
-	"orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
 // explain turns an error of the library's into one of payments'. The library's own

@@ -7,8 +7,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
 )
 
 // SPEC D3, D4: what is final for the payer, what is final for us, and what is tried again.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stripe/stripe-go/v85"
 
-	"orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
 // Refund implements payments.Provider. A refund that Stripe has accepted counts as

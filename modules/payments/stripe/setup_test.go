@@ -11,9 +11,9 @@ import (
 	"sync"
 	"testing"
 
-	"orderflow/modules/payments"
-	"orderflow/modules/payments/stripe"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 const (

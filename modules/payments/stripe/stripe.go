@@ -23,7 +23,7 @@ import (
 
 	"github.com/stripe/stripe-go/v85"
 
-	"orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
 // Options for a provider.

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"orderflow/modules/payments"
-	"orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // SPEC D3: where an intent stands after it was confirmed decides. A stored answer
