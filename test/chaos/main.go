@@ -82,7 +82,7 @@ func parse(args []string) (o options, err error) {
 
 // again is the command that repeats a run.
 func (o options) again() string {
-	line := fmt.Sprintf("go run ./chaos -seed %d -duration %s -clients %d", o.seed, o.duration, o.clients)
+	line := fmt.Sprintf("go run -C test ./chaos -seed %d -duration %s -clients %d", o.seed, o.duration, o.clients)
 	if o.streams {
 		line += fmt.Sprintf(" -streams -rate %d", o.rate)
 	}

@@ -1,4 +1,4 @@
-package pages_test
+package browser_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/orderflow-dev/orderflow/app/pages/pagetest"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
 )
 
 // What the fake does and the product does as well is in pagetest; here is what

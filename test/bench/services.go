@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/test/program"
 )
 
 // bench is one run: what it measures with, and what it found.
@@ -52,9 +53,8 @@ func open(ctx context.Context, o options) (_ *bench, err error) {
 	}
 	b.stops = append(b.stops, func() error { return os.RemoveAll(b.dir) })
 	b.binary = filepath.Join(b.dir, "orderflow")
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "github.com/orderflow-dev/orderflow/app")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	if err := program.Build(ctx, b.binary); err != nil {
+		return nil, err
 	}
 	if err := b.openPostgres(ctx); err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/orderflow-dev/orderflow/test/program"
 )
 
 const (
@@ -106,12 +108,12 @@ func (l *lab) open(ctx context.Context) (err error) {
 func (l *lab) build(ctx context.Context) error {
 	began := time.Now()
 	l.binary = filepath.Join(l.dir, "orderflow")
-	args := []string{"build", "-o", l.binary}
+	var args []string
 	if l.race {
 		args = append(args, "-race")
 	}
-	if out, err := exec.CommandContext(ctx, "go", append(args, "github.com/orderflow-dev/orderflow/app")...).CombinedOutput(); err != nil {
-		return fmt.Errorf("build orderflow: %w\n%s", err, out)
+	if err := program.Build(ctx, l.binary, args...); err != nil {
+		return err
 	}
 	l.say("built in %s", time.Since(began).Round(time.Millisecond))
 	return nil
