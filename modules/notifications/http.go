@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -66,8 +67,8 @@ func (m *Module) socketRoute(api *web.API) {
 
 type ticketOutput struct {
 	Body struct {
-		Ticket    string   `json:"ticket"`
-		ExpiresAt web.Time `json:"expiresAt"`
+		Ticket    string        `json:"ticket"`
+		ExpiresAt jsontime.Time `json:"expiresAt"`
 	}
 }
 
@@ -77,7 +78,7 @@ func (m *Module) postTicket(ctx context.Context, _ *struct{}) (*ticketOutput, er
 		return nil, err
 	}
 	var out ticketOutput
-	out.Body.Ticket, out.Body.ExpiresAt = ticket, web.At(expires)
+	out.Body.Ticket, out.Body.ExpiresAt = ticket, jsontime.At(expires)
 	return &out, nil
 }
 
