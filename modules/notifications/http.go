@@ -112,7 +112,7 @@ func (m *Module) Credentials() fiber.Handler {
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
 	// 4.4.2): CORS does not apply to WebSockets.
-	if m.Origins.Judge(c) == web.ForeignOrigin {
+	if web.Origins(m.Origins).Judge(c) == web.ForeignOrigin {
 		return web.Fail(c, fault.New(fault.Forbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 
@@ -32,7 +34,7 @@ func HandleIdempotent[I, T, B any](api *API, r Route, respond Responder[T, B],
 	h func(ctx context.Context, in *I, key idempotency.Key[T]) (idempotency.Result[T], error),
 ) {
 	r.Idempotent = true
-	scope, renderer := scopeOf[I](r), respond.renderer(r.Status)
+	scope, renderer := scopeOf[I](r), respond.Renderer(r.Status)
 	handle(api, r, func(ctx context.Context, in *I) (*Output[B], error) {
 		key, err := keyOf[T](ctx, scope(in), in)
 		if err != nil {
@@ -194,18 +196,17 @@ type Responder[T, B any] struct {
 
 // Output renders a value for a route without keys.
 func (p Responder[T, B]) Output(ctx context.Context, v T) (*Output[B], error) {
-	r, err := p.renderer(0).Render(ctx, v)
+	r, err := p.Renderer(0).Render(ctx, v)
 	return outputOf[B](r, false), err
 }
 
-func (p Responder[T, B]) renderer(status int) idempotency.Renderer[T] {
-	if status == 0 {
-		status = 200
-	}
+// Renderer renders values with a status, 200 when it is 0. It panics when nothing makes
+// a body of a value.
+func (p Responder[T, B]) Renderer(status int) idempotency.Renderer[T] {
 	if p.Body == nil && reflect.TypeFor[T]() != reflect.TypeFor[B]() {
 		panic(fmt.Sprintf("web: nothing makes a %v of a %v", reflect.TypeFor[B](), reflect.TypeFor[T]()))
 	}
-	return renderer[T, B]{p, status}
+	return renderer[T, B]{p, cmp.Or(status, http.StatusOK)}
 }
 
 // renderer makes what is stored in the columns of a key (SPEC C3).

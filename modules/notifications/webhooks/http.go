@@ -222,3 +222,11 @@ func (m *Module) postRotate(ctx context.Context, in *ByID) (*struct{ Body NewWeb
 	}
 	return &struct{ Body NewWebhook }{NewWebhook{render(row), secret.Reveal()}}, nil
 }
+
+func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
+	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body TestResult }{result}, nil
+}

@@ -85,11 +85,3 @@ func pingOf(id uuid.UUID, c identity.Caller) any {
 		Actor: string(c.Actor()), UserID: c.UserID,
 	}
 }
-
-func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
-	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return &struct{ Body TestResult }{result}, nil
-}
