@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"net/http"
 	"slices"
 
 	"github.com/google/uuid"
@@ -13,7 +12,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // act is one thing that a person does to one order. Its check and its writes are
@@ -27,38 +25,36 @@ type act struct {
 	who    lifecycle.Who // what the caller is to the order
 }
 
-// act runs do on an order that the caller may see, and answers with the order,
-// once per key. ifMatch is the version that the caller has seen, or nil.
-func (m *Module) act(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key, do func(ctx context.Context, a *act) error) (idempotency.Answer, error) {
-	return m.answer(ctx, caller, id, ifMatch, key, func(ctx context.Context, a *act) (idempotency.Answer, error) {
+// act runs do on an order that the caller may see, and returns the order, once per
+// key. ifMatch is the version that the caller has seen, or nil.
+func (m *Module) act(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, a *act) error) (idempotency.Result[Order], error) {
+	key.Still = stillVisible(m, caller, id, false, actionsOf(caller))
+	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, a *act) (Order, error) {
 		if err := do(ctx, a); err != nil {
-			return idempotency.Answer{}, err
+			return Order{}, err
 		}
-		return a.order()
+		return a.order(), nil
 	})
 }
 
-// answer is act for what is answered with something else than the order.
-func (m *Module) answer(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key, do func(ctx context.Context, a *act) (idempotency.Answer, error)) (idempotency.Answer, error) {
-	key.Still = m.stillVisible(caller, id, false)
-	return m.answerDeleted(ctx, caller, id, key, func(ctx context.Context, a *act) (idempotency.Answer, error) {
+// answer is act for use cases that return something else than the order.
+func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, a *act) (T, error)) (idempotency.Result[T], error) {
+	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, a *act) (none T, err error) {
 		if a.c.row.DeletedAt != nil {
-			return idempotency.Answer{}, fault.Absent("order")
+			return none, fault.Absent("order")
 		}
 		if ifMatch != nil && *ifMatch != a.c.row.Version {
-			return idempotency.Answer{}, stale(a.c.row)
+			return none, stale(a.c.row)
 		}
 		return do(ctx, a)
 	})
 }
 
-// answerDeleted is answer for deleted orders as well.
-func (m *Module) answerDeleted(ctx context.Context, caller identity.Caller, id uuid.UUID, key idempotency.Key, do func(ctx context.Context, a *act) (idempotency.Answer, error)) (idempotency.Answer, error) {
-	if key.Still == nil {
-		key.Still = m.stillVisible(caller, id, true)
-	}
+// answerDeleted is answer for deleted orders as well. The key says who may have a
+// stored response (stillVisible).
+func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, key idempotency.Key[T], do func(ctx context.Context, a *act) (T, error)) (idempotency.Result[T], error) {
 	var changes []*change
-	answer, err := m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (out idempotency.Answer, err error) {
+	result, err := idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (out T, err error) {
 		changes = nil
 		a, err := m.begin(ctx, tx, caller, id)
 		if err != nil {
@@ -72,10 +68,10 @@ func (m *Module) answerDeleted(ctx context.Context, caller identity.Caller, id u
 		}
 		return out, m.write(ctx, tx, changes, a.w.book)
 	})
-	if err == nil && !answer.Replayed {
+	if err == nil && !result.Replayed {
 		m.announce(changes)
 	}
-	return answer, err
+	return result, err
 }
 
 // begin locks one order for a caller. Somebody else's looks like none at all.
@@ -92,18 +88,8 @@ func (m *Module) begin(ctx context.Context, tx pgx.Tx, caller identity.Caller, i
 	return &act{tx: tx, m: m, w: w, c: c, caller: caller, who: party(c.row, caller)}, nil
 }
 
-// order renders the order as it is after the act.
-func (a *act) order() (idempotency.Answer, error) {
-	body, err := web.Marshal(render(a.c.row, a.w.lines[a.c.row.ID], a.caller))
-	if err != nil {
-		return idempotency.Answer{}, err
-	}
-	return idempotency.Answer{
-		Status:  http.StatusOK,
-		Headers: map[string]string{"ETag": web.ETag(a.c.row.Version)},
-		Body:    body,
-	}, nil
-}
+// order shows the order as it is after the act.
+func (a *act) order() Order { return render(a.c.row, a.w.lines[a.c.row.ID], a.caller) }
 
 // check refuses what the table does not have, before anything was touched.
 func (a *act) check(to lifecycle.Status) error {

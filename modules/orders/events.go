@@ -9,10 +9,11 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // The types of events (SPEC E1). They are for ever.
@@ -152,7 +153,7 @@ func (c *change) note(kind string, d Data) error {
 	}
 	d.OrderID, d.Status = c.row.ID, lifecycle.Status(c.row.Status)
 
-	raw, err := web.Marshal(d)
+	raw, err := canonical.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("render %s of order %s: %w", kind, c.row.ID, err)
 	}
@@ -221,5 +222,5 @@ func apply(o *Order, e events.Event, d Data) {
 	}
 	o.Status = d.Status
 	o.Version = e.Version
-	o.UpdatedAt = web.At(e.At)
+	o.UpdatedAt = jsontime.At(e.At)
 }

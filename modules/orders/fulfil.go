@@ -21,14 +21,14 @@ type Move struct {
 
 // SetStatus makes the one move of the table that leads where an administrator
 // wants the order: ship, complete, hold, release, reopen or cancel (SPEC C8).
-func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to Move, ifMatch *int64) (idempotency.Answer, error) {
+func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to Move, ifMatch *int64) (Order, error) {
 	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
+		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
 	}
 	if to.Status == lifecycle.OnHold && to.Reason == nil {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
+		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
 	}
-	return m.act(ctx, caller, id, ifMatch, idempotency.Key{}, func(ctx context.Context, a *act) error {
+	moved, err := m.act(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, a *act) error {
 		// As an administrator: what only the system or the owner may do is refused.
 		a.who = lifecycle.Admin
 		switch {
@@ -44,6 +44,7 @@ func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.
 			return a.reopen(to.Status)
 		}
 	})
+	return moved.Value, err
 }
 
 // fulfil ships or completes: what the order holds leaves the shelf in the same
@@ -68,7 +69,7 @@ func (a *act) fulfil(ctx context.Context, to Move) error {
 
 // Hold stops an order until a person lets it go on. It keeps its stock and its
 // authorisation (SPEC C8).
-func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.act(ctx, caller, id, ifMatch, key, func(_ context.Context, a *act) error { return a.hold(&reason) })
 }
 
@@ -80,7 +81,7 @@ func (a *act) hold(reason *string) error {
 }
 
 // Release lets a held order go on where it was (SPEC C8).
-func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.act(ctx, caller, id, ifMatch, key, func(_ context.Context, a *act) error {
 		to := lifecycle.Status(deref(a.c.row.HeldFrom))
 		if to == "" {
@@ -114,7 +115,7 @@ func (a *act) reopen(to lifecycle.Status) error {
 
 // Delete takes an order out of sight; a live one is cancelled first (SPEC C8).
 func (m *Module) Delete(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64) error {
-	_, err := m.act(ctx, caller, id, ifMatch, idempotency.Key{}, func(ctx context.Context, a *act) error {
+	_, err := m.act(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, a *act) error {
 		if !over(a.c.row) {
 			if err := a.cancel(ctx, new("deleted")); err != nil {
 				return err

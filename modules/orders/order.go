@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Order is an order as the outside sees it.
@@ -37,18 +36,8 @@ type Order struct {
 	Stalled        *string          `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
 	Version        int64            `json:"version" doc:"Goes up by one with every event; the ETag"`
 	AllowedActions []string         `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
-	CreatedAt      web.Time         `json:"createdAt"`
-	UpdatedAt      web.Time         `json:"updatedAt"`
-}
-
-// TransformSchema says what a struct tag cannot: that failure may be null.
-func (Order) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	doc := s.Properties["failure"].Description
-	s.Properties["failure"] = &huma.Schema{
-		Description: doc,
-		AnyOf:       []*huma.Schema{{Ref: s.Properties["failure"].Ref}, {Type: "null"}},
-	}
-	return s
+	CreatedAt      jsontime.Time    `json:"createdAt"`
+	UpdatedAt      jsontime.Time    `json:"updatedAt"`
 }
 
 // Line is one position, with name and price as they were when it was ordered.
@@ -91,14 +80,6 @@ func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Schema describes it to OpenAPI.
-func (Metadata) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{
-		Type: huma.TypeObject, Nullable: true, AdditionalProperties: true,
-		Description: "The caller's own JSON object, at most 16 KiB",
-	}
-}
-
 // render shows a row and its lines to a reader.
 func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
 	o := snapshot(row, lines)
@@ -115,7 +96,7 @@ func snapshot(row *ent.Order, lines []Line) Order {
 		OnShortage: row.OnShortage, Items: lines, Total: in(row, row.Total),
 		Captured: in(row, row.Captured), Refunded: in(row, row.Refunded), Refunding: in(row, row.Refunding),
 		Tracking: row.Tracking, Reason: row.Reason, HeldFrom: row.HeldFrom, Stalled: row.Stalled, Version: row.Version,
-		CreatedAt: web.At(row.CreatedAt), UpdatedAt: web.At(row.UpdatedAt),
+		CreatedAt: jsontime.At(row.CreatedAt), UpdatedAt: jsontime.At(row.UpdatedAt),
 	}
 	if row.FailureCode != nil {
 		o.Failure = &Failure{Code: *row.FailureCode, Detail: deref(row.FailureDetail), SKUs: row.FailureSkus}

@@ -67,8 +67,8 @@ type Book interface {
 	// Refunds is what is on its way back, and how many refunds have failed.
 	Refunds(order uuid.UUID) (pending int64, failed int)
 	// Refund records that money is to go back; items are units by sku, of those
-	// that were ordered. It returns the rendered refund.
-	Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) ([]byte, error)
+	// that were ordered. It returns the refund as it was recorded.
+	Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) (RefundView, error)
 	// Retry makes failed refunds due again, up to left and to the units that were
 	// ordered, and tells what they come to.
 	Retry(order uuid.UUID, left int64, ordered map[string]int64) (amount int64)
@@ -76,6 +76,12 @@ type Book interface {
 	Abandon(order uuid.UUID)
 	// Queue writes what was decided.
 	Queue(b *pgx.Batch)
+}
+
+// RefundView is a refund as the payments module shows it. Orders hand it on.
+type RefundView = interface {
+	// RefundID is the id of the refund.
+	RefundID() uuid.UUID
 }
 
 // PaymentCall is a question to a payment provider. It is safe to ask twice.
@@ -112,7 +118,7 @@ type Deps struct {
 // Module is the orders module.
 type Module struct {
 	Deps
-	placing   *batch.Gatherer[*placement, idempotency.Answer]
+	placing   *batch.Gatherer[*placement, idempotency.Result[Order]]
 	advancing *batch.Gatherer[turn, PaymentCall]
 	metrics   metrics
 	exports   exports

@@ -21,11 +21,11 @@ import (
 // deeds are what people and the system do to an order, all at once.
 var deeds = []func(b *bundle, id uuid.UUID) error{
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Cancel(b.ctx, b.alice, id, nil, nil, idempotency.Key{})
+		_, err := b.Cancel(b.ctx, b.alice, id, nil, nil, idempotency.Key[orders.Order]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Cancel(b.ctx, b.admin, id, nil, nil, idempotency.Key{})
+		_, err := b.Cancel(b.ctx, b.admin, id, nil, nil, idempotency.Key[orders.Order]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error { return b.move(id, lifecycle.Shipped) },
@@ -33,12 +33,12 @@ var deeds = []func(b *bundle, id uuid.UUID) error{
 	func(b *bundle, id uuid.UUID) error { return b.move(id, lifecycle.OnHold) },
 	func(b *bundle, id uuid.UUID) error { return b.move(id, lifecycle.Pending) },
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key{})
+		_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key[orders.Order]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error { _, err := b.tryRefund(id, 60); return err },
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{1}, "broken", idempotency.Key{})
+		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{1}, "broken", idempotency.Key[orders.RefundView]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error {

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/google/uuid"
 
@@ -16,18 +15,18 @@ import (
 // Refund asks for money to go back: amount, or what units[i] of skus[i] cost. All
 // refunds of an order together never exceed what was captured, however many are
 // asked for at once (SPEC C8). The money itself goes back by a durable job. The
-// answer is the refund.
-func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key) (idempotency.Answer, error) {
+// value is the refund as the Book shows it.
+func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[RefundView]) (idempotency.Result[RefundView], error) {
 	if (amount == nil) == (len(skus) == 0) {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
+		return idempotency.Result[RefundView]{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
 	}
-	return m.answer(ctx, caller, id, nil, key, func(_ context.Context, a *act) (idempotency.Answer, error) {
-		body, err := a.refund(amount, skus, units, reason)
-		return idempotency.Answer{Status: http.StatusCreated, Body: body}, err
+	key.Still = stillVisible[RefundView](m, caller, id, false, nil)
+	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, a *act) (RefundView, error) {
+		return a.refund(amount, skus, units, reason)
 	})
 }
 
-func (a *act) refund(amount *money.Money, skus []string, units []int64, reason string) ([]byte, error) {
+func (a *act) refund(amount *money.Money, skus []string, units []int64, reason string) (RefundView, error) {
 	row := a.c.row
 	if row.Captured == 0 {
 		return nil, fault.New(fault.Conflict, "nothing-captured", "No money was taken for this order, so none can go back.").
@@ -51,12 +50,12 @@ func (a *act) refund(amount *money.Money, skus []string, units []int64, reason s
 			With("refundable", left)
 	}
 
-	body, err := a.w.book.Refund(row.ID, sum, items, a.ordered(), reason, a.caller.Actor())
+	refund, err := a.w.book.Refund(row.ID, sum, items, a.ordered(), reason, a.caller.Actor())
 	if err != nil {
 		return nil, err
 	}
 	a.c.owe()
-	return body, a.c.pay(a.w.book, typeRefundRequested, sum, "", "")
+	return refund, a.c.pay(a.w.book, typeRefundRequested, sum, "", "")
 }
 
 func (a *act) amountOf(m money.Money) (int64, error) {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // The laws that Check knows.
@@ -121,8 +121,8 @@ func partyOf(e events.Event) (who lifecycle.Who) {
 
 // differ names the members in which two renderings differ.
 func differ(folded, row Order) string {
-	a, errA := web.Marshal(folded)
-	b, errB := web.Marshal(row)
+	a, errA := canonical.Marshal(folded)
+	b, errB := canonical.Marshal(row)
 	if errA != nil || errB != nil {
 		return fmt.Sprintf("cannot be rendered: %v %v", errA, errB)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Record takes the answer to a call and tells what it changes: the event, the
@@ -121,8 +120,8 @@ func (b *Book) Fail(c Call, cause error) (event string, amount int64, news bool)
 // Refund records that amount is to go back to whoever paid for the order. The
 // caller has seen that so much is left. items are the units by sku that the
 // amount is for, nil when it is for no line in particular; more units of a sku
-// than were ordered are refused. The rendered refund is the answer to a client.
-func (b *Book) Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) ([]byte, error) {
+// than were ordered are refused.
+func (b *Book) Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) (RefundView, error) {
 	var paid *payment
 	for _, p := range b.payments[order] {
 		if p.state == captured {
@@ -145,7 +144,7 @@ func (b *Book) Refund(order uuid.UUID, amount int64, items, ordered map[string]i
 	}
 	b.refunds[order] = append(b.refunds[order], r)
 	b.asked = append(b.asked, r)
-	return web.Marshal(renderRefund(r))
+	return renderRefund(r), nil
 }
 
 // covers tells whether so many units of each sku are still unrefunded.

@@ -1,6 +1,10 @@
 package identity
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/orderflow-dev/orderflow/platform/fault"
+)
 
 // Scope is something that an API key may be allowed to do. A session may do
 // whatever its role allows; a key only what its scopes allow as well (SPEC A8).
@@ -68,4 +72,9 @@ func (s ScopeSet) List() []Scope {
 		}
 	}
 	return list
+}
+
+// ScopeMissing refuses an API key that may do less than was asked for.
+func ScopeMissing(scope Scope) error {
+	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
 }

@@ -57,6 +57,7 @@ func (a *adapter) serve(ctx huma.Context, plan *plan, need demand, next func(hum
 	r := &request{humaContext: ctx, c: c, log: a.api.log, plan: plan}
 	plan.checkQuery(r)
 	plan.checkParams(r)
+	plan.checkKey(r)
 	done, err := plan.checkBody(r, a.api.large)
 	defer done()
 	if err != nil {

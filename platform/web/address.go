@@ -1,14 +1,13 @@
 package web
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
-)
 
-type addressKey struct{}
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+)
 
 // ClientAddress finds out where a request comes from. X-Forwarded-For is anyone's
 // to write, so it is read from the right, and only as long as the address read
@@ -28,34 +27,9 @@ func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 			}
 		}
 		addr := walk(plainAddr(remote), lines, own)
-		c.SetUserContext(WithAddress(c.UserContext(), addr))
+		c.SetUserContext(clientaddr.With(c.UserContext(), addr))
 		return c.Next()
 	}
-}
-
-// WithAddress returns a context whose AddressFrom is addr.
-func WithAddress(ctx context.Context, addr netip.Addr) context.Context {
-	return context.WithValue(ctx, addressKey{}, addr)
-}
-
-// AddressFrom returns the client's address; it is not valid outside of a request.
-func AddressFrom(ctx context.Context) netip.Addr {
-	addr, _ := ctx.Value(addressKey{}).(netip.Addr)
-	return addr
-}
-
-// sitePrefix is how much of an IPv6 address is its owner's network: whoever has one
-// has 2^64, and may call from each of them.
-const sitePrefix = 64
-
-// Site is what to count an address by.
-func Site(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = sitePrefix
-	}
-	p, _ := a.Prefix(bits) // zero for the zero address
-	return p
 }
 
 // walk goes from the connection's address towards the client. An entry that is

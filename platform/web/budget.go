@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
@@ -107,7 +108,7 @@ func CallerKey(c *fiber.Ctx) string {
 	if caller, ok := identity.From(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}
-	return strangerPrefix + Site(AddressFrom(c.UserContext())).String()
+	return strangerPrefix + clientaddr.Network(clientaddr.From(c.UserContext())).String()
 }
 
 func isStranger(caller string) bool { return strings.HasPrefix(caller, strangerPrefix) }

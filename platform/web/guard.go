@@ -51,7 +51,7 @@ func (need demand) authorize(c *fiber.Ctx) error {
 	for _, scope := range append([]identity.Scope{need.scope}, need.also...) {
 		if !caller.May(scope) {
 			c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_scope", scope="`+need.scopes(" ")+`"`) // RFC 6750 section 3.1
-			return ScopeMissing(scope)
+			return identity.ScopeMissing(scope)
 		}
 	}
 	return nil
@@ -64,11 +64,6 @@ func (need demand) scopes(between string) string {
 		list = append(list, string(scope))
 	}
 	return strings.Join(list, between)
-}
-
-// ScopeMissing refuses an API key that may do less than was asked for.
-func ScopeMissing(scope identity.Scope) error {
-	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
 }
 
 func unauthenticated(c *fiber.Ctx) error {

@@ -22,6 +22,7 @@ type plan struct {
 	body    *huma.Schema // nil: the route takes none
 	needed  bool         // the body may not be empty
 	limit   int          // of the body, in bytes
+	key     *huma.Param  // Idempotency-Key, on routes that take one
 	apart   string       // the pointer of the body's Each, or ""
 	list    *apartPlan   // of that Each
 }
@@ -35,6 +36,9 @@ func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 			p.query[param.Name] = param
 		case "path", "header":
 			p.others = append(p.others, param)
+		}
+		if idempotent, _ := op.Metadata[idempotentKey].(bool); idempotent && param.Name == idempotencyKey {
+			p.key = param
 		}
 	}
 	if op.RequestBody == nil {

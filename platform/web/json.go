@@ -13,20 +13,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-var (
-	encoding = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	decoding = json.RejectUnknownMembers(true)
-)
+var decoding = json.RejectUnknownMembers(true)
 
 // maxDepth is deeper than any input of ours; without a limit a few kilobytes of
 // brackets cost a deep stack.
 const maxDepth = 64
-
-// Marshal is the one JSON encoder of the product. The same value always gives
-// the same bytes (members of maps are sorted), a nil slice is [] and a nil map
-// {}, and text that is not UTF-8 is repaired rather than refused. As in JSON v2,
-// omitempty drops what renders as "", null, [] or {}; a zero number needs omitzero.
-func Marshal(v any) ([]byte, error) { return json.Marshal(v, encoding) }
 
 // Decode reads one JSON value strictly: unknown and duplicate members, letters
 // in another case, invalid UTF-8 and anything after the value are errors, and

@@ -21,7 +21,11 @@ const (
 	apiKey = "apiKeyAuth"
 )
 
-const demandKey = "demand" // in an operation's metadata
+// Members of an operation's metadata.
+const (
+	demandKey     = "demand"
+	idempotentKey = "idempotent"
+)
 
 // Document is the API's description, OpenAPI 3.1 as JSON. Call it after every
 // route is registered.
@@ -32,6 +36,7 @@ func (a *API) Document() ([]byte, error) { return a.OpenAPI().MarshalJSON() }
 func describe(o Options) *huma.OpenAPI {
 	schemas := huma.NewMapRegistry("#/components/schemas/", namer())
 	schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidText]())
+	describeTimes(schemas)
 	problem := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -117,7 +122,7 @@ func (r Route) operation() huma.Operation {
 		Description:   r.description(),
 		DefaultStatus: r.Status,
 		Responses:     map[string]*huma.Response{},
-		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope, r.Also}},
+		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope, r.Also}, idempotentKey: r.Idempotent},
 		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
 		Security:      r.security(),
 	}

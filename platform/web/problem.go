@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
@@ -46,12 +47,12 @@ func (p *Problem) ContentType(string) string { return problemType }
 // cannot be rendered: a refusal must not end as a 500.
 func (p *Problem) MarshalJSON() ([]byte, error) {
 	type plain Problem
-	raw, err := Marshal(struct {
+	raw, err := canonical.Marshal(struct {
 		plain
 		More map[string]any `json:",embed"`
 	}{plain(*p), p.Extra})
 	if err != nil {
-		return Marshal(plain(*p))
+		return canonical.Marshal(plain(*p))
 	}
 	return raw, nil
 }
@@ -77,7 +78,7 @@ func ErrorHandler(log *slog.Logger, origins Origins) fiber.ErrorHandler {
 
 func fail(c *fiber.Ctx, log *slog.Logger, err error) error {
 	p := problemOf(c, orDefault(log), err)
-	raw, err := Marshal(p)
+	raw, err := canonical.Marshal(p)
 	if err != nil {
 		return err
 	}

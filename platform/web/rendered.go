@@ -4,6 +4,8 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
 // Rendered is a body that is JSON already, described as a T. It goes to the
@@ -20,7 +22,7 @@ func RenderedJSON[T any](raw []byte) Rendered[T] { return Rendered[T]{raw: raw} 
 
 // Render renders v now. A value that cannot be rendered fails the request later.
 func Render[T any](v T) Rendered[T] {
-	raw, err := Marshal(v)
+	raw, err := canonical.Marshal(v)
 	return Rendered[T]{raw: raw, err: err}
 }
 
@@ -43,5 +45,5 @@ func bytesOf(v any) ([]byte, error) {
 	if done, ok := v.(interface{ verbatim() ([]byte, error) }); ok {
 		return done.verbatim()
 	}
-	return Marshal(v)
+	return canonical.Marshal(v)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -55,7 +56,7 @@ func bearer(c *fiber.Ctx) (string, bool) {
 }
 
 func (m *Module) admitKey(c *fiber.Ctx, key string) error {
-	caller, err := m.callerOf(c.UserContext(), key, web.AddressFrom(c.UserContext()))
+	caller, err := m.callerOf(c.UserContext(), key, clientaddr.From(c.UserContext()))
 	if err != nil {
 		return refuse(c, err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
@@ -53,19 +54,14 @@ func (m *Module) getProduct(ctx context.Context, in *BySKU) (*tagged, error) {
 	return &tagged{web.ETag(p.Version), render(p)}, nil
 }
 
-func (m *Module) postProduct(ctx context.Context, in *struct {
-	idempotency.Header
-	Body NewProduct
-}) (*idempotency.Output[Product], error) {
-	key, err := in.KeyOf(ctx, "POST /v1/products", in.Body)
-	if err != nil {
-		return nil, err
-	}
-	a, err := m.create(ctx, identity.Must(ctx), key, in.Body)
-	if err != nil {
-		return nil, err
-	}
-	return idempotency.Out[Product](a), nil
+var productCreated = web.Responder[*ent.Product, Product]{
+	Location: func(p *ent.Product) string { return "/v1/products/" + p.ID },
+	Version:  func(p *ent.Product) int64 { return p.Version },
+	Body:     func(_ context.Context, p *ent.Product) Product { return render(p) },
+}
+
+func (m *Module) postProduct(ctx context.Context, in *struct{ Body NewProduct }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
+	return m.create(ctx, identity.Must(ctx), key, in.Body)
 }
 
 // ProductChange is a merge patch (RFC 7396); a price is replaced as a whole.
@@ -113,20 +109,15 @@ type NewAdjustment struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`
 }
 
+var stockAdjusted = web.Responder[*ent.Movement, Adjustment]{
+	Body: func(_ context.Context, mv *ent.Movement) Adjustment { return renderMovement(mv) },
+}
+
 func (m *Module) postAdjustment(ctx context.Context, in *struct {
 	BySKU
-	idempotency.Header
 	Body NewAdjustment
-}) (*idempotency.Output[Adjustment], error) {
-	key, err := in.KeyOf(ctx, "POST /v1/products/"+in.SKU+"/adjustments", in.Body)
-	if err != nil {
-		return nil, err
-	}
-	a, err := m.adjust(ctx, identity.Must(ctx), key, in.SKU, in.Body.Delta, in.Body.Reason)
-	if err != nil {
-		return nil, err
-	}
-	return idempotency.Out[Adjustment](a), nil
+}, key idempotency.Key[*ent.Movement]) (idempotency.Result[*ent.Movement], error) {
+	return m.adjust(ctx, identity.Must(ctx), key, in.SKU, in.Body.Delta, in.Body.Reason)
 }
 
 func (m *Module) listAdjustments(ctx context.Context, in *struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -42,7 +43,7 @@ func (m *Module) Schemas() (map[string][]byte, error) {
 
 // Example is an event of a kind, as it looks on every transport.
 func Example(k events.Kind) ([]byte, error) {
-	data, err := web.Marshal(k.Data)
+	data, err := canonical.Marshal(k.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func Example(k events.Kind) ([]byte, error) {
 		UserID: uuid.MustParse("0192f0b8-52d0-7a1b-8c0e-5f1a2b3c4d5e"), Type: k.Type, Data: data,
 		Actor: identity.System, At: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
 	}
-	return web.Marshal(e.Message())
+	return canonical.Marshal(e.Message())
 }
 
 // describer makes schemas whose shared parts stand under a prefix.
@@ -73,7 +74,7 @@ func (d *describer) event(k events.Kind) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := web.Marshal(k.Data)
+	raw, err := canonical.Marshal(k.Data)
 	if err != nil {
 		return nil, err
 	}
