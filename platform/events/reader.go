@@ -15,12 +15,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Reader reads the whole log for somebody who keeps what he makes of it in the same
-// database. Its place moves in the commit that holds the outcome, so each event
-// takes effect exactly once, in the log's order, whatever crashes in between.
+// Reader is a consumer of the whole log that stores its results in the same database. Its position
+// is updated in the transaction that contains the results. Each event therefore takes effect
+// exactly once and in the order of the log, even after a crash.
 //
-// Every node may run one. The place moves only from where the reader found it: of
-// two that read the same page, one commits and the other stands by for a while.
+// Every node may run a reader of the same name. The update of the position fails if another node
+// has changed it: when two nodes read the same page, one of them commits and the other one pauses.
 type Reader struct {
 	log    *Log
 	name   string
@@ -29,31 +29,31 @@ type Reader struct {
 	wake   chan struct{}
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
-	// Committed, when set before Run, is called after each page that took effect.
+	// Committed, when set before Run, is called after each page that was committed.
 	Committed func()
 
-	at *stored // the row as this reader left it; nil: it has to be read
+	at *stored // the row as this reader wrote it; nil: it has to be read
 }
 
-// stored is a reader's row, and the cursor of the event that it follows.
+// stored is the row of a reader, with the cursor of the event at its position.
 type stored struct {
 	xid    uint64
 	seq    int64
 	cursor Cursor
 }
 
-// A page is one transaction, and nobody's cursor passes a transaction that is
-// open: small, so that others need not wait for long.
+// The size of a page. It is small because a page is one transaction, and no consumer can read past
+// an open transaction.
 const readerPage = 500
 
-// NewReader makes the reader of that name; its row is the work of a migration.
-// handle takes one page in the transaction in which the place moves. It may be
-// called again with the same events when that transaction fails.
+// NewReader returns the reader with that name. A migration creates its row. The function handle
+// processes one page in the transaction that moves the position. It is called again with the same
+// events if that transaction fails.
 func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
 	return &Reader{log: log, name: name, handle: handle, out: out, wake: make(chan struct{}, 1)}
 }
 
-// Wake says "look now", as Tail.Wake does.
+// Wake makes the reader look for events now. It never blocks.
 func (r *Reader) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -61,11 +61,11 @@ func (r *Reader) Wake() {
 	}
 }
 
-// Lag is the time between the last handled event and its handling on this node.
+// Lag returns the age of the last handled event when it was handled on this node.
 func (r *Reader) Lag() time.Duration { return time.Duration(r.lag.Load()) }
 
-// Run reads until ctx ends. What fails is tried again every second, from the
-// same place.
+// Run handles events until ctx ends and then returns nil. After an error it retries from the same
+// position every second.
 func (r *Reader) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -85,10 +85,10 @@ func (r *Reader) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errOvertaken):
-			wake = nil                // another node is at it; only the timer brings this one back
+			wake = nil                // another node is ahead: ignore wake-ups until the timer fires
 			wait += rand.N(pollEvery) //nolint:gosec // jitter, not a secret
 		case err != nil:
-			r.out.WarnContext(ctx, "reader of the event log cannot go on", "reader", r.name, "error", err)
+			r.out.WarnContext(ctx, "consumer of the event log failed, retrying", "reader", r.name, "error", err)
 		case behind:
 			wait = lookAtMost / 2
 		}
@@ -96,15 +96,15 @@ func (r *Reader) Run(ctx context.Context) error {
 	}
 }
 
-var errOvertaken = errors.New("another node has moved the reader")
+var errOvertaken = errors.New("another node has moved the position")
 
-// look handles all that is visible now.
+// look handles all events that are readable now.
 func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 	for {
 		page, err := r.step(ctx)
 		if errors.Is(err, ErrRewritten) && r.at != nil {
-			// The log has gone back, or was adopted, and the row with it: what was
-			// remembered of the row is of no use.
+			// The log was rewritten or adopted, and the row with it, so the position in memory is
+			// outdated.
 			r.at = nil
 			page, err = r.step(ctx)
 		}
@@ -126,8 +126,8 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 	}
 }
 
-// step reads a page and handles it, all in one transaction and so on one server: a page
-// of a database that was replaced meanwhile is never written into its successor.
+// step reads and handles one page in a single transaction and thus on a single server. A page of a
+// database that was replaced is therefore never written to the new database.
 func (r *Reader) step(ctx context.Context) (page Page, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readWithin)
 	defer cancel()
@@ -150,7 +150,7 @@ func (r *Reader) step(ctx context.Context) (page Page, err error) {
 		moved, err := tx.Exec(ctx, `update event_readers set xid = $2, seq = $3 where name = $1 and (xid, seq) = ($4, $5)`,
 			r.name, page.Next.Xid, page.Next.Seq, at.xid, at.seq)
 		if err != nil {
-			return fmt.Errorf("move reader %s: %w", r.name, err)
+			return fmt.Errorf("store the position of consumer %s: %w", r.name, err)
 		}
 		if moved.RowsAffected() == 0 {
 			return errOvertaken
@@ -160,8 +160,8 @@ func (r *Reader) step(ctx context.Context) (page Page, err error) {
 	return page, err
 }
 
-// stand reads where the reader is. A row whose event is not where the row says it was is
-// an error, for ever: to go on from there would pass over events in silence.
+// stand reads the stored position. It returns an error, also on every retry, if the log has another
+// event at this position than the row, because continuing would skip events without notice.
 func (r *Reader) stand(ctx context.Context, tx pgx.Tx) (*stored, error) {
 	var at stored
 	var order *uuid.UUID
@@ -173,13 +173,13 @@ func (r *Reader) stand(ctx context.Context, tx pgx.Tx) (*stored, error) {
 		left join events e on e.xid = r.xid and e.seq = r.seq
 		where r.name = $1`, r.name).Scan(append([]any{&at.xid, &at.seq, &order, &version, &at.cursor.Epoch}, p.into()...)...)
 	if err != nil {
-		return nil, fmt.Errorf("read the place of reader %s: %w", r.name, err)
+		return nil, fmt.Errorf("read the position of consumer %s: %w", r.name, err)
 	}
-	if at.seq == 0 { // numbers begin at 1
+	if at.seq == 0 { // sequence numbers begin at 1
 		return &at, nil
 	}
 	if p.xid == nil || order == nil || version == nil || *order != *p.order || *version != *p.version {
-		return nil, fmt.Errorf("%w: reader %s stands at (%d, %d), where the event that it follows is not", ErrRewritten, r.name, at.xid, at.seq)
+		return nil, fmt.Errorf("%w: consumer %s is at (%d, %d), where the log has another event or none", ErrRewritten, r.name, at.xid, at.seq)
 	}
 	at.cursor = p.cursor(at.cursor.Epoch)
 	return &at, nil

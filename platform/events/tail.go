@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// How often the tail looks without being told (SPEC E5), and how soon it looks
-// again at something that waits for an older transaction.
+// The polling interval without wake-ups (SPEC E5), and the intervals while events wait for an older
+// transaction: they double from lookAgain to lookAtMost.
 const (
 	pollEvery  = time.Second
 	lookAgain  = 4 * time.Millisecond
@@ -20,14 +20,14 @@ const (
 	pageSize   = 2000
 )
 
-// Tail reads new events once per node and hands them to whoever subscribed, so
-// that the cost of reading does not grow with the number of sockets.
+// Tail reads new events once per node and passes them to all subscribers, so that the cost of
+// reading does not grow with the number of sockets.
 type Tail struct {
 	log  *Log
 	out  *slog.Logger
 	wake chan struct{}
-	poll time.Duration // between two looks that nobody asked for
-	lag  atomic.Int64  // age of the last delivered event, ns
+	poll time.Duration // interval without wake-ups
+	lag  atomic.Int64  // age of the last event when it was delivered, ns
 
 	at        Cursor
 	subs      []func([]Event, Cursor)
@@ -35,24 +35,24 @@ type Tail struct {
 	rewrites  atomic.Int64
 }
 
-// NewTail makes a tail that starts at the head of the log when it runs.
+// NewTail returns a tail that starts at the head of the log when Run is called.
 func NewTail(log *Log, out *slog.Logger) *Tail {
 	return &Tail{log: log, out: out, wake: make(chan struct{}, 1), poll: pollEvery}
 }
 
-// Subscribe registers fn before Run. It is called from one goroutine, in order,
-// with new events and the place that is reached with them; it must not block.
+// Subscribe registers fn. Call it before Run. Run calls fn from one goroutine and in order, with
+// new events and the position of the last one; fn must not block. The first call has no events.
 func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subs = append(t.subs, fn) }
 
-// Rewritten registers fn before Run. It is called in the same way, instead of with events,
-// when the log went back behind what was delivered, or was adopted (ErrRewritten): what
-// comes from now on follows the place that it is given.
+// Rewritten registers fn. Call it before Run. Run calls fn when the log was restored to a state
+// before the last delivered event, or was adopted (ErrRewritten), with the position that later
+// events follow.
 func (t *Tail) Rewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn) }
 
-// Rewrites counts how often that happened.
+// Rewrites returns the number of times that the log was rewritten.
 func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
 
-// Wake says "look now". It never blocks, and to call it for nothing does no harm.
+// Wake makes the tail look for events now. It never blocks, and an unneeded call does no harm.
 func (t *Tail) Wake() {
 	select {
 	case t.wake <- struct{}{}:
@@ -60,11 +60,11 @@ func (t *Tail) Wake() {
 	}
 }
 
-// Lag is the time between the last delivered event and its delivery.
+// Lag returns the age of the last delivered event at its delivery.
 func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }
 
-// Run tails the log until ctx ends. A database that is away is waited for: the
-// cursor stays where it was, so nothing is missed.
+// Run delivers events until ctx ends and then returns nil. While the database is unavailable it
+// retries from the same position, so no event is lost.
 func (t *Tail) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -80,14 +80,14 @@ func (t *Tail) Run(ctx context.Context) error {
 
 		from := t.at
 		behind, err := t.look(ctx)
-		if t.at != from { // what was waited for came, and what waits now is something else
+		if t.at != from { // progress: what waits now is a different event
 			pause = lookAgain
 		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			t.out.WarnContext(ctx, "tail cannot read the event log", "error", err)
+			t.out.WarnContext(ctx, "tail cannot read the event log, retrying", "error", err)
 			timer.Reset(pollEvery / 2)
 		case behind:
 			timer.Reset(pause)
@@ -99,7 +99,7 @@ func (t *Tail) Run(ctx context.Context) error {
 	}
 }
 
-// look delivers all that is visible now.
+// look delivers all events that are readable now.
 func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	if t.at.Epoch == "" {
 		head, err := t.head(ctx)
@@ -112,7 +112,7 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	for {
 		page, err := t.page(ctx)
 		if errors.Is(err, ErrRewritten) {
-			return true, t.rewind(ctx, err) // and look again soon
+			return true, t.rewind(ctx, err) // look again soon
 		}
 		if err != nil {
 			return false, err
@@ -127,8 +127,8 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	}
 }
 
-// rewind goes to the head of a log that does not have the event that was delivered last.
-// Connections that are still open may lead to the database of before, so none is kept.
+// rewind moves to the head of a log that does not contain the last delivered event. It closes all
+// connections, because they may lead to the previous database.
 func (t *Tail) rewind(ctx context.Context, why error) error {
 	t.log.pool.Reset()
 	head, err := t.head(ctx)

@@ -13,14 +13,13 @@ import (
 	"github.com/jackc/puddle/v2"
 )
 
-// Unavailable tells whether err means that the database cannot do its work at present,
-// whatever it was asked to do: it cannot be reached, it is stopping, starting or a
-// standby, it is read-only, or it is out of disk, memory or connections. The same
-// request may succeed later, or on another server; nothing has been committed unless it
-// was the COMMIT that failed.
+// Unavailable reports whether err means that the database cannot serve any request at present: it
+// cannot be reached, is stopping, starting, read-only or a standby, or is out of disk space, memory
+// or connections. The same request may succeed later or on another server. Nothing has been
+// committed, unless the error is a CommitError.
 //
-// What the statement itself may be the cause of is not among it: locks, dead-locks, and
-// statements that take too long.
+// Errors that the statement itself may have caused do not count: lock timeouts, deadlocks and
+// statement timeouts.
 func Unavailable(err error) bool {
 	var (
 		connect *pgconn.ConnectError
@@ -55,19 +54,19 @@ var unavailable = []string{
 }
 
 const (
-	resetEvery = time.Second     // connections may be given up for new ones that often
-	fullFor    = 3 * time.Second // after a write that found no room, before the next one is tried
+	resetEvery = time.Second     // at most one reset of the pool in this time
+	fullFor    = 3 * time.Second // after a write that found no disk space, before the next attempt
 )
 
-// ills is what the connections of a pool have been told by the server.
+// ills is the state of the database that the connections of a pool have observed.
 type ills struct {
-	readOnly atomic.Bool  // some sessions may be; they stay so when the database no longer is
-	full     atomic.Int64 // when a write last found no room, in Unix nanoseconds; 0 for never, or since it succeeded
-	reset    atomic.Int64 // when the pool was last reset
-	trying   sync.Mutex   // held by the one that tries to write
+	readOnly atomic.Bool  // some sessions may be read-only; they remain so when the database is writable again
+	full     atomic.Int64 // time of the last write that found no disk space, in Unix nanoseconds; 0 after a success
+	reset    atomic.Int64 // time of the last reset of the pool
+	trying   sync.Mutex   // held by the caller that tries to write
 }
 
-// observe sees every error that a connection of the pool receives, River's included.
+// observe receives every error on a connection of the pool, also on those that River uses.
 func (p *Pool) observe(err *pgconn.PgError) {
 	switch err.Code {
 	case "25006":
@@ -78,26 +77,25 @@ func (p *Pool) observe(err *pgconn.PgError) {
 	}
 }
 
-// renew replaces the connections as they come back. A session keeps the server and
-// the default_transaction_read_only that it began with; a new one finds the new
-// primary, where the URL names several hosts with target_session_attrs=read-write.
+// renew replaces the connections of the pool. A session keeps its server and the
+// default_transaction_read_only with which it began. A new one connects to the new primary, if the
+// URL names several hosts with target_session_attrs=read-write.
 func (p *Pool) renew() {
 	now, last := time.Now().UnixNano(), p.ills.reset.Load()
 	if now-last < int64(resetEvery) || !p.ills.reset.CompareAndSwap(last, now) {
 		return
 	}
-	if pool := p.Pool; pool != nil { // which it is while the first connection is made
+	if pool := p.Pool; pool != nil { // nil only while the first connection is made
 		pool.Reset()
 	}
 }
 
-// CannotWrite says why no write can succeed at present: "the database is read-only", "the
-// database is a standby", "the disk of the database is full", or nothing. An error means
-// that the database could not be asked. It recovers by itself, without other traffic.
+// CannotWrite returns the reason why no write can succeed at present: "the database is read-only",
+// "the database is a standby", "the disk of the database is full", or "". It returns an error if
+// the database cannot be queried. It detects a recovery without other traffic.
 //
-// It costs one round trip and writes nothing, except after a write of anybody's that
-// found no room: then one caller in three seconds tries to write 256 KiB, and takes it
-// back.
+// It costs one round trip and writes nothing, except after a write of this process found no disk
+// space: then one caller every three seconds writes 256 KiB and rolls them back.
 func (p *Pool) CannotWrite(ctx context.Context) (why string, err error) {
 	var isReadOnly, isStandby bool
 	err = p.QueryRow(ctx, "select current_setting('transaction_read_only')::bool, pg_is_in_recovery()").Scan(&isReadOnly, &isStandby)
@@ -106,9 +104,9 @@ func (p *Pool) CannotWrite(ctx context.Context) (why string, err error) {
 	}
 	if isReadOnly {
 		p.ills.readOnly.Store(true)
-		p.renew() // the server may be well again, and only this connection is old
+		p.renew() // the database may be writable again, and only this session read-only
 	} else if p.ills.readOnly.Swap(false) {
-		p.Reset() // the server is well again: later callers must not get an old session
+		p.Reset() // the database is writable again: later callers must not get an old session
 	}
 	switch {
 	case isStandby:
@@ -132,7 +130,7 @@ func (p *Pool) isFull(ctx context.Context) bool {
 	defer p.ills.trying.Unlock()
 
 	err := p.tryRoom(ctx)
-	if Code(err) == "42501" { // this role may not make temporary tables: let requests find out
+	if Code(err) == "42501" { // this role may not create temporary tables: let requests find out
 		err = nil
 	}
 	if err != nil {
