@@ -14,8 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// minSecret is the length in bytes from which a signing secret is long enough
-// for HS256 (RFC 7518, section 3.2).
+// minSecret is the minimum length in bytes of a signing secret for HS256 (RFC 7518, section 3.2).
 const minSecret = 32
 
 func (c *Config) check() (problems []string) {
@@ -77,7 +76,7 @@ func (c *Config) check() (problems []string) {
 	return problems
 }
 
-// database is DATABASE_URL as the driver understands it, or nil.
+// database returns DATABASE_URL as parsed by the driver, or nil and the problems.
 func (c *Config) database() (*pgconn.Config, []string) {
 	if c.DatabaseURL == "" {
 		return nil, nil
@@ -87,7 +86,7 @@ func (c *Config) database() (*pgconn.Config, []string) {
 	}
 	d, err := pgconn.ParseConfig(c.DatabaseURL.Reveal())
 	if err != nil {
-		// Not the cause: it quotes parts of the URL.
+		// The error of the driver is not used, because it quotes parts of the URL.
 		return nil, []string{"DATABASE_URL: cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full"}
 	}
 	return d, nil
@@ -113,8 +112,8 @@ func (c *Config) checkPayments() (problems []string) {
 	return problems
 }
 
-// isOrigin accepts what a browser sends, letter by letter: anything else would never
-// be equal to it, or be more than one site.
+// isOrigin accepts only the exact form that a browser sends. Any other form would never match, or
+// would match several sites.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || s != u.Scheme+"://"+u.Host {
@@ -128,9 +127,9 @@ func isOrigin(s string) bool {
 	return u.Port() != usual && !strings.ContainsFunc(s, odd)
 }
 
-// scheme looks at a URL that may hold a password. A / ? # or @ in the password that is
-// not escaped moves the rest of it into the host, the path or the query, from where it
-// would be printed as what it is not.
+// scheme checks the form of a URL that may contain a password. If the password contains an
+// unescaped / ? # or @, the rest of it becomes part of the host, path or query, and would be
+// printed as such.
 func scheme(name string, value Secret, allowed ...string) []string {
 	if value == "" {
 		return nil
@@ -146,8 +145,7 @@ func scheme(name string, value Secret, allowed ...string) []string {
 	return nil
 }
 
-// webURL refuses what would be a secret in a URL: it is quoted by the errors of every
-// HTTP client.
+// webURL rejects URLs that contain a secret, because the errors of HTTP clients quote the URL.
 func webURL(name string, value Secret, hint string) []string {
 	if value == "" {
 		return nil
@@ -165,7 +163,7 @@ func (c *Config) checkKeys() (problems []string) {
 	}
 	seen := map[string]bool{}
 	for i, part := range strings.Split(c.JWTKeys.Reveal(), ",") {
-		entry := fmt.Sprintf("JWT_KEYS: the secret of entry %d ", i+1) // an id without a secret behind it may be the secret
+		entry := fmt.Sprintf("JWT_KEYS: the secret of entry %d ", i+1) // without a separator, what looks like the id may be the secret
 		kid, secret, ok := strings.Cut(strings.TrimSpace(part), "=")
 		switch {
 		case !ok || kid == "" || !utf8.ValidString(part):

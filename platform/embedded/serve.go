@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	readyWithin = 30 * time.Second // crash recovery after a kill is part of it
-	retryWithin = 10 * time.Second // for a port or a postmaster.pid that somebody still holds
+	readyWithin = 30 * time.Second // includes crash recovery after a kill
+	retryWithin = 10 * time.Second // for a port or a postmaster.pid that another process still holds
 )
 
-// serve tries again when the chosen port was taken before PostgreSQL could bind it, or when a server
-// that was killed had not yet let go of the folder.
+// serve starts the server, and retries if another process took the chosen port first or a killed
+// server had not yet released the folder.
 func (p *Postgres) serve(ctx context.Context, in programs, o Options) error {
 	for deadline := time.Now().Add(retryWithin); ; {
 		err := p.attempt(ctx, in, o)
@@ -38,7 +38,7 @@ func (p *Postgres) serve(ctx context.Context, in programs, o Options) error {
 	}
 }
 
-// passing is true for the two refusals that end by themselves.
+// passing reports whether the server failed for one of the two reasons that go away by themselves.
 func (t *tail) passing() bool {
 	said := t.recent()
 
@@ -94,8 +94,8 @@ func (p *Postgres) ready(ctx context.Context) error {
 	}
 }
 
-// halt ends a server that did not come up. An immediate shutdown costs a replay of the log at the
-// next start and nothing else.
+// halt ends a server that did not start. An immediate shutdown loses nothing; it only requires a
+// recovery at the next start.
 func (p *Postgres) halt() {
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 	<-p.exited
