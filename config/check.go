@@ -60,14 +60,14 @@ func (c *Config) check() (problems []string) {
 	if n := len(c.AdminPassword); n > 0 && (n < 8 || n > 72) {
 		bad("ADMIN_PASSWORD", "must have 8 to 72 bytes")
 	}
-	problems = append(problems, scheme("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")...)
+	problems = append(problems, checkScheme("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")...)
 	for i, o := range c.Origins {
 		if !isOrigin(o) {
 			bad("ALLOWED_ORIGINS", fmt.Sprintf("entry %d of %d is not an origin such as https://shop.example.com, as a browser sends it; there are no wildcards", i+1, len(c.Origins)))
 		}
 	}
 	problems = append(problems, c.checkKeys()...)
-	problems = append(problems, webURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
+	problems = append(problems, checkWebURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
 	database, bads := c.database()
 	problems = append(problems, bads...)
 	if c.IsProduction() {
@@ -81,7 +81,7 @@ func (c *Config) database() (*pgconn.Config, []string) {
 	if c.DatabaseURL == "" {
 		return nil, nil
 	}
-	if problems := scheme("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql"); problems != nil {
+	if problems := checkScheme("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql"); problems != nil {
 		return nil, problems
 	}
 	d, err := pgconn.ParseConfig(c.DatabaseURL.Reveal())
@@ -104,8 +104,8 @@ func (c *Config) checkPayments() (problems []string) {
 	default:
 		problems = append(problems, "PAYMENT_PROVIDER: must be simulated or stripe")
 	}
-	problems = append(problems, webURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
-	problems = append(problems, webURL("STRIPE_API_URL", c.StripeAPIURL, "")...)
+	problems = append(problems, checkWebURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
+	problems = append(problems, checkWebURL("STRIPE_API_URL", c.StripeAPIURL, "")...)
 	if c.ReservationTTL < time.Minute {
 		problems = append(problems, "RESERVATION_TTL: must be at least 1m")
 	}
@@ -127,10 +127,10 @@ func isOrigin(s string) bool {
 	return u.Port() != usual && !strings.ContainsFunc(s, odd)
 }
 
-// scheme checks the form of a URL that may contain a password. If the password contains an
+// checkScheme checks the form of a URL that may contain a password. If the password contains an
 // unescaped / ? # or @, the rest of it becomes part of the host, path or query, and would be
 // printed as such.
-func scheme(name string, value Secret, allowed ...string) []string {
+func checkScheme(name string, value Secret, allowed ...string) []string {
 	if value == "" {
 		return nil
 	}
@@ -145,8 +145,8 @@ func scheme(name string, value Secret, allowed ...string) []string {
 	return nil
 }
 
-// webURL rejects URLs that contain a secret, because the errors of HTTP clients quote the URL.
-func webURL(name string, value Secret, hint string) []string {
+// checkWebURL rejects URLs that contain a secret, because the errors of HTTP clients quote the URL.
+func checkWebURL(name string, value Secret, hint string) []string {
 	if value == "" {
 		return nil
 	}

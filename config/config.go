@@ -123,7 +123,7 @@ func from(environment map[string]string) (*Config, error) {
 
 	var c Config
 	problems := parse(&c, environment)
-	c.fill()
+	c.setDefaults()
 	for _, p := range c.check() {
 		name, _, _ := strings.Cut(p, ":")
 		if !slices.ContainsFunc(problems, func(said string) bool { return strings.HasPrefix(said, name+":") }) {
@@ -153,14 +153,14 @@ func parse(c *Config, environment map[string]string) (problems []string) {
 			problems = append(problems, "a variable cannot be read")
 			continue
 		}
-		problems = append(problems, field.Tag.Get("env")+": "+unreadable(field.Type, bad.Err))
+		problems = append(problems, field.Tag.Get("env")+": "+describeInvalid(field.Type, bad.Err))
 	}
 	return problems
 }
 
-// unreadable describes an invalid value. It uses only the errors of this package, which never quote
+// describeInvalid describes an invalid value. It uses only the errors of this package, which never quote
 // the value; those of strconv and time do.
-func unreadable(t reflect.Type, err error) string {
+func describeInvalid(t reflect.Type, err error) string {
 	if ours, ok := errors.AsType[valueError](err); ok {
 		return string(ours)
 	}
@@ -178,8 +178,8 @@ type valueError string
 
 func (e valueError) Error() string { return string(e) }
 
-// fill sets the defaults that depend on the environment.
-func (c *Config) fill() {
+// setDefaults sets the defaults that depend on the environment.
+func (c *Config) setDefaults() {
 	if c.Host == "" {
 		c.Host = "127.0.0.1"
 		if c.IsProduction() {

@@ -47,7 +47,7 @@ func Up(ctx context.Context, url string) error {
 		if _, err := rivers.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 			return fmt.Errorf("migrate river: %w", err)
 		}
-		if _, err := db.ExecContext(ctx, unusedByUs); err != nil {
+		if _, err := db.ExecContext(ctx, dropUnusedIndexes); err != nil {
 			return fmt.Errorf("drop river's unused indexes: %w", err)
 		}
 
@@ -58,7 +58,7 @@ func Up(ctx context.Context, url string) error {
 // River has two inverted indexes for searching jobs by arguments and metadata. Neither River nor
 // this product uses them: the sweep reads only the live jobs. A job is written three times, and the
 // two indexes cost a fifth of the order throughput. River's reindexing skips missing indexes.
-const unusedByUs = "drop index if exists river_job_args_index, river_job_metadata_index"
+const dropUnusedIndexes = "drop index if exists river_job_args_index, river_job_metadata_index"
 
 // Pending reports whether this binary has migrations that the database lacks. It takes no lock and
 // is cheap enough for a readiness probe that caches the result.
@@ -138,7 +138,7 @@ func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) 
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 
-	if err := take(ctx, conn); err != nil {
+	if err := lock(ctx, conn); err != nil {
 		return err
 	}
 
@@ -151,9 +151,9 @@ func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) 
 	return do(db, conn)
 }
 
-// take polls for the lock instead of waiting for it. A waiting session holds a snapshot, and the
+// lock polls for the lock instead of waiting for it. A waiting session holds a snapshot, and the
 // event stream waits for transactions with a snapshot.
-func take(ctx context.Context, conn *pgx.Conn) error {
+func lock(ctx context.Context, conn *pgx.Conn) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 

@@ -84,7 +84,7 @@ func (b *Bulkhead[K]) TryAcquire(class int, key K) (release func(), err error) {
 	defer b.mu.Unlock()
 
 	c := b.classes[class]
-	if err := b.refusal(c, key); err != nil {
+	if err := b.limitError(c, key); err != nil {
 		return nil, err
 	}
 	b.take(c, key)
@@ -101,7 +101,7 @@ func (b *Bulkhead[K]) Acquire(ctx context.Context, class int, key K) (release fu
 	}
 	b.mu.Lock()
 	c := b.classes[class]
-	full := b.refusal(c, key)
+	full := b.limitError(c, key)
 	if full == nil {
 		b.take(c, key)
 		b.mu.Unlock()
@@ -131,11 +131,11 @@ func (b *Bulkhead[K]) Room(class int, key K) error {
 	defer b.mu.Unlock()
 
 	c := b.classes[class]
-	full := b.refusal(c, key)
+	full := b.limitError(c, key)
 	if full == nil {
 		return nil
 	}
-	_, err := c.place(key, full)
+	_, err := c.findPlace(key, full)
 	return err
 }
 
@@ -150,9 +150,9 @@ func (b *Bulkhead[K]) Usage() (held, waiting int) {
 	return b.slots - b.free, waiting
 }
 
-// refusal returns the reason why key cannot get a slot now, or nil. No waiting caller could use a
+// limitError returns the reason why key cannot get a slot now, or nil. No waiting caller could use a
 // slot that refusal finds free, because grant assigns every usable slot at once.
-func (b *Bulkhead[K]) refusal(c *class[K], key K) error {
+func (b *Bulkhead[K]) limitError(c *class[K], key K) error {
 	switch {
 	case c.held[key] >= c.PerKey, b.holding[key] >= b.perKey:
 		return ErrKeyLimit
@@ -225,7 +225,7 @@ func (b *Bulkhead[K]) choose() (chosen *class[K], queue *list.Element) {
 		if c.inUse >= c.Slots {
 			continue
 		}
-		e := c.next(func(key K) bool { return b.refusal(c, key) == nil })
+		e := c.next(func(key K) bool { return b.limitError(c, key) == nil })
 		if e == nil {
 			continue
 		}

@@ -49,9 +49,9 @@ func (c *class[K]) waitingFor(key K) int {
 	return 0
 }
 
-// place reports whether one more caller may wait for key, and which waiter has to be removed for
+// findPlace reports whether one more caller may wait for key, and which waiter has to be removed for
 // it. The argument full is the reason why the key got no slot.
-func (c *class[K]) place(key K, full error) (victim *waiter[K], err error) {
+func (c *class[K]) findPlace(key K, full error) (victim *waiter[K], err error) {
 	own := c.waitingFor(key)
 	switch {
 	case c.Queue == 0:
@@ -74,7 +74,7 @@ func (c *class[K]) place(key K, full error) (victim *waiter[K], err error) {
 }
 
 func (c *class[K]) enqueue(key K, full error) (*waiter[K], error) {
-	victim, err := c.place(key, full)
+	victim, err := c.findPlace(key, full)
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +104,11 @@ func (c *class[K]) remove(w *waiter[K]) bool {
 	if at < 0 {
 		return false
 	}
-	c.takeOut(e, at)
+	c.removeAt(e, at)
 	return true
 }
 
-func (c *class[K]) takeOut(e *list.Element, at int) *waiter[K] {
+func (c *class[K]) removeAt(e *list.Element, at int) *waiter[K] {
 	q := queueIn[K](e)
 	w := q.waiters[at]
 	q.waiters = slices.Delete(q.waiters, at, at+1)
@@ -133,5 +133,5 @@ func (c *class[K]) next(may func(K) bool) *list.Element {
 // serve takes out the first waiter of a key and moves the key to the end of the ring.
 func (c *class[K]) serve(e *list.Element) *waiter[K] {
 	c.ring.MoveToBack(e)
-	return c.takeOut(e, 0)
+	return c.removeAt(e, 0)
 }

@@ -18,9 +18,9 @@ import (
 
 const note = "WHERE.txt"
 
-// bases are the parents of data folders that the user of the server cannot enter at the given
+// fallbackDirs are the parents of data folders that the user of the server cannot enter at the given
 // place. Both survive a reboot.
-var bases = []string{"/var/lib/orderflow", "/var/tmp/orderflow"}
+var fallbackDirs = []string{"/var/lib/orderflow", "/var/tmp/orderflow"}
 
 // account is the user that runs PostgreSQL: the user of this process, or an unprivileged user if
 // this process runs as root, because PostgreSQL refuses to run as root.
@@ -28,13 +28,13 @@ type account struct {
 	credential *syscall.Credential // nil: the user of this process
 }
 
-// settle chooses the place of the files of a data folder and the account that runs the server.
-func settle(dir string) (home string, as account, err error) {
+// chooseHome chooses the place of the files of a data folder and the account that runs the server.
+func chooseHome(dir string) (home string, as account, err error) {
 	as, err = owner(filepath.Join(dir, dataName))
 	if err != nil {
 		return "", as, err
 	}
-	home, err = as.place(dir)
+	home, err = as.makeFolder(dir)
 	if err != nil {
 		return "", as, err
 	}
@@ -69,15 +69,15 @@ func owner(data string) (account, error) {
 	return account{}, errors.New("PostgreSQL refuses to run as root, and there is neither a user postgres nor a user nobody")
 }
 
-// place creates dir and returns its absolute path. If the account cannot enter it, for example
+// makeFolder creates dir and returns its absolute path. If the account cannot enter it, for example
 // below a home of mode 0700, place returns a folder below bases instead. It does not change the
 // modes of existing folders.
-func (a account) place(dir string) (string, error) {
+func (a account) makeFolder(dir string) (string, error) {
 	dir, err := makeDir(dir)
 	if err != nil || a.credential == nil {
 		return dir, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, note)); err != nil && a.reaches(dir) {
+	if _, err := os.Lstat(filepath.Join(dir, note)); err != nil && a.canEnter(dir) {
 		return dir, nil
 	}
 	if _, err := os.Lstat(filepath.Join(dir, dataName)); err == nil {
@@ -117,8 +117,8 @@ func openDir(dir string) error {
 
 func (a account) elsewhere(dir string) (string, error) {
 	sum := sha256.Sum256([]byte(dir))
-	for _, base := range bases {
-		if openDir(base) != nil || !ours(base) || !a.reaches(base) {
+	for _, base := range fallbackDirs {
+		if openDir(base) != nil || !isOwnFolder(base) || !a.canEnter(base) {
 			continue
 		}
 		home := filepath.Join(base, hex.EncodeToString(sum[:6]))
@@ -130,26 +130,26 @@ func (a account) elsewhere(dir string) (string, error) {
 		return home, os.WriteFile(filepath.Join(dir, note), []byte(said), 0o644)
 	}
 
-	return "", fmt.Errorf("user %d can enter neither it nor any of %v", a.credential.Uid, bases)
+	return "", fmt.Errorf("user %d can enter neither it nor any of %v", a.credential.Uid, fallbackDirs)
 }
 
-// ours rejects a folder in /var/tmp that another user created.
-func ours(dir string) bool {
+// isOwnFolder rejects a folder in /var/tmp that another user created.
+func isOwnFolder(dir string) bool {
 	info, err := os.Lstat(dir)
 
 	return err == nil && info.IsDir() && info.Mode().Perm()&0o022 == 0 && info.Sys().(*syscall.Stat_t).Uid == 0
 }
 
-// reaches asks the kernel instead of interpreting modes, so that ACLs and mounts count as well.
-func (a account) reaches(dir string) bool {
+// canEnter asks the kernel instead of interpreting modes, so that ACLs and mounts count as well.
+func (a account) canEnter(dir string) bool {
 	cmd := a.command(context.Background(), "/bin/sh", "-c", ":")
 	cmd.Dir = dir
 
 	return cmd.Run() == nil
 }
 
-// own gives a file that this process created to the account.
-func (a account) own(path string) error {
+// chown gives a file that this process created to the account.
+func (a account) chown(path string) error {
 	if a.credential == nil {
 		return nil
 	}

@@ -75,7 +75,7 @@ func (c cluster) create(ctx context.Context, in programs, noSync bool) error {
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		return err
 	}
-	if err := c.as.own(fresh); err != nil {
+	if err := c.as.chown(fresh); err != nil {
 		return err
 	}
 
@@ -105,7 +105,7 @@ func (c cluster) createPassword() error {
 	if err := os.WriteFile(fresh, []byte(rand.Text()+"\n"), 0o600); err != nil {
 		return err
 	}
-	if err := c.as.own(fresh); err != nil { // initdb reads it
+	if err := c.as.chown(fresh); err != nil { // initdb reads it
 		return err
 	}
 

@@ -17,11 +17,11 @@ import (
 // cold backup does: both have the same system identifier and password. It deletes the previous
 // content of to. It returns an *InUseError while a live process owns either of them.
 func Copy(ctx context.Context, from, to string) error {
-	source, as, err := settle(from)
+	source, as, err := chooseHome(from)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	target, _, err := settle(to)
+	target, _, err := chooseHome(to)
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", to, err)
 	}
@@ -55,8 +55,8 @@ func Copy(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// follow configures the next start as a standby. A promotion removes this configuration.
-func (c cluster) follow(primary string) error {
+// configureStandby configures the next start as a standby. A promotion removes this configuration.
+func (c cluster) configureStandby(primary string) error {
 	if primary == "" {
 		return nil
 	}
@@ -77,5 +77,5 @@ func (c cluster) follow(primary string) error {
 		return err
 	}
 
-	return c.as.own(signal)
+	return c.as.chown(signal)
 }

@@ -33,10 +33,12 @@ type InUseError struct {
 	PID int // 0 while the owner has not written it yet
 }
 
+// Error names the folder and the owner.
 func (e *InUseError) Error() string {
 	return fmt.Sprintf("already in use by process %d", e.PID)
 }
 
+// Unwrap returns ErrInUse.
 func (e *InUseError) Unwrap() error { return ErrInUse }
 
 func (o Options) withDefaults() (Options, error) {

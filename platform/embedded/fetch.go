@@ -58,7 +58,7 @@ func (f fetcher) fetch(ctx context.Context, as account, major string) (bin strin
 	}
 	err = os.Rename(filepath.Join(work, "programs"), unpacked)
 	if _, statErr := os.Stat(bin); statErr == nil {
-		return bin, nil // ours, or those of a process that was faster
+		return bin, nil // isOwnFolder, or those of a process that was faster
 	}
 
 	return "", err
@@ -73,7 +73,7 @@ func (f fetcher) folder(as account) (string, error) {
 		f.cache = filepath.Join(user, "orderflow")
 	}
 
-	return as.place(f.cache)
+	return as.makeFolder(f.cache)
 }
 
 // download uses the library because it knows where the programs are published and how they are

@@ -82,7 +82,7 @@ func stopOrphan(ctx context.Context, data string) error {
 		return nil //nolint:nilerr // PostgreSQL itself clears away a stale file
 	}
 	if !serves(pid, data) {
-		return disown(file, rest)
+		return replaceStalePID(file, rest)
 	}
 	for deadline, hard := time.Now().Add(15*time.Second), time.Now().Add(10*time.Second); serves(pid, data); {
 		signal := syscall.SIGINT
@@ -101,11 +101,11 @@ func stopOrphan(ctx context.Context, data string) error {
 	return nil
 }
 
-// disown prevents a postmaster.pid with the number of an unrelated process from blocking the start.
+// replaceStalePID prevents a postmaster.pid with the number of an unrelated process from blocking the start.
 // It writes the pid of this process, which PostgreSQL treats as stale because it is its parent;
 // PostgreSQL then still checks the shared memory named in the file, which a removal of the file
 // would skip.
-func disown(file string, rest []byte) error {
+func replaceStalePID(file string, rest []byte) error {
 	// The folder belongs to the user of the server, which must not redirect root with a symbolic
 	// link.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0)

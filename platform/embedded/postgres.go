@@ -36,7 +36,7 @@ type Postgres struct {
 // data have another major version than the programs. The context covers the start only; the caller
 // must call Stop.
 func Start(ctx context.Context, o Options) (*Postgres, error) {
-	return start(ctx, o, machine())
+	return start(ctx, o, defaultSources())
 }
 
 func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error) {
@@ -44,7 +44,7 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 	if err != nil {
 		return nil, err
 	}
-	home, as, err := settle(o.Dir)
+	home, as, err := chooseHome(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("postgres in %s: %w", o.Dir, err)
 	}
@@ -65,7 +65,7 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 
 		return nil, err
 	}
-	if err := p.up(ctx, o, from); err != nil {
+	if err := p.start(ctx, o, from); err != nil {
 		p.log.Close()
 		lock.Close()
 
@@ -76,8 +76,8 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 	return p, nil
 }
 
-// up starts the server and waits until it is ready. On error no process is left.
-func (p *Postgres) up(ctx context.Context, o Options, from sources) error {
+// start starts the server and waits until it is ready. On error no process is left.
+func (p *Postgres) start(ctx context.Context, o Options, from sources) error {
 	if err := stopOrphan(ctx, p.cluster.data()); err != nil {
 		return err
 	}
@@ -95,14 +95,14 @@ func (p *Postgres) up(ctx context.Context, o Options, from sources) error {
 	if p.password, err = p.cluster.password(); err != nil {
 		return err
 	}
-	if err := p.cluster.follow(o.Follow); err != nil {
+	if err := p.cluster.configureStandby(o.Follow); err != nil {
 		return err
 	}
 	if err := p.serve(ctx, programs, o); err != nil {
 		return err
 	}
 	if err := p.createDatabase(ctx); err != nil {
-		p.halt()
+		p.abort()
 
 		return err
 	}
@@ -210,7 +210,7 @@ func (p *Postgres) Promote(ctx context.Context) error {
 // Remove deletes a stopped cluster and its folder. It returns an *InUseError while a live process
 // owns it.
 func Remove(ctx context.Context, dir string) error {
-	home, _, err := settle(dir)
+	home, _, err := chooseHome(dir)
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}

@@ -29,9 +29,9 @@ type sources struct {
 	fetch func(ctx context.Context, as account, major string) (bin string, err error)
 }
 
-// machine returns the usual folders of this machine, and a download for machines without
+// defaultSources returns the usual folders of this machine, and a download for machines without
 // PostgreSQL.
-func machine() sources {
+func defaultSources() sources {
 	from := sources{
 		globs: []string{
 			"/usr/lib/postgresql/*/bin", // Debian, Ubuntu

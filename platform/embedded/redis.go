@@ -25,15 +25,15 @@ func StartRedisAt(addr string) (*Redis, error) {
 	if err := r.server.StartAddr(addr); err != nil {
 		return nil, err
 	}
-	go r.age()
+	go r.expireKeys()
 
 	return r, nil
 }
 
-// age advances the expiry of keys, which miniredis does not do by itself. Its ClockTTL would visit
+// expireKeys advances the expiry of keys, which miniredis does not do by itself. Its ClockTTL would visit
 // every key with a TTL in each command, which is too slow for the keys of a limiter under load.
 // TIME needs no help: it follows the wall clock until SetTime is called.
-func (r *Redis) age() {
+func (r *Redis) expireKeys() {
 	defer close(r.ended)
 	every := time.NewTicker(redisTick)
 	defer every.Stop()

@@ -26,7 +26,7 @@ const (
 func (p *Postgres) serve(ctx context.Context, in programs, o Options) error {
 	for deadline := time.Now().Add(retryWithin); ; {
 		err := p.attempt(ctx, in, o)
-		if err == nil || !p.log.passing() || time.Now().After(deadline) {
+		if err == nil || !p.log.isTransient() || time.Now().After(deadline) {
 			return err
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
@@ -38,8 +38,8 @@ func (p *Postgres) serve(ctx context.Context, in programs, o Options) error {
 	}
 }
 
-// passing reports whether the server failed for one of the two reasons that go away by themselves.
-func (t *tail) passing() bool {
+// isTransient reports whether the server failed for one of the two reasons that go away by themselves.
+func (t *tail) isTransient() bool {
 	said := t.recent()
 
 	return strings.Contains(said, "could not create any TCP/IP sockets") ||
@@ -63,7 +63,7 @@ func (p *Postgres) attempt(ctx context.Context, in programs, o Options) (err err
 		return err
 	}
 	if err := p.ready(ctx); err != nil {
-		p.halt()
+		p.abort()
 
 		return err
 	}
@@ -94,9 +94,9 @@ func (p *Postgres) ready(ctx context.Context) error {
 	}
 }
 
-// halt ends a server that did not start. An immediate shutdown loses nothing; it only requires a
+// abort ends a server that did not start. An immediate shutdown loses nothing; it only requires a
 // recovery at the next start.
-func (p *Postgres) halt() {
+func (p *Postgres) abort() {
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 	<-p.exited
 }

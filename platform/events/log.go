@@ -92,8 +92,8 @@ func OpenLog(ctx context.Context, pool *postgres.Pool) (*Log, error) {
 }
 
 const (
-	columns = `e.xid, e.seq, e.order_id, e.version, e.user_id, e.type, e.data, e.actor, e.at`
-	witness = `e.xid, e.seq, e.order_id, e.version, e.type, e.at` // the columns of which a cursor consists
+	columns       = `e.xid, e.seq, e.order_id, e.version, e.user_id, e.type, e.data, e.actor, e.at`
+	cursorColumns = `e.xid, e.seq, e.order_id, e.version, e.type, e.at` // the columns of which a cursor consists
 )
 
 // position holds the columns of witness as a query returns them: all nil when there is no event.
@@ -106,7 +106,9 @@ type position struct {
 	at      *time.Time
 }
 
-func (p *position) into() []any { return []any{&p.xid, &p.seq, &p.order, &p.version, &p.kind, &p.at} }
+func (p *position) targets() []any {
+	return []any{&p.xid, &p.seq, &p.order, &p.version, &p.kind, &p.at}
+}
 
 // cursor returns the cursor of the event, or of the beginning of the log when there is none.
 func (p *position) cursor(epoch string) Cursor {
@@ -120,7 +122,7 @@ func (p *position) cursor(epoch string) Cursor {
 // events that become readable from now on.
 func (l *Log) Head(ctx context.Context) (Cursor, error) {
 	c, err := l.cursor(ctx, `
-		select l.epoch, `+witness+` from event_log l
+		select l.epoch, `+cursorColumns+` from event_log l
 		left join lateral (select * from events where xid < pg_snapshot_xmin(pg_current_snapshot())
 			order by xid desc, seq desc limit 1) e on true`)
 	if err != nil {
@@ -142,7 +144,7 @@ func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
 			cross join lateral (select h.low + (h.high - h.low) / 2 as mid) m
 			left join lateral (select at from events where xid >= m.mid::text::xid8 order by xid, seq limit 1) e on true
 			where h.low < h.high)
-		select l.epoch, `+witness+` from event_log l
+		select l.epoch, `+cursorColumns+` from event_log l
 		join halves h on h.low >= h.high
 		left join lateral (select * from events where xid < h.low::text::xid8 order by xid desc, seq desc limit 1) e on true`, at)
 	if err != nil {
@@ -154,7 +156,7 @@ func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
 func (l *Log) cursor(ctx context.Context, query string, args ...any) (Cursor, error) {
 	var epoch string
 	var p position
-	err := l.pool.QueryRow(ctx, query, args...).Scan(append([]any{&epoch}, p.into()...)...)
+	err := l.pool.QueryRow(ctx, query, args...).Scan(append([]any{&epoch}, p.targets()...)...)
 	return p.cursor(epoch), err
 }
 

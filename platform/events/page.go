@@ -40,12 +40,12 @@ type Page struct {
 // the whole table for "exists".
 const pageSQL = `
 	select coalesce((select b.xid from events b order by b.xid desc, b.seq desc limit 1) >= h.xmin, false) as behind, l.epoch,
-		` + witness + `, null::uuid as user_id, null::json as data, null as actor
+		` + cursorColumns + `, null::uuid as user_id, null::json as data, null as actor
 	from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) h
 	cross join event_log l
 	left join lateral (select * from events c where c.xid = $1 and c.seq = $2 and c.xid < h.xmin) e on true
 	union all
-	select null, null, ` + witness + `, e.user_id, e.data, e.actor
+	select null, null, ` + cursorColumns + `, e.user_id, e.data, e.actor
 	from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) h
 	cross join lateral (select * from events e where %s and e.xid < h.xmin order by %s limit $3) e
 	order by epoch, xid, seq`
@@ -64,13 +64,13 @@ var (
 // the length of the log.
 func (l *Log) After(ctx context.Context, after Cursor, user uuid.UUID, limit int) (Page, error) {
 	query, args := pageQuery(user, after, limit)
-	return read(ctx, l.pool, after, limit, query, args)
+	return readPage(ctx, l.pool, after, limit, query, args)
 }
 
 // AfterInOrder is After for the events of one order. It returns none if the order is not the
 // user's.
 func (l *Log) AfterInOrder(ctx context.Context, after Cursor, order, user uuid.UUID, limit int) (Page, error) {
-	return read(ctx, l.pool, after, limit, pageOfOrder, []any{after.Xid, after.Seq, limit, order, user})
+	return readPage(ctx, l.pool, after, limit, pageOfOrder, []any{after.Xid, after.Seq, limit, order, user})
 }
 
 func pageQuery(user uuid.UUID, after Cursor, limit int) (string, []any) {
@@ -81,7 +81,7 @@ func pageQuery(user uuid.UUID, after Cursor, limit int) (string, []any) {
 	return pageOfUser, append(args, user)
 }
 
-func read(ctx context.Context, q postgres.Querier, after Cursor, limit int, query string, args []any) (Page, error) {
+func readPage(ctx context.Context, q postgres.Querier, after Cursor, limit int, query string, args []any) (Page, error) {
 	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return Page{}, fmt.Errorf("read events: %w", err)
@@ -98,7 +98,7 @@ func read(ctx context.Context, q postgres.Querier, after Cursor, limit int, quer
 			owner  *uuid.UUID
 			actor  *string
 		)
-		if err := rows.Scan(append(append([]any{&behind, &epoch}, at.into()...), &owner, &e.Data, &actor)...); err != nil {
+		if err := rows.Scan(append(append([]any{&behind, &epoch}, at.targets()...), &owner, &e.Data, &actor)...); err != nil {
 			return Page{}, fmt.Errorf("read events: %w", err)
 		}
 		if first {

@@ -13,36 +13,36 @@ import (
 // The polling interval without wake-ups (SPEC E5), and the intervals while events wait for an older
 // transaction: they double from lookAgain to lookAtMost.
 const (
-	pollEvery  = time.Second
-	lookAgain  = 4 * time.Millisecond
-	lookAtMost = 100 * time.Millisecond
-	readWithin = 5 * time.Second
-	pageSize   = 2000
+	pollInterval = time.Second
+	retryMin     = 4 * time.Millisecond
+	retryMax     = 100 * time.Millisecond
+	readTimeout  = 5 * time.Second
+	pageSize     = 2000
 )
 
 // Tail reads new events once per node and passes them to all subscribers, so that the cost of
 // reading does not grow with the number of sockets.
 type Tail struct {
-	log  *Log
-	out  *slog.Logger
-	wake chan struct{}
-	poll time.Duration // interval without wake-ups
-	lag  atomic.Int64  // age of the last event when it was delivered, ns
+	log      *Log
+	logger   *slog.Logger
+	wake     chan struct{}
+	interval time.Duration // interval without wake-ups
+	lag      atomic.Int64  // age of the last event when it was delivered, ns
 
-	at        Cursor
-	subs      []func([]Event, Cursor)
-	rewritten []func(Cursor)
-	rewrites  atomic.Int64
+	at          Cursor
+	subscribers []func([]Event, Cursor)
+	rewritten   []func(Cursor)
+	rewrites    atomic.Int64
 }
 
 // NewTail returns a tail that starts at the head of the log when Run is called.
 func NewTail(log *Log, out *slog.Logger) *Tail {
-	return &Tail{log: log, out: out, wake: make(chan struct{}, 1), poll: pollEvery}
+	return &Tail{log: log, logger: out, wake: make(chan struct{}, 1), interval: pollInterval}
 }
 
 // Subscribe registers fn. Call it before Run. Run calls fn from one goroutine and in order, with
 // new events and the position of the last one; fn must not block. The first call has no events.
-func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subs = append(t.subs, fn) }
+func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subscribers = append(t.subscribers, fn) }
 
 // Rewritten registers fn. Call it before Run. Run calls fn when the log was restored to a state
 // before the last delivered event, or was adopted (ErrRewritten), with the position that later
@@ -68,7 +68,7 @@ func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }
 func (t *Tail) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pause := lookAgain
+	pause := retryMin
 
 	for {
 		select {
@@ -79,28 +79,28 @@ func (t *Tail) Run(ctx context.Context) error {
 		}
 
 		from := t.at
-		behind, err := t.look(ctx)
+		behind, err := t.deliverNew(ctx)
 		if t.at != from { // progress: what waits now is a different event
-			pause = lookAgain
+			pause = retryMin
 		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			t.out.WarnContext(ctx, "tail cannot read the event log, retrying", "error", err)
-			timer.Reset(pollEvery / 2)
+			t.logger.WarnContext(ctx, "tail cannot read the event log, retrying", "error", err)
+			timer.Reset(pollInterval / 2)
 		case behind:
 			timer.Reset(pause)
-			pause = min(pause*2, lookAtMost)
+			pause = min(pause*2, retryMax)
 		default:
-			timer.Reset(t.poll)
-			pause = lookAgain
+			timer.Reset(t.interval)
+			pause = retryMin
 		}
 	}
 }
 
-// look delivers all events that are readable now.
-func (t *Tail) look(ctx context.Context) (behind bool, err error) {
+// deliverNew delivers all events that are readable now.
+func (t *Tail) deliverNew(ctx context.Context) (behind bool, err error) {
 	if t.at.Epoch == "" {
 		head, err := t.head(ctx)
 		if err != nil {
@@ -112,7 +112,7 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	for {
 		page, err := t.page(ctx)
 		if errors.Is(err, ErrRewritten) {
-			return true, t.rewind(ctx, err) // look again soon
+			return true, t.rewind(ctx, err) // deliverNew again soon
 		}
 		if err != nil {
 			return false, err
@@ -136,7 +136,7 @@ func (t *Tail) rewind(ctx context.Context, why error) error {
 		return err
 	}
 	t.rewrites.Add(1)
-	t.out.WarnContext(ctx, "the event log was replaced by one that lacks events which were delivered; readers that are ahead of it are reset",
+	t.logger.WarnContext(ctx, "the event log was replaced by one that lacks events which were delivered; readers that are ahead of it are reset",
 		"reason", why, "head", head)
 	t.at = head
 	for _, fn := range t.rewritten {
@@ -146,13 +146,13 @@ func (t *Tail) rewind(ctx context.Context, why error) error {
 }
 
 func (t *Tail) head(ctx context.Context) (Cursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return t.log.Head(ctx)
 }
 
 func (t *Tail) page(ctx context.Context) (Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return t.log.After(ctx, t.at, uuid.Nil, pageSize)
 }
@@ -161,7 +161,7 @@ func (t *Tail) deliver(list []Event, at Cursor) {
 	if n := len(list); n > 0 {
 		t.lag.Store(int64(time.Since(list[n-1].At)))
 	}
-	for _, fn := range t.subs {
+	for _, fn := range t.subscribers {
 		fn(list, at)
 	}
 }

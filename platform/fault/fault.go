@@ -57,6 +57,7 @@ func New(kind Kind, code, format string, args ...any) *Error {
 	return &Error{Kind: kind, Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
+// Error returns the code, the detail and the cause, for logs.
 func (e *Error) Error() string {
 	if e.cause != nil {
 		return e.Code + ": " + e.Detail + ": " + e.cause.Error()
@@ -64,6 +65,7 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Detail
 }
 
+// Unwrap returns the internal cause.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Because sets the internal cause and returns e. The cause is logged and never sent to the client.
@@ -78,6 +80,13 @@ func (e *Error) With(key string, value any) *Error {
 		e.Extra = map[string]any{}
 	}
 	e.Extra[key] = value
+	return e
+}
+
+// WithRetryAfter sets the time after which the client may retry, and returns e. It is sent as the
+// Retry-After header, in whole seconds.
+func (e *Error) WithRetryAfter(d time.Duration) *Error {
+	e.RetryAfter = d
 	return e
 }
 
@@ -110,7 +119,5 @@ func Unprocessable(fields ...Field) *Error {
 // Away returns the 503 for a dependency that cannot be reached. It asks the client to retry after
 // one second.
 func Away(what string, cause error) *Error {
-	e := New(Unavailable, "unavailable", "%s cannot be reached just now; try again.", what)
-	e.RetryAfter = time.Second
-	return e.Because(cause)
+	return New(Unavailable, "unavailable", "%s cannot be reached just now; try again.", what).WithRetryAfter(time.Second).Because(cause)
 }

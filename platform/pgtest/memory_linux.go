@@ -7,7 +7,7 @@ import (
 
 const (
 	memory   = "/dev/shm"
-	roomNeed = 4 << 30 // bytes; containers often have 64 MB
+	minSpace = 4 << 30 // bytes; containers often have 64 MB
 )
 
 // tempDir is in memory if there is space. A cloned database is a thousand small files; on a disk,
@@ -18,7 +18,7 @@ func tempDir() string {
 		return os.TempDir()
 	}
 	const tmpfs = 0x01021994
-	if fs.Type != tmpfs || uint64(fs.Bsize)*fs.Bavail < roomNeed {
+	if fs.Type != tmpfs || uint64(fs.Bsize)*fs.Bavail < minSpace {
 		return os.TempDir()
 	}
 	return memory

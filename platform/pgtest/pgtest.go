@@ -22,7 +22,7 @@ import (
 
 // Clones are made one after the other, so this has to cover all tests of a package starting at
 // once.
-const patience = 2 * time.Minute
+const cloneTimeout = 2 * time.Minute
 
 // Migrate migrates the empty database at url to the current schema. It closes all its connections.
 type Migrate func(ctx context.Context, url string) error
@@ -52,11 +52,11 @@ func Main(m *testing.M, up func(ctx context.Context, url string) error) {
 	os.Exit(code)
 }
 
-// unhurried replaces the timeouts of platform/postgres, so that a slow machine does not turn a
+// longTimeouts replaces the timeouts of platform/postgres, so that a slow machine does not turn a
 // request of a test into a 503. Tests of a timeout set their own.
-var unhurried = map[string]time.Duration{
-	"statement_timeout": patience, "lock_timeout": patience, "idle_in_transaction_session_timeout": patience,
-	"orderflow.acquire_timeout": patience,
+var longTimeouts = map[string]time.Duration{
+	"statement_timeout": cloneTimeout, "lock_timeout": cloneTimeout, "idle_in_transaction_session_timeout": cloneTimeout,
+	"orderflow.acquire_timeout": cloneTimeout,
 }
 
 // URL creates a database and returns its URL. Its timeouts are so long that only a hanging test
@@ -69,7 +69,7 @@ func URL(t testing.TB) string {
 		t.Fatalf("pgtest: %v", err)
 	}
 	q := u.Query()
-	for name, limit := range unhurried {
+	for name, limit := range longTimeouts {
 		q.Set(name, strconv.FormatInt(limit.Milliseconds(), 10))
 	}
 	u.RawQuery = q.Encode()
@@ -87,14 +87,14 @@ func HurriedURL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 	defer cancel()
 	name, err := s.clone(ctx)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 		defer cancel()
 		if err := s.drop(ctx, name); err != nil {
 			t.Errorf("pgtest: %v", err)
@@ -118,7 +118,7 @@ type server struct {
 
 func open(migrate Migrate) (_ *server, err error) {
 	opened = true
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 	defer cancel()
 	address, stop := os.Getenv("TEST_DATABASE_URL"), func() error { return nil }
 	if address == "" {
@@ -231,7 +231,7 @@ func (s *server) address(database string) string {
 }
 
 func (s *server) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 	defer cancel()
 	var err error
 	if s.template != "" {

@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	prefix   = "orderflow_test_"
-	leftover = 3 * time.Hour // older than any test run; a younger one may be starting this moment
+	prefix     = "orderflow_test_"
+	staleAfter = 3 * time.Hour // older than any test run; a younger one may be starting this moment
 )
 
 // settings turn off what is only needed after a crash.
@@ -45,7 +45,7 @@ func startPrivate(ctx context.Context) (address string, stop func() error, err e
 		return "", nil, errors.Join(err, removeFolder(ctx, parent))
 	}
 	stop = func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 		defer cancel()
 
 		return errors.Join(pg.Stop(ctx), removeFolder(ctx, parent))
@@ -65,7 +65,7 @@ func removeFolder(ctx context.Context, parent string) error {
 func sweepFolders(ctx context.Context) {
 	parents, _ := filepath.Glob(filepath.Join(tempDir(), prefix+"*"))
 	for _, parent := range parents {
-		if info, err := os.Stat(parent); err == nil && time.Since(info.ModTime()) > leftover {
+		if info, err := os.Stat(parent); err == nil && time.Since(info.ModTime()) > staleAfter {
 			_ = removeFolder(ctx, parent)
 		}
 	}
@@ -88,7 +88,7 @@ func sweepDatabases(ctx context.Context, admin *pgx.Conn) error {
 	for _, name := range names {
 		seconds, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
 		made, err := strconv.ParseInt(seconds, 10, 64)
-		if err == nil && time.Since(time.Unix(made, 0)) > leftover {
+		if err == nil && time.Since(time.Unix(made, 0)) > staleAfter {
 			_, _ = admin.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)")
 		}
 	}

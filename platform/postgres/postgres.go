@@ -50,9 +50,9 @@ const (
 // server, to recognize a database that cannot be written.
 type Pool struct {
 	*pgxpool.Pool
-	ills ills
+	health health
 
-	acquireWithin time.Duration // acquireTimeout when zero
+	acquireTimeout time.Duration // acquireTimeout when zero
 }
 
 // Check decides whether the pool may use a new connection. An error rejects the connection.
@@ -73,11 +73,11 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	cfg.MaxConnLifetimeJitter = 10 * time.Minute
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	params := cfg.ConnConfig.RuntimeParams
-	acquireWithin, err := takeLimit(params, acquireSetting, acquireTimeout)
+	acquireWithin, err := takeTimeout(params, acquireSetting, acquireTimeout)
 	if err != nil {
 		return nil, err
 	}
-	cancelWithin, err := takeLimit(params, cancelSetting, cancelTimeout)
+	cancelWithin, err := takeTimeout(params, cancelSetting, cancelTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 		return nil
 	}
 
-	p := &Pool{acquireWithin: acquireWithin}
+	p := &Pool{acquireTimeout: acquireWithin}
 	closes := cfg.ConnConfig.OnPgError
 	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		p.observe(err)
@@ -131,8 +131,8 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	return p, nil
 }
 
-// takeLimit removes a setting of the pool from the parameters for the server and returns its value.
-func takeLimit(params map[string]string, name string, usual time.Duration) (time.Duration, error) {
+// takeTimeout removes a setting of the pool from the parameters for the server and returns its value.
+func takeTimeout(params map[string]string, name string, usual time.Duration) (time.Duration, error) {
 	text, set := params[name]
 	if !set {
 		return usual, nil
@@ -148,7 +148,7 @@ func takeLimit(params map[string]string, name string, usual time.Duration) (time
 // Acquire waits at most two seconds for a connection, even if ctx allows more, so that callers get
 // a 503 instead of an unbounded queue. Its error is an *AcquireError.
 func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.acquireWithin, acquireTimeout))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.acquireTimeout, acquireTimeout))
 	defer cancel()
 
 	conn, err := p.Pool.Acquire(ctx)
@@ -162,6 +162,7 @@ func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // exhausted. Nothing has been sent, so a retry is safe.
 type AcquireError struct{ cause error }
 
+// Error describes the cause without quoting the URL.
 func (e *AcquireError) Error() string { return "acquire connection: " + Unreachable(e.cause).Error() }
 
 // Unwrap returns the error of the pool.

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const attempts = 4
+const maxAttempts = 4
 
 // InTx runs do in a transaction and commits it when do returns nil. After a serialization failure
 // or a deadlock (40001, 40P01) it runs do again in a new transaction, at most four times in all, so
@@ -20,8 +20,8 @@ const attempts = 4
 // been committed.
 func InTx(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
-		err := once(ctx, pool, do)
-		if err == nil || try == attempts || !again(err) {
+		err := runOnce(ctx, pool, do)
+		if err == nil || try == maxAttempts || !retryable(err) {
 			return err
 		}
 
@@ -34,7 +34,7 @@ func InTx(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	}
 }
 
-func once(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
+func runOnce(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -70,6 +70,7 @@ func once(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 // may have been committed.
 type CommitError struct{ cause error }
 
+// Error returns the error of the driver, with a prefix.
 func (e *CommitError) Error() string { return "commit: " + e.cause.Error() }
 
 // Unwrap returns the error of the driver.
@@ -85,7 +86,7 @@ func (e *CommitError) Unknown() bool {
 	return !errors.Is(e.cause, pgx.ErrTxCommitRollback) && !errors.Is(e.cause, pgx.ErrTxClosed) && !pgconn.SafeToRetry(e.cause)
 }
 
-func again(err error) bool {
+func retryable(err error) bool {
 	code := Code(err)
 	return code == "40001" || code == "40P01"
 }

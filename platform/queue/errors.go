@@ -35,8 +35,8 @@ func IsLater(err error) (wait time.Duration, ok bool) {
 	return l.wait, true
 }
 
-// withoutDatabase is the minimum wait of a job while the database is unavailable.
-const withoutDatabase = 5 * time.Second
+// databaseSnooze is the minimum wait of a job while the database is unavailable.
+const databaseSnooze = 5 * time.Second
 
 // Patient converts an error that means that the database is unavailable into a snooze, which does
 // not count as an attempt, because the job is not the cause. It returns all other errors, nil and
@@ -51,17 +51,17 @@ func Patient(err error) error {
 	if code := postgres.Code(err); strings.HasPrefix(code, "XX") || strings.HasPrefix(code, "58") {
 		return err
 	}
-	return river.JobSnooze(withoutDatabase + rand.N(withoutDatabase)) //nolint:gosec // jitter: they must not all come back at once
+	return river.JobSnooze(databaseSnooze + rand.N(databaseSnooze)) //nolint:gosec // jitter: they must not all come back at once
 }
 
-// patience is Patient as a middleware of River.
-type patience struct{}
+// snoozeMiddleware is Patient as a middleware of River.
+type snoozeMiddleware struct{}
 
 // IsMiddleware implements rivertype.Middleware.
-func (patience) IsMiddleware() bool { return true }
+func (snoozeMiddleware) IsMiddleware() bool { return true }
 
 // Work implements rivertype.WorkerMiddleware.
-func (patience) Work(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
+func (snoozeMiddleware) Work(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
 	return Patient(inner(ctx))
 }
 

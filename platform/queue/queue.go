@@ -39,10 +39,10 @@ const (
 	// the jobs that commit late.
 	fetchPoll = 100 * time.Millisecond
 	// At thousands of orders per second, completed jobs would become the largest table.
-	keepCompleted = 5 * time.Minute
-	startAgain    = 500 * time.Millisecond
+	completedRetention = 5 * time.Minute
+	startRetry         = 500 * time.Millisecond
 	// The time that canceled jobs have to return.
-	cancelWithin = 10 * time.Second
+	cancelTimeout = 10 * time.Second
 )
 
 // Inserter returns a client that inserts jobs and cannot work them.
@@ -75,7 +75,7 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 	if o.Slots == 0 {
 		o.Slots = 500
 	}
-	middleware := []rivertype.Middleware{patience{}}
+	middleware := []rivertype.Middleware{snoozeMiddleware{}}
 	if o.Observer != nil {
 		middleware = append(middleware, o.Observer)
 	}
@@ -91,7 +91,7 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  JobTimeout,
 		RescueStuckJobsAfter:        RescueAfter,
-		CompletedJobRetentionPeriod: keepCompleted,
+		CompletedJobRetentionPeriod: completedRetention,
 		MaxAttempts:                 MaxAttempts,
 		RetryPolicy:                 backoff{},
 		Middleware:                  middleware,
@@ -111,7 +111,7 @@ func Run(ctx context.Context, c *Client, soft time.Duration) error {
 	for err := c.Start(context.WithoutCancel(ctx)); err != nil; err = c.Start(context.WithoutCancel(ctx)) {
 		slog.WarnContext(ctx, "the queue cannot start yet, retrying", "error", err)
 		select {
-		case <-time.After(startAgain):
+		case <-time.After(startRetry):
 		case <-ctx.Done():
 			return nil
 		}
@@ -123,7 +123,7 @@ func Run(ctx context.Context, c *Client, soft time.Duration) error {
 	if err := c.Stop(gentle); err == nil {
 		return nil
 	}
-	hard, cancel := context.WithTimeout(context.Background(), cancelWithin)
+	hard, cancel := context.WithTimeout(context.Background(), cancelTimeout)
 	defer cancel()
 	if err := c.StopAndCancel(hard); err != nil {
 		return fmt.Errorf("stop the queue: %w", err)

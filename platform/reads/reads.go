@@ -64,13 +64,10 @@ func (r *Reads) Do(ctx context.Context, class Class, account uuid.UUID, read fun
 	release, err := r.slots.Acquire(ctx, int(class), account)
 	switch {
 	case errors.Is(err, bulkhead.ErrKeyLimit):
-		f := fault.New(fault.RateLimited, "too-many-reads", "Too many reads of this account wait for others of its own; make fewer at once.")
-		f.RetryAfter = time.Second
-		return f
+		return fault.New(fault.RateLimited, "too-many-reads", "Too many reads of this account wait for others of its own; make fewer at once.").
+			WithRetryAfter(time.Second)
 	case err != nil:
-		f := fault.New(fault.Unavailable, "busy", "Too many expensive reads wait just now; try again.")
-		f.RetryAfter = time.Second
-		return f.Because(err)
+		return fault.New(fault.Unavailable, "busy", "Too many expensive reads wait just now; try again.").WithRetryAfter(time.Second).Because(err)
 	}
 	defer release()
 	return read()

@@ -30,8 +30,8 @@ type Limiter struct {
 	wait  time.Duration // limit of each call of Redis
 	start time.Time
 
-	down                   atomic.Bool
-	shared, alone, refused atomic.Uint64
+	down                    atomic.Bool
+	shared, onNode, refused atomic.Uint64
 
 	mu     sync.Mutex // guards closed against a probe that is about to start
 	closed bool
@@ -40,7 +40,7 @@ type Limiter struct {
 }
 
 // NewLimiter returns a limiter on c with the timeout of c. Close it before c.
-func NewLimiter(c *Client) *Limiter { return limiterOn(c.UniversalClient, c.within) }
+func NewLimiter(c *Client) *Limiter { return limiterOn(c.UniversalClient, c.timeout) }
 
 func limiterOn(conn goredis.UniversalClient, wait time.Duration) *Limiter {
 	return &Limiter{conn: conn, redis: redis_rate.NewLimiter(conn), wait: wait, start: time.Now(), stop: make(chan struct{})}
@@ -68,12 +68,12 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit Limit) Decision {
 	}
 
 	id := hash(key)
-	d, ok := l.ask(ctx, id, limit)
+	d, ok := l.allowShared(ctx, id, limit)
 	if ok {
 		l.shared.Add(1)
 	} else {
 		d = l.local.allow(time.Since(l.start), id, limit)
-		l.alone.Add(1)
+		l.onNode.Add(1)
 	}
 	if !d.Allowed {
 		l.refused.Add(1)
@@ -93,11 +93,11 @@ type Stats struct {
 
 // Stats returns the counters. They are not read at one instant.
 func (l *Limiter) Stats() Stats {
-	return Stats{Shared: l.shared.Load(), Local: l.alone.Load(), Refused: l.refused.Load()}
+	return Stats{Shared: l.shared.Load(), Local: l.onNode.Load(), Refused: l.refused.Load()}
 }
 
-// ask lets Redis decide. It returns false if Redis is, or becomes, unavailable.
-func (l *Limiter) ask(ctx context.Context, id id, limit Limit) (Decision, bool) {
+// allowShared lets Redis decide. It returns false if Redis is, or becomes, unavailable.
+func (l *Limiter) allowShared(ctx context.Context, id hashedKey, limit Limit) (Decision, bool) {
 	if l.down.Load() {
 		return Decision{}, false
 	}
@@ -112,7 +112,7 @@ func (l *Limiter) ask(ctx context.Context, id id, limit Limit) (Decision, bool) 
 	return Decision{}, false
 }
 
-func (l *Limiter) decide(ctx context.Context, id id, limit Limit) (Decision, error) {
+func (l *Limiter) decide(ctx context.Context, id hashedKey, limit Limit) (Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.wait)
 	defer cancel()
 
@@ -154,7 +154,7 @@ func (l *Limiter) probe() {
 			return
 		case <-tick.C:
 		}
-		if l.answers() {
+		if l.redisResponds() {
 			l.down.Store(false)
 			slog.Info("rate limits are shared again: redis answers")
 			return
@@ -162,10 +162,10 @@ func (l *Limiter) probe() {
 	}
 }
 
-// answers makes a real decision, because a Redis that is loading, full or read-only still responds
+// redisResponds makes a real decision, because a Redis that is loading, full or read-only still responds
 // to PING. redis_rate panics on an unexpected reply, and nothing else would recover in this
 // goroutine.
-func (l *Limiter) answers() (ok bool) {
+func (l *Limiter) redisResponds() (ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
@@ -176,13 +176,13 @@ func (l *Limiter) answers() (ok bool) {
 	return err == nil
 }
 
-// id is the hashed key for Redis and the local table: half of a SHA-256 sum, so that no client can
+// hashedKey is the hashed key for Redis and the local table: half of a SHA-256 sum, so that no client can
 // construct colliding keys, as it could with a fast hash.
-type id [16]byte
+type hashedKey [16]byte
 
-func hash(key string) id {
+func hash(key string) hashedKey {
 	sum := sha256.Sum256([]byte(key))
-	return id(sum[:16])
+	return hashedKey(sum[:16])
 }
 
-func (i id) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }
+func (i hashedKey) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }

@@ -18,12 +18,12 @@ type local [shards]shard
 
 type shard struct {
 	mu    sync.Mutex
-	times map[id]time.Duration // since the start of the limiter
-	sweep int                  // number of keys at which expired ones are dropped
+	times map[hashedKey]time.Duration // since the start of the limiter
+	sweep int                         // number of keys at which expired ones are dropped
 }
 
 // allow decides about one call at now, in amortized constant time.
-func (l *local) allow(now time.Duration, key id, limit Limit) Decision {
+func (l *local) allow(now time.Duration, key hashedKey, limit Limit) Decision {
 	s := &l[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,8 +43,8 @@ func (l *local) allow(now time.Duration, key id, limit Limit) Decision {
 	return d
 }
 
-// giveBack undoes one call, unless its key has been evicted since.
-func (l *local) giveBack(key id, limit Limit) {
+// giveBackScript undoes one call, unless its key has been evicted since.
+func (l *local) giveBack(key hashedKey, limit Limit) {
 	s := &l[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,9 +55,9 @@ func (l *local) giveBack(key id, limit Limit) {
 
 // put keeps the table small: it drops expired keys whenever the number of keys has doubled, and
 // evicts other keys when the table is full.
-func (s *shard) put(now time.Duration, key id, at time.Duration) {
+func (s *shard) put(now time.Duration, key hashedKey, at time.Duration) {
 	if s.times == nil {
-		s.times, s.sweep = make(map[id]time.Duration), sweepMin
+		s.times, s.sweep = make(map[hashedKey]time.Duration), sweepMin
 	}
 	if _, known := s.times[key]; !known && len(s.times) >= s.sweep {
 		s.drop(now)
@@ -83,7 +83,7 @@ func (s *shard) drop(now time.Duration) {
 func (s *shard) evict() {
 	const rooms, sample = capacity / 64, 8
 	for range rooms {
-		var victim id
+		var victim hashedKey
 		seen := 0
 		for k, t := range s.times {
 			if seen == 0 || t < s.times[victim] {

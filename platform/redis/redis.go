@@ -30,7 +30,7 @@ const timeout = 100 * time.Millisecond
 type Client struct {
 	goredis.UniversalClient
 
-	within time.Duration // timeout of every call
+	timeout time.Duration // timeout of every call
 }
 
 // Open parses redis://user:password@host:port/db, or rediss:// for TLS. It does not connect, so a
@@ -46,7 +46,7 @@ func OpenWithin(url string, within time.Duration) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("redis: the address must look like redis://user:password@host:6379/0")
 	}
-	quiet()
+	redirectLog()
 
 	// By default go-redis dials five times with five seconds each and ignores the caller's
 	// deadline.
@@ -73,7 +73,7 @@ func (c *Client) Close() error { return c.UniversalClient.Close() }
 // Publish sends payload to the current subscribers of channel, if there are any. It takes at most
 // 100 ms. On a hot path use a Publisher, which never waits.
 func (c *Client) Publish(ctx context.Context, channel, payload string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.within)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 
 	if err := c.UniversalClient.Publish(ctx, channel, payload).Err(); err != nil {
@@ -91,9 +91,9 @@ func reason(err error) string {
 	return fault.Reason(err)
 }
 
-// quiet redirects the log of go-redis, a line on stderr for each failed dial, to slog at debug
+// redirectLog redirects the log of go-redis, a line on stderr for each failed dial, to slog at debug
 // level. The limiter logs a failure once.
-var quiet = sync.OnceFunc(func() { goredis.SetLogger(logger{}) })
+var redirectLog = sync.OnceFunc(func() { goredis.SetLogger(logger{}) })
 
 type logger struct{}
 

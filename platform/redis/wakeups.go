@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	pauseMin = 50 * time.Millisecond // before the first retry
-	pauseMax = time.Second
-	silence  = 3 * time.Second // without a message on a subscription, before it is pinged
+	pauseMin  = 50 * time.Millisecond // before the first retry
+	pauseMax  = time.Second
+	pingAfter = 3 * time.Second // without a message on a subscription, before it is pinged
 )
 
 // Publisher sends wake-ups to the other nodes. It coalesces them: at most one PUBLISH is in
@@ -53,7 +53,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			continue
 		}
 		p.Wake()
-		pause = rest(ctx, pause)
+		pause = sleep(ctx, pause)
 	}
 }
 
@@ -67,16 +67,16 @@ func (p *Publisher) Run(ctx context.Context) error {
 func (c *Client) Listen(ctx context.Context, channel string, fn func(payload string)) error {
 	pause := pauseMin
 	for ctx.Err() == nil {
-		if c.hear(ctx, channel, fn) {
+		if c.listenOnce(ctx, channel, fn) {
 			pause = pauseMin
 		}
-		pause = rest(ctx, pause)
+		pause = sleep(ctx, pause)
 	}
 	return nil
 }
 
-// hear listens on one connection until it fails, and reports whether the subscription succeeded.
-func (c *Client) hear(ctx context.Context, channel string, fn func(string)) (subscribed bool) {
+// listenOnce listens on one connection until it fails, and reports whether the subscription succeeded.
+func (c *Client) listenOnce(ctx context.Context, channel string, fn func(string)) (subscribed bool) {
 	sub := c.Subscribe(ctx) // without a channel, because Subscribe would lose the error
 	defer func() { _ = sub.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // ends a blocked read, which ignores ctx
@@ -86,8 +86,8 @@ func (c *Client) hear(ctx context.Context, channel string, fn func(string)) (sub
 
 	asked := false
 	for {
-		got, err := sub.ReceiveTimeout(ctx, silence)
-		if idle(err) && subscribed && !asked {
+		got, err := sub.ReceiveTimeout(ctx, pingAfter)
+		if isTimeout(err) && subscribed && !asked {
 			asked = true
 			if sub.Ping(ctx) != nil {
 				return subscribed
@@ -109,15 +109,15 @@ func (c *Client) hear(ctx context.Context, channel string, fn func(string)) (sub
 	}
 }
 
-// idle reports whether a read timed out, as opposed to a failed connection.
-func idle(err error) bool {
+// isTimeout reports whether a read timed out, as opposed to a failed connection.
+func isTimeout(err error) bool {
 	var timed net.Error
 	return errors.As(err, &timed) && timed.Timeout()
 }
 
-// rest waits for pause, half more or less, so that nodes do not reconnect at the same time, or
+// sleep waits for pause, half more or less, so that nodes do not reconnect at the same time, or
 // until ctx ends. It returns the next pause.
-func rest(ctx context.Context, pause time.Duration) time.Duration {
+func sleep(ctx context.Context, pause time.Duration) time.Duration {
 	timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // spread, not secrecy
 	defer timer.Stop()
 	select {

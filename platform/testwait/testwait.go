@@ -48,9 +48,9 @@ func Until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// slower is the number of attempts of AtSomePace. Each one is four times slower than the one
+// paces is the number of attempts of AtSomePace. Each one is four times slower than the one
 // before.
-const slower = 4
+const paces = 4
 
 // AtSomePace tests behaviour that can only be shown with real time between two steps, such as a
 // peer that stays connected as long as it responds. A machine that stalls for longer than the pace
@@ -59,7 +59,7 @@ const slower = 4
 // have caused, and fails t for any other.
 func AtSomePace(t *testing.T, pace time.Duration, do func(t *testing.T, pace time.Duration) error) {
 	t.Helper()
-	for range slower {
+	for range paces {
 		err := do(t, pace)
 		if err == nil || t.Failed() {
 			return

@@ -54,35 +54,35 @@ var unavailable = []string{
 }
 
 const (
-	resetEvery = time.Second     // at most one reset of the pool in this time
-	fullFor    = 3 * time.Second // after a write that found no disk space, before the next attempt
+	resetInterval = time.Second     // at most one reset of the pool in this time
+	probeInterval = 3 * time.Second // after a write that found no disk space, before the next attempt
 )
 
-// ills is the state of the database that the connections of a pool have observed.
-type ills struct {
+// health is the state of the database that the connections of a pool have observed.
+type health struct {
 	readOnly atomic.Bool  // some sessions may be read-only; they remain so when the database is writable again
 	full     atomic.Int64 // time of the last write that found no disk space, in Unix nanoseconds; 0 after a success
 	reset    atomic.Int64 // time of the last reset of the pool
-	trying   sync.Mutex   // held by the caller that tries to write
+	probing  sync.Mutex   // held by the caller that tries to write
 }
 
 // observe receives every error on a connection of the pool, also on those that River uses.
 func (p *Pool) observe(err *pgconn.PgError) {
 	switch err.Code {
 	case "25006":
-		p.ills.readOnly.Store(true)
-		p.renew()
+		p.health.readOnly.Store(true)
+		p.resetPool()
 	case "53100", "58030": // disk_full, io_error
-		p.ills.full.Store(time.Now().UnixNano())
+		p.health.full.Store(time.Now().UnixNano())
 	}
 }
 
-// renew replaces the connections of the pool. A session keeps its server and the
+// resetPool replaces the connections of the pool. A session keeps its server and the
 // default_transaction_read_only with which it began. A new one connects to the new primary, if the
 // URL names several hosts with target_session_attrs=read-write.
-func (p *Pool) renew() {
-	now, last := time.Now().UnixNano(), p.ills.reset.Load()
-	if now-last < int64(resetEvery) || !p.ills.reset.CompareAndSwap(last, now) {
+func (p *Pool) resetPool() {
+	now, last := time.Now().UnixNano(), p.health.reset.Load()
+	if now-last < int64(resetInterval) || !p.health.reset.CompareAndSwap(last, now) {
 		return
 	}
 	if pool := p.Pool; pool != nil { // nil only while the first connection is made
@@ -103,9 +103,9 @@ func (p *Pool) CannotWrite(ctx context.Context) (why string, err error) {
 		return "", err
 	}
 	if isReadOnly {
-		p.ills.readOnly.Store(true)
-		p.renew() // the database may be writable again, and only this session read-only
-	} else if p.ills.readOnly.Swap(false) {
+		p.health.readOnly.Store(true)
+		p.resetPool() // the database may be writable again, and only this session read-only
+	} else if p.health.readOnly.Swap(false) {
 		p.Reset() // the database is writable again: later callers must not get an old session
 	}
 	switch {
@@ -113,49 +113,49 @@ func (p *Pool) CannotWrite(ctx context.Context) (why string, err error) {
 		return "the database is a standby", nil
 	case isReadOnly:
 		return "the database is read-only", nil
-	case p.isFull(ctx):
+	case p.diskFull(ctx):
 		return "the disk of the database is full", nil
 	}
 	return "", nil
 }
 
-func (p *Pool) isFull(ctx context.Context) bool {
-	since := p.ills.full.Load()
+func (p *Pool) diskFull(ctx context.Context) bool {
+	since := p.health.full.Load()
 	if since == 0 {
 		return false
 	}
-	if time.Since(time.Unix(0, since)) < fullFor || !p.ills.trying.TryLock() {
+	if time.Since(time.Unix(0, since)) < probeInterval || !p.health.probing.TryLock() {
 		return true
 	}
-	defer p.ills.trying.Unlock()
+	defer p.health.probing.Unlock()
 
-	err := p.tryRoom(ctx)
+	err := p.probeDisk(ctx)
 	if Code(err) == "42501" { // this role may not create temporary tables: let requests find out
 		err = nil
 	}
 	if err != nil {
-		p.ills.full.Store(time.Now().UnixNano())
+		p.health.full.Store(time.Now().UnixNano())
 		return true
 	}
-	return !p.ills.full.CompareAndSwap(since, 0)
+	return !p.health.full.CompareAndSwap(since, 0)
 }
 
-// tryRoom needs new pages in the database's default tablespace. Pages that other tables
-// have free say nothing: some writes still succeed on a full disk.
-func (p *Pool) tryRoom(ctx context.Context) error {
-	conn, err := p.Acquire(ctx)
-	if err != nil {
-		return err
+var errRollback = errors.New("roll back")
+
+// probeDisk writes new pages in the database's default tablespace and rolls them back. It needs new
+// pages, because writes into the free space of existing ones still succeed on a full disk.
+func (p *Pool) probeDisk(ctx context.Context) error {
+	err := runOnce(ctx, p, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "create temporary table orderflow_room (page text) on commit drop", pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "insert into orderflow_room select repeat('x', 1900) from generate_series(1, 128)", pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+		return errRollback
+	})
+	if errors.Is(err, errRollback) {
+		return nil
 	}
-	defer conn.Release()
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx))
-	if _, err := tx.Exec(ctx, "create temporary table orderflow_room (page text) on commit drop", pgx.QueryExecModeSimpleProtocol); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, "insert into orderflow_room select repeat('x', 1900) from generate_series(1, 128)", pgx.QueryExecModeSimpleProtocol)
 	return err
 }

@@ -15,10 +15,10 @@ type Call struct {
 	Limit Limit
 }
 
-// takeAll implements the GCRA of redis_rate for several keys. It stops at the first key that
+// allowAllScript implements the GCRA of redis_rate for several keys. It stops at the first key that
 // rejects the call. It returns a zero for each allowed key, and the time to wait for the rejecting
 // one.
-var takeAll = goredis.NewScript(`
+var allowAllScript = goredis.NewScript(`
 local now = redis.call("TIME")
 now = (now[1] - 1483228800) + (now[2] / 1000000)
 local waits = {}
@@ -35,8 +35,8 @@ for i, key in ipairs(KEYS) do
 end
 return waits`)
 
-// giveBack ignores a key that has expired, because a new key would have no expiry.
-var giveBack = goredis.NewScript(`
+// giveBackScript ignores a key that has expired, because a new key would have no expiry.
+var giveBackScript = goredis.NewScript(`
 for i, key in ipairs(KEYS) do
   local paid = redis.call("GET", key)
   if paid then
@@ -49,10 +49,10 @@ return 0`)
 // rejects it; its decision is the last. It costs one round trip, never fails and takes at most 100
 // ms. Only Allowed, Limit, RetryAfter and Local of a decision are set. No limit may be off.
 func (l *Limiter) AllowAll(ctx context.Context, calls ...Call) []Decision {
-	decisions, ok := l.askAll(ctx, calls)
+	decisions, ok := l.allowAllShared(ctx, calls)
 	counted := &l.shared
 	if !ok {
-		decisions, counted = l.allAlone(calls), &l.alone
+		decisions, counted = l.allowAllLocal(calls), &l.onNode
 	}
 	counted.Add(uint64(len(decisions)))
 	if !decisions[len(decisions)-1].Allowed {
@@ -61,7 +61,7 @@ func (l *Limiter) AllowAll(ctx context.Context, calls ...Call) []Decision {
 	return decisions
 }
 
-func (l *Limiter) askAll(ctx context.Context, calls []Call) ([]Decision, bool) {
+func (l *Limiter) allowAllShared(ctx context.Context, calls []Call) ([]Decision, bool) {
 	if l.down.Load() {
 		return nil, false
 	}
@@ -73,7 +73,7 @@ func (l *Limiter) askAll(ctx context.Context, calls []Call) ([]Decision, bool) {
 		keys[i] = keyOf(c)
 		args = append(args, c.Limit.step().Seconds(), c.Limit.Count)
 	}
-	waits, err := takeAll.Run(within, l.conn, keys, args...).StringSlice()
+	waits, err := allowAllScript.Run(within, l.conn, keys, args...).StringSlice()
 	if err == nil && len(waits) == 0 {
 		err = fmt.Errorf("no decision about %d calls", len(calls))
 	}
@@ -92,7 +92,7 @@ func (l *Limiter) askAll(ctx context.Context, calls []Call) ([]Decision, bool) {
 	return decisions, true
 }
 
-func (l *Limiter) allAlone(calls []Call) (decisions []Decision) {
+func (l *Limiter) allowAllLocal(calls []Call) (decisions []Decision) {
 	for _, c := range calls {
 		d := l.local.allow(time.Since(l.start), hash(c.Key), c.Limit)
 		decisions = append(decisions, d)
@@ -122,7 +122,7 @@ func (l *Limiter) GiveBack(ctx context.Context, local bool, calls ...Call) {
 	for i, c := range calls {
 		keys[i], steps[i] = keyOf(c), c.Limit.step().Seconds()
 	}
-	if err := giveBack.Run(within, l.conn, keys, steps...).Err(); err != nil && ctx.Err() == nil {
+	if err := giveBackScript.Run(within, l.conn, keys, steps...).Err(); err != nil && ctx.Err() == nil {
 		l.trip(err)
 	}
 }

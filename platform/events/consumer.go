@@ -25,18 +25,18 @@ type Reader struct {
 	log    *Log
 	name   string
 	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
-	out    *slog.Logger
+	logger *slog.Logger
 	wake   chan struct{}
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
 	// Committed, when set before Run, is called after each page that was committed.
 	Committed func()
 
-	at *stored // the row as this reader wrote it; nil: it has to be read
+	at *storedPosition // the row as this reader wrote it; nil: it has to be read
 }
 
-// stored is the row of a reader, with the cursor of the event at its position.
-type stored struct {
+// storedPosition is the row of a reader, with the cursor of the event at its position.
+type storedPosition struct {
 	xid    uint64
 	seq    int64
 	cursor Cursor
@@ -50,7 +50,7 @@ const readerPage = 500
 // processes one page in the transaction that moves the position. It is called again with the same
 // events if that transaction fails.
 func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
-	return &Reader{log: log, name: name, handle: handle, out: out, wake: make(chan struct{}, 1)}
+	return &Reader{log: log, name: name, handle: handle, logger: out, wake: make(chan struct{}, 1)}
 }
 
 // Wake makes the reader look for events now. It never blocks.
@@ -80,17 +80,17 @@ func (r *Reader) Run(ctx context.Context) error {
 		}
 
 		wake = r.wake
-		wait := pollEvery
-		switch behind, err := r.look(ctx); {
+		wait := pollInterval
+		switch behind, err := r.handleNew(ctx); {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errOvertaken):
-			wake = nil                // another node is ahead: ignore wake-ups until the timer fires
-			wait += rand.N(pollEvery) //nolint:gosec // jitter, not a secret
+			wake = nil                   // another node is ahead: ignore wake-ups until the timer fires
+			wait += rand.N(pollInterval) //nolint:gosec // jitter, not a secret
 		case err != nil:
-			r.out.WarnContext(ctx, "consumer of the event log failed, retrying", "reader", r.name, "error", err)
+			r.logger.WarnContext(ctx, "consumer of the event log failed, retrying", "reader", r.name, "error", err)
 		case behind:
-			wait = lookAtMost / 2
+			wait = retryMax / 2
 		}
 		timer.Reset(wait)
 	}
@@ -98,8 +98,8 @@ func (r *Reader) Run(ctx context.Context) error {
 
 var errOvertaken = errors.New("another node has moved the position")
 
-// look handles all events that are readable now.
-func (r *Reader) look(ctx context.Context) (behind bool, err error) {
+// deliverNew handles all events that are readable now.
+func (r *Reader) handleNew(ctx context.Context) (behind bool, err error) {
 	for {
 		page, err := r.step(ctx)
 		if errors.Is(err, ErrRewritten) && r.at != nil {
@@ -118,7 +118,7 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 		if r.Committed != nil {
 			r.Committed()
 		}
-		r.at = &stored{page.Next.Xid, page.Next.Seq, page.Next}
+		r.at = &storedPosition{page.Next.Xid, page.Next.Seq, page.Next}
 		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
 		if !page.Full {
 			return page.Behind, nil
@@ -129,18 +129,18 @@ func (r *Reader) look(ctx context.Context) (behind bool, err error) {
 // step reads and handles one page in a single transaction and thus on a single server. A page of a
 // database that was replaced is therefore never written to the new database.
 func (r *Reader) step(ctx context.Context) (page Page, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*readWithin)
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 
 	err = postgres.InTx(ctx, r.log.pool, func(tx pgx.Tx) (err error) {
 		at := r.at
 		if at == nil {
-			if at, err = r.stand(ctx, tx); err != nil {
+			if at, err = r.loadPosition(ctx, tx); err != nil {
 				return err
 			}
 		}
 		query, args := pageQuery(uuid.Nil, at.cursor, readerPage)
-		if page, err = read(ctx, tx, at.cursor, readerPage, query, args); err != nil {
+		if page, err = readPage(ctx, tx, at.cursor, readerPage, query, args); err != nil {
 			return err
 		}
 		r.at = at
@@ -160,18 +160,18 @@ func (r *Reader) step(ctx context.Context) (page Page, err error) {
 	return page, err
 }
 
-// stand reads the stored position. It returns an error, also on every retry, if the log has another
+// loadPosition reads the stored position. It returns an error, also on every retry, if the log has another
 // event at this position than the row, because continuing would skip events without notice.
-func (r *Reader) stand(ctx context.Context, tx pgx.Tx) (*stored, error) {
-	var at stored
+func (r *Reader) loadPosition(ctx context.Context, tx pgx.Tx) (*storedPosition, error) {
+	var at storedPosition
 	var order *uuid.UUID
 	var version *int64
 	var p position
 	err := tx.QueryRow(ctx, `
-		select r.xid, r.seq, r.order_id, r.version, l.epoch, `+witness+` from event_readers r
+		select r.xid, r.seq, r.order_id, r.version, l.epoch, `+cursorColumns+` from event_readers r
 		cross join event_log l
 		left join events e on e.xid = r.xid and e.seq = r.seq
-		where r.name = $1`, r.name).Scan(append([]any{&at.xid, &at.seq, &order, &version, &at.cursor.Epoch}, p.into()...)...)
+		where r.name = $1`, r.name).Scan(append([]any{&at.xid, &at.seq, &order, &version, &at.cursor.Epoch}, p.targets()...)...)
 	if err != nil {
 		return nil, fmt.Errorf("read the position of consumer %s: %w", r.name, err)
 	}
