@@ -9,10 +9,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 )
 
-// ClientAddress finds out where a request comes from. X-Forwarded-For is anyone's
-// to write, so it is read from the right, and only as long as the address read
-// so far is one of our own proxies (SPEC A6). Without trusted proxies the header
-// means nothing.
+// ClientAddress determines the address of the client. Any client can send X-Forwarded-For, so the
+// header is read from the right, and only as long as the address read so far is a trusted proxy
+// (SPEC A6). Without trusted proxies the header is ignored.
 func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 	own := make([]netip.Prefix, 0, len(trusted))
 	for _, p := range trusted {
@@ -32,8 +31,8 @@ func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 	}
 }
 
-// walk goes from the connection's address towards the client. An entry that is
-// not an address ends the walk: what is left of it cannot be believed.
+// walk goes from the address of the connection towards the client. It stops at an entry that is not
+// an address, because the remaining entries cannot be trusted.
 func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr {
 	entries := strings.Split(strings.Join(lines, ","), ",")
 	at := remote
@@ -47,7 +46,7 @@ func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr 
 	return at
 }
 
-// parseAddress also takes "1.2.3.4:5" and "[::1]:5", which some proxies write.
+// parseAddress also accepts "1.2.3.4:5" and "[::1]:5", which some proxies write.
 func parseAddress(s string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return plainAddr(addr), true
@@ -67,7 +66,7 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// plainAddr makes one address of ::ffff:1.2.3.4 and 1.2.3.4.
+// plainAddr returns the same address for ::ffff:1.2.3.4 and 1.2.3.4.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func plainPrefix(p netip.Prefix) netip.Prefix {

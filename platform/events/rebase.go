@@ -10,18 +10,17 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Here is a query of where the xids of the present database come from: the epoch of a log
-// that fits it. A dump restored into another cluster, or under another name, keeps
-// the numbers but not their clock.
+// Here is a query for the epoch of a log whose xids come from the current database. A dump that is
+// restored into another cluster, or under another name, keeps its xids, but they do not compare
+// with those of the new transactions.
 const Here = `
 	select substr(md5(system_identifier::text || '/' || (select oid from pg_database where datname = current_database())), 1, 8)
 	from pg_control_system()`
 
-// Adopt makes the log fit the database it is in; migrations call it. On a fresh
-// database it notes the epoch. On a restored one it moves all events to the
-// beginning of this cluster's time, in their old order, and notes the new epoch,
-// so that old cursors get a reset instead of silence (SPEC E3). Readers have no client
-// to tell: they stay behind the event that they stood behind.
+// Adopt rebases the log on the database that contains it. Migrations call it. In a new database it
+// records the epoch. In a restored one it moves all events to the lowest xid of this cluster, in
+// their old order, and records the new epoch, so that clients with old cursors are reset instead of
+// missing events without notice (SPEC E3). Consumers keep their position after the same event.
 func Adopt(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now, noted string
@@ -50,18 +49,16 @@ func Adopt(ctx context.Context, conn *pgx.Conn) error {
 	})
 }
 
-// Number afresh along the old order, and let every row be of the oldest transaction
-// there is. The numbers begin above all that are taken: rows that an earlier adoption has
-// moved there still hold theirs while this runs.
+// Renumber all events in their old order and assign them the oldest xid. The numbers begin above
+// all numbers in use, because rows of an earlier rebase keep theirs while this statement runs.
 //
-// What was written into the restored log before it was adopted comes last, although
-// its transaction ids are of the younger cluster, below those of the rows that were
-// loaded: no reader has seen it. First versions have the id of the transaction that
-// inserted them, which is at most the one that xmin tells (a savepoint has a later one).
-// A transaction that loads a dump inserts first versions with the ids of many others. What
-// was inserted after the last one of that kind was written here. This is exact for a dump
-// that was loaded by COPY, which is one transaction, and not for one that was loaded by
-// an INSERT for each row.
+// Events that were written into the restored log before the rebase come last, because no consumer
+// has read them; their xids belong to the new cluster and are below those of the restored rows. The
+// xid of a first version is the one of the transaction that inserted it, at most the one in xmin (a
+// savepoint has a later one). A transaction that restores a dump inserts first versions with the
+// xids of many other transactions. All rows that were inserted after the last transaction of this
+// kind were written here. The rule is exact for a dump that is restored with COPY, which is one
+// transaction. It is not exact for a dump that is restored with an INSERT for each row.
 const renumber = `
 	with rows as (
 		select e.order_id, e.version, e.xid, e.seq, n.now - (n.now % 4294967296 - e.xmin::text::bigint + 4294967296) % 4294967296 as inserter
@@ -76,13 +73,13 @@ const renumber = `
 	from (select order_id, version, max(seq) over () + row_number() over (order by inserter > until, xid, seq) as n from rows cross join loaded) n
 	where e.order_id = n.order_id and e.version = n.version`
 
-// ErrElsewhere says that the log in this database was written in another cluster, or
-// under another name, and was not adopted since. Its transaction ids are of another
-// clock: readers would pass over what is written now, or see it in the wrong order.
+// ErrElsewhere means that the log was written in another cluster or database and has not been
+// adopted since. Its xids do not compare with those of new transactions: consumers would skip new
+// events, or receive them in the wrong order.
 var ErrElsewhere = errors.New("the event log comes from another cluster or database; run orderflow migrate")
 
-// CheckOrigin returns ErrElsewhere when the log has to be adopted first. A database
-// without a log has nothing to be adopted. It takes one round trip.
+// CheckOrigin returns ErrElsewhere if the log must be adopted first. It returns nil for a database
+// without a log. It takes one round trip.
 func CheckOrigin(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) error {

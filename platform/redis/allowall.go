@@ -9,15 +9,16 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Call is one call that is limited.
+// Call is a call to be counted: the key, and the limit that applies to it.
 type Call struct {
 	Key   string
 	Limit Limit
 }
 
-// takeAll is redis_rate's GCRA for several keys. It stops at the first that refuses
-// and answers how long that one waits, after as many zeros as keys before it.
-var takeAll = goredis.NewScript(`
+// allowAllScript implements the GCRA of redis_rate for several keys. It stops at the first key that
+// rejects the call. It returns a zero for each allowed key, and the time to wait for the rejecting
+// one.
+var allowAllScript = goredis.NewScript(`
 local now = redis.call("TIME")
 now = (now[1] - 1483228800) + (now[2] / 1000000)
 local waits = {}
@@ -34,8 +35,8 @@ for i, key in ipairs(KEYS) do
 end
 return waits`)
 
-// giveBack leaves a key alone that has run out since: it would never end.
-var giveBack = goredis.NewScript(`
+// giveBackScript ignores a key that has expired, because a new key would have no expiry.
+var giveBackScript = goredis.NewScript(`
 for i, key in ipairs(KEYS) do
   local paid = redis.call("GET", key)
   if paid then
@@ -44,15 +45,14 @@ for i, key in ipairs(KEYS) do
 end
 return 0`)
 
-// AllowAll counts one call under each of several keys, in their order, up to the first
-// that refuses; that one's decision is the last. It costs one round trip, and promises
-// what Allow does. Of a decision only Allowed, Limit, RetryAfter and Local are set, and
-// no limit may be off.
+// AllowAll counts one call under each of several keys, in their order, up to the first one that
+// rejects it; its decision is the last. It costs one round trip, never fails and takes at most 100
+// ms. Only Allowed, Limit, RetryAfter and Local of a decision are set. No limit may be off.
 func (l *Limiter) AllowAll(ctx context.Context, calls ...Call) []Decision {
-	decisions, ok := l.askAll(ctx, calls)
+	decisions, ok := l.allowAllShared(ctx, calls)
 	counted := &l.shared
 	if !ok {
-		decisions, counted = l.allAlone(calls), &l.alone
+		decisions, counted = l.allowAllLocal(calls), &l.onNode
 	}
 	counted.Add(uint64(len(decisions)))
 	if !decisions[len(decisions)-1].Allowed {
@@ -61,7 +61,7 @@ func (l *Limiter) AllowAll(ctx context.Context, calls ...Call) []Decision {
 	return decisions
 }
 
-func (l *Limiter) askAll(ctx context.Context, calls []Call) ([]Decision, bool) {
+func (l *Limiter) allowAllShared(ctx context.Context, calls []Call) ([]Decision, bool) {
 	if l.down.Load() {
 		return nil, false
 	}
@@ -73,12 +73,12 @@ func (l *Limiter) askAll(ctx context.Context, calls []Call) ([]Decision, bool) {
 		keys[i] = keyOf(c)
 		args = append(args, c.Limit.step().Seconds(), c.Limit.Count)
 	}
-	waits, err := takeAll.Run(within, l.conn, keys, args...).StringSlice()
+	waits, err := allowAllScript.Run(within, l.conn, keys, args...).StringSlice()
 	if err == nil && len(waits) == 0 {
 		err = fmt.Errorf("no decision about %d calls", len(calls))
 	}
 	if err != nil {
-		if ctx.Err() == nil { // else the caller was out of time, not Redis
+		if ctx.Err() == nil { // otherwise the caller ran out of time, not Redis
 			l.trip(err)
 		}
 		return nil, false
@@ -92,7 +92,7 @@ func (l *Limiter) askAll(ctx context.Context, calls []Call) ([]Decision, bool) {
 	return decisions, true
 }
 
-func (l *Limiter) allAlone(calls []Call) (decisions []Decision) {
+func (l *Limiter) allowAllLocal(calls []Call) (decisions []Decision) {
 	for _, c := range calls {
 		d := l.local.allow(time.Since(l.start), hash(c.Key), c.Limit)
 		decisions = append(decisions, d)
@@ -103,9 +103,9 @@ func (l *Limiter) allAlone(calls []Call) (decisions []Decision) {
 	return decisions
 }
 
-// GiveBack undoes calls that were allowed and turned out not to be what is limited.
-// local says where they were counted; where Redis has gone since, they stay counted.
-// It costs one round trip, never fails and takes 100 ms at most.
+// GiveBack undoes calls that were allowed and then found not to count against the limit. The
+// argument local is Decision.Local of these calls. Calls that Redis counted stay counted if Redis
+// has become unavailable. It costs one round trip, never fails and takes at most 100 ms.
 func (l *Limiter) GiveBack(ctx context.Context, local bool, calls ...Call) {
 	if local {
 		for _, c := range calls {
@@ -122,10 +122,10 @@ func (l *Limiter) GiveBack(ctx context.Context, local bool, calls ...Call) {
 	for i, c := range calls {
 		keys[i], steps[i] = keyOf(c), c.Limit.step().Seconds()
 	}
-	if err := giveBack.Run(within, l.conn, keys, steps...).Err(); err != nil && ctx.Err() == nil {
+	if err := giveBackScript.Run(within, l.conn, keys, steps...).Err(); err != nil && ctx.Err() == nil {
 		l.trip(err)
 	}
 }
 
-// keyOf is apart from redis_rate's own keys, which begin with rate:.
+// keyOf returns a key with another prefix than those of redis_rate, which begin with "rate:".
 func keyOf(c Call) string { return "calls:" + hash(c.Key).String() }

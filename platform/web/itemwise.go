@@ -13,13 +13,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// apartPlan is how a body with an Each is judged: item by item, with no more in memory
-// than the tree of one.
+// apartPlan describes how a body with an Each is validated: item by item, with only the tree of one
+// item in memory.
 type apartPlan struct {
-	name     string       // of the member that is the list
-	envelope *huma.Schema // of the body, without what its items are
+	name     string       // name of the member with the list
+	envelope *huma.Schema // schema of the body without its items
 	item     *huma.Schema
-	mostKept int // items; with more the body is refused
+	mostKept int // maximum number of items
 }
 
 func apartOf(name string, schemas huma.Registry, body *huma.Schema) *apartPlan {
@@ -36,10 +36,10 @@ func apartOf(name string, schemas huma.Registry, body *huma.Schema) *apartPlan {
 	return p
 }
 
-// sorted is a body taken apart: its outline is the body with a 0 for each item.
+// sorted is a parsed body. Its outline is the body with a 0 in place of each item.
 type sorted struct {
 	outline []byte
-	items   []jsontext.Value // parts of the body, not copies
+	items   []jsontext.Value // slices of the body, not copies
 	fields  []fault.Field
 	more    bool
 }
@@ -49,19 +49,19 @@ type sorter struct {
 	*apartPlan
 	schemas huma.Registry
 	raw     []byte
-	dec     *jsontext.Decoder // finds the ends of values, and nothing else
-	limit   int               // bytes of the body
-	left    int               // values that may still come
-	outside int               // bytes of members that are not the list
+	dec     *jsontext.Decoder // finds only the ends of values
+	limit   int               // maximum size of the body in bytes
+	left    int               // number of values that may still follow
+	outside int               // bytes of the members other than the list
 	noted   int
-	most    int // faults
+	most    int // maximum number of errors
 	nulls   bool
-	count   int // items
+	count   int // number of items
 }
 
-// sortOut reads a body as strictly as parse does, and validates it. An item may be as
-// large as the body of a route without a limit of its own, and what is outside of the
-// list too; larger items are at fault, and not looked into.
+// sortOut parses a body as strictly as parse does, and validates it. An item may be as large as the
+// body of a route without its own limit, and so may the rest of the body. A larger item is an error
+// and is not parsed.
 func (p *plan) sortOut(raw []byte) (sorted, error) {
 	s := &sorter{
 		apartPlan: p.list, schemas: p.schemas, raw: raw, limit: p.limit, left: p.limit / bytesPerValue, most: p.mostFaults(),
@@ -133,7 +133,7 @@ func separator(outline []byte) byte {
 	return ','
 }
 
-// member reads a name.
+// member reads the name of a member.
 func (s *sorter) member() (name string, quoted []byte, err error) {
 	quoted, err = s.dec.ReadValue()
 	if err != nil {
@@ -152,7 +152,7 @@ func (s *sorter) member() (name string, quoted []byte, err error) {
 	return string(plain), quoted, nil
 }
 
-// take counts what is outside of the list.
+// take counts a part of the body that is not in the list.
 func (s *sorter) take(size, values int) error {
 	if s.outside += size; s.outside > BodyLimit {
 		return fault.New(fault.TooLarge, "too-large", "The JSON beside /%s is larger than %d bytes.", s.name, BodyLimit)
@@ -163,7 +163,7 @@ func (s *sorter) take(size, values int) error {
 	return nil
 }
 
-// other reads a member that is not the list.
+// other reads a member other than the list.
 func (s *sorter) other(name string) (any, error) {
 	raw, err := s.dec.ReadValue()
 	if err != nil {
@@ -215,7 +215,7 @@ func (s *sorter) list() error {
 	return nil
 }
 
-// judge validates an item, of which so many values count.
+// judge validates an item and returns the number of values to count for it.
 func (s *sorter) judge(raw jsontext.Value) (values int, err error) {
 	if s.more {
 		return 1, nil
@@ -238,7 +238,7 @@ func (s *sorter) judge(raw jsontext.Value) (values int, err error) {
 	return parsed.values, nil
 }
 
-// parse reads a part of the body. Its errors but for errMany are what a caller may be told.
+// parse parses a part of the body. Its errors other than errMany are faults for the client.
 func (s *sorter) parse(raw []byte, at, name string, depth int) (tree, error) {
 	parsed, noted, err := parsePart(raw, part{at: at, name: name, depth: depth, values: BodyLimit / bytesPerValue, noted: s.noted})
 	s.noted = noted
