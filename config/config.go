@@ -107,15 +107,16 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // Load reads .env, where there is one, and the environment, which wins. The
-// error lists every problem, one a line.
-func Load() (*Config, error) {
+// error lists every problem, one a line. PAYMENT_PROVIDER may also name one of the
+// providers, which are those that a program adds to the product's own.
+func Load(providers ...string) (*Config, error) {
 	if err := loadDotenv(".env"); err != nil {
 		return nil, err
 	}
-	return from(env.ToMap(os.Environ()))
+	return from(env.ToMap(os.Environ()), providers...)
 }
 
-func from(environment map[string]string) (*Config, error) {
+func from(environment map[string]string, providers ...string) (*Config, error) {
 	for name, value := range environment {
 		if strings.TrimSpace(value) == "" {
 			delete(environment, name) // an empty variable is one that is not set
@@ -125,7 +126,7 @@ func from(environment map[string]string) (*Config, error) {
 	var c Config
 	problems := parse(&c, environment)
 	c.fill()
-	for _, p := range c.check() {
+	for _, p := range c.check(providers) {
 		name, _, _ := strings.Cut(p, ":")
 		if !slices.ContainsFunc(problems, func(said string) bool { return strings.HasPrefix(said, name+":") }) {
 			problems = append(problems, p) // what could not be read is zero, and is not checked again

@@ -1,13 +1,18 @@
 package identity
 
-import "slices"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // Scope is something that an API key may be allowed to do. A session may do
 // whatever its role allows; a key only what its scopes allow as well (SPEC A8).
 type Scope string
 
-// The closed set. A route names the one that it needs; the names are part of the
-// API and stay.
+// The scopes of the product's own routes. They are part of the API and never change.
+// The set is not closed here: a scope exists because a route names it (web.API.Scopes),
+// so that another module has scopes of its own, such as "coupons:read".
 const (
 	AccountRead        Scope = "account:read"
 	DeadLettersRead    Scope = "dead-letters:read"
@@ -31,41 +36,45 @@ const (
 // credentials or other people's accounts change. It is no scope that a key can have.
 const NoKeys Scope = "no-keys"
 
-var scopes = []Scope{
-	AccountRead, DeadLettersRead, DeadLettersWrite, EventsRead, NotificationsRead, NotificationsWrite, OrdersRead, OrdersWrite, PaymentsRead, PaymentsWrite,
-	ProductsRead, ProductsWrite, StockRead, StockWrite, WebhooksRead, WebhooksWrite,
+var scopeForm = regexp.MustCompile(`^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$`)
+
+// Valid reports whether the scope has the form resource:action, in lower-case letters,
+// digits and hyphens. NoKeys is not valid: no key can have it.
+func (s Scope) Valid() bool { return scopeForm.MatchString(string(s)) }
+
+// ScopeSet is a set of scopes. The zero value is empty; sets can be compared with ==.
+type ScopeSet struct {
+	names string // sorted, each between spaces: " orders:read orders:write "
 }
 
-// AllScopes lists the closed set, by name.
-func AllScopes() []Scope { return slices.Clone(scopes) }
-
-// ScopeSet is a set of scopes. The zero value is empty; sets can be compared.
-type ScopeSet uint32
-
-// ScopesOf makes a set. Names that are no scopes are left out: a set never holds
-// more than it was given.
+// ScopesOf makes a set. Names that are not valid scopes, such as NoKeys, are left out: a
+// set never holds more than it was given.
 func ScopesOf(names ...Scope) (set ScopeSet) {
-	for _, name := range names {
-		if i := slices.Index(scopes, name); i >= 0 {
-			set |= 1 << i
-		}
+	valid := slices.DeleteFunc(slices.Clone(names), func(s Scope) bool { return !s.Valid() })
+	slices.Sort(valid)
+	for _, name := range slices.Compact(valid) {
+		set.names += string(name) + " "
+	}
+	if set.names != "" {
+		set.names = " " + set.names
 	}
 	return set
 }
 
-// Has is false for what is no scope, such as NoKeys or "".
+// Has is false for everything that is not a scope, such as NoKeys or "".
 func (s ScopeSet) Has(scope Scope) bool {
-	i := slices.Index(scopes, scope)
-	return i >= 0 && s&(1<<i) != 0
+	return scope.isName() && strings.Contains(s.names, " "+string(scope)+" ")
 }
 
-// List gives the names, sorted.
+// isName is what keeps Has from matching across the spaces of the set. It is cheaper than
+// Valid, because every request with an API key asks.
+func (s Scope) isName() bool { return s != "" && !strings.Contains(string(s), " ") }
+
+// List returns the names, sorted. It is never nil.
 func (s ScopeSet) List() []Scope {
 	list := []Scope{}
-	for i, name := range scopes {
-		if s&(1<<i) != 0 {
-			list = append(list, name)
-		}
+	for name := range strings.FieldsSeq(s.names) {
+		list = append(list, Scope(name))
 	}
 	return list
 }
