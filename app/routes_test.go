@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -79,22 +78,4 @@ func golden(t *testing.T, name, got string) {
 	if got != string(want) {
 		t.Errorf("%s is out of date; it would be:\n%s", path, got)
 	}
-}
-
-func tablesOfMigrations(t *testing.T) (tables []string) {
-	t.Helper()
-	files, err := filepath.Glob("../migrations/*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no migrations", err)
-	}
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`(?m)^create table (\w+)`).FindAllStringSubmatch(string(raw), -1) {
-			tables = append(tables, m[1])
-		}
-	}
-	return tables
 }
