@@ -89,7 +89,8 @@ func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) 
 	})
 	b.app = fiber.New(web.Config(web.Options{Log: log}))
 	b.app.Use(web.Recover(log), web.RequestID(), web.ClientAddress(nil), web.Access(log, nil, nil), web.JSONOnly(), b.Credentials())
-	api := web.New(b.app, web.Options{Log: log})
+	scopes := []identity.Scope{identity.EventsRead, identity.OrdersRead, identity.OrdersWrite, identity.ProductsRead, identity.WebhooksWrite}
+	api := web.New(b.app, web.Options{Log: log, Scopes: scopes})
 	b.Routes(api)
 	who := func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
 		c, _ := identity.From(ctx)

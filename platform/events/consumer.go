@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,6 +52,20 @@ const readerPage = 500
 // events if that transaction fails.
 func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
 	return &Reader{log: log, name: name, handle: handle, logger: out, wake: make(chan struct{}, 1)}
+}
+
+// AddReader stores a position for the consumer, at the present end of the log, unless it has one:
+// a consumer does not receive events from before it was added. Migrations call it.
+func AddReader(ctx context.Context, db *sql.DB, name string) error {
+	_, err := db.ExecContext(ctx, `insert into event_readers (name, xid, seq)
+		select $1::text, coalesce(h.xid, '3'), coalesce(h.seq, 0)
+		from (values (1)) as one (row)
+		left join lateral (select e.xid, e.seq from events e order by e.xid desc, e.seq desc limit 1) h on true
+		on conflict (name) do nothing`, name)
+	if err != nil {
+		return fmt.Errorf("add the consumer %s: %w", name, err)
+	}
+	return nil
 }
 
 // Wake makes the reader look for events now. It never blocks.
