@@ -28,8 +28,8 @@ var owners = map[string]string{
 	"orders": "orders", "order_lines": "orders", "order_terms": "orders", "order_counts": "orders", "dead_letters": "orders",
 
 	"notifications": "notifications", "inbox_counts": "notifications",
-	"webhooks": "notifications", "webhook_deliveries": "notifications", "webhook_attempts": "notifications",
-	"webhook_replays": "notifications",
+
+	"webhooks": "webhooks", "webhook_deliveries": "webhooks", "webhook_attempts": "webhooks", "webhook_replays": "webhooks",
 
 	"events": "platform", "event_log": "platform", "event_readers": "platform", "idempotency_keys": "platform",
 }
@@ -38,7 +38,7 @@ var owners = map[string]string{
 var entities = map[string]string{
 	"User": "users", "Session": "auth", "Product": "inventory", "Movement": "inventory", "Order": "orders",
 	"Notification": "notifications",
-	"Webhook":      "notifications", "WebhookDelivery": "notifications", "WebhookAttempt": "notifications", "WebhookReplay": "notifications",
+	"Webhook":      "webhooks", "WebhookDelivery": "webhooks", "WebhookAttempt": "webhooks", "WebhookReplay": "webhooks",
 }
 
 // source is one file that is not a test.

@@ -18,7 +18,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/modules/notifications/webhooks"
+	"github.com/orderflow-dev/orderflow/modules/webhooks"
 )
 
 // listenCommand sends the events of a server, as they come over its socket, to an
