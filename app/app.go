@@ -184,11 +184,11 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	sessions := auth.NewSessions(n.pool, n.log)
 	n.users = users.New(users.Deps{
 		Pool: n.pool, Sessions: sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log,
-		Registrations: &registrations{n.limiter, *cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})},
+		Limiter: n.limiter, RegistrationLimit: redis.Limit(*cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})),
 	})
 	n.auth = auth.New(auth.Deps{
-		Pool: n.pool, Sessions: sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},
-		Keys: keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: auth.Limit(n.cfg.RateLimit), Wake: n.wakeSessions.Wake, Log: n.log,
+		Pool: n.pool, Sessions: sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit),
+		Keys: keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: redis.Limit(n.cfg.RateLimit), Wake: n.wakeSessions.Wake, Log: n.log,
 	})
 
 	running := &idempotency.Running{}

@@ -36,15 +36,11 @@ func (m *Module) register(ctx context.Context, email, password, name string) (*e
 	if err != nil {
 		return nil, err
 	}
-	giveBack := func(context.Context) {}
-	if m.registrations != nil {
-		back, wait, refused := m.registrations.Begin(ctx, web.AddressFrom(ctx))
-		if refused {
-			f := tooManyRegistrations()
-			f.RetryAfter = wait
-			return nil, f
-		}
-		giveBack = back
+	giveBack, wait, refused := m.beginRegistration(ctx, web.AddressFrom(ctx))
+	if refused {
+		f := tooManyRegistrations()
+		f.RetryAfter = wait
+		return nil, f
 	}
 	if err := m.finish(ctx, &fresh, password, newcomer); err != nil {
 		if !fault.Is(err, "email-taken") {
