@@ -12,6 +12,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -54,7 +55,7 @@ func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta i
 		return nil, err
 	}
 
-	err = client(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(now()).Exec(ctx)
+	err = client(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(postgres.Now()).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("adjust product %s: %w", sku, err)
 	}
@@ -88,7 +89,7 @@ func record(ctx context.Context, tx pgx.Tx, sku string, delta int64, stock *int6
 	}
 	mv, err := client(tx).Movement.Create().
 		SetID(id).SetSku(sku).SetDelta(delta).SetNillableStock(stock).
-		SetReason(reason).SetActor(string(by)).SetAt(now()).
+		SetReason(reason).SetActor(string(by)).SetAt(postgres.Now()).
 		Save(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("record a movement of %s: %w", sku, err)

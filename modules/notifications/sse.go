@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -62,21 +63,15 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 type stream struct {
 	*follower
 	slot   *slot         // of the account, given back by Close
-	bell   chan struct{} // rings when there is something, or the end
+	bell   wakeup.Signal // sent when there is a frame, or the end
 	joined bool
 	text   bytes.Buffer
 }
 
 func (m *Module) newStream(caller identity.Caller, f filter) *stream {
-	s := &stream{follower: m.newFollower(caller, f), bell: make(chan struct{}, 1)}
-	ring := func() {
-		select {
-		case s.bell <- struct{}{}:
-		default:
-		}
-	}
-	s.queue.wake = ring
-	s.onEnd = func(ending) { ring() }
+	s := &stream{follower: m.newFollower(caller, f), bell: wakeup.New()}
+	s.queue.wake = s.bell.Send
+	s.onEnd = func(ending) { s.bell.Send() }
 	return s
 }
 

@@ -101,7 +101,7 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 	if err != nil {
 		return nil, err
 	}
-	at := now()
+	at := postgres.Now()
 	u, err := rows(q).Create().
 		SetID(id).SetEmail(d.email).SetEmailKey(d.key).SetName(d.name).
 		SetRole(string(d.role)).SetPasswordHash(d.hash).

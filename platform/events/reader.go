@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Reader reads the whole log for somebody who keeps what he makes of it in the same
@@ -26,7 +27,7 @@ type Reader struct {
 	name   string
 	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
 	out    *slog.Logger
-	wake   chan struct{}
+	wake   wakeup.Signal
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
 	// Committed, when set before Run, is called after each page that took effect.
@@ -50,16 +51,11 @@ const readerPage = 500
 // handle takes one page in the transaction in which the place moves. It may be
 // called again with the same events when that transaction fails.
 func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
-	return &Reader{log: log, name: name, handle: handle, out: out, wake: make(chan struct{}, 1)}
+	return &Reader{log: log, name: name, handle: handle, out: out, wake: wakeup.New()}
 }
 
 // Wake says "look now", as Tail.Wake does.
-func (r *Reader) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Reader) Wake() { r.wake.Send() }
 
 // Lag is the time between the last handled event and its handling on this node.
 func (r *Reader) Lag() time.Duration { return time.Duration(r.lag.Load()) }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // How often the tail looks without being told (SPEC E5), and how soon it looks
@@ -25,7 +27,7 @@ const (
 type Tail struct {
 	log  *Log
 	out  *slog.Logger
-	wake chan struct{}
+	wake wakeup.Signal
 	poll time.Duration // between two looks that nobody asked for
 	lag  atomic.Int64  // age of the last delivered event, ns
 
@@ -37,7 +39,7 @@ type Tail struct {
 
 // NewTail makes a tail that starts at the head of the log when it runs.
 func NewTail(log *Log, out *slog.Logger) *Tail {
-	return &Tail{log: log, out: out, wake: make(chan struct{}, 1), poll: pollEvery}
+	return &Tail{log: log, out: out, wake: wakeup.New(), poll: pollEvery}
 }
 
 // Subscribe registers fn before Run. It is called from one goroutine, in order,
@@ -53,12 +55,7 @@ func (t *Tail) Rewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn
 func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
 
 // Wake says "look now". It never blocks, and to call it for nothing does no harm.
-func (t *Tail) Wake() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
+func (t *Tail) Wake() { t.wake.Send() }
 
 // Lag is the time between the last delivered event and its delivery.
 func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 const (
@@ -21,22 +23,17 @@ const (
 type Publisher struct {
 	client  *Client
 	channel string
-	due     chan struct{}
+	due     wakeup.Signal
 }
 
 // Publisher makes a publisher for channel. It sends nothing before Run.
 func (c *Client) Publisher(channel string) *Publisher {
-	return &Publisher{client: c, channel: channel, due: make(chan struct{}, 1)}
+	return &Publisher{client: c, channel: channel, due: wakeup.New()}
 }
 
 // Wake asks for a message that leaves after this call. It never blocks, and may be
 // called from anywhere, after COMMIT.
-func (p *Publisher) Wake() {
-	select {
-	case p.due <- struct{}{}:
-	default: // one is due already, and it has not left yet
-	}
-}
+func (p *Publisher) Wake() { p.due.Send() }
 
 // Run sends until ctx ends, then returns nil. While Redis is away it tries again
 // about once a second, with one message for all the Wakes of that time.
