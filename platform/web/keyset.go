@@ -79,8 +79,8 @@ func decodeKey[K KeysetKey](cursor string) (key K, err error) {
 	case *uuid.UUID:
 		*key, err = uuid.Parse(parts[0])
 	case *int64:
-		if *key, err = strconv.ParseInt(parts[0], 10, 64); err == nil && *key < 1 {
-			return *any(key).(*K), BadCursor() //nolint:forcetypeassert // it is that type
+		if *key, err = strconv.ParseInt(parts[0], 10, 64); *key < 1 {
+			err = strconv.ErrRange
 		}
 	case *string:
 		*key = parts[0]
