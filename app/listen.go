@@ -17,7 +17,7 @@ import (
 
 	"github.com/fasthttp/websocket"
 
-	"github.com/orderflow-dev/orderflow/modules/notifications/webhooks"
+	"github.com/orderflow-dev/orderflow/modules/webhooks"
 )
 
 // listenCommand sends the events of a server, as they come over its socket, to an

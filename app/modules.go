@@ -13,11 +13,12 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
-	"github.com/orderflow-dev/orderflow/modules/notifications/webhooks"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/users"
+	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -36,7 +37,7 @@ func (usersModule) Name() string { return "users" }
 func (n *node) newUsers(*Platform) (Module, error) {
 	n.users = users.New(users.Deps{
 		Pool: n.pool, Sessions: n.sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log,
-		Registrations: &registrations{n.limiter, *cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})},
+		Limiter: n.limiter, RegistrationLimit: redis.Limit(*cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})),
 	})
 	return usersModule{n.users}, nil
 }
@@ -48,8 +49,8 @@ func (authModule) Name() string { return "auth" }
 func (n *node) newAuth(*Platform) (Module, error) {
 	wake := n.channel("sessions", func() { n.auth.Look() })
 	n.auth = auth.New(auth.Deps{
-		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Attempts: &attempts{n.limiter, n.cfg.LoginRateLimit},
-		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: auth.Limit(n.cfg.RateLimit), Wake: wake, Log: n.log,
+		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit),
+		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: redis.Limit(n.cfg.RateLimit), Wake: wake, Log: n.log,
 	})
 	return authModule{n.auth}, nil
 }

@@ -113,25 +113,10 @@ func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
 }
 
 func (m *Module) handleKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
-	before, err := position(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	found, err := m.keys(ctx, identity.Must(ctx), before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-
-	next := ""
-	if len(found) > in.Limit {
-		found = found[:in.Limit]
-		next = web.EncodeCursor(found[in.Limit-1].id.String())
-	}
-	data := make([]APIKey, len(found))
-	for i, k := range found {
-		data[i] = renderKey(k)
-	}
-	return web.Paged(ctx, data, next), nil
+	caller := identity.Must(ctx)
+	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]apiKey, error) {
+		return m.keys(ctx, caller, before, limit)
+	}, func(k apiKey) (uuid.UUID, APIKey) { return k.id, renderKey(k) })
 }
 
 type keyInput struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // Filter narrows a list; zero values do not. From and To are inclusive.
@@ -142,24 +143,15 @@ func where(f Filter) []predicate.Order {
 	return list
 }
 
-// firstOf is the smallest UUIDv7 of a millisecond.
-func firstOf(t time.Time) (id uuid.UUID) {
-	ms := t.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
-}
-
 // bounds are the ids from the first, inclusive, to the second, exclusive, that a
 // filter's times and its cursor leave.
 func bounds(f Filter) (from, to uuid.UUID) {
 	to = uuid.Max
 	if !f.From.IsZero() {
-		from = firstOf(f.From)
+		from = uuidv7.First(f.From)
 	}
 	if !f.To.IsZero() {
-		to = firstOf(f.To.Add(time.Millisecond))
+		to = uuidv7.First(f.To.Add(time.Millisecond))
 	}
 	if f.Before != uuid.Nil && bytes.Compare(f.Before[:], to[:]) < 0 {
 		to = f.Before

@@ -20,6 +20,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // Wanted is what a client asks for. Names and prices are not its to say.
@@ -152,7 +153,7 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	if err != nil {
 		return fmt.Errorf("make an order id: %w", err)
 	}
-	at := createdAt(id)
+	at := uuidv7.Time(id)
 	due := at.Add(dueAfter)
 	p.version = version
 	p.lines = lines
@@ -288,10 +289,4 @@ func skusOf(items []WantedItem) []string {
 		skus[i] = items[i].SKU
 	}
 	return skus
-}
-
-// createdAt is the time within a UUIDv7: an order's id and its date never differ.
-func createdAt(id uuid.UUID) time.Time {
-	ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
-	return time.UnixMilli(ms).UTC()
 }

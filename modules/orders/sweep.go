@@ -2,8 +2,8 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,7 +13,9 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // How often each working node looks for orders without a next step, how many it
@@ -28,27 +30,21 @@ const (
 // Sweep runs until ctx ends. Any number of nodes may sweep: rows that one has
 // locked are skipped by the others.
 func (m *Module) Sweep(ctx context.Context) error {
-	for {
-		wait := sweepEvery*3/4 + rand.N(sweepEvery/2) //nolint:gosec // jitter, so that nodes do not sweep in step
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts} {
-			m.untilDone(ctx, once)
-		}
-	}
+	return periodic.Run(ctx, periodic.Task{
+		Name: "sweep orders", Interval: sweepEvery, Jitter: 0.25, Log: m.Out,
+		Run: func(ctx context.Context) (err error) {
+			for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts} {
+				err = errors.Join(err, untilDone(ctx, once))
+			}
+			return err
+		},
+	})
 }
 
-func (m *Module) untilDone(ctx context.Context, once func(context.Context) (int, error)) {
+func untilDone(ctx context.Context, once func(context.Context) (int, error)) error {
 	for {
-		found, err := once(ctx)
-		if err != nil && ctx.Err() == nil {
-			m.Out.WarnContext(ctx, "sweep failed", "error", err)
-		}
-		if err != nil || found < sweepAtOnce {
-			return
+		if found, err := once(ctx); err != nil || found < sweepAtOnce {
+			return err
 		}
 	}
 }
@@ -70,7 +66,7 @@ func (m *Module) SweepOnce(ctx context.Context) (found int, err error) {
 		if err != nil {
 			return err
 		}
-		alive, err := withJobs(ctx, tx, late)
+		alive, err := queue.Live(ctx, tx, river.QueueDefault, processKind, "orderId", late)
 		if err != nil {
 			return err
 		}
@@ -98,28 +94,6 @@ func overdue(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-}
-
-// withJobs tells which of the orders have a job that will still run. It looks
-// through the live jobs, which are few next to those that are done.
-func withJobs(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
-	rows, err := tx.Query(ctx, `
-		select distinct (j.args->>'orderId')::uuid from river_job j
-		where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
-		  and j.kind = $2 and j.args->>'orderId' = any($1::text[])`,
-		textsOf(ids), processKind)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, err
-	}
-	alive := make(map[uuid.UUID]bool, len(list))
-	for _, id := range list {
-		alive[id] = true
-	}
-	return alive, nil
 }
 
 func (m *Module) repair(ctx context.Context, tx pgx.Tx, rows []*ent.Order, alive map[uuid.UUID]bool) ([]*change, error) {
@@ -151,12 +125,4 @@ func (m *Module) repair(ctx context.Context, tx pgx.Tx, rows []*ent.Order, alive
 		return nil, fmt.Errorf("insert jobs: %w", err)
 	}
 	return changes, nil
-}
-
-func textsOf(ids []uuid.UUID) []string {
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		list[i] = id.String()
-	}
-	return list
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Reader is a consumer of the whole log that stores its results in the same database. Its position
@@ -27,7 +28,7 @@ type Reader struct {
 	name   string
 	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
 	logger *slog.Logger
-	wake   chan struct{}
+	wake   wakeup.Signal
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
 	// Committed, when set before Run, is called after each page that was committed.
@@ -51,7 +52,7 @@ const readerPage = 500
 // processes one page in the transaction that moves the position. It is called again with the same
 // events if that transaction fails.
 func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
-	return &Reader{log: log, name: name, handle: handle, logger: out, wake: make(chan struct{}, 1)}
+	return &Reader{log: log, name: name, handle: handle, logger: out, wake: wakeup.New()}
 }
 
 // AddReader stores a position for the consumer, at the present end of the log, unless it has one:
@@ -69,12 +70,7 @@ func AddReader(ctx context.Context, db *sql.DB, name string) error {
 }
 
 // Wake makes the reader look for events now. It never blocks.
-func (r *Reader) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Reader) Wake() { r.wake.Send() }
 
 // Lag returns the age of the last handled event when it was handled on this node.
 func (r *Reader) Lag() time.Duration { return time.Duration(r.lag.Load()) }

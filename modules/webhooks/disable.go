@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // holdAtOnce is how many deliveries change in one statement.
@@ -15,7 +17,7 @@ const holdAtOnce = 2000
 // from now on is numbered and held, as is what was under way.
 func disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, why string) error {
 	_, err := tx.Exec(ctx, `update webhooks set enabled = false, disabled_reason = $2, disabled_at = $3, updated_at = $3
-		where id = $1 and enabled`, id, why, now())
+		where id = $1 and enabled`, id, why, postgres.Now())
 	if err != nil {
 		return fmt.Errorf("disable webhook %s: %w", id, err)
 	}
@@ -29,7 +31,7 @@ func hold(ctx context.Context, tx pgx.Tx, id uuid.UUID) (n int64, err error) {
 	tag, err := tx.Exec(ctx, `
 		update webhook_deliveries set status = 'held', due_at = null, settled_at = $3
 		where id = any (array(select id from webhook_deliveries where webhook_id = $1 and status in ('pending', 'waiting') limit $2))`,
-		id, holdAtOnce, now())
+		id, holdAtOnce, postgres.Now())
 	if err != nil {
 		return 0, fmt.Errorf("hold the deliveries of webhook %s: %w", id, err)
 	}

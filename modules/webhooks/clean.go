@@ -3,10 +3,11 @@ package webhooks
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 const (
@@ -14,24 +15,11 @@ const (
 	cleanAtOnce = 2000
 )
 
-func (m *Module) clean(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(cleanEvery/2 + rand.N(cleanEvery)): //nolint:gosec // jitter, not a secret
-		}
-		if err := m.CleanOnce(ctx); err != nil && ctx.Err() == nil {
-			m.Out.WarnContext(ctx, "old webhook deliveries stay for now", "error", err)
-		}
-	}
-}
-
 // CleanOnce deletes what is older than Keep, and endpoints that were deleted with all
 // that was theirs, a few thousand rows at a time (SPEC G2). Ids rise with time, so
 // the primary keys find what is old.
 func (m *Module) CleanOnce(ctx context.Context) error {
-	old := firstOf(time.Now().Add(-m.Keep))
+	old := uuidv7.First(time.Now().Add(-m.Keep))
 	for _, statement := range []string{
 		`delete from webhook_deliveries where id = any (array(select id from webhook_deliveries where id < $1
 			order by id limit $2 for update skip locked))`,
@@ -61,13 +49,4 @@ func (m *Module) deleteAll(ctx context.Context, statement string, old uuid.UUID)
 			return nil
 		}
 	}
-}
-
-// firstOf is the smallest UUIDv7 of a millisecond.
-func firstOf(t time.Time) (id uuid.UUID) {
-	ms := t.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
 }

@@ -73,7 +73,7 @@ func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller,
 	if err != nil {
 		return nil, err
 	}
-	id, at := uuid.Must(uuid.NewV7()), now()
+	id, at := uuid.Must(uuid.NewV7()), postgres.Now()
 	made, _ := keyOf(c)
 	row, err := db(tx).WebhookReplay.Create().SetID(id).SetNillableKeyID(made).SetWebhookID(hook.ID).SetFromNumber(from).SetToNumber(to).
 		SetTypes(s.types).SetStatuses(s.statuses).SetRate(s.rate).SetStatus("running").SetPosition(from - 1).SetDueAt(at).SetCreatedAt(at).Save(ctx)
@@ -180,11 +180,11 @@ func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration
 		if err != nil {
 			return err
 		}
-		due := now().Add(m.plan.slice)
+		due := postgres.Now().Add(m.plan.slice)
 		u := db(tx).WebhookReplay.UpdateOneID(id).SetPosition(position).AddSent(int64(n)).SetDueAt(due)
 		if wait = m.plan.slice; position >= r.ToNumber {
 			wait = 0
-			u.SetStatus("done").ClearDueAt().SetFinishedAt(now())
+			u.SetStatus("done").ClearDueAt().SetFinishedAt(postgres.Now())
 		}
 		return u.Exec(ctx)
 	})
@@ -238,7 +238,7 @@ func nextSlice(ctx context.Context, tx pgx.Tx, r *ent.WebhookReplay, every time.
 // finish ends the replay that runs of an endpoint, if there is one.
 func finish(ctx context.Context, tx pgx.Tx, hook uuid.UUID, how string) error {
 	_, err := db(tx).WebhookReplay.Update().Where(webhookreplay.WebhookID(hook), webhookreplay.Status("running")).
-		SetStatus(how).ClearDueAt().SetFinishedAt(now()).Save(ctx)
+		SetStatus(how).ClearDueAt().SetFinishedAt(postgres.Now()).Save(ctx)
 	if err != nil {
 		return fmt.Errorf("end the replay of webhook %s: %w", hook, err)
 	}

@@ -27,8 +27,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Queue is where the jobs of this module wait, apart from the orders'.
@@ -69,7 +71,7 @@ type Module struct {
 	plan      plan
 	metrics   metrics
 	reader    *events.Reader
-	revoked   chan struct{}
+	revoked   wakeup.Signal
 }
 
 // New makes the module; nothing runs until Run.
@@ -80,7 +82,7 @@ func New(d Deps) *Module {
 	if d.Keep == 0 {
 		d.Keep = 30 * 24 * time.Hour
 	}
-	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics), revoked: make(chan struct{}, 1)}
+	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New()}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
 	m.shares = newShares(Slots, m.plan.owner, m.plan.share)
@@ -105,13 +107,16 @@ func (m *Module) Wake() { m.reader.Wake() }
 func (m *Module) Run(ctx context.Context) error {
 	var all errgroup.Group
 	all.Go(func() error { return m.reader.Run(ctx) })
-	all.Go(func() error { return m.sweep(ctx) })
-	all.Go(func() error { return m.clean(ctx) })
-	all.Go(func() error { return m.watchKeys(ctx) })
+	all.Go(func() error { return periodic.Run(ctx, m.tasks()...) })
 	return all.Wait()
 }
 
-func db(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }
+func (m *Module) tasks() []periodic.Task {
+	return []periodic.Task{
+		{Name: "sweep webhooks", Interval: m.plan.sweep, Jitter: 0.25, Log: m.Out, Run: m.SweepOnce},
+		{Name: "delete old webhook deliveries", Interval: cleanEvery, Jitter: 0.5, Log: m.Out, Run: m.CleanOnce},
+		{Name: "disable webhooks of revoked keys", Wake: m.revoked, Log: m.Out, Run: m.endWithKeys},
+	}
+}
 
-// now has the precision that the database keeps.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+func db(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }

@@ -138,39 +138,10 @@ func distinct(list []string) []string {
 }
 
 func (m *Module) getWebhooks(ctx context.Context, in *web.Paging) (*web.PageOf[Webhook], error) {
-	before, err := idIn(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := m.list(ctx, identity.Must(ctx), before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(rows) > in.Limit {
-		rows = rows[:in.Limit]
-		next = web.EncodeCursor(rows[in.Limit-1].ID.String())
-	}
-	data := make([]Webhook, len(rows))
-	for i, row := range rows {
-		data[i] = render(row)
-	}
-	return web.Paged(ctx, data, next), nil
-}
-
-func idIn(cursor string) (uuid.UUID, error) {
-	if cursor == "" {
-		return uuid.Nil, nil
-	}
-	parts, err := web.DecodeCursor(cursor, 1)
-	if err != nil {
-		return uuid.Nil, err
-	}
-	id, err := uuid.Parse(parts[0])
-	if err != nil {
-		return uuid.Nil, web.BadCursor()
-	}
-	return id, nil
+	caller := identity.Must(ctx)
+	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Webhook, error) {
+		return m.list(ctx, caller, before, limit)
+	}, func(row *ent.Webhook) (uuid.UUID, Webhook) { return row.ID, render(row) })
 }
 
 // ByID names an endpoint in the path.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // SPEC E8: one is sent again under its number and webhook-id, at once.
@@ -189,7 +191,7 @@ func TestCleans(t *testing.T) {
 		h.happens(h.alice, uuid.New(), "order.created")
 	}
 	h.fanOut(n, h.page())
-	old := firstOf(time.Now().Add(-31 * 24 * time.Hour))
+	old := uuidv7.First(time.Now().Add(-31 * 24 * time.Hour))
 	h.exec(`update webhook_deliveries set id = $1 where webhook_id = $2 and number = 1`, old, keep)
 	h.exec(`insert into webhook_attempts (id, delivery_id, at, duration_ms, answer) values ($1, $1, now(), 1, '')`, old)
 	n.want(204, h.alice, "DELETE /v1/webhooks/"+drop, "")

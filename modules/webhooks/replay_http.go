@@ -124,24 +124,9 @@ func (m *Module) getReplays(ctx context.Context, in *replaysInput) (*web.PageOf[
 	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
-	before, err := idIn(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := m.replays(ctx, in.ID, before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(rows) > in.Limit {
-		rows = rows[:in.Limit]
-		next = web.EncodeCursor(rows[in.Limit-1].ID.String())
-	}
-	data := make([]Replay, len(rows))
-	for i, row := range rows {
-		data[i] = renderReplay(row)
-	}
-	return web.Paged(ctx, data, next), nil
+	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
+		return m.replays(ctx, in.ID, before, limit)
+	}, func(row *ent.WebhookReplay) (uuid.UUID, Replay) { return row.ID, renderReplay(row) })
 }
 
 // ByReplay names a replay in the path.

@@ -81,28 +81,15 @@ func (m *Module) getDeliveries(ctx context.Context, in *deliveriesInput) (*web.P
 	if c := identity.Must(ctx); !c.IsAdmin() && (hook.UserID == nil || *hook.UserID != c.UserID) { // it was about others' orders
 		f.user = c.UserID
 	}
-	if in.Cursor != "" {
-		parts, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
+	return web.KeysetFrom(ctx, in.Paging, func(before int64) ([]Delivery, int64, error) {
+		f.before = before
+		rows, below, err := m.deliveries(ctx, hook.ID, hook.LastNumber, f)
+		data := make([]Delivery, len(rows))
+		for i, row := range rows {
+			data[i] = renderDelivery(row)
 		}
-		if f.before, err = strconv.ParseInt(parts[0], 10, 64); err != nil || f.before < 1 {
-			return nil, web.BadCursor()
-		}
-	}
-	rows, below, err := m.deliveries(ctx, hook.ID, hook.LastNumber, f)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]Delivery, len(rows))
-	for i, row := range rows {
-		data[i] = renderDelivery(row)
-	}
-	next := ""
-	if below > 0 {
-		next = web.EncodeCursor(strconv.FormatInt(below, 10))
-	}
-	return web.Paged(ctx, data, next), nil
+		return data, below, err
+	})
 }
 
 // ByNumber names a delivery in the path.

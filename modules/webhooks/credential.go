@@ -118,12 +118,7 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 
 // Revoked says that an account's or a credential's standing has changed: what its keys
 // created is checked soon. It never blocks; each attempt to deliver checks again.
-func (m *Module) Revoked(uuid.UUID, uuid.UUID) {
-	select {
-	case m.revoked <- struct{}{}:
-	default:
-	}
-}
+func (m *Module) Revoked(uuid.UUID, uuid.UUID) { m.revoked.Send() }
 
 // endWithKeys disables what was made by keys that are over, so that the API says so before
 // anything is to be sent.
@@ -161,18 +156,4 @@ func (m *Module) endWithKeys(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// watchKeys acts on what Revoked says until ctx ends.
-func (m *Module) watchKeys(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-m.revoked:
-		}
-		if err := m.endWithKeys(ctx); err != nil && ctx.Err() == nil {
-			m.Out.WarnContext(ctx, "webhooks of keys cannot be looked at", "error", err)
-		}
-	}
 }

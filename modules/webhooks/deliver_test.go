@@ -451,7 +451,7 @@ func TestOneAtATime(t *testing.T) {
 	var d delivery
 	h.must(h.pool.QueryRow(t.Context(), `select id, webhook_id from webhook_deliveries`).Scan(&d.id, &d.webhook))
 	d.status = pending
-	h.must(postgres.InTx(t.Context(), h.pool, func(tx pgx.Tx) error { return n.insertJobs(t.Context(), tx, []delivery{d, d, d}, now()) }))
+	h.must(postgres.InTx(t.Context(), h.pool, func(tx pgx.Tx) error { return n.insertJobs(t.Context(), tx, []delivery{d, d, d}, postgres.Now()) }))
 	until(t, "the others to have looked", func() bool {
 		return h.count(`select count(*) from river_job where (metadata->>'snoozes')::int > 0`) == 3
 	})

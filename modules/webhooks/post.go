@@ -17,6 +17,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // The bounds of one try. The whole stays below a job's limit.
@@ -80,7 +82,7 @@ func (s *sender) post(ctx context.Context, p parcel) outcome {
 	ctx, span := s.tracers.Tracer("orderflow/webhooks").Start(ctx, "POST webhook", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
 
-	o := s.exchange(ctx, p, now())
+	o := s.exchange(ctx, p, postgres.Now())
 	o.took = time.Since(o.at)
 	span.SetAttributes(attribute.String("webhook.id", p.id), attribute.Int("http.response.status_code", o.status))
 	if !o.taken() {

@@ -96,7 +96,7 @@ func (m *Module) verdictOn(a *attempt, o outcome, since *time.Time) verdict {
 	if !again || since != nil && time.Since(*since) >= m.plan.failAfter {
 		return verdict{status: failed, disable: failing, outcome: "failed"}
 	}
-	return verdict{status: pending, due: now().Add(wait), outcome: "retry"}
+	return verdict{status: pending, due: postgres.Now().Add(wait), outcome: "retry"}
 }
 
 func record(ctx context.Context, tx pgx.Tx, delivery uuid.UUID, o outcome) error {
@@ -121,7 +121,7 @@ func (m *Module) write(ctx context.Context, tx pgx.Tx, a *attempt, v verdict) er
 	if v.status == pending {
 		due = &v.due
 	} else {
-		settled = new(now())
+		settled = new(postgres.Now())
 	}
 	_, err := tx.Exec(ctx, `
 		update webhook_deliveries set status = $3, due_at = $4, settled_at = $5, tries = tries + 1, claim = null, claimed_until = null
@@ -131,7 +131,7 @@ func (m *Module) write(ctx context.Context, tx pgx.Tx, a *attempt, v verdict) er
 	}
 	next := a.delivery
 	next.status, next.due, next.ailing = pending, v.due, true
-	return m.insertJobs(ctx, tx, []delivery{next}, now())
+	return m.insertJobs(ctx, tx, []delivery{next}, postgres.Now())
 }
 
 // tellEndpoint keeps the endpoint's health: since when it fails, and whether it is to
@@ -167,7 +167,7 @@ func (m *Module) drop(ctx context.Context, job *river.Job[DeliverArgs], a *attem
 		}
 		_, err := tx.Exec(ctx, `
 			update webhook_deliveries set status = $3, due_at = null, settled_at = $4, claim = null, claimed_until = null
-			where id = $1 and claim = $2 and status = 'pending'`, a.id, a.claim, status, now())
+			where id = $1 and claim = $2 and status = 'pending'`, a.id, a.claim, status, postgres.Now())
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (m *Module) follow(ctx context.Context, tx pgx.Tx, places []place) error {
 	for i, p := range places {
 		hooks[i], orders[i] = p.webhook, p.order
 	}
-	at := now()
+	at := postgres.Now()
 	rows, err := tx.Query(ctx, `
 		update webhook_deliveries d set status = 'pending', due_at = $3
 		from webhooks h, (select distinct on (w.webhook_id, w.order_id) w.id from unnest($1::uuid[], $2::uuid[]) as p (webhook_id, order_id)

@@ -3,7 +3,6 @@ package webhooks
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // How many deliveries without a next step a sweep takes at once, and after how long a
@@ -19,20 +19,6 @@ const (
 	sweepAtOnce = 500
 	lateAfter   = time.Minute
 )
-
-func (m *Module) sweep(ctx context.Context) error {
-	for {
-		wait := m.plan.sweep*3/4 + rand.N(m.plan.sweep/2) //nolint:gosec // jitter, so that nodes do not sweep in step
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		if err := m.SweepOnce(ctx); err != nil && ctx.Err() == nil {
-			m.Out.WarnContext(ctx, "sweep of the webhooks failed", "error", err)
-		}
-	}
-}
 
 // SweepOnce gives new jobs to deliveries and replays whose job is lost, lets those
 // follow that wait for nothing, disables what ended keys made, holds what is under way to
@@ -46,16 +32,13 @@ func (m *Module) SweepOnce(ctx context.Context) error {
 	return nil
 }
 
-// live are the states of jobs that will still run.
-const live = `j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')`
-
 func (m *Module) reviveDeliveries(ctx context.Context) error {
 	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			select d.id, d.webhook_id, w.owner_id, w.failing_since is not null
 			from webhook_deliveries d join webhooks w on w.id = d.webhook_id
 			where d.status = 'pending' and d.due_at < $1 and (d.claimed_until is null or d.claimed_until < now())
-			order by d.due_at limit $2 for no key update of d skip locked`, now().Add(-lateAfter), sweepAtOnce)
+			order by d.due_at limit $2 for no key update of d skip locked`, postgres.Now().Add(-lateAfter), sweepAtOnce)
 		if err != nil {
 			return err
 		}
@@ -67,7 +50,11 @@ func (m *Module) reviveDeliveries(ctx context.Context) error {
 		if err != nil || len(late) == 0 {
 			return err
 		}
-		alive, err := withJobs(ctx, tx, deliverKind, "deliveryId", Queue)
+		ids := make([]uuid.UUID, len(late))
+		for i, d := range late {
+			ids[i] = d.id
+		}
+		alive, err := queue.Live(ctx, tx, Queue, deliverKind, "deliveryId", ids)
 		if err != nil {
 			return err
 		}
@@ -78,14 +65,14 @@ func (m *Module) reviveDeliveries(ctx context.Context) error {
 			}
 		}
 		m.metrics.repaired.Add(float64(len(lost)))
-		return m.insertJobs(ctx, tx, lost, now())
+		return m.insertJobs(ctx, tx, lost, postgres.Now())
 	})
 }
 
 func (m *Module) reviveReplays(ctx context.Context) error {
 	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `select id from webhook_replays
-			where status = 'running' and due_at < $1 for no key update skip locked`, now().Add(-lateAfter))
+			where status = 'running' and due_at < $1 for no key update skip locked`, postgres.Now().Add(-lateAfter))
 		if err != nil {
 			return err
 		}
@@ -93,7 +80,7 @@ func (m *Module) reviveReplays(ctx context.Context) error {
 		if err != nil || len(late) == 0 {
 			return err
 		}
-		alive, err := withJobs(ctx, tx, replayKind, "replayId", Queue)
+		alive, err := queue.Live(ctx, tx, Queue, replayKind, "replayId", late)
 		if err != nil {
 			return err
 		}
@@ -107,23 +94,6 @@ func (m *Module) reviveReplays(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// withJobs are the ids that live jobs of a kind name.
-func withJobs(ctx context.Context, tx pgx.Tx, kind, argument, queue string) (map[uuid.UUID]bool, error) {
-	rows, err := tx.Query(ctx, `select (j.args->>$2)::uuid from river_job j where `+live+` and j.queue = $3 and j.kind = $1`, kind, argument, queue)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, err
-	}
-	alive := make(map[uuid.UUID]bool, len(list))
-	for _, id := range list {
-		alive[id] = true
-	}
-	return alive, nil
 }
 
 // unblock finds deliveries that wait for nothing: an endpoint's order was switched

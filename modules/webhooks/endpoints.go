@@ -47,7 +47,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.
 		if err := room(ctx, tx, c.UserID, w.user == nil); err != nil {
 			return err
 		}
-		at := now()
+		at := postgres.Now()
 		create := db(tx).Webhook.Create().SetID(id).SetOwnerID(c.UserID).SetNillableUserID(w.user).
 			SetURL(w.url).SetDescription(w.description).SetTypes(w.types).SetOrdering(w.ordering).
 			SetEnabled(w.enabled).SetSecret(secret).SetCreatedAt(at).SetUpdatedAt(at)
@@ -184,7 +184,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 }
 
 func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *ent.Webhook) (*ent.Webhook, error) {
-	at := now()
+	at := postgres.Now()
 	u := db(tx).Webhook.UpdateOneID(old.ID).SetUpdatedAt(at).
 		SetNillableURL(to.url).SetNillableDescription(to.description).SetNillableOrdering(to.ordering)
 	if to.types != nil {
@@ -209,7 +209,7 @@ func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) er
 		if _, err := m.lock(ctx, tx, c, id); err != nil {
 			return err
 		}
-		at := now()
+		at := postgres.Now()
 		if err := db(tx).Webhook.UpdateOneID(id).SetDeletedAt(at).SetUpdatedAt(at).Exec(ctx); err != nil {
 			return fmt.Errorf("delete webhook %s: %w", id, err)
 		}
@@ -229,7 +229,7 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 		if err != nil {
 			return err
 		}
-		at := now()
+		at := postgres.Now()
 		row, err = db(tx).Webhook.UpdateOneID(id).SetSecret(secret).SetPreviousSecret(old.Secret).SetPreviousUntil(at.Add(grace)).
 			SetUpdatedAt(at).Save(ctx)
 		if err != nil {

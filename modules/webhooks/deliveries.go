@@ -157,7 +157,7 @@ func (m *Module) again(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, number
 	if err := line(ctx, tx, list); err != nil {
 		return 0, err
 	}
-	at := now()
+	at := postgres.Now()
 	ids, statuses := make([]uuid.UUID, len(list)), make([]string, len(list))
 	for i, d := range list {
 		ids[i], statuses[i] = d.id, d.status

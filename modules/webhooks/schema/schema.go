@@ -1,3 +1,4 @@
+// Package schema describes the tables of the webhooks module for ent.
 package schema
 
 import (

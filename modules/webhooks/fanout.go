@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // What becomes of a delivery. The first two are under way.
@@ -69,7 +70,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	}
 
 	var rows []delivery
-	at := now()
+	at := postgres.Now()
 	for _, a := range there {
 		before := a.last
 		for _, e := range list {
