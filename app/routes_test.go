@@ -1,7 +1,6 @@
 package app
 
 import (
-	"flag"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,11 +23,10 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/users"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/golden"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // described is the API with nothing behind it: enough to list its routes.
 func described() *web.API {
@@ -61,7 +59,7 @@ func TestRoleTable(t *testing.T) {
 	for _, r := range described().Routes() {
 		fmt.Fprintf(&b, "%-6s %-36s %-7s %s\n", r.Method, r.Path, r.Role, scopesOf(r))
 	}
-	golden(t, "routes.golden", b.String())
+	golden.Check(t, "testdata/routes.golden", b.String())
 }
 
 // A8: every route says which scope opens it to API keys, or that none does; every
@@ -87,26 +85,6 @@ func TestScopes(t *testing.T) {
 		if !used[scope] {
 			t.Errorf("%s opens nothing", scope)
 		}
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is out of date; it would be:\n%s", path, got)
 	}
 }
 
