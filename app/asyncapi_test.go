@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/notifications"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/golden"
 )
 
 // frames are the schemas of all that goes out, as strict as they can be: a member that
@@ -186,7 +187,7 @@ func TestEventFiles(t *testing.T) {
 		if err := json.Indent(&pretty, raw, "", "  "); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, filepath.Join("events", k.Type+".json"), pretty.String()+"\n")
+		golden.Check(t, filepath.Join("testdata", "events", k.Type+".json"), pretty.String()+"\n")
 	}
 	files, err := filepath.Glob("testdata/events/*")
 	if err != nil {

@@ -19,8 +19,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
+// flagSet reads the flags of a command. Its usage goes to the command's output, so that a test of
+// a wrong flag does not print it among the results of other tests.
+func flagSet(command string, out io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
+	flags.SetOutput(out)
+	return flags
+}
+
 func (p *program) serveCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	flags := flagSet("serve", out)
 	roles := flags.String("roles", strings.Join(p.cfg.Roles, ","), "api, worker or api,worker")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,7 +60,7 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 	if len(args) == 0 || args[0] != "create" {
 		return errors.New("usage: orderflow admin create --email=ADDRESS [--name=NAME]")
 	}
-	flags := flag.NewFlagSet("admin create", flag.ContinueOnError)
+	flags := flagSet("admin create", out)
 	email := flags.String("email", p.cfg.AdminEmail, "address to log in with")
 	name := flags.String("name", "Administrator", "name to show")
 	if err := flags.Parse(args[1:]); err != nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -29,7 +28,7 @@ func (*program) listenCommand(ctx context.Context, args []string, out io.Writer)
 
 func (l *listening) listen(ctx context.Context, args []string, out io.Writer) error {
 	l.out, l.secret = out, webhooks.NewSecret()
-	flags := flag.NewFlagSet("listen", flag.ContinueOnError)
+	flags := flagSet("listen", out)
 	flags.StringVar(&l.forward, "forward", "", "URL to post the events to")
 	flags.StringVar(&l.types, "types", "", "only these types, with commas between")
 	flags.StringVar(&l.server, "server", "http://localhost:3000", "where Orderflow is")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/orderflow-dev/orderflow/platform/golden"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -38,7 +39,7 @@ func TestMatrix(t *testing.T) {
 		}
 		sameness.check(r)
 	}
-	golden(t, "matrix.golden", b.String())
+	golden.Check(t, "testdata/matrix.golden", b.String())
 }
 
 // scopesOf are all that a key needs.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -18,11 +19,11 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/otlp"
 )
 
 // tracing sends spans to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, it
-// costs nothing. The exporter reads its other settings from the standard
-// variables by itself.
+// costs nothing. The client reads its other settings from the standard variables.
 func tracing(ctx context.Context, cfg *config.Config) (trace.TracerProvider, func(), error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	if cfg.TracesURL == "" {
@@ -33,7 +34,11 @@ func tracing(ctx context.Context, cfg *config.Config) (trace.TracerProvider, fun
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		slog.WarnContext(ctx, "tracing failed", "error", fault.Reason(err))
 	}))
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimRight(cfg.TracesURL.Reveal(), "/")+"/v1/traces"))
+	client, err := otlp.New(strings.TrimRight(cfg.TracesURL.Reveal(), "/")+"/v1/traces", os.Getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %s", fault.Reason(err))
 	}

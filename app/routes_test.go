@@ -1,20 +1,16 @@
 package app
 
 import (
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/golden"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // described is the API with nothing behind it: enough to list its routes.
 func described() *web.API {
@@ -33,7 +29,7 @@ func TestRoleTable(t *testing.T) {
 	for _, r := range described().Routes() {
 		fmt.Fprintf(&b, "%-6s %-36s %-7s %s\n", r.Method, r.Path, r.Role, scopesOf(r))
 	}
-	golden(t, "routes.golden", b.String())
+	golden.Check(t, "testdata/routes.golden", b.String())
 }
 
 // A8: every route says which scope opens it to API keys, or that none does. What changes
@@ -57,25 +53,5 @@ func TestScopes(t *testing.T) {
 	for _, scope := range described().Scopes() {
 		fmt.Fprintln(&b, scope)
 	}
-	golden(t, "scopes.golden", b.String())
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is out of date; it would be:\n%s", path, got)
-	}
+	golden.Check(t, "testdata/scopes.golden", b.String())
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/orderflow-dev/orderflow/config"
@@ -24,7 +24,7 @@ func TestTraceGoesThroughTheJob(t *testing.T) {
 	)
 	otlp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw, err := io.ReadAll(r.Body)
-		var batch collector.ExportTraceServiceRequest
+		var batch tracepb.TracesData // the wire format of ExportTraceServiceRequest
 		if err == nil {
 			err = proto.Unmarshal(raw, &batch)
 		}

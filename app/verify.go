@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -34,7 +33,7 @@ func verdict(command string, err error) error {
 }
 
 func (p *program) verifyCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
+	flags := flagSet("verify", out)
 	limit := flags.Int("limit", 10, "how many subjects to name of each broken law")
 	asJSON := flags.Bool("json", false, "print one JSON document")
 	settled := flags.Bool("settled", false, "also demand that nothing is under way: no job, no order in hand, no money on its way")

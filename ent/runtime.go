@@ -5,7 +5,6 @@ package ent
 import (
 	"github.com/orderflow-dev/orderflow/ent/order"
 	"github.com/orderflow-dev/orderflow/ent/product"
-	"github.com/orderflow-dev/orderflow/ent/schema"
 	"github.com/orderflow-dev/orderflow/ent/session"
 	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/ent/webhook"
@@ -13,98 +12,24 @@ import (
 	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 )
 
-// The init function reads all schema descriptors with runtime code
-// (default values, validators, hooks and policies) and stitches it
-// to their package variables.
 func init() {
-	orderFields := schema.Order{}.Fields()
-	_ = orderFields
-	// orderDescPaymentStatus is the schema descriptor for payment_status field.
-	orderDescPaymentStatus := orderFields[3].Descriptor()
-	// order.DefaultPaymentStatus holds the default value on creation for the payment_status field.
-	order.DefaultPaymentStatus = orderDescPaymentStatus.Default.(string)
-	// orderDescOnShortage is the schema descriptor for on_shortage field.
-	orderDescOnShortage := orderFields[6].Descriptor()
-	// order.DefaultOnShortage holds the default value on creation for the on_shortage field.
-	order.DefaultOnShortage = orderDescOnShortage.Default.(string)
-	// orderDescCaptured is the schema descriptor for captured field.
-	orderDescCaptured := orderFields[8].Descriptor()
-	// order.DefaultCaptured holds the default value on creation for the captured field.
-	order.DefaultCaptured = orderDescCaptured.Default.(int64)
-	// orderDescRefunded is the schema descriptor for refunded field.
-	orderDescRefunded := orderFields[9].Descriptor()
-	// order.DefaultRefunded holds the default value on creation for the refunded field.
-	order.DefaultRefunded = orderDescRefunded.Default.(int64)
-	// orderDescRefunding is the schema descriptor for refunding field.
-	orderDescRefunding := orderFields[10].Descriptor()
-	// order.DefaultRefunding holds the default value on creation for the refunding field.
-	order.DefaultRefunding = orderDescRefunding.Default.(int64)
-	productFields := schema.Product{}.Fields()
-	_ = productFields
-	// productDescReserved is the schema descriptor for reserved field.
-	productDescReserved := productFields[5].Descriptor()
-	// product.DefaultReserved holds the default value on creation for the reserved field.
-	product.DefaultReserved = productDescReserved.Default.(int64)
-	// productDescActive is the schema descriptor for active field.
-	productDescActive := productFields[6].Descriptor()
-	// product.DefaultActive holds the default value on creation for the active field.
-	product.DefaultActive = productDescActive.Default.(bool)
-	// productDescVersion is the schema descriptor for version field.
-	productDescVersion := productFields[7].Descriptor()
-	// product.DefaultVersion holds the default value on creation for the version field.
-	product.DefaultVersion = productDescVersion.Default.(int64)
-	sessionFields := schema.Session{}.Fields()
-	_ = sessionFields
-	// sessionDescUserAgent is the schema descriptor for user_agent field.
-	sessionDescUserAgent := sessionFields[2].Descriptor()
-	// session.DefaultUserAgent holds the default value on creation for the user_agent field.
-	session.DefaultUserAgent = sessionDescUserAgent.Default.(string)
-	// sessionDescAddress is the schema descriptor for address field.
-	sessionDescAddress := sessionFields[3].Descriptor()
-	// session.DefaultAddress holds the default value on creation for the address field.
-	session.DefaultAddress = sessionDescAddress.Default.(string)
-	userFields := schema.User{}.Fields()
-	_ = userFields
-	// userDescName is the schema descriptor for name field.
-	userDescName := userFields[3].Descriptor()
-	// user.DefaultName holds the default value on creation for the name field.
-	user.DefaultName = userDescName.Default.(string)
-	// userDescRole is the schema descriptor for role field.
-	userDescRole := userFields[4].Descriptor()
-	// user.DefaultRole holds the default value on creation for the role field.
-	user.DefaultRole = userDescRole.Default.(string)
-	// userDescActive is the schema descriptor for active field.
-	userDescActive := userFields[5].Descriptor()
-	// user.DefaultActive holds the default value on creation for the active field.
-	user.DefaultActive = userDescActive.Default.(bool)
-	// userDescPasswordVersion is the schema descriptor for password_version field.
-	userDescPasswordVersion := userFields[7].Descriptor()
-	// user.DefaultPasswordVersion holds the default value on creation for the password_version field.
-	user.DefaultPasswordVersion = userDescPasswordVersion.Default.(int64)
-	webhookFields := schema.Webhook{}.Fields()
-	_ = webhookFields
-	// webhookDescDescription is the schema descriptor for description field.
-	webhookDescDescription := webhookFields[4].Descriptor()
-	// webhook.DefaultDescription holds the default value on creation for the description field.
-	webhook.DefaultDescription = webhookDescDescription.Default.(string)
-	// webhookDescEnabled is the schema descriptor for enabled field.
-	webhookDescEnabled := webhookFields[7].Descriptor()
-	// webhook.DefaultEnabled holds the default value on creation for the enabled field.
-	webhook.DefaultEnabled = webhookDescEnabled.Default.(bool)
-	// webhookDescLastNumber is the schema descriptor for last_number field.
-	webhookDescLastNumber := webhookFields[13].Descriptor()
-	// webhook.DefaultLastNumber holds the default value on creation for the last_number field.
-	webhook.DefaultLastNumber = webhookDescLastNumber.Default.(int64)
-	webhookdeliveryFields := schema.WebhookDelivery{}.Fields()
-	_ = webhookdeliveryFields
-	// webhookdeliveryDescTries is the schema descriptor for tries field.
-	webhookdeliveryDescTries := webhookdeliveryFields[8].Descriptor()
-	// webhookdelivery.DefaultTries holds the default value on creation for the tries field.
-	webhookdelivery.DefaultTries = webhookdeliveryDescTries.Default.(int64)
-	webhookreplayFields := schema.WebhookReplay{}.Fields()
-	_ = webhookreplayFields
-	// webhookreplayDescSent is the schema descriptor for sent field.
-	webhookreplayDescSent := webhookreplayFields[10].Descriptor()
-	// webhookreplay.DefaultSent holds the default value on creation for the sent field.
-	webhookreplay.DefaultSent = webhookreplayDescSent.Default.(int64)
+	order.DefaultPaymentStatus = string("NONE")
+	order.DefaultOnShortage = string("fail")
+	order.DefaultCaptured = int64(0)
+	order.DefaultRefunded = int64(0)
+	order.DefaultRefunding = int64(0)
+	product.DefaultReserved = int64(0)
+	product.DefaultActive = bool(true)
+	product.DefaultVersion = int64(1)
+	session.DefaultUserAgent = string("")
+	session.DefaultAddress = string("")
+	user.DefaultName = string("")
+	user.DefaultRole = string("user")
+	user.DefaultActive = bool(true)
+	user.DefaultPasswordVersion = int64(1)
+	webhook.DefaultDescription = string("")
+	webhook.DefaultEnabled = bool(true)
+	webhook.DefaultLastNumber = int64(0)
+	webhookdelivery.DefaultTries = int64(0)
+	webhookreplay.DefaultSent = int64(0)
 }

@@ -3,10 +3,11 @@ package migrations_test
 import (
 	"testing"
 
+	"entgo.io/ent/entc"
+	"entgo.io/ent/entc/gen"
 	"entgo.io/ent/schema/field"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent/migrate"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 )
@@ -48,7 +49,18 @@ func TestEntAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for _, table := range migrate.Tables {
+	graph, err := entc.LoadGraph("../ent/schema", &gen.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := graph.Tables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(tables) == 0 {
+		t.Fatal("ent has no tables")
+	}
+	for _, table := range tables {
 		there := map[string]column{}
 		for _, c := range all {
 			if c.Table == table.Name {

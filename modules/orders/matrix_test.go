@@ -2,10 +2,8 @@ package orders_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/http"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,10 +13,9 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/golden"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // request is one thing that can be asked of an order. {id} and {letter} stand for
 // its id and its dead letter's.
@@ -66,32 +63,14 @@ func TestMatrix(t *testing.T) {
 	r.products(map[string]int64{"A": 1_000_000, "B": 1_000_000, "NONE": 0, "FREE": -1})
 	r.exec(`update products set unit_price = 0 where sku = 'FREE'`)
 
-	var golden strings.Builder
-	golden.WriteString("# what: stranger | owner | admin | admin who owns\n")
+	var b strings.Builder
+	b.WriteString("# what: stranger | owner | admin | admin who owns\n")
 	for _, p := range positions {
-		golden.WriteString(r.probe(t, p))
+		b.WriteString(r.probe(t, p))
 	}
 
-	want, err := os.ReadFile("testdata/matrix.golden")
-	if *update {
-		err = os.WriteFile("testdata/matrix.golden", []byte(golden.String()), 0o644)
-	} else if golden.String() != string(want) {
-		t.Errorf("the matrix has changed; see it with -update and git diff:\n%s", firstDifference(golden.String(), string(want)))
-	}
-	if err != nil {
-		t.Error(err)
-	}
+	golden.Check(t, "testdata/matrix.golden", b.String())
 	r.checkBooks(t)
-}
-
-func firstDifference(got, want string) string {
-	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
-	for i := range min(len(g), len(w)) {
-		if g[i] != w[i] {
-			return fmt.Sprintf("line %d\n got %s\nwant %s", i+1, g[i], w[i])
-		}
-	}
-	return "one is longer"
 }
 
 // role is somebody before an order: an administrator may own it as well.

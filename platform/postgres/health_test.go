@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // database is a fresh one, a pool on it, and a connection of an administrator's that is
@@ -39,7 +40,7 @@ func database(t *testing.T) (pool *postgres.Pool, admin *pgx.Conn, name string) 
 // wantWhy polls, as probes do, until CannotWrite says so.
 func wantWhy(t *testing.T, pool *postgres.Pool, want string) {
 	t.Helper()
-	patience, tick := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
+	patience, tick := time.After(testwait.Limit), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
 		why, err := pool.CannotWrite(t.Context())

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 const costLimit = 8 << 20
@@ -133,12 +134,12 @@ func TestAnnouncedBodiesCostNothing(t *testing.T) {
 	}
 }
 
-// await is for what another goroutine does, within ten seconds.
+// await waits for what another goroutine does.
 func await(t *testing.T, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(10 * time.Second)
+	late := time.After(testwait.Limit)
 	for !done() {
 		select {
 		case <-tick.C:

@@ -16,7 +16,8 @@ func main() {
 	storage, err := gen.NewStorage("sql")
 	if err == nil {
 		storage.SchemaMode &^= gen.Migrate
-		err = entc.Generate("./schema", &gen.Config{Target: ".", Package: "github.com/orderflow-dev/orderflow/ent", Storage: storage})
+		config := &gen.Config{Target: ".", Package: "github.com/orderflow-dev/orderflow/ent", Storage: storage}
+		err = entc.Generate("./schema", config, entc.TemplateFiles("internal/generate/runtime.tmpl"))
 	}
 	if err != nil {
 		slog.Error("generate ent", "error", err)

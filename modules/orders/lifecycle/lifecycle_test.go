@@ -3,10 +3,11 @@ package lifecycle
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orderflow-dev/orderflow/platform/golden"
 )
 
 // C9: only the table's moves exist. The golden file is the table of the
@@ -28,13 +29,7 @@ func TestTableIsTheSpecification(t *testing.T) {
 		}
 	}
 
-	want, err := os.ReadFile("testdata/table.golden")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != string(want) {
-		t.Errorf("the table is\n%s", b.String())
-	}
+	golden.Check(t, "testdata/table.golden", b.String())
 }
 
 // C9, C10: what Next lists Check allows, and nothing else.
