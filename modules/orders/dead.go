@@ -111,6 +111,9 @@ const (
 // Resolve deals with a dead letter, and with any other of the same order. What it
 // does stands in the order's history. The answer is the order.
 func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UUID, how string, reason *string, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+	if err := mustSay(how, reason); err != nil {
+		return idempotency.Result[Order]{}, err
+	}
 	l, err := m.letter(ctx, id)
 	if err != nil {
 		return idempotency.Result[Order]{}, err
@@ -123,6 +126,13 @@ func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UU
 		}
 		return a.order(), nil
 	})
+}
+
+func mustSay(how string, reason *string) error {
+	if how == skip && reason == nil {
+		return fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to skip"})
+	}
+	return nil
 }
 
 func (a *act) resolve(ctx context.Context, l DeadLetter, how string, reason *string) error {

@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
@@ -83,23 +82,13 @@ type resolveInput struct {
 }
 
 func (m *Module) postResolve(how string) func(context.Context, *resolveInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	return func(ctx context.Context, in *resolveInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+	return func(ctx context.Context, in *resolveInput, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 		var reason *string
 		if in.Body != nil {
 			reason = in.Body.Reason
 		}
-		if err := mustSay(how, reason); err != nil {
-			return none, err
-		}
 		return m.Resolve(ctx, identity.Must(ctx), in.ID, how, reason, key)
 	}
-}
-
-func mustSay(how string, reason *string) error {
-	if how == skip && reason == nil {
-		return fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to skip"})
-	}
-	return nil
 }
 
 // ManyLetters is what to do with the dead letters that a filter meets.
@@ -117,51 +106,13 @@ type ManyLetters struct {
 	DryRun bool    `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
 }
 
-// LetterResult is what became of one dead letter.
-type LetterResult struct {
-	ID      uuid.UUID `json:"id"`
-	OrderID uuid.UUID `json:"orderId"`
-	Step    string    `json:"step"`
-	Done    bool      `json:"done"`
-	Code    *string   `json:"code" doc:"Why not, when it was refused"`
-	Detail  *string   `json:"detail"`
-}
-
-const lettersAtOnce = 500
-
-// oneLetter is what it may take to resolve one: a lock that is waited for.
-const oneLetter = 2 * time.Second
-
 func (m *Module) postLetters(ctx context.Context, in *struct{ Body ManyLetters }) (*web.PageOf[LetterResult], error) {
-	if err := mustSay(in.Body.Action, in.Body.Reason); err != nil {
-		return nil, err
-	}
 	f := in.Body.Filter
-	list, err := m.DeadLetters(ctx, LetterFilter{
-		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To), Limit: lettersAtOnce,
-	})
+	results, err := m.ResolveMany(ctx, identity.Must(ctx), LetterFilter{
+		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To),
+	}, in.Body.Action, in.Body.Reason, in.Body.DryRun)
 	if err != nil {
 		return nil, err
-	}
-	results := make([]LetterResult, len(list))
-	for i, l := range list {
-		results[i] = LetterResult{ID: l.ID, OrderID: l.OrderID, Step: l.Step}
-		if in.Body.DryRun {
-			continue
-		}
-		if until, ok := ctx.Deadline(); ok && time.Until(until) < oneLetter {
-			results = results[:i] // the next call finds the others
-			break
-		}
-		_, err := m.Resolve(ctx, identity.Must(ctx), l.ID, in.Body.Action, in.Body.Reason, idempotency.Key[Order]{})
-		refused, told := fault.As(err)
-		if err != nil && !told {
-			return nil, err // those before are done; the next call finds the rest
-		}
-		results[i].Done = err == nil
-		if told {
-			results[i].Code, results[i].Detail = &refused.Code, &refused.Detail
-		}
 	}
 	return web.Paged(ctx, results, ""), nil
 }

@@ -200,7 +200,7 @@ func TestResolveOnce(t *testing.T) {
 	b.settle()
 	letter := b.letterOf(id).ID
 	resolve := func(letter uuid.UUID, how string, k idempotency.Key[orders.Order]) error {
-		_, err := b.Resolve(b.ctx, b.admin, letter, how, nil, k)
+		_, err := b.Resolve(b.ctx, b.admin, letter, how, new("a person said so"), k)
 		return err
 	}
 

@@ -71,19 +71,11 @@ func (h handlers) getRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refu
 	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
-	rows, err := h.m.Pool.Query(ctx, selectRefunds, []uuid.UUID{in.ID})
+	list, err := h.m.refunds(ctx, in.ID)
 	if err != nil {
-		return nil, wrap("refunds", in.ID, err)
+		return nil, err
 	}
-	list, err := collectRefunds(rows)
-	if err != nil {
-		return nil, wrap("refunds", in.ID, err)
-	}
-	page := make([]Refunded, len(list))
-	for i, r := range list {
-		page[i] = renderRefund(r)
-	}
-	return web.Paged(ctx, page, ""), nil
+	return web.Paged(ctx, list, ""), nil
 }
 
 func (h handlers) getLedger(ctx context.Context, in *OfOrder) (*web.PageOf[Entry], error) {

@@ -59,3 +59,20 @@ func renderRefund(r *refund) Refunded {
 	}
 	return out
 }
+
+// refunds lists an order's refunds, oldest first.
+func (m *Module) refunds(ctx context.Context, order uuid.UUID) ([]Refunded, error) {
+	rows, err := m.Pool.Query(ctx, selectRefunds, []uuid.UUID{order})
+	if err != nil {
+		return nil, wrap("refunds", order, err)
+	}
+	list, err := collectRefunds(rows)
+	if err != nil {
+		return nil, wrap("refunds", order, err)
+	}
+	out := make([]Refunded, len(list))
+	for i, r := range list {
+		out[i] = renderRefund(r)
+	}
+	return out, nil
+}
