@@ -55,7 +55,7 @@ type node struct {
 	wakeEvents func()
 	channels   []channel
 
-	providers []namedProvider
+	added     extensions
 	modules   []Module   // in the order in which they were constructed
 	consumers []consumer // of the event log, on nodes that work
 

@@ -18,15 +18,15 @@ import (
 // refused with the fault named, or taken; it never breaks, hangs or stays in memory.
 //
 // A new route needs nothing here as long as its body follows from its schema (see
-// known) and its path is about a kind of thing that is known (see things).
+// known) and its path is about something that a POST makes (see things).
 //
 // It is not parallel, because of the memory that it measures.
 func TestBadInput(t *testing.T) {
-	m := newMatrix(t)
+	m, routes := newMatrix(t), described().Routes()
 	before := heap()
 
 	t.Run("routes", func(t *testing.T) {
-		for i, r := range described().Routes() {
+		for i, r := range routes {
 			t.Run(r.Name, func(t *testing.T) {
 				t.Parallel()
 				p := m.probe(t, i+1, r)
@@ -135,50 +135,13 @@ func (p *probe) ready() question {
 	return q
 }
 
-// known are values of members by route and place, or by name, where the schema does
-// not say what would be let through. An empty one leaves the member out.
-func (p *probe) known(pointer, name string) (string, bool) {
-	switch where := p.r.Method + " " + p.r.Path + " " + pointer; {
-	case pointer != "" && pointer == p.without:
-		return "", true
-	case where == "POST /v1/auth/login /email":
-		return fmt.Sprintf("%q", p.who.who.email), true
-	case where == "POST /v1/products /sku":
-		return fmt.Sprintf(`"NEW-%d"`, p.next()), true
-	case where == "POST /v1/orders/{id}/refunds /amount/amount":
-		return `1`, true
-	case where == "PATCH /v1/orders/{id}/status /status":
-		return `"SHIPPED"`, true
-	case where == "POST /v1/webhooks /userId":
-		return fmt.Sprintf("%q", p.who.who.id), true
-	case where == "POST /v1/webhooks/{id}/replays /since", where == "POST /v1/webhooks/{id}/replays /until": // numbers or times
-		return "", true
-	case p.r.Tag == "Webhooks" && pointer == "/types/0":
-		return `"order.shipped"`, true
-	}
-	switch name {
-	case "sku":
-		return `"KETTLE"`, true
-	case "email":
-		return fmt.Sprintf(`"new-%d@example.com"`, p.next()), true
-	case "password", "currentPassword", "newPassword":
-		return fmt.Sprintf("%q", userPassword), true
-	case "reference":
-		return fmt.Sprintf(`"r-%d"`, p.next()), true
-	case "refreshToken":
-		return fmt.Sprintf("%q", p.a.refresh), true
-	case "url":
-		return `"http://127.0.0.1:65001/"`, true
-	case "expiresAt":
-		return `"2999-01-01T00:00:00Z"`, true
-	}
-	return "", false
-}
-
 // exclusive are members of which a body has one or the other.
 var exclusive = map[string][]string{"POST /v1/orders/{id}/refunds": {"/items", "/amount"}}
 
-func (p *probe) fresh() any { return sketch{p.doc, p.known}.of("", "", p.body) }
+func (p *probe) fresh() any {
+	k := known{m: p.matrix, r: p.r, person: p.who.who, without: p.without}
+	return sketch{doc: p.doc, given: k.value}.of("", "", p.body)
+}
 
 // letThrough shows that nothing but the fault stands in the way of what follows.
 func (p *probe) letThrough() {

@@ -24,7 +24,7 @@ func (n *node) join(e extensions) error {
 	p := &Platform{
 		Pool: n.pool, Queue: inserter, Log: n.log, InFlight: &idempotency.Running{}, Production: n.cfg.IsProduction(),
 	}
-	n.providers = append(ownProviders(n.cfg), e.providers...)
+	n.added = e
 	for _, construct := range n.constructors() {
 		m, err := construct(p)
 		if err != nil {

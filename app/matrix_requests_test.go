@@ -27,16 +27,7 @@ func (m *matrix) question(r web.Route, target string, who *asker) question {
 	if person == nil || !who.good {
 		person = m.a
 	}
-	switch write, special := bodies[r.Method+" "+r.Path]; {
-	case special:
-		q.body = write(m, person)
-	case m.doc.operation(r).RequestBody.Required:
-		raw, err := json.Marshal(m.doc.value("", m.doc.operation(r).RequestBody.Content["application/json"].Schema))
-		if err != nil {
-			m.t.Fatal(err)
-		}
-		q.body = string(raw)
-	}
+	q.body = m.body(r, person)
 	return q
 }
 

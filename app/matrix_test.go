@@ -23,7 +23,7 @@ import (
 // fails, and so does one whose row is another.
 //
 // A new route needs nothing here as long as its body follows from its schema, and its
-// path is about a kind of thing that is known: see things and bodies.
+// path is about something that a POST makes: see things, known and bodies.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	m := newMatrix(t)

@@ -4,16 +4,20 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// thing is a kind of resource that a path names by its parameter.
+// thing is a kind of resource that a path names by its parameter. What is left out follows
+// from the routes: POST to the collection makes one, with the smallest body that its schema
+// allows, and DELETE buries it. What administrators make is common.
 type thing struct {
 	make    func(m *matrix, owner *person) string     // one of the owner's, and its id
 	bury    func(m *matrix, owner *person, id string) // delete it; nil when that cannot be
@@ -22,11 +26,11 @@ type thing struct {
 	private bool                                      // an administrator may not reach anybody else's
 }
 
-// things are by the path up to their parameter; add a line for a new kind.
+// things are by the path up to their parameter. A new kind needs a line only when the
+// routes do not say how one is made, or whose it is.
 var things = map[string]thing{
 	"/v1/orders/": {
 		make: func(m *matrix, owner *person) string { return m.order(owner) },
-		bury: func(m *matrix, _ *person, id string) { m.root.want(204, "DELETE", "/v1/orders/"+id, "") },
 	},
 	"/v1/products/": {
 		make: func(m *matrix, _ *person) string {
@@ -34,26 +38,17 @@ var things = map[string]thing{
 			m.root.product(sku, 1000)
 			return sku
 		},
-		bury:   func(m *matrix, _ *person, id string) { m.root.want(204, "DELETE", "/v1/products/"+id, "") },
 		common: true,
 	},
 	"/v1/users/": {
 		own:  func(_ *matrix, caller *person) string { return caller.id },
 		make: func(m *matrix, _ *person) string { return m.person("somebody").id },
-		bury: func(m *matrix, _ *person, id string) { m.root.want(204, "DELETE", "/v1/users/"+id, "") },
 	},
 	"/v1/auth/sessions/": {
 		make:    func(m *matrix, owner *person) string { return sessionOf(m.s.logIn(owner.email, owner.password)) },
-		bury:    func(_ *matrix, owner *person, id string) { owner.want(204, "DELETE", "/v1/auth/sessions/"+id, "") },
 		private: true,
 	},
-	"/v1/api-keys/": {
-		make: func(_ *matrix, owner *person) string {
-			return owner.want(201, "POST", "/v1/api-keys", `{"name":"of the matrix","scopes":["orders:read"]}`).text("id")
-		},
-		bury:    func(_ *matrix, owner *person, id string) { owner.want(204, "DELETE", "/v1/api-keys/"+id, "") },
-		private: true,
-	},
+	"/v1/api-keys/": {private: true},
 	"/v1/webhooks/": {
 		make: func(m *matrix, owner *person) string {
 			// There may be fifty: those that were made, changed or replayed by what was let through make room.
@@ -66,7 +61,6 @@ var things = map[string]thing{
 				values ($1, $1, 1, 1, '[]', '[]', 1, 'done', 1, now(), now())`, id)
 			return id
 		},
-		bury:    func(_ *matrix, owner *person, id string) { owner.want(204, "DELETE", "/v1/webhooks/"+id, "") },
 		private: true,
 	},
 	"/v1/notifications/": {
@@ -89,42 +83,48 @@ var things = map[string]thing{
 	},
 }
 
-// bodies are for routes whose schema does not say what would be let through. They
-// are made for the person who asks.
-var bodies = map[string]func(m *matrix, p *person) string{
-	"POST /v1/auth/register": func(m *matrix, _ *person) string {
-		return fmt.Sprintf(`{"email":"new-%d@example.com","password":%q}`, m.next(), userPassword)
-	},
-	"POST /v1/auth/login": func(_ *matrix, p *person) string {
-		return fmt.Sprintf(`{"email":%q,"password":%q}`, p.email, p.password)
-	},
-	"POST /v1/auth/refresh": func(m *matrix, p *person) string {
-		return fmt.Sprintf(`{"refreshToken":%q}`, m.s.logIn(p.email, p.password).refresh)
-	},
-	"POST /v1/auth/password": func(_ *matrix, p *person) string {
-		return fmt.Sprintf(`{"currentPassword":%[1]q,"newPassword":%[1]q}`, p.password)
-	},
-	"PATCH /v1/users/{id}": func(*matrix, *person) string { return `{"name":"Somebody"}` },
-	"POST /v1/products": func(m *matrix, _ *person) string {
-		return fmt.Sprintf(`{"sku":"NEW-%d","name":"New","unitPrice":{"amount":1,"currency":"EUR"},"stock":1}`, m.next())
-	},
-	"POST /v1/webhooks":               func(*matrix, *person) string { return `{"url":"http://127.0.0.1:65001/"}` },
-	"PATCH /v1/webhooks/{id}":         func(*matrix, *person) string { return `{"description":"another"}` }, // more needs more, see TestKeysNeedWhatTheyCarry
-	"POST /v1/webhooks/{id}/replays":  func(*matrix, *person) string { return `{"from":1}` },
-	"PATCH /v1/orders/{id}/status":    func(*matrix, *person) string { return `{"status":"SHIPPED"}` },
-	"POST /v1/orders/{id}/refunds":    func(*matrix, *person) string { return `{"amount":{"amount":1,"currency":"EUR"},"reason":"late"}` },
-	"POST /v1/dead-letters/bulk":      func(*matrix, *person) string { return `{"action":"retry","filter":{"error":"nothing like it"}}` },
-	"POST /v1/dead-letters/{id}/skip": func(*matrix, *person) string { return `{"reason":"done by hand"}` },
-}
-
 // thingOf is what a path is about; the zero value when it names nothing.
 func thingOf(path string) thing {
 	prefix, _, named := strings.Cut(path, "{")
 	if !named {
 		return thing{}
 	}
-	return things[prefix]
+	kind, listed := things[prefix]
+	collection := strings.TrimSuffix(prefix, "/")
+	for _, r := range described().Routes() {
+		switch {
+		case r.Method == http.MethodPost && r.Path == collection && kind.make == nil:
+			kind.make = func(m *matrix, owner *person) string { return m.post(r, owner) }
+			kind.common = kind.common || !listed && r.Role == identity.Admin
+		case r.Method == http.MethodDelete && strings.HasPrefix(r.Path, prefix+"{") && strings.HasSuffix(r.Path, "}") && strings.Count(r.Path, "{") == 1:
+			kind.bury = func(m *matrix, owner *person, id string) {
+				m.maker(r, owner).want(204, r.Method, prefix+id, "")
+			}
+		}
+	}
+	return kind
 }
+
+// post makes a thing by its route. Its id is the end of Location.
+func (m *matrix) post(r web.Route, owner *person) string {
+	m.t.Helper()
+	by := m.maker(r, owner)
+	where := by.want(201, r.Method, r.Path, m.body(r, by)).header.Get("Location")
+	if where == "" {
+		m.t.Fatalf("%s %s: there is no Location, so the matrix does not know what it made; add a line to things", r.Method, r.Path)
+	}
+	return where[strings.LastIndex(where, "/")+1:]
+}
+
+// maker is who may: the owner, or an administrator.
+func (m *matrix) maker(r web.Route, owner *person) *person {
+	if owner.role.Covers(r.Role) {
+		return owner
+	}
+	return m.root
+}
+
+const unknownThing = "%s %s: the matrix does not know how to make one; add a line to things"
 
 // targets are what a route is asked about.
 func (m *matrix) targets(r web.Route) []string {
@@ -136,7 +136,7 @@ func (m *matrix) targets(r web.Route) []string {
 	}
 	kind := thingOf(r.Path)
 	if kind.make == nil {
-		m.t.Errorf("%s %s: the matrix does not know how to make one; add a line to things", r.Method, r.Path)
+		m.t.Errorf(unknownThing, r.Method, r.Path)
 		return nil
 	}
 	list := []string{"own", "somebody else's"}
@@ -157,6 +157,9 @@ func (m *matrix) thing(r web.Route, target string, who *asker) string {
 		caller = m.a // who proves nothing is nobody: it is a's that they want
 	}
 	kind, owner := thingOf(r.Path), caller
+	if kind.make == nil {
+		m.t.Fatalf(unknownThing, r.Method, r.Path)
+	}
 	switch {
 	case strings.Contains(r.Path, "{sku}") && target == "made up":
 		return "NONE"

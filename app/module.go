@@ -96,6 +96,8 @@ type Invariant struct {
 	// Query returns what breaks it: a subject and a detail, both text. It is read in one
 	// snapshot with all others, without any time limit.
 	Query string
+
+	module string
 }
 
 // Platform is what the product gives to a module or a payment provider that is added to it.

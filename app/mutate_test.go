@@ -40,11 +40,12 @@ func textOf(v any) string {
 	}
 }
 
-// sketch makes full examples: every member that a schema knows, unlike value, which
-// says the least.
+// sketch makes examples with every member that a schema knows, or with those alone that it
+// requires.
 type sketch struct {
 	doc   *description
 	given func(pointer, name string) (text string, ok bool) // "" leaves the member out
+	least bool
 }
 
 func (s sketch) of(pointer, name string, is schema) any {
@@ -62,6 +63,9 @@ func (s sketch) of(pointer, name string, is schema) any {
 	case "object":
 		o := jsonObject{}
 		for _, name := range slices.Sorted(maps.Keys(is.Properties)) {
+			if s.least && !slices.Contains(is.Required, name) {
+				continue
+			}
 			if v := s.of(pointer+"/"+name, name, is.Properties[name]); v != verbatim("") {
 				o = append(o, jsonMember{name, v})
 			}

@@ -199,6 +199,13 @@ func (m named) Migrations() fs.FS {
 	return fstest.MapFS{"1_" + m.name + ".sql": {Data: []byte("-- +goose Up\n" + m.sql)}}
 }
 
+// lawful has an invariant of its own and one of the product's.
+type lawful struct{ named }
+
+func (lawful) Invariants() []Invariant {
+	return []Invariant{{Name: "mine"}, {Name: lawsOfMoney[0].name}}
+}
+
 func added(modules ...Module) (options []Option) {
 	for _, m := range modules {
 		options = append(options, WithModule(func(*Platform) (Module, error) { return m, nil }))
@@ -232,6 +239,7 @@ func TestWrongOptions(t *testing.T) {
 		"providers": {"barter", append(added(named{name: "Coupons"}), provider, provider, WithProvider("Stripe", newBarter), WithProvider("stripe", newBarter)),
 			[]string{`payment provider "barter": there are two`, `payment provider "Stripe": a name is`, `payment provider "stripe": there are two`, `module "Coupons"`}},
 		"another name": {"swap", []Option{misnamed}, []string{`payment provider swap: it calls itself "barter"`}},
+		"invariants":   {"simulated", added(lawful{named{name: "a"}}, lawful{named{name: "b"}}), []string{`module a: there are two invariants "` + lawsOfMoney[0].name, `module b: there are two invariants "mine"`}},
 		"no provider":  {"cash", []Option{provider}, []string{`there is no payment provider "cash"`}},
 		"nil":          {"simulated", []Option{WithModule(nil), WithProvider("none", nil)}, []string{"module 1 of the options returned nil", `"none": its constructor is nil`}},
 	} {

@@ -57,8 +57,11 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 	errs := []error{n.mount(o.api)}
 	o.scopes = o.api.Scopes()
 	for _, m := range n.modules {
-		if i, ok := m.(HasInvariants); ok {
-			o.invariants = append(o.invariants, i.Invariants()...)
+		if h, ok := m.(HasInvariants); ok {
+			for _, i := range h.Invariants() {
+				i.module = m.Name()
+				o.invariants = append(o.invariants, i)
+			}
 		}
 		schema := migrations.Module{Name: m.Name()}
 		if h, ok := m.(HasMigrations); ok {
@@ -69,7 +72,7 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 			o.schemas = append(o.schemas, schema)
 		}
 	}
-	return o, errors.Join(append(errs, checkTables(o.schemas))...)
+	return o, errors.Join(append(errs, checkTables(o.schemas), checkInvariants(o.invariants))...)
 }
 
 // checkNames wants names that the database can keep, and each once.
@@ -110,6 +113,22 @@ func checkTables(schemas []migrations.Module) error {
 			}
 			owners[table] = s.Name
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkInvariants finds names that verify would report twice.
+func checkInvariants(list []Invariant) error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, l := range laws() {
+		seen[l.name] = true
+	}
+	for _, i := range list {
+		if seen[i.Name] {
+			errs = append(errs, fmt.Errorf("module %s: there are two invariants %q", i.module, i.Name))
+		}
+		seen[i.Name] = true
 	}
 	return errors.Join(errs...)
 }

@@ -52,7 +52,7 @@ func ownProviders(cfg *config.Config) []namedProvider {
 // config before, with the names that there are.
 func (n *node) choose(p *Platform) (payments.Provider, error) {
 	name := n.cfg.PaymentProvider
-	for _, candidate := range n.providers {
+	for _, candidate := range append(ownProviders(n.cfg), n.added.providers...) {
 		if candidate.name != name || candidate.make == nil {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/config"
@@ -13,13 +14,13 @@ import (
 )
 
 // described is the API with nothing behind it: enough to list its routes.
-func described() *web.API {
+var described = sync.OnceValue(func() *web.API {
 	o, err := outlineOf(&config.Config{Issuer: "test", Audience: "test", PaymentProvider: "simulated"}, extensions{})
 	if err != nil {
 		panic(err)
 	}
 	return o.api
-}
+})
 
 // A7, R1: the role x route table. A new route without a row fails here; write the row
 // with -update after thinking about it.

@@ -76,7 +76,7 @@ func judge(ctx context.Context, q postgres.Querier, settled bool, limit int, mor
 	byName := map[string]*finding{}
 	all := laws()
 	for _, i := range more {
-		all = append(all, law{name: i.Name, says: i.Says, query: i.Query})
+		all = append(all, law{name: i.Name, says: i.Says, spec: "module " + i.module, query: i.Query})
 	}
 	for _, l := range all {
 		if l.settled && !settled {

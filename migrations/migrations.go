@@ -54,7 +54,7 @@ func UpWith(ctx context.Context, url string, modules ...Module) error {
 			return fmt.Errorf("drop river's unused indexes: %w", err)
 		}
 		for _, m := range modules {
-			if err := m.up(ctx, db); err != nil {
+			if err := m.up(ctx, db, conn); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"regexp"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -26,7 +27,7 @@ type Module struct {
 // Each module counts by itself, so that neither waits for a number of the product's.
 func (m Module) VersionTable() string { return "goose_module_" + m.Name }
 
-func (m Module) up(ctx context.Context, db *sql.DB) error {
+func (m Module) up(ctx context.Context, db *sql.DB, conn *pgx.Conn) error {
 	if m.Files != nil {
 		p, err := goose.NewProvider(goose.DialectPostgres, db, m.Files, goose.WithDisableGlobalRegistry(true), goose.WithTableName(m.VersionTable()))
 		if err != nil {
@@ -37,7 +38,7 @@ func (m Module) up(ctx context.Context, db *sql.DB) error {
 		}
 	}
 	if m.Consumes {
-		if err := events.AddReader(ctx, db, m.Name); err != nil {
+		if err := events.AddReader(ctx, conn, m.Name); err != nil {
 			return fmt.Errorf("module %s: %w", m.Name, err)
 		}
 	}

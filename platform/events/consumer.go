@@ -2,7 +2,6 @@ package events
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -57,8 +56,8 @@ func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx
 
 // AddReader stores a position for the consumer, at the present end of the log, unless it has one:
 // a consumer does not receive events from before it was added. Migrations call it.
-func AddReader(ctx context.Context, db *sql.DB, name string) error {
-	_, err := db.ExecContext(ctx, `insert into event_readers (name, xid, seq)
+func AddReader(ctx context.Context, q postgres.Querier, name string) error {
+	_, err := q.Exec(ctx, `insert into event_readers (name, xid, seq)
 		select $1::text, coalesce(h.xid, '3'), coalesce(h.seq, 0)
 		from (values (1)) as one (row)
 		left join lateral (select e.xid, e.seq from events e order by e.xid desc, e.seq desc limit 1) h on true

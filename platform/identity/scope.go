@@ -46,32 +46,31 @@ func (s Scope) Valid() bool { return scopeForm.MatchString(string(s)) }
 
 // ScopeSet is a set of scopes. The zero value is empty; sets can be compared with ==.
 type ScopeSet struct {
-	names string // sorted, each between spaces: " orders:read orders:write "
+	names string // sorted, with spaces between: "orders:read orders:write"
 }
 
 // ScopesOf returns a set of the names. It ignores names that are not valid scopes, such as NoKeys, so
 // a set never allows more than it was given.
-func ScopesOf(names ...Scope) (set ScopeSet) {
+func ScopesOf(names ...Scope) ScopeSet {
 	valid := slices.DeleteFunc(slices.Clone(names), func(s Scope) bool { return !s.Valid() })
 	slices.Sort(valid)
+	var list []string
 	for _, name := range slices.Compact(valid) {
-		set.names += string(name) + " "
+		list = append(list, string(name))
 	}
-	if set.names != "" {
-		set.names = " " + set.names
-	}
-	return set
+	return ScopeSet{strings.Join(list, " ")}
 }
 
 // Has reports whether the set contains scope. It is false for values that are not scopes, such as
 // NoKeys or "".
 func (s ScopeSet) Has(scope Scope) bool {
-	return scope.isName() && strings.Contains(s.names, " "+string(scope)+" ")
+	for name := range strings.FieldsSeq(s.names) {
+		if name == string(scope) {
+			return true
+		}
+	}
+	return false
 }
-
-// isName prevents Has from matching across the separators of the set. It is cheaper than Valid,
-// because every request with an API key calls it.
-func (s Scope) isName() bool { return s != "" && !strings.Contains(string(s), " ") }
 
 // List returns the scopes of the set, sorted by name. It is never nil.
 func (s ScopeSet) List() []Scope {

@@ -27,7 +27,7 @@ func TestScopeList(t *testing.T) {
 					Scopes web.ScopeList `json:"scopes" doc:"What it may do"`
 				}
 			}) (*struct{}, error) {
-				return nil, nil //nolint:nilnil // the answer has no body
+				return nil, nil
 			})
 		web.Handle(api, web.Route{Method: "GET", Path: "/v1/coupons", Name: "list-coupons", Role: identity.User, Scope: "coupons:read", Also: []identity.Scope{identity.OrdersRead}},
 			func(context.Context, *struct{}) (*struct{ Body string }, error) { return &struct{ Body string }{}, nil })
