@@ -203,15 +203,15 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 		return err
 	}
 	n.orders = orders.New(orders.Deps{
-		Pool: n.pool, Queue: inserter, Log: eventLog, Catalogue: n.inventory, Stock: n.inventory,
+		Pool: n.pool, Queue: inserter, Events: eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
 		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running, Standing: n.auth.Standing, Reads: expensive,
-		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
+		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Log: n.log, Metrics: n.registry,
 	})
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: inserter, Log: eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: eventTypes(), Running: running,
+		Pool: n.pool, Queue: inserter, Events: eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: eventTypes(), Running: running,
 		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
-		Tracers: n.tracers, Out: n.log, Metrics: n.registry,
+		Tracers: n.tracers, Log: n.log, Metrics: n.registry,
 	})
 	if n.cfg.Has("worker") {
 		n.tail.Subscribe(func([]events.Event, events.Cursor) { n.webhooks.Wake() })
@@ -229,10 +229,10 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	}
 
 	n.notifications = notifications.New(notifications.Deps{
-		Pool: n.pool, Log: eventLog, Tail: n.tail, Sessions: n.auth, Orders: n.orders, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
+		Pool: n.pool, Events: eventLog, Tail: n.tail, Sessions: n.auth, Orders: n.orders, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
 		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention, Reads: expensive, StreamsPerAccount: n.cfg.StreamsPerAccount,
 		Counted: func() { n.notifications.Look(); n.wakeInbox.Wake() },
-		Out:     n.log, Metrics: n.registry,
+		Log:     n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(func(user, credential uuid.UUID) { n.notifications.Revoked(user, credential) })
 	n.auth.OnChange(n.webhooks.Revoked)

@@ -46,8 +46,8 @@ func described() *web.API {
 	n.inventory = inventory.New(inventory.Deps{Log: log})
 	n.payments = payments.New(payments.Deps{})
 	n.orders = orders.New(orders.Deps{Metrics: registry})
-	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Kinds: orders.Kinds(), Metrics: registry, Out: log})
-	n.webhooks = webhooks.New(webhooks.Deps{Out: log, Metrics: registry})
+	n.notifications = notifications.New(notifications.Deps{Tail: events.NewTail(nil, log), Kinds: orders.Kinds(), Metrics: registry, Log: log})
+	n.webhooks = webhooks.New(webhooks.Deps{Log: log, Metrics: registry})
 	api := web.New(n.http, web.Options{Title: "Orderflow", Version: "test", Log: log})
 	n.mount(api)
 	return api

@@ -126,7 +126,7 @@ func (m *Module) logout(ctx context.Context, c identity.Caller) error {
 
 // list is a user's live sessions, newest first, from behind the given id on.
 func (m *Module) list(ctx context.Context, userID, before uuid.UUID, limit int) ([]*ent.Session, error) {
-	q := ent.NewClient(ent.Driver(postgres.Driver(m.pool))).Session.Query().
+	q := ent.On(m.pool).Session.Query().
 		Where(rows.UserID(userID), rows.EndedAtIsNil(), rows.ExpiresAtGT(time.Now()))
 	if before != uuid.Nil {
 		q.Where(rows.IDLT(before))

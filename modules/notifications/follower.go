@@ -99,8 +99,8 @@ var (
 
 func (m *Module) newFollower(caller identity.Caller, f filter) *follower {
 	one := &follower{
-		filter: f, hub: m.hub, log: m.Log, out: m.Out, keep: m.Keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
-		caller: caller, stands: m.Sessions.Standing, queue: newQueue(m.limits.queue),
+		filter: f, hub: m.hub, log: m.events, out: m.log, keep: m.keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
+		caller: caller, stands: m.sessions.Standing, queue: newQueue(m.limits.queue),
 		onEnd: func(ending) {}, cut: func() {},
 	}
 	one.ctx, one.cancel = context.WithCancelCause(context.Background())

@@ -46,7 +46,7 @@ func (m *Module) socketRoute(api *web.API) {
 		// Small, because an idle socket keeps them; the larger one is shared.
 		ReadBufferSize: 256, WriteBufferSize: 4 << 10, WriteBufferPool: &sync.Pool{},
 		// The last resort; the library's own would send the reason to the client.
-		RecoverHandler: func(*websocket.Conn) { recovered(m.Out, "socket handler") },
+		RecoverHandler: func(*websocket.Conn) { recovered(m.log, "socket handler") },
 		// Origins are checked before, so that the answer is a problem document.
 	})
 	api.Raw(web.Route{
@@ -72,7 +72,7 @@ type ticketOutput struct {
 }
 
 func (m *Module) postTicket(ctx context.Context, _ *struct{}) (*ticketOutput, error) {
-	ticket, expires, err := m.Sessions.IssueTicket(ctx, identity.Must(ctx))
+	ticket, expires, err := m.sessions.IssueTicket(ctx, identity.Must(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (m *Module) Credentials() fiber.Handler {
 			web.Refuse(c, fault.New(fault.Unauthenticated, "two-credentials", "Send a ticket or the Authorization header, not both."))
 			return c.Next()
 		}
-		caller, err := m.Sessions.RedeemTicket(c.UserContext(), ticket)
+		caller, err := m.sessions.RedeemTicket(c.UserContext(), ticket)
 		if err != nil {
 			web.Refuse(c, err)
 		} else {
@@ -111,7 +111,7 @@ func (m *Module) Credentials() fiber.Handler {
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
 	// 4.4.2): CORS does not apply to WebSockets.
-	if m.Origins.Judge(c) == web.ForeignOrigin {
+	if m.origins.Judge(c) == web.ForeignOrigin {
 		return web.Fail(c, fault.New(fault.Forbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {

@@ -33,7 +33,7 @@ type Sessions interface {
 // Deps is what notifications need.
 type Deps struct {
 	Pool     *postgres.Pool
-	Log      *events.Log
+	Events   *events.Log
 	Tail     *events.Tail
 	Sessions Sessions
 	Orders   Orders // may be nil
@@ -52,13 +52,25 @@ type Deps struct {
 	KeepNotes time.Duration
 	// Counted tells the other nodes to look for unread counts that have changed.
 	Counted func()
-	Out     *slog.Logger
+	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
 
 // Module is the notifications module.
 type Module struct {
-	Deps
+	pool      *postgres.Pool
+	events    *events.Log
+	tail      *events.Tail
+	sessions  Sessions
+	orders    Orders
+	kinds     []events.Kind
+	origins   web.Origins
+	keep      time.Duration
+	keepNotes time.Duration
+	reads     *reads.Reads
+	counted   func()
+	log       *slog.Logger
+
 	hub         *hub
 	connections *connections
 	counts      *counts
@@ -72,13 +84,17 @@ type Module struct {
 
 // New makes the module and subscribes it to the tail.
 func New(d Deps) *Module {
-	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds)}
-	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, listeners: m.hub.listeners, wake: wakeup.New()}
+	m := &Module{
+		pool: d.Pool, events: d.Events, tail: d.Tail, sessions: d.Sessions, orders: d.Orders, kinds: d.Kinds, origins: d.Origins,
+		keep: d.Keep, keepNotes: d.KeepNotes, reads: d.Reads, counted: d.Counted, log: d.Log,
+		hub: newHub(d.Log, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds),
+	}
+	m.counts = &counts{pool: d.Pool, out: d.Log, tell: m.hub.tell, listeners: m.hub.listeners, wake: wakeup.New()}
 	m.notes, m.sentences = map[string]bool{}, map[string]string{}
 	for _, k := range d.Kinds {
 		m.notes[k.Type], m.sentences[k.Type] = k.Note, k.Doc
 	}
-	m.inboxes = events.NewReader(d.Log, "inbox", m.keep, d.Out)
+	m.inboxes = events.NewReader(d.Events, "inbox", m.fillInboxes, d.Log)
 	m.inboxes.Committed = d.Counted
 	d.Tail.Subscribe(m.hub.deliver)
 	d.Tail.Rewritten(m.hub.rewrite)

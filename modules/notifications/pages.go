@@ -66,19 +66,19 @@ func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error
 	out.Body.Data = []events.Message{}
 	if !f.resume {
 		err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
-			f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep))
+			f.at, err = m.events.Since(ctx, time.Now().Add(time.Minute-m.keep))
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
-	} else if gone, err := m.Log.Gone(ctx, f.at, f.room, m.Keep); err != nil {
+	} else if gone, err := m.events.Gone(ctx, f.at, f.room, m.keep); err != nil {
 		return nil, err
 	} else if gone {
 		return m.resetPage(ctx)
 	}
 
-	p := &page{filter: f, log: m.Log, limit: in.Limit, turn: m.turn(reads.Page, caller.UserID)}
+	p := &page{filter: f, log: m.events, limit: in.Limit, turn: m.turn(reads.Page, caller.UserID)}
 	err = m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second)
 	if errors.Is(err, events.ErrRewritten) {
 		return m.resetPage(ctx)
@@ -106,7 +106,7 @@ func (m *Module) resetPage(ctx context.Context) (*pageOutput, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
 
-	head, err := m.Log.Head(ctx)
+	head, err := m.events.Head(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, error) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
-	now, err := m.Sessions.Standing(limited, caller.Credential())
+	now, err := m.sessions.Standing(limited, caller.Credential())
 	return now == caller, err
 }
 

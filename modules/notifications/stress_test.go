@@ -61,7 +61,7 @@ func TestDropsUnderLoad(t *testing.T) {
 
 // journal is a client that writes down what it hears, and resumes from there.
 type journal struct {
-	house  *house
+	house  *bundle
 	who    identity.Caller
 	cursor string
 	ids    []string

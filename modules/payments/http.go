@@ -115,7 +115,7 @@ func (h handlers) getRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refu
 	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
-	rows, err := h.m.Pool.Query(ctx, selectRefunds, []uuid.UUID{in.ID})
+	rows, err := h.m.pool.Query(ctx, selectRefunds, []uuid.UUID{in.ID})
 	if err != nil {
 		return nil, wrap("refunds", in.ID, err)
 	}

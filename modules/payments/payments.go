@@ -24,13 +24,16 @@ type Deps struct {
 }
 
 // Module is the payments module.
-type Module struct{ Deps }
+type Module struct {
+	pool     *postgres.Pool
+	provider Provider
+}
 
 // New makes the module.
-func New(d Deps) *Module { return &Module{d} }
+func New(d Deps) *Module { return &Module{pool: d.Pool, provider: d.Provider} }
 
 // NeedsMethod tells whether an order with a price must name what pays.
-func (m *Module) NeedsMethod() bool { return m.Provider.NeedsMethod() }
+func (m *Module) NeedsMethod() bool { return m.provider.NeedsMethod() }
 
 // Call is a question to the provider. It is an alias of a type without a name, so
 // that orders can speak of the same type without importing this package.

@@ -7,8 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
-	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -145,25 +143,11 @@ type listInput struct {
 }
 
 func (m *Module) handleList(ctx context.Context, in *listInput) (*web.PageOf[User], error) {
-	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.User, error) {
-		query := rows(m.pool).Query().Where(in.where()...)
-		if before != uuid.Nil {
-			query.Where(user.IDLT(before))
-		}
-		return query.Order(ent.Desc(user.FieldID)).Limit(limit).All(ctx)
-	}, func(u *ent.User) (uuid.UUID, User) { return u.ID, render(u) })
-}
-
-func (in *listInput) where() []predicate.User {
-	where := []predicate.User{user.DeletedAtIsNil()}
-	if in.Role != "" {
-		where = append(where, user.Role(in.Role))
-	}
+	f := filter{role: in.Role, emailPrefix: in.Q}
 	if in.Active != "" {
-		where = append(where, user.Active(in.Active == "true"))
+		f.active = new(in.Active == "true")
 	}
-	if in.Q != "" {
-		where = append(where, user.EmailKeyHasPrefix(fold(in.Q)))
-	}
-	return where
+	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.User, error) {
+		return m.list(ctx, f, before, limit)
+	}, func(u *ent.User) (uuid.UUID, User) { return u.ID, render(u) })
 }

@@ -85,7 +85,7 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 // finish hashes the password.
 func (m *Module) finish(ctx context.Context, d *draft, password string, class int) error {
 	// The index has the last word. Asking first spares a taken address the hashing.
-	taken, err := rows(m.pool).Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
+	taken, err := ent.On(m.pool).User.Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
 	if err != nil {
 		return fmt.Errorf("look for an address: %w", err)
 	}
@@ -102,7 +102,7 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 		return nil, err
 	}
 	at := postgres.Now()
-	u, err := rows(q).Create().
+	u, err := ent.On(q).User.Create().
 		SetID(id).SetEmail(d.email).SetEmailKey(d.key).SetName(d.name).
 		SetRole(string(d.role)).SetPasswordHash(d.hash).
 		SetCreatedAt(at).SetUpdatedAt(at).
@@ -180,7 +180,7 @@ func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error 
 }
 
 func hasAdmin(ctx context.Context, q postgres.Querier) (bool, error) {
-	there, err := rows(q).Query().Where(admins()...).Exist(ctx)
+	there, err := ent.On(q).User.Query().Where(admins()...).Exist(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look for an admin: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -83,7 +82,7 @@ func (m *Module) follow(ctx context.Context, tx pgx.Tx, before, after *ent.User)
 }
 
 func write(ctx context.Context, tx pgx.Tx, id uuid.UUID, c change) (*ent.User, error) {
-	u := rows(tx).UpdateOneID(id).
+	u := ent.On(tx).User.UpdateOneID(id).
 		Where(user.DeletedAtIsNil()).
 		SetNillableName(c.name).
 		SetNillableActive(c.active).
@@ -101,7 +100,7 @@ func write(ctx context.Context, tx pgx.Tx, id uuid.UUID, c change) (*ent.User, e
 // Roles tells the present roles of accounts; one that is not active, or deleted, is
 // not among them. It is read where the caller stands, be it in a transaction.
 func (m *Module) Roles(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error) {
-	found, err := rows(q).Query().
+	found, err := ent.On(q).User.Query().
 		Where(user.IDIn(ids...), user.Active(true), user.DeletedAtIsNil()).
 		Select(user.FieldID, user.FieldRole).All(ctx)
 	if err != nil {
@@ -122,32 +121,4 @@ func lockStandings(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("lock the standings: %w", err)
 	}
 	return nil
-}
-
-func isAdmin(u *ent.User) bool {
-	return u.Role == string(identity.Admin) && u.Active && u.DeletedAt == nil
-}
-
-func admins() []predicate.User {
-	return []predicate.User{user.Role(string(identity.Admin)), user.Active(true), user.DeletedAtIsNil()}
-}
-
-func (m *Module) live(ctx context.Context, id uuid.UUID) (*ent.User, error) {
-	return one(ctx, m.pool, id)
-}
-
-func one(ctx context.Context, q postgres.Querier, id uuid.UUID) (*ent.User, error) {
-	u, err := rows(q).Query().Where(user.ID(id), user.DeletedAtIsNil()).Only(ctx)
-	return u, found(err, id)
-}
-
-func found(err error, id uuid.UUID) error {
-	switch {
-	case err == nil:
-		return nil
-	case ent.IsNotFound(err):
-		return fault.Absent("user")
-	default:
-		return fmt.Errorf("account %s: %w", id, err)
-	}
 }

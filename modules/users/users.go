@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
@@ -63,8 +62,4 @@ func New(d Deps) *Module {
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
 	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log,
 		beginRegistration: (&registrations{d.Limiter, d.RegistrationLimit}).begin}
-}
-
-func rows(q postgres.Querier) *ent.UserClient {
-	return ent.NewClient(ent.Driver(postgres.Driver(q))).User
 }

@@ -72,7 +72,7 @@ func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known 
 	if !ok {
 		return nil, false, nil
 	}
-	u, err = rows(m.pool).Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Only(ctx)
+	u, err = ent.On(m.pool).User.Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
 		return nil, false, nil
 	}
@@ -107,7 +107,7 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 	if err != nil {
 		return
 	}
-	_, err = rows(m.pool).Update().
+	_, err = ent.On(m.pool).User.Update().
 		Where(user.ID(u.ID), user.PasswordHash(u.PasswordHash)).
 		SetPasswordHash(hash).
 		Save(ctx)
@@ -119,7 +119,7 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 // Account reads the standing of an account afresh. One that is deleted or never
 // was is not active; that is no error, since nobody is told the difference.
 func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Role, bool, error) {
-	found, err := rows(m.pool).Query().
+	found, err := ent.On(m.pool).User.Query().
 		Where(user.ID(id), user.DeletedAtIsNil()).
 		Select(user.FieldRole, user.FieldActive).
 		Only(ctx)

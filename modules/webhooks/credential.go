@@ -71,7 +71,7 @@ func (m *Module) keysOf(ctx context.Context, q postgres.Querier, ids []uuid.UUID
 	if len(ids) == 0 {
 		return map[uuid.UUID]identity.ScopeSet{}, nil
 	}
-	return m.Keys(ctx, q, ids)
+	return m.keys(ctx, q, ids)
 }
 
 // keyIsOver tells whether a key, if it is one, may no longer do what it began.
@@ -86,7 +86,7 @@ func (m *Module) keyIsOver(ctx context.Context, q postgres.Querier, key *uuid.UU
 // endOfKey disables an endpoint that a key made which does not stand any more; false when
 // it has become somebody else's meanwhile. The check and the write are one transaction.
 func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err error) {
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		ended = false
 		var key *uuid.UUID
 		var owner uuid.UUID
@@ -101,7 +101,7 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 		if err != nil {
 			return err
 		}
-		roles, err := m.Roles(ctx, tx, []uuid.UUID{owner})
+		roles, err := m.roles(ctx, tx, []uuid.UUID{owner})
 		if err != nil || stands(keys, *key) && roles[owner] != "" {
 			return err
 		}
@@ -124,7 +124,7 @@ func (m *Module) Revoked(uuid.UUID, uuid.UUID) { m.revoked.Send() }
 // endWithKeys disables what was made by keys that are over, so that the API says so before
 // anything is to be sent.
 func (m *Module) endWithKeys(ctx context.Context) error {
-	rows, err := m.Pool.Query(ctx, `select id, key_id, owner_id from webhooks where key_id is not null and enabled and deleted_at is null`)
+	rows, err := m.pool.Query(ctx, `select id, key_id, owner_id from webhooks where key_id is not null and enabled and deleted_at is null`)
 	if err != nil {
 		return fmt.Errorf("find the webhooks of keys: %w", err)
 	}
@@ -140,11 +140,11 @@ func (m *Module) endWithKeys(ctx context.Context) error {
 	for i, w := range list {
 		ids[i], owners[i] = w.key, w.owner
 	}
-	keys, err := m.keysOf(ctx, m.Pool, ids)
+	keys, err := m.keysOf(ctx, m.pool, ids)
 	if err != nil {
 		return err
 	}
-	roles, err := m.Roles(ctx, m.Pool, owners)
+	roles, err := m.roles(ctx, m.pool, owners)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func TestDelivers(t *testing.T) {
 
 	for i, in := range got {
 		verified(t, secret, in)
-		e, err := n.Log.Find(t.Context(), order, in.Version)
+		e, err := n.events.Find(t.Context(), order, in.Version)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -613,7 +613,7 @@ func TestOrderingWhileFanningOut(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `select from event_readers where name = 'webhooks' for update`)
 	h.must(err)
 	h.happens(h.alice, order, "order.confirmed")
-	second, err := n.Log.Find(t.Context(), order, 2)
+	second, err := n.events.Find(t.Context(), order, 2)
 	h.must(err)
 	h.must(n.fanOut(t.Context(), tx, []events.Event{second}))
 	_, err = tx.Exec(t.Context(), `update event_readers set xid = $1, seq = $2 where name = 'webhooks'`, second.Cursor.Xid, second.Cursor.Seq)

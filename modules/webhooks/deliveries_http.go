@@ -72,7 +72,7 @@ type deliveriesInput struct {
 }
 
 func (m *Module) getDeliveries(ctx context.Context, in *deliveriesInput) (*web.PageOf[Delivery], error) {
-	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	hook, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -98,11 +98,11 @@ type ByNumber struct {
 }
 
 func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body DeliveryWithTries }, error) {
-	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	hook, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	row, err := m.delivery(ctx, m.Pool, identity.Must(ctx), hook.ID, in.Number)
+	row, err := m.delivery(ctx, m.pool, identity.Must(ctx), hook.ID, in.Number)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	for i, a := range there {
 		owners[i] = a.owner
 	}
-	roles, err := m.Roles(ctx, tx, owners)
+	roles, err := m.roles(ctx, tx, owners)
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at 
 	if len(jobs) == 0 {
 		return nil
 	}
-	if _, err := m.Queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
+	if _, err := m.queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
 		return fmt.Errorf("insert %d webhook jobs: %w", len(jobs), err)
 	}
 	return nil

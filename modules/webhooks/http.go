@@ -151,7 +151,7 @@ type ByID struct {
 type webhookAnswer struct{ Body Webhook }
 
 func (m *Module) getWebhook(ctx context.Context, in *ByID) (*webhookAnswer, error) {
-	row, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	row, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}

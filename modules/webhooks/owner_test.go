@@ -14,7 +14,7 @@ import (
 )
 
 // page is the whole log.
-func (h *house) page() []events.Event {
+func (h *bundle) page() []events.Event {
 	h.t.Helper()
 	log, err := events.OpenLog(h.ctx, h.pool)
 	h.must(err)
@@ -28,7 +28,7 @@ func (h *house) page() []events.Event {
 }
 
 // fanOut does what the reader would, and moves it past all that there is.
-func (h *house) fanOut(n *node, list []events.Event) {
+func (h *bundle) fanOut(n *node, list []events.Event) {
 	h.t.Helper()
 	h.must(postgres.InTx(h.ctx, h.pool, func(tx pgx.Tx) error {
 		last := list[len(list)-1].Cursor

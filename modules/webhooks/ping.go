@@ -32,7 +32,7 @@ type TestResult struct {
 
 // ping posts a test to an endpoint of the caller's, enabled or not.
 func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (TestResult, error) {
-	row, err := m.webhook(ctx, m.Pool, c, id)
+	row, err := m.webhook(ctx, m.pool, c, id)
 	if err != nil {
 		return TestResult{}, err
 	}

@@ -122,7 +122,7 @@ type replaysInput struct {
 }
 
 func (m *Module) getReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
-	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
+	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
 	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
@@ -139,10 +139,10 @@ type ByReplay struct {
 type replayAnswer struct{ Body Replay }
 
 func (m *Module) getReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
-	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
+	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
-	row, err := m.replayOf(ctx, m.Pool, in.ID, in.ReplayID)
+	row, err := m.replayOf(ctx, m.pool, in.ID, in.ReplayID)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -29,7 +30,7 @@ func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *att
 	defer cancel()
 
 	var v verdict
-	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		var since *time.Time
 		if err := lockFor(ctx, tx, a, o, &since); err != nil {
 			return err
@@ -100,7 +101,7 @@ func (m *Module) verdictOn(a *attempt, o outcome, since *time.Time) verdict {
 }
 
 func record(ctx context.Context, tx pgx.Tx, delivery uuid.UUID, o outcome) error {
-	create := db(tx).WebhookAttempt.Create().SetID(uuid.Must(uuid.NewV7())).SetDeliveryID(delivery).
+	create := ent.On(tx).WebhookAttempt.Create().SetID(uuid.Must(uuid.NewV7())).SetDeliveryID(delivery).
 		SetAt(o.at).SetDurationMs(o.took.Milliseconds()).SetAnswer(o.answer)
 	if o.status != 0 {
 		create.SetStatusCode(int64(o.status))
@@ -161,7 +162,7 @@ func (m *Module) leave(ctx context.Context, tx pgx.Tx, job *river.Job[DeliverArg
 
 // drop settles a delivery without sending it.
 func (m *Module) drop(ctx context.Context, job *river.Job[DeliverArgs], a *attempt, status string) error {
-	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for share`, a.webhook); err != nil {
 			return err
 		}

@@ -181,7 +181,7 @@ func tooManyTests(err error, wait time.Duration) error {
 // ownerOf finds the owner of an endpoint for jobs that do not name it; zero when the
 // endpoint is gone.
 func (m *Module) ownerOf(ctx context.Context, endpoint uuid.UUID) (owner uuid.UUID, err error) {
-	err = m.Pool.QueryRow(ctx, `select owner_id from webhooks where id = $1`, endpoint).Scan(&owner)
+	err = m.pool.QueryRow(ctx, `select owner_id from webhooks where id = $1`, endpoint).Scan(&owner)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return uuid.Nil, fmt.Errorf("find the owner of webhook %s: %w", endpoint, err)
 	}

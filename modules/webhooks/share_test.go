@@ -200,7 +200,7 @@ func TestJobWithoutOwner(t *testing.T) {
 		t.Errorf("%s, %v", raw, err)
 	}
 
-	_, err := n.Queue.Insert(h.ctx, args, &river.InsertOpts{Queue: Queue})
+	_, err := n.queue.Insert(h.ctx, args, &river.InsertOpts{Queue: Queue})
 	h.must(err)
 
 	if again := r.next(); again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") {
