@@ -40,7 +40,7 @@ func (m *Module) getProduct(ctx context.Context, in *BySKU) (*tagged, error) {
 	return &tagged{web.ETag(p.Version), render(p)}, nil
 }
 
-func (m *Module) postProduct(ctx context.Context, in *struct {
+func (m *Module) createProduct(ctx context.Context, in *struct {
 	idempotency.Header
 	Body NewProduct
 }) (*idempotency.Output[Product], error) {
@@ -55,18 +55,18 @@ func (m *Module) postProduct(ctx context.Context, in *struct {
 	return idempotency.Out[Product](a), nil
 }
 
-// ProductChange is a merge patch (RFC 7396); a price is replaced as a whole.
-type ProductChange struct {
+// ProductUpdate is a merge patch (RFC 7396); a price is replaced as a whole.
+type ProductUpdate struct {
 	Name      *string         `json:"name,omitempty" nullable:"false" minLength:"1" maxLength:"200"`
 	UnitPrice *money.Money    `json:"unitPrice,omitempty" nullable:"false"`
 	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null is untracked"`
 	Active    *bool           `json:"active,omitempty" nullable:"false"`
 }
 
-func (m *Module) patchProduct(ctx context.Context, in *struct {
+func (m *Module) changeProduct(ctx context.Context, in *struct {
 	BySKU
 	Conditional
-	Body ProductChange
+	Body ProductUpdate
 }) (*tagged, error) {
 	meets, err := in.condition()
 	if err != nil {
@@ -100,7 +100,7 @@ type NewAdjustment struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`
 }
 
-func (m *Module) postAdjustment(ctx context.Context, in *struct {
+func (m *Module) adjustStock(ctx context.Context, in *struct {
 	BySKU
 	idempotency.Header
 	Body NewAdjustment

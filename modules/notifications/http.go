@@ -30,7 +30,7 @@ func (m *Module) Routes(api *web.API) {
 		Method: http.MethodPost, Path: "/v1/events/tickets", Name: "create-ticket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "Get a ticket for opening a socket", Status: http.StatusCreated,
 		Doc: "For clients that cannot send a header with a WebSocket or an event stream, such as browsers. Good for one connection within 30 seconds.",
-	}, m.postTicket)
+	}, m.createTicket)
 
 	m.socketRoute(api)
 	m.streamRoute(api)
@@ -64,14 +64,17 @@ func (m *Module) socketRoute(api *web.API) {
 	}, m.prepareSocket, upgrade)
 }
 
-type ticketOutput struct {
-	Body struct {
-		Ticket    string   `json:"ticket"`
-		ExpiresAt web.Time `json:"expiresAt"`
-	}
+// Ticket is a credential for one handshake of a socket or stream.
+type Ticket struct {
+	Ticket    string   `json:"ticket"`
+	ExpiresAt web.Time `json:"expiresAt"`
 }
 
-func (m *Module) postTicket(ctx context.Context, _ *struct{}) (*ticketOutput, error) {
+type ticketOutput struct {
+	Body Ticket
+}
+
+func (m *Module) createTicket(ctx context.Context, _ *struct{}) (*ticketOutput, error) {
 	ticket, expires, err := m.sessions.IssueTicket(ctx, identity.Must(ctx))
 	if err != nil {
 		return nil, err
@@ -137,7 +140,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	}()
 	request := c.Context()
 	c.Locals(socketKey, &socket{
-		follower: m.newFollower(caller, f), slot: slot,
+		subscriber: m.newSubscriber(caller, f), slot: slot,
 		forget: func() {
 			request.ResetUserValues()
 			request.Request.Header = fasthttp.RequestHeader{}

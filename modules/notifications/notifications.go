@@ -21,16 +21,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// Sessions knows who still is who they said they were. Tickets are one-use
-// credentials for clients that cannot send a header, such as a browser that opens
-// a socket.
+// Sessions returns the present state of credentials and handles tickets: one-use credentials for
+// clients that cannot send a header, such as a browser that opens a socket.
 type Sessions interface {
 	Standing(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
 	IssueTicket(ctx context.Context, caller identity.Caller) (ticket string, expires time.Time, err error)
 	RedeemTicket(ctx context.Context, ticket string) (identity.Caller, error)
 }
 
-// Deps is what notifications need.
+// Deps are the dependencies of the module.
 type Deps struct {
 	Pool     *postgres.Pool
 	Events   *events.Log
@@ -56,7 +55,7 @@ type Deps struct {
 	Metrics prometheus.Registerer
 }
 
-// Module is the notifications module.
+// Module delivers events and notifications. It is safe for concurrent use.
 type Module struct {
 	pool      *postgres.Pool
 	events    *events.Log
@@ -82,7 +81,7 @@ type Module struct {
 	sentences map[string]string // and what it says of them
 }
 
-// New makes the module and subscribes it to the tail.
+// New returns the module and subscribes it to the tail.
 func New(d Deps) *Module {
 	m := &Module{
 		pool: d.Pool, events: d.Events, tail: d.Tail, sessions: d.Sessions, orders: d.Orders, kinds: d.Kinds, origins: d.Origins,
@@ -106,7 +105,8 @@ func New(d Deps) *Module {
 // Run passes unread counts on to this node's sockets until ctx ends.
 func (m *Module) Run(ctx context.Context) error { return m.counts.run(ctx) }
 
-// Look says that unread counts may have changed, here or on another node.
+// Look makes this node read the unread counts that changed here or on another node. It does not
+// wait.
 func (m *Module) Look() { m.counts.wake.Send() }
 
 // Revoked closes the sockets of a user with 4401, or of one session or API key when

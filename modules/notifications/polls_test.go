@@ -28,7 +28,7 @@ func (n *node) poll(who identity.Caller, query string) <-chan sheet {
 	return answer
 }
 
-// consumed waits until every follower of a user has taken what was queued for it.
+// consumed waits until every subscriber of a user has taken what was queued for it.
 func (n *node) consumed(user uuid.UUID) {
 	n.bundle.t.Helper()
 	until(n.bundle.t, "everything is taken", func() bool {

@@ -45,7 +45,7 @@ func (h *bundle) last() events.Event {
 	return page.Events[len(page.Events)-1]
 }
 
-// E3: the log goes back under open followers of all transports. Those who are ahead of
+// E3: the log goes back under open subscribers of all transports. Those who are ahead of
 // it are reset and then get all that is new, even under the numbers of what was lost;
 // those who are not get all that is new and no reset.
 func TestFollowersOfALogThatWentBack(t *testing.T) {
@@ -146,7 +146,7 @@ func TestFollowersOfADatabaseThatRestarts(t *testing.T) {
 	}
 }
 
-// A follower that catches up notices by itself, whatever the tail knows, and one that
+// A subscriber that catches up notices by itself, whatever the tail knows, and one that
 // resumed ahead of its node's tail is not passed over either.
 func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	t.Parallel()
@@ -159,7 +159,7 @@ func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	n.settle()
 	h.settled("inbox")
 	lost := h.last()
-	f := n.newFollower(h.alice, filter{room: h.alice.UserID, resume: true, at: lost.Cursor})
+	f := n.newSubscriber(h.alice, filter{room: h.alice.UserID, resume: true, at: lost.Cursor})
 	f.queue.wake = func() {}
 	h.must(n.hub.join(f))
 	defer n.hub.leave(f)

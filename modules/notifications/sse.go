@@ -29,7 +29,7 @@ func (m *Module) streamRoute(api *web.API) {
 			"with its cursor as the id, so that an `EventSource` resumes by itself; what is no event has a name: `ready`, " +
 			"`reset`, `notifications.unread`, and `close`, the last one, with the code that a socket would be closed with. `Last-Event-ID` " +
 			"wins over `after`. A ticket is good for one connection: for the next one get another. 429 `too-many-streams` as for the socket.",
-	}, m.getStream)
+	}, m.streamEvents)
 }
 
 type streamInput struct {
@@ -38,7 +38,7 @@ type streamInput struct {
 	Narrow
 }
 
-func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, error) {
+func (m *Module) streamEvents(ctx context.Context, in *streamInput) (*web.Stream, error) {
 	if err := m.readable(ctx); err != nil {
 		return nil, err
 	}
@@ -59,9 +59,9 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 	}), nil
 }
 
-// stream is a follower whose frames are written as Server-Sent Events.
+// stream is a subscriber whose frames are written as Server-Sent Events.
 type stream struct {
-	*follower
+	*subscriber
 	slot   *slot         // of the account, given back by Close
 	bell   wakeup.Signal // sent when there is a frame, or the end
 	joined bool
@@ -69,9 +69,9 @@ type stream struct {
 }
 
 func (m *Module) newStream(caller identity.Caller, f filter) *stream {
-	s := &stream{follower: m.newFollower(caller, f), bell: wakeup.New()}
+	s := &stream{subscriber: m.newSubscriber(caller, f), bell: wakeup.New()}
 	s.queue.wake = s.bell.Send
-	s.onEnd = func(ending) { s.bell.Send() }
+	s.onEnd = func(closeReason) { s.bell.Send() }
 	return s
 }
 
@@ -82,7 +82,7 @@ func (s *stream) Next(ctx context.Context) ([]byte, error) {
 		return nil, io.EOF
 	}
 	if !s.joined {
-		if err := s.hub.join(s.follower); err != nil {
+		if err := s.hub.join(s.subscriber); err != nil {
 			return nil, err
 		}
 		s.joined = true
@@ -155,6 +155,6 @@ func (s *stream) Close() {
 	defer s.slot.release()
 	s.end(hungUp)
 	if s.joined {
-		s.hub.leave(s.follower)
+		s.hub.leave(s.subscriber)
 	}
 }

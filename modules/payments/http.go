@@ -32,16 +32,16 @@ func (m *Module) Routes(api *web.API, orders Orders) {
 		Method: http.MethodPost, Path: "/v1/orders/{id}/refunds", Name: "refund-order", Tag: tag, Role: identity.Admin, Scope: identity.PaymentsWrite,
 		Summary: "Refund an order", Status: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
 		Doc: "By amount, or by the units of its lines. The money goes back by a durable job; all refunds together never exceed what was captured.",
-	}, h.postRefund)
+	}, h.refundOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/refunds", Name: "list-refunds", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
 		Summary: "List an order's refunds, oldest first", Errors: []int{http.StatusNotFound},
-	}, h.getRefunds)
+	}, h.listRefunds)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/ledger", Name: "get-order-ledger", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
 		Summary: "Read an order's ledger", Errors: []int{http.StatusNotFound},
 		Doc: "Double entry: the debits always equal the credits.",
-	}, h.getLedger)
+	}, h.getOrderLedger)
 }
 
 type handlers struct {
@@ -90,7 +90,7 @@ type OfOrder struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (h handlers) postRefund(ctx context.Context, in *struct {
+func (h handlers) refundOrder(ctx context.Context, in *struct {
 	OfOrder
 	idempotency.Header
 	Body NewRefund
@@ -111,7 +111,7 @@ func (h handlers) postRefund(ctx context.Context, in *struct {
 	return idempotency.Out[Refunded](answer), nil
 }
 
-func (h handlers) getRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refunded], error) {
+func (h handlers) listRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refunded], error) {
 	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func (h handlers) getRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refu
 	return web.Paged(ctx, page, ""), nil
 }
 
-func (h handlers) getLedger(ctx context.Context, in *OfOrder) (*web.PageOf[Entry], error) {
+func (h handlers) getOrderLedger(ctx context.Context, in *OfOrder) (*web.PageOf[Entry], error) {
 	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// Deps is what payments need. Both are required.
+// Deps are the dependencies of the module. All of them are required.
 type Deps struct {
 	Pool     *postgres.Pool
 	Provider Provider
@@ -29,7 +29,7 @@ type Module struct {
 	provider Provider
 }
 
-// New makes the module.
+// New returns the module. It starts no goroutine.
 func New(d Deps) *Module { return &Module{pool: d.Pool, provider: d.Provider} }
 
 // NeedsMethod tells whether an order with a price must name what pays.

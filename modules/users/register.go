@@ -31,7 +31,7 @@ func tooManyRegistrations() *fault.Error {
 // register makes an account with the role user; nobody registers as admin. Its address
 // counts it before anything is looked up or hashed for it: also one that is taken, but
 // none that could not be decided.
-func (m *Module) register(ctx context.Context, email, password, name string) (*ent.User, error) {
+func (m *Module) createAccount(ctx context.Context, email, password, name string) (*ent.User, error) {
 	fresh, err := draftOf(email, password, name, identity.User)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error 
 	}
 	taken := err
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := lockStandings(ctx, tx); err != nil {
+		if err := lockAccounts(ctx, tx); err != nil {
 			return err
 		}
 		// Another node may have been quicker; then its admin is what took the address.

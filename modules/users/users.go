@@ -20,16 +20,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
-// Sessions is what follows an account whose standing changes. The first two join
-// the transaction of the change, after the account's row is written; Committed is
-// called when it is done, so that this node at once, and others soon, look again.
+// Sessions ends or refreshes the sessions of an account that changed. EndAll and Announce join
+// the transaction of the change, after the account's row is written. Committed is called after
+// the commit, so that this node reacts at once and the others soon.
 type Sessions interface {
 	EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error
 	Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error
 	Committed(ctx context.Context, userID uuid.UUID)
 }
 
-// Deps is what the module needs.
+// Deps are the dependencies of the module.
 type Deps struct {
 	Pool     *postgres.Pool
 	Sessions Sessions
@@ -46,7 +46,7 @@ type Deps struct {
 	Log               *slog.Logger
 }
 
-// Module is the accounts of one process.
+// Module keeps the accounts. It is safe for concurrent use.
 type Module struct {
 	pool     *postgres.Pool
 	sessions Sessions
@@ -56,7 +56,7 @@ type Module struct {
 	beginRegistration func(context.Context, netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
 }
 
-// New makes the module; it starts nothing.
+// New returns the module. It starts no goroutine.
 func New(d Deps) *Module {
 	hashes := newHasher(d.Cost, d.Aside, d.Log)
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)

@@ -19,7 +19,7 @@ func refused() error {
 
 // Room refuses with a 503 when so many wait to have a password looked at that one more
 // would wait in vain.
-func (m *Module) Room(ctx context.Context) error { return m.hashes.room(ctx) }
+func (m *Module) Room(ctx context.Context) error { return m.hashes.hasCapacity(ctx) }
 
 // Verify proves a password. An unknown address, a wrong password and an account
 // that is inactive or deleted are one and the same 401, in the same time (SPEC A2).
@@ -34,7 +34,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 	if err != nil {
 		return uuid.Nil, nil, err
 	}
-	hash := m.hashes.decoy
+	hash := m.hashes.dummyHash
 	if exists {
 		hash = found.PasswordHash
 	}
@@ -44,7 +44,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 		return uuid.Nil, nil, err
 	}
 	if !exists || !found.Active || !same {
-		m.hashes.level(ctx, hash, password)
+		m.hashes.equalizeCost(ctx, hash, password)
 		return uuid.Nil, nil, refused()
 	}
 

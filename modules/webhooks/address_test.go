@@ -186,7 +186,7 @@ func TestRebinding(t *testing.T) {
 	n := h.node(func(m *Module) {
 		m.addresses = newAddresses(true, nil, resolver)
 		m.sender = newSender(m.addresses, "test", m.tracers)
-		m.plan.waits = []time.Duration{time.Hour}
+		m.policy.waits = []time.Duration{time.Hour}
 	})
 	id, _ := n.hook(h.alice, "http://evil.example.com:"+port+"/", "")
 

@@ -24,8 +24,8 @@ const credential = "credential"
 // of the socket, which tells the same.
 var carries = []identity.Scope{identity.EventsRead}
 
-// stands tells whether a key may still make what it made.
-func stands(keys map[uuid.UUID]identity.ScopeSet, key uuid.UUID) bool {
+// keyIsValid reports whether a key still has the scopes that an endpoint created by it needs.
+func keyIsValid(keys map[uuid.UUID]identity.ScopeSet, key uuid.UUID) bool {
 	scopes, there := keys[key]
 	return there && scopes.Has(identity.WebhooksWrite) && !slices.ContainsFunc(carries, func(s identity.Scope) bool { return !scopes.Has(s) })
 }
@@ -80,7 +80,7 @@ func (m *Module) keyIsOver(ctx context.Context, q postgres.Querier, key *uuid.UU
 		return false, nil
 	}
 	keys, err := m.keysOf(ctx, q, []uuid.UUID{*key})
-	return err == nil && !stands(keys, *key), err
+	return err == nil && !keyIsValid(keys, *key), err
 }
 
 // endOfKey disables an endpoint that a key made which does not stand any more; false when
@@ -102,7 +102,7 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 			return err
 		}
 		roles, err := m.roles(ctx, tx, []uuid.UUID{owner})
-		if err != nil || stands(keys, *key) && roles[owner] != "" {
+		if err != nil || keyIsValid(keys, *key) && roles[owner] != "" {
 			return err
 		}
 		ended = true
@@ -117,8 +117,8 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 	return ended, nil
 }
 
-// Revoked says that an account's or a credential's standing has changed: what its keys
-// created is checked soon. It never blocks; each attempt to deliver checks again.
+// Revoked makes Run check the endpoints that API keys created, because an account or a credential
+// has changed. It never blocks; each attempt to deliver checks again.
 func (m *Module) Revoked(uuid.UUID, uuid.UUID) { m.revoked.Send() }
 
 // endWithKeys disables what was made by keys that are over, so that the API says so before
@@ -149,7 +149,7 @@ func (m *Module) endWithKeys(ctx context.Context) error {
 		return err
 	}
 	for _, w := range list {
-		if stands(keys, w.key) && roles[w.owner] != "" {
+		if keyIsValid(keys, w.key) && roles[w.owner] != "" {
 			continue
 		}
 		if _, err := m.endOfKey(ctx, w.id); err != nil {

@@ -71,7 +71,7 @@ func TestWebhooksEndWithTheirKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := setup(t)
-			n := h.node(func(m *Module) { m.plan.waits = []time.Duration{2 * time.Second} })
+			n := h.node(func(m *Module) { m.policy.waits = []time.Duration{2 * time.Second} })
 			r := receive(t, func(received) reply { return reply{status: 500} })
 			root := h.somebody(identity.Admin)
 			key := h.keyOf(root, hooks...)

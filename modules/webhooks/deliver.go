@@ -89,7 +89,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 		if err != nil {
 			return err
 		}
-		if !stands(keys, *a.key) || roles[a.owner] == "" {
+		if !keyIsValid(keys, *a.key) || roles[a.owner] == "" {
 			return m.dropWithKey(ctx, job, a)
 		}
 	}
@@ -114,7 +114,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err != nil {
 		return err
 	}
-	o := m.sender.post(ctx, parcel{url: a.url, id: messageID(a.id), secrets: a.secrets, body: body})
+	o := m.sender.post(ctx, request{url: a.url, id: messageID(a.id), secrets: a.secrets, body: body})
 	if queue.Stopping(ctx) {
 		return errors.Join(ctx.Err(), m.release(ctx, a))
 	}
@@ -165,7 +165,7 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 		  and (d.claimed_until is null or d.claimed_until < now()) and w.id = d.webhook_id
 		returning d.webhook_id, d.number, d.order_id, d.version, d.user_id, d.type, d.tries,
 			w.owner_id, w.url, w.secret, w.previous_secret, w.previous_until, w.ordering = 'order',
-			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.plan.claim).
+			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.policy.claim).
 		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.tries,
 			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing, &a.key)
 	if errors.Is(err, pgx.ErrNoRows) {

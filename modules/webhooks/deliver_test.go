@@ -176,7 +176,7 @@ func TestGivesUp(t *testing.T) {
 func TestFailsForDays(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{time.Hour} })
+	n := h.node(func(m *Module) { m.policy.waits = []time.Duration{time.Hour} })
 	r := receive(t, func(received) reply { return reply{status: 500} })
 	id, _ := n.hook(h.alice, r.URL, "")
 	n.happens(h.alice, uuid.New(), "order.created")
@@ -215,7 +215,7 @@ func TestGone(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.atMost = 3 * time.Hour })
+	n := h.node(func(m *Module) { m.policy.atMost = 3 * time.Hour })
 	r := receive(t, nil)
 	id, _ := n.hook(h.alice, r.URL, "")
 	for number, row := range []struct {
@@ -544,7 +544,7 @@ func TestTimeout(t *testing.T) {
 	r := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
 	defer close(leave)
 	n := h.node(func(m *Module) {
-		m.plan.waits = []time.Duration{time.Hour}
+		m.policy.waits = []time.Duration{time.Hour}
 		m.sender.client.Timeout = 100 * time.Millisecond
 	})
 	id, _ := n.hook(h.alice, r.URL, "")

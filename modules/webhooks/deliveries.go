@@ -161,7 +161,7 @@ func (m *Module) again(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, number
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
-	if err := line(ctx, tx, list); err != nil {
+	if err := queueInOrder(ctx, tx, list); err != nil {
 		return 0, err
 	}
 	at := postgres.Now()

@@ -24,8 +24,8 @@ const (
 	grace       = 24 * time.Hour
 )
 
-// wanted is an endpoint as somebody wants it to be.
-type wanted struct {
+// newEndpoint is an endpoint to create.
+type newEndpoint struct {
 	url, description, ordering string
 	types                      []string
 	user                       *uuid.UUID
@@ -33,8 +33,8 @@ type wanted struct {
 }
 
 // create makes an endpoint of the caller's; its secret is seen this one time.
-func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.Webhook, Secret, error) {
-	if err := m.judge(ctx, c, &w); err != nil {
+func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (*ent.Webhook, Secret, error) {
+	if err := m.validate(ctx, c, &w); err != nil {
 		return nil, nil, err
 	}
 	id, err := uuid.NewV7()
@@ -67,9 +67,9 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.
 	return row, secret, nil
 }
 
-// judge says everything that is wrong with what somebody wants, and decides whose
-// orders it is about.
-func (m *Module) judge(ctx context.Context, c identity.Caller, w *wanted) error {
+// validate returns all faults of a new endpoint, and sets the user for whom a caller without
+// administrator rights creates it.
+func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint) error {
 	switch {
 	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
 		return fault.New(fault.Forbidden, "forbidden", "Only administrators may be told of the orders of others.")
@@ -86,11 +86,11 @@ func (m *Module) judge(ctx context.Context, c identity.Caller, w *wanted) error 
 			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not an active user"})
 		}
 	}
-	return m.judgeURL(ctx, w.url, fields)
+	return m.validateURL(ctx, w.url, fields)
 }
 
-// judgeURL adds what is wrong with a URL to what is wrong besides.
-func (m *Module) judgeURL(ctx context.Context, url string, fields []fault.Field) error {
+// validateURL adds the faults of a URL to other faults.
+func (m *Module) validateURL(ctx context.Context, url string, fields []fault.Field) error {
 	err := m.addresses.judge(ctx, url)
 	if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
 		return fault.Unprocessable(append(f.Fields, fields...)...)
@@ -110,7 +110,8 @@ func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
 	return wrong
 }
 
-// room counts, while nobody else adds to what it counts.
+// room refuses a new endpoint of an account that has the maximum number, under a lock, so that
+// concurrent requests cannot exceed it.
 func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('webhooks', 0))`); err != nil {
 		return fmt.Errorf("lock the webhooks: %w", err)
@@ -159,7 +160,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	}
 	switch {
 	case to.url != nil:
-		err = m.judgeURL(ctx, *to.url, fields)
+		err = m.validateURL(ctx, *to.url, fields)
 	case len(fields) > 0:
 		err = fault.Unprocessable(fields...)
 	}

@@ -44,7 +44,7 @@ func (h *bundle) fanOut(n *node, list []events.Event) {
 func TestOwnersWhoLostTheirRights(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{time.Hour} })
+	n := h.node(func(m *Module) { m.policy.waits = []time.Duration{time.Hour} })
 	taken := receive(t, nil)
 	r := receive(t, func(received) reply { return reply{status: 500} })
 	root := h.somebody(identity.Admin)

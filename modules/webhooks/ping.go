@@ -15,7 +15,7 @@ import (
 const TestType = "webhook.test"
 
 // Try is what came of one try.
-type Try struct {
+type Attempt struct {
 	At         web.Time `json:"at"`
 	DurationMS int64    `json:"durationMs"`
 	StatusCode *int64   `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
@@ -27,7 +27,7 @@ type Try struct {
 type TestResult struct {
 	MessageID string `json:"messageId" doc:"The webhook-id"`
 	Delivered bool   `json:"delivered"`
-	Try
+	Attempt
 }
 
 // ping posts a test to an endpoint of the caller's, enabled or not.
@@ -49,17 +49,17 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	if err != nil {
 		return TestResult{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.plan.ping)
+	ctx, cancel := context.WithTimeout(ctx, m.policy.ping)
 	defer cancel()
-	p := parcel{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
+	p := request{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
 	o := m.sender.post(ctx, p)
 	m.metrics.tries.WithLabelValues("test").Inc()
 
-	result := TestResult{MessageID: p.id, Delivered: o.taken(), Try: Try{At: web.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
+	result := TestResult{MessageID: p.id, Delivered: o.accepted(), Attempt: Attempt{At: web.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
 	if o.status != 0 {
 		result.StatusCode = new(int64(o.status))
 	}
-	if !o.taken() {
+	if !o.accepted() {
 		result.Error = &o.problem
 	}
 	return result, nil
@@ -85,7 +85,7 @@ func pingOf(id uuid.UUID, c identity.Caller) any {
 	}
 }
 
-func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
+func (m *Module) testWebhook(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
 	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err

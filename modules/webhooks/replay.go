@@ -176,7 +176,7 @@ func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration
 		if !hook.Enabled || hook.DeletedAt != nil || over {
 			return finish(ctx, tx, hook.ID, "stopped")
 		}
-		numbers, position, err := nextSlice(ctx, tx, r, m.plan.slice)
+		numbers, position, err := nextSlice(ctx, tx, r, m.policy.slice)
 		if err != nil {
 			return err
 		}
@@ -184,9 +184,9 @@ func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration
 		if err != nil {
 			return err
 		}
-		due := postgres.Now().Add(m.plan.slice)
+		due := postgres.Now().Add(m.policy.slice)
 		u := ent.On(tx).WebhookReplay.UpdateOneID(id).SetPosition(position).AddSent(int64(n)).SetDueAt(due)
-		if wait = m.plan.slice; position >= r.ToNumber {
+		if wait = m.policy.slice; position >= r.ToNumber {
 			wait = 0
 			u.SetStatus("done").ClearDueAt().SetFinishedAt(postgres.Now())
 		}

@@ -21,11 +21,11 @@ func (m *Module) replayRoutes(api *web.API) {
 		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
 			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
-	}, m.postReplay)
+	}, m.createReplay)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays, Name: "list-replays", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "A webhook's replays, newest first",
-	}, m.getReplays)
+	}, m.listReplays)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays + "/{replayId}", Name: "get-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "How far a replay is",
@@ -33,7 +33,7 @@ func (m *Module) replayRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: replays + "/{replayId}/cancel", Name: "cancel-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Cancel a replay", Doc: "What it has begun stays under way. Repeating it does no harm.",
-	}, m.postCancel)
+	}, m.cancelReplay)
 }
 
 // Replay is a stretch of deliveries that is sent again.
@@ -58,8 +58,8 @@ func renderReplay(r *ent.WebhookReplay) Replay {
 	}
 }
 
-// ReplayWanted is a stretch as somebody wants it.
-type ReplayWanted struct {
+// NewReplay is a stretch as somebody wants it.
+type NewReplay struct {
 	From   *int64   `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
 	To     *int64   `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
 	Since  web.Time `json:"since,omitzero" doc:"From this time on"`
@@ -72,10 +72,10 @@ type ReplayWanted struct {
 type replayInput struct {
 	ByID
 	idempotency.Header
-	Body ReplayWanted
+	Body NewReplay
 }
 
-func (m *Module) postReplay(ctx context.Context, in *replayInput) (*idempotency.Output[Replay], error) {
+func (m *Module) createReplay(ctx context.Context, in *replayInput) (*idempotency.Output[Replay], error) {
 	s, err := m.stretchOf(in.Body)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (m *Module) postReplay(ctx context.Context, in *replayInput) (*idempotency.
 	return idempotency.Out[Replay](answer), nil
 }
 
-func (m *Module) stretchOf(w ReplayWanted) (stretch, error) {
+func (m *Module) stretchOf(w NewReplay) (stretch, error) {
 	s := stretch{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
 	if w.From != nil {
 		s.from = *w.From
@@ -121,7 +121,7 @@ type replaysInput struct {
 	web.Paging
 }
 
-func (m *Module) getReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
+func (m *Module) listReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
 	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (m *Module) getReplay(ctx context.Context, in *ByReplay) (*replayAnswer, er
 	return &replayAnswer{renderReplay(row)}, nil
 }
 
-func (m *Module) postCancel(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
+func (m *Module) cancelReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
 	row, err := m.cancel(ctx, identity.Must(ctx), in.ID, in.ReplayID)
 	if err != nil {
 		return nil, err

@@ -218,8 +218,8 @@ func (h *bundle) idle(change ...func(*Module)) *node {
 		Pool: pool, Queue: inserter, Events: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, Running: &idempotency.Running{},
 		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Log: out, Metrics: prometheus.NewRegistry(),
 	})
-	n.plan.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}
-	n.plan.sweep = time.Hour // it would hide what is lost
+	n.policy.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}
+	n.policy.sweep = time.Hour // it would hide what is lost
 	for _, do := range change {
 		do(n.Module)
 	}

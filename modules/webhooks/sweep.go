@@ -108,7 +108,7 @@ func (m *Module) unblock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		stuck, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p place, err error) {
+		stuck, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p queueKey, err error) {
 			err = row.Scan(&p.webhook, &p.order)
 			return p, err
 		})
@@ -122,7 +122,7 @@ func (m *Module) unblock(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `select from webhooks where id = any($1) order by id for share`, hooks); err != nil {
 			return err
 		}
-		return m.follow(ctx, tx, stuck)
+		return m.releaseNext(ctx, tx, stuck)
 	})
 }
 

@@ -35,7 +35,7 @@ import (
 // Queue is where the jobs of this module wait, apart from the orders'.
 const Queue = "webhooks"
 
-// Deps is what webhooks need.
+// Deps are the dependencies of the module.
 type Deps struct {
 	Pool   *postgres.Pool
 	Queue  *queue.Client // inserts
@@ -78,13 +78,13 @@ type Module struct {
 	addresses *addresses
 	sender    *sender
 	shares    *shares
-	plan      plan
+	policy    retryPolicy
 	metrics   metrics
 	reader    *events.Reader
 	revoked   wakeup.Signal
 }
 
-// New makes the module; nothing runs until Run.
+// New returns the module. It starts no goroutine before Run.
 func New(d Deps) *Module {
 	if d.Tracers == nil {
 		d.Tracers = noop.NewTracerProvider()
@@ -94,11 +94,11 @@ func New(d Deps) *Module {
 	}
 	m := &Module{
 		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, types: d.Types, running: d.Running,
-		keep: d.Keep, tracers: d.Tracers, log: d.Log, plan: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
+		keep: d.Keep, tracers: d.Tracers, log: d.Log, policy: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
 	}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
-	m.shares = newShares(Slots, m.plan.owner, m.plan.share)
+	m.shares = newShares(Slots, m.policy.owner, m.policy.share)
 	m.reader = events.NewReader(d.Events, "webhooks", m.fanOut, d.Log)
 	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
@@ -106,17 +106,17 @@ func New(d Deps) *Module {
 	return m
 }
 
-// Workers registers what this module can work.
+// Workers registers the workers of this module's jobs.
 func (m *Module) Workers(w *river.Workers) {
 	river.AddWorker(w, &deliverWorker{m: m})
 	river.AddWorker(w, &replayWorker{m: m})
 }
 
-// Wake says that there are new events. It never blocks.
+// Wake makes Run read new events now. It never blocks.
 func (m *Module) Wake() { m.reader.Wake() }
 
-// Run reads the log and cleans up until ctx ends. It is for nodes that work; any
-// number of them may run it.
+// Run consumes the event log, repairs and deletes until ctx ends. It is for nodes that work jobs;
+// any number of them may run it.
 func (m *Module) Run(ctx context.Context) error {
 	var all errgroup.Group
 	all.Go(func() error { return m.reader.Run(ctx) })
@@ -126,7 +126,7 @@ func (m *Module) Run(ctx context.Context) error {
 
 func (m *Module) tasks() []periodic.Task {
 	return []periodic.Task{
-		{Name: "sweep webhooks", Interval: m.plan.sweep, Jitter: 0.25, Log: m.log, Run: m.SweepOnce},
+		{Name: "sweep webhooks", Interval: m.policy.sweep, Jitter: 0.25, Log: m.log, Run: m.SweepOnce},
 		{Name: "delete old webhook deliveries", Interval: cleanEvery, Jitter: 0.5, Log: m.log, Run: m.CleanOnce},
 		{Name: "disable webhooks of revoked keys", Wake: m.revoked, Log: m.log, Run: m.endWithKeys},
 	}
