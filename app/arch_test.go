@@ -160,12 +160,12 @@ var httpPackages = regexp.MustCompile(`^net/http($|/)|^github\.com/orderflow-dev
 
 // The files of modules that import HTTP and are no edge, each with the reason.
 var callsOut = map[string]string{
-	"modules/notifications/socket.go":        "speaks WebSocket on a connection that HTTP has handed over",
-	"modules/webhooks/post.go": "posts to the receivers",
-	"modules/webhooks/sign.go": "sets the headers of a post",
-	"modules/payments/stripe/stripe.go":      "calls the provider",
-	"modules/payments/stripe/errors.go":      "reads the provider's statuses",
-	"modules/payments/simulated/dial.go":     "calls the simulated provider in another process",
+	"modules/notifications/socket.go":    "speaks WebSocket on a connection that HTTP has handed over",
+	"modules/webhooks/post.go":           "posts to the receivers",
+	"modules/webhooks/sign.go":           "sets the headers of a post",
+	"modules/payments/stripe/stripe.go":  "calls the provider",
+	"modules/payments/stripe/errors.go":  "reads the provider's statuses",
+	"modules/payments/simulated/dial.go": "calls the simulated provider in another process",
 }
 
 // edge tells whether a file of a module is its HTTP edge.

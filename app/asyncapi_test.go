@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,17 +13,21 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/orderflow-dev/orderflow/modules/notifications"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/golden"
 )
 
 // frames are the schemas of all that goes out, as strict as they can be: a member that
 // is not described fits nothing.
 var frames = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
-	n := &notifications.Module{Deps: notifications.Deps{Kinds: orders.Kinds()}}
+	n := notifications.New(notifications.Deps{
+		Tail: events.NewTail(nil, slog.Default()), Kinds: orders.Kinds(), Metrics: prometheus.NewRegistry(), Log: slog.Default(),
+	})
 	raw, err := n.AsyncAPI("test")
 	if err != nil {
 		return nil, err

@@ -93,10 +93,10 @@ func (m ordersModule) Work(ctx context.Context) error { return m.Sweep(ctx) }
 
 func (n *node) newOrders(p *Platform) (Module, error) {
 	n.orders = orders.New(orders.Deps{
-		Pool: n.pool, Queue: p.Queue, Log: n.eventLog, Catalogue: n.inventory, Stock: n.inventory,
+		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
 		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: p.InFlight, Standing: n.auth.Standing, Reads: n.reads,
-		Wake: func() { n.tail.Wake(); n.wakeEvents() }, Out: n.log, Metrics: n.registry,
+		Wake: func() { n.tail.Wake(); n.wakeEvents() }, Log: n.log, Metrics: n.registry,
 	})
 	p.Orders = n.orders
 	return ordersModule{n.orders}, nil
@@ -118,9 +118,9 @@ func (w webhooksModule) Work(ctx context.Context) error { return w.m.Run(ctx) }
 
 func (n *node) newWebhooks(p *Platform) (Module, error) {
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: p.Queue, Log: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), Running: p.InFlight,
+		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), Running: p.InFlight,
 		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
-		Tracers: n.tracers, Out: n.log, Metrics: n.registry,
+		Tracers: n.tracers, Log: n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(n.webhooks.Revoked)
 	if n.cfg.Has("worker") {
@@ -144,10 +144,10 @@ func (m notificationsModule) Work(ctx context.Context) error {
 func (n *node) newNotifications(*Platform) (Module, error) {
 	wake := n.channel("inbox", func() { n.notifications.Look() })
 	n.notifications = notifications.New(notifications.Deps{
-		Pool: n.pool, Log: n.eventLog, Tail: n.tail, Sessions: n.auth, Orders: n.orders, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
+		Pool: n.pool, Events: n.eventLog, Tail: n.tail, Sessions: n.auth, Orders: n.orders, Kinds: orders.Kinds(), Origins: n.cfg.Origins,
 		Keep: n.cfg.EventRetention, KeepNotes: n.cfg.NotificationRetention, Reads: n.reads, StreamsPerAccount: n.cfg.StreamsPerAccount,
 		Counted: func() { n.notifications.Look(); wake() },
-		Out:     n.log, Metrics: n.registry,
+		Log:     n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(n.notifications.Revoked)
 	return notificationsModule{n.notifications}, nil

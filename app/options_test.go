@@ -162,7 +162,7 @@ func TestModuleOfAnOption(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := verify(t.Context(), conn, false, 10, p.invariants...)
-	if err != nil || report.Broken != 1 || report.findings[len(report.findings)-1].name != "tallies-count" {
+	if err != nil || report.Broken != 1 || report.findings[len(report.findings)-1].Name != "tallies-count" {
 		t.Errorf("verify: %v, %+v", err, report)
 	}
 	var provider string
@@ -203,7 +203,7 @@ func (m named) Migrations() fs.FS {
 type lawful struct{ named }
 
 func (lawful) Invariants() []Invariant {
-	return []Invariant{{Name: "mine"}, {Name: lawsOfMoney[0].name}}
+	return []Invariant{{Name: "mine"}, {Name: moneyLaws[0].Name}}
 }
 
 func added(modules ...Module) (options []Option) {
@@ -239,7 +239,7 @@ func TestWrongOptions(t *testing.T) {
 		"providers": {"barter", append(added(named{name: "Coupons"}), provider, provider, WithProvider("Stripe", newBarter), WithProvider("stripe", newBarter)),
 			[]string{`payment provider "barter": there are two`, `payment provider "Stripe": a name is`, `payment provider "stripe": there are two`, `module "Coupons"`}},
 		"another name": {"swap", []Option{misnamed}, []string{`payment provider swap: it calls itself "barter"`}},
-		"invariants":   {"simulated", added(lawful{named{name: "a"}}, lawful{named{name: "b"}}), []string{`module a: there are two invariants "` + lawsOfMoney[0].name, `module b: there are two invariants "mine"`}},
+		"invariants":   {"simulated", added(lawful{named{name: "a"}}, lawful{named{name: "b"}}), []string{`module a: there are two invariants "` + moneyLaws[0].Name, `module b: there are two invariants "mine"`}},
 		"no provider":  {"cash", []Option{provider}, []string{`there is no payment provider "cash"`}},
 		"nil":          {"simulated", []Option{WithModule(nil), WithProvider("none", nil)}, []string{"module 1 of the options returned nil", `"none": its constructor is nil`}},
 	} {

@@ -121,8 +121,8 @@ func checkTables(schemas []migrations.Module) error {
 func checkInvariants(list []Invariant) error {
 	var errs []error
 	seen := map[string]bool{}
-	for _, l := range laws() {
-		seen[l.name] = true
+	for _, l := range allLaws() {
+		seen[l.Name] = true
 	}
 	for _, i := range list {
 		if seen[i.Name] {

@@ -20,7 +20,7 @@ const ordersAtOnce = 500
 // histories walks over all orders by id, each with its lines and its events, and
 // returns how many there were. Every page is three reads along primary keys.
 func histories(ctx context.Context, q postgres.Querier, found func(order string, b orders.Breach)) (n int, err error) {
-	db := ent.NewClient(ent.Driver(postgres.Driver(q)))
+	db := ent.On(q)
 	for after := uuid.Nil; ; {
 		rows, err := db.Order.Query().Where(order.IDGT(after)).Order(order.ByID()).Limit(ordersAtOnce).All(ctx)
 		if err != nil || len(rows) == 0 {

@@ -7,44 +7,32 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/orders"
-	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// The log is of this database, and its readers have passed over nothing.
-var lawsOfLog = []law{
+// eventLaws relate the log to what its consumers have written.
+var eventLaws = []laws.Law{
 	{
-		name: "log-elsewhere", spec: "E3", says: "the log was written in this cluster and database, or adopted since it was restored",
-		query: `
-			select 'the log', format('has the epoch %s, this database is %s: run orderflow migrate', l.epoch, h.epoch)
-			from event_log l cross join (` + events.Here + `) h (epoch) where l.epoch <> h.epoch`,
-	},
-	{
-		name: "log-ahead", spec: "E3", says: "no event is of a transaction that this cluster has not begun",
-		query: `
-			select format('event %s/%s', order_id, version), format('is of transaction %s, the next one is %s', xid, pg_snapshot_xmax(pg_current_snapshot()))
-			from events where xid >= pg_snapshot_xmax(pg_current_snapshot()) order by xid, seq`,
-	},
-	{
-		name: "reader-place", spec: "E3, E7, E8", says: "a reader of the log stands where the event is that it stands behind",
-		query: `
-			select 'reader ' || r.name, format('stands at (%s, %s) behind event %s/%s, which is not there', r.xid, r.seq, r.order_id, r.version)
-			from event_readers r left join events e on e.xid = r.xid and e.seq = r.seq
-			where r.seq > 0 and (e.order_id = r.order_id and e.version = r.version) is not true`,
-	},
-	{
-		name: "unnotified", spec: "E7", says: "an event that the inbox reader has passed is in the inbox of its owner",
-		query: passed("inbox", "orderflow.keep_notifications") + `
+		Name: "unnotified", Spec: "E7", Says: "an event that the inbox reader has passed is in the inbox of its owner",
+		Query: passed("inbox", "orderflow.keep_notifications") + `
 			select format('event %s/%s', e.order_id, e.version), format('is a %s of user %s, who was not notified', e.type, e.user_id)
 			from passed e
 			where e.type in ('` + strings.Join(noted(), "', '") + `')
 			  and not exists (select from notifications n where n.order_id = e.order_id and n.version = e.version and n.user_id = e.user_id)`,
 	},
 	{
+		Name: "notified", Spec: "E7", Says: "a notification tells its owner of an event of their own",
+		Query: `
+			select 'notification ' || n.id, format('tells %s of %s, version %s of order %s', n.user_id, n.type, n.version, n.order_id)
+			from notifications n
+			where not exists (select from events e where e.order_id = n.order_id and e.version = n.version and e.user_id = n.user_id and e.type = n.type)`,
+	},
+	{
 		// Only of what an endpoint was to be told without doubt: created, changed or given
 		// to another role within a minute of the event, it may be either way.
-		name: "undelivered", spec: "E8", says: "an event that the webhook reader has passed has a delivery to each endpoint that it concerns",
-		query: passed("webhooks", "orderflow.keep_deliveries") + `
+		Name: "undelivered", Spec: "E8", Says: "an event that the webhook reader has passed has a delivery to each endpoint that it concerns",
+		Query: passed("webhooks", "orderflow.keep_deliveries") + `
 			select format('event %s/%s', e.order_id, e.version), format('is a %s of user %s and has no delivery to webhook %s', e.type, e.user_id, w.id)
 			from webhooks w
 			join users u on u.id = w.owner_id and u.active and u.deleted_at is null
@@ -52,6 +40,28 @@ var lawsOfLog = []law{
 			where w.deleted_at is null and e.at > greatest(w.created_at, w.updated_at, u.updated_at) + interval '1 minute'
 			  and (w.types::jsonb = '[]' or w.types::jsonb ? e.type)
 			  and not exists (select from webhook_deliveries d where d.webhook_id = w.id and d.order_id = e.order_id and d.version = e.version)`,
+	},
+	{
+		Name: "webhook-event", Spec: "E1, E8", Says: "a delivery is of an event of the log, and of its type and user",
+		Query: `
+			select format('delivery %s of webhook %s', d.number, d.webhook_id), format('is of event %s/%s, which %s', d.order_id, d.version,
+				case when e.order_id is null then 'is not in the log' else 'is another' end)
+			from webhook_deliveries d left join events e on e.order_id = d.order_id and e.version = d.version
+			where (e.type = d.type and e.user_id = d.user_id) is not true`,
+	},
+	{
+		// A role that was lost afterwards takes nothing back; what comes within a few
+		// seconds of it was on its way.
+		Name: "webhook-rights", Spec: "A5, E8", Says: "nobody is sent an order that they may not see",
+		Query: `
+			select format('delivery %s of webhook %s', d.number, w.id), format('is of an order of %s, the webhook is of %s', d.user_id, w.owner_id)
+			from webhooks w
+			join webhook_deliveries d on d.webhook_id = w.id
+			left join users u on u.id = w.owner_id
+			where w.user_id <> d.user_id
+			   or (u.active and u.deleted_at is null and (u.role = 'admin' or u.id = d.user_id)) is not true
+			      and (u.id is null or d.created_at > u.updated_at + interval '5 seconds'
+			           or exists (select from webhook_attempts a where a.delivery_id = d.id and a.at > u.updated_at + interval '5 seconds'))`,
 	},
 }
 

@@ -1,30 +1,26 @@
 package app
 
-// What orders, payments, refunds and the ledger say of the same money agrees.
-var lawsOfMoney = []law{
+import "github.com/orderflow-dev/orderflow/platform/laws"
+
+// moneyLaws relate orders to their payments and refunds.
+var moneyLaws = []laws.Law{
 	{
-		name: "one-live-payment", spec: "D3", says: "an order is paid by one payment at most",
-		query: `
-			select 'order ' || order_id, format('%s payments are live: %s', count(*), string_agg(id || ' ' || state, ', '))
-			from payments where state in ('authorizing', 'authorized', 'captured') group by order_id having count(*) > 1`,
-	},
-	{
-		name: "unpaid", spec: "D1", says: "an order that is confirmed or further, and costs something, is authorised or paid",
-		query: `
+		Name: "unpaid", Spec: "D1", Says: "an order that is confirmed or further, and costs something, is authorised or paid",
+		Query: `
 			select 'order ' || id, 'is ' || status || ', but no payment is authorised or captured' from orders o
 			where coalesce(held_from, status) in ('CONFIRMED', 'PROCESSING', 'SHIPPED', 'COMPLETED') and total > 0
 			  and not exists (select from payments p where p.order_id = o.id and p.state in ('authorized', 'captured', 'abandoned'))`,
 	},
 	{
-		name: "payment-amount", spec: "D3", says: "a payment is of its order's total, in its currency",
-		query: `
+		Name: "payment-amount", Spec: "D3", Says: "a payment is of its order's total, in its currency",
+		Query: `
 			select 'payment ' || p.id, format('%s %s, the order %s %s', p.amount, p.currency, o.total, o.currency)
 			from payments p join orders o on o.id = p.order_id
 			where p.amount <> o.total or p.currency <> o.currency`,
 	},
 	{
-		name: "payment-status", spec: "C", says: "paymentStatus is what its payments and refunds come to",
-		query: `
+		Name: "payment-status", Spec: "C", Says: "paymentStatus is what its payments and refunds come to",
+		Query: `
 			with p as (
 				select order_id, count(*) filter (where state = 'authorized') as authorized, count(*) filter (where state = 'captured') as captured,
 				       count(*) filter (where state = 'voided') as voided, count(*) filter (where state = 'declined') as declined,
@@ -46,8 +42,8 @@ var lawsOfMoney = []law{
 			end is true`,
 	},
 	{
-		name: "money-on-order", spec: "C8", says: "captured, refunded and refunding on an order are the sums of its payments and refunds",
-		query: `
+		Name: "money-on-order", Spec: "C8", Says: "captured, refunded and refunding on an order are the sums of its payments and refunds",
+		Query: `
 			select 'order ' || o.id, format('captured %s, refunded %s, refunding %s; payments %s, refunds done %s, pending %s',
 				o.captured, o.refunded, o.refunding, coalesce(p.captured, 0), coalesce(r.done, 0), coalesce(r.pending, 0))
 			from orders o
@@ -57,68 +53,13 @@ var lawsOfMoney = []law{
 			where (o.captured, o.refunded, o.refunding) is distinct from (coalesce(p.captured, 0), coalesce(r.done, 0), coalesce(r.pending, 0))`,
 	},
 	{
-		name: "refund-of-nothing", spec: "C8", says: "refunds never exceed what their payment captured",
-		query: `
-			select 'payment ' || r.payment_id, format('refunds of %s, %s captured', r.amount, coalesce(p.amount, 0))
-			from (select order_id, payment_id, sum(amount) as amount from refunds where state in ('pending', 'done') group by order_id, payment_id) r
-			left join payments p on p.order_id = r.order_id and p.id = r.payment_id and p.state = 'captured'
-			where r.amount > coalesce(p.amount, 0)`,
-	},
-	{
-		name: "ledger-of-payment", spec: "D3", says: "the ledger has exactly the transfers that a payment's state implies",
-		query: `
-			select 'payment ' || p.id, format('is %s over %s %s, the ledger has %s over %s', p.state, p.amount, p.currency, coalesce(l.kinds, 'nothing'), l.amounts)
-			from payments p
-			left join (select order_id, source, string_agg(kind, ' ' order by kind) as kinds, string_agg(distinct amount || ' ' || currency, ', ') as amounts
-			           from ledger group by order_id, source) l on l.order_id = p.order_id and l.source = p.id
-			where coalesce(l.kinds, '') <> all (case p.state
-					when 'authorized' then array['authorize']
-					when 'captured' then array['authorize capture settle']
-					when 'voided' then array['', 'authorize void']
-					when 'abandoned' then array['', 'authorize']
-					else array[''] end)
-			   or l.amounts <> p.amount || ' ' || p.currency`,
-	},
-	{
-		name: "ledger-of-refund", spec: "C8", says: "the ledger has one transfer for each refund that was made, and none for others",
-		query: `
-			select 'refund ' || r.id, format('is %s over %s %s, the ledger has %s over %s', r.state, r.amount, r.currency, coalesce(l.kinds, 'nothing'), l.amounts)
-			from refunds r
-			left join (select order_id, source, string_agg(kind, ' ') as kinds, string_agg(distinct amount || ' ' || currency, ', ') as amounts
-			           from ledger group by order_id, source) l on l.order_id = r.order_id and l.source = r.id
-			where coalesce(l.kinds, '') <> (case r.state when 'done' then 'refund' else '' end)
-			   or l.amounts <> r.amount || ' ' || r.currency`,
-	},
-	{
-		name: "ledger-source", spec: "D3", says: "every transfer is of a payment or a refund of its order",
-		query: `
-			select format('transfer %s of %s', l.kind, l.source), format('order %s has no such %s', l.order_id, case l.kind when 'refund' then 'refund' else 'payment' end)
-			from ledger l
-			where not exists (select from payments p where p.order_id = l.order_id and p.id = l.source and l.kind <> 'refund')
-			  and not exists (select from refunds r where r.order_id = l.order_id and r.id = l.source and l.kind = 'refund')`,
-	},
-	{
-		name: "ledger-accounts", spec: "D3", says: "the accounts of an order balance to what is authorised, captured and refunded",
-		query: `
-			with sides as (
-				select order_id, debit as account, amount from ledger union all select order_id, credit, -amount from ledger
-			), has as (
-				select order_id, account, sum(amount) as balance from sides group by order_id, account
-			), p as (
-				select order_id, sum(amount) filter (where state = 'authorized') as holds, sum(amount) filter (where state = 'captured') as captured
-				from payments group by order_id having not bool_or(state = 'abandoned')
-			), r as (
-				select order_id, sum(amount) filter (where state = 'done') as refunded from refunds group by order_id
-			), implied as (
-				select p.order_id, i.account, i.balance
-				from p left join r on r.order_id = p.order_id
-				cross join lateral (values
-					('authorized-funds', coalesce(p.holds, 0)), ('customer-holds', -coalesce(p.holds, 0)),
-					('provider-balance', coalesce(p.captured, 0) - coalesce(r.refunded, 0)),
-					('sales', -coalesce(p.captured, 0)), ('refunds', coalesce(r.refunded, 0))) i (account, balance)
-			)
-			select 'order ' || i.order_id, format('account %s is at %s, should be at %s', i.account, coalesce(h.balance, 0), i.balance)
-			from implied i left join has h on h.order_id = i.order_id and h.account = i.account
-			where i.balance <> coalesce(h.balance, 0)`,
+		Name: "rest-money", Spec: "D2, D3", Settled: true, Says: "at rest what was shipped is captured, what is over holds no money, and no refund waits",
+		Query: `
+			select 'order ' || o.id, format('is %s with a payment that is %s', o.status, p.state)
+			from payments p join orders o on o.id = p.order_id
+			where o.stalled is null and (p.state = 'authorizing'
+				or p.state = 'authorized' and o.status in ('SHIPPED', 'COMPLETED', 'CANCELLED', 'FAILED'))
+			union all
+			select 'order ' || r.order_id, format('refund %s is pending', r.id) from refunds r where r.state = 'pending'`,
 	},
 }

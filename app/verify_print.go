@@ -15,10 +15,10 @@ func (r *report) print(out io.Writer, asJSON bool) error {
 	var b strings.Builder
 	for _, f := range r.findings {
 		if f.broken == 0 {
-			fmt.Fprintf(&b, "ok      %-24s %s (%s)\n", f.name, f.says, f.spec)
+			fmt.Fprintf(&b, "ok      %-24s %s (%s)\n", f.Name, f.Says, f.Spec)
 			continue
 		}
-		fmt.Fprintf(&b, "BROKEN  %-24s %s (%s): %d\n", f.name, f.says, f.spec, f.broken)
+		fmt.Fprintf(&b, "BROKEN  %-24s %s (%s): %d\n", f.Name, f.Says, f.Spec, f.broken)
 		for _, s := range f.samples {
 			fmt.Fprintf(&b, "          %s: %s\n", s.Subject, s.Detail)
 		}
@@ -50,7 +50,7 @@ func (r *report) json(out io.Writer) error {
 		Laws    []lawJSON `json:"laws"`
 	}{OK: r.Broken == 0, Orders: r.orders, Seconds: r.took.Seconds()}
 	for _, f := range r.findings {
-		doc.Laws = append(doc.Laws, lawJSON{f.name, f.says, f.spec, f.broken, append([]sample{}, f.samples...)})
+		doc.Laws = append(doc.Laws, lawJSON{f.Name, f.Says, f.Spec, f.broken, append([]sample{}, f.samples...)})
 	}
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")

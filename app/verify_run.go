@@ -3,47 +3,30 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/orderflow-dev/orderflow/modules/inventory"
+	"github.com/orderflow-dev/orderflow/modules/notifications"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/webhooks"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// law is one thing that must always hold. Its query returns what breaks it: a
-// subject and a detail, both text. Without a query it is one of those that the
-// walk over the histories decides.
-type law struct {
-	name, says, spec string
-	query            string
-	settled          bool // holds only when nothing is under way
-}
-
-// laws in the order in which they are reported.
-func laws() (list []law) {
-	list = append(list, lawsOfRows...)
-	list = append(list, lawsOfHistory...)
-	list = append(list, lawsOfStock...)
-	list = append(list, lawsOfMoney...)
-	list = append(list, lawsOfLog...)
-	list = append(list, lawsOfWork...)
-	list = append(list, lawsOfWebhooks...)
-	return append(list, lawsAtRest...)
-}
-
-var lawsOfHistory = []law{
-	{name: orders.LawFirstEvent, says: "every history begins with order.created", spec: "C2"},
-	{name: orders.LawVersions, says: "versions count an order's events from 1, and the order has the last", spec: "E1"},
-	{name: orders.LawEventOrder, says: "an order's events lie in the log in the order of their versions", spec: "E3"},
-	{name: orders.LawEventUser, says: "events belong to whom the order belongs to", spec: "E2"},
-	{name: orders.LawIllegalMove, says: "histories are made of the table's moves, each by a party that may", spec: "C9"},
-	{name: orders.LawFold, says: "the events of an order add up to its row", spec: "E1"},
+// allLaws returns the laws in the order in which they are reported. A module that joins the
+// program adds its own here.
+func allLaws() []laws.Law {
+	return slices.Concat(orders.Laws(), orders.HistoryLaws(), inventory.Laws(), payments.Laws(), notifications.Laws(), webhooks.Laws(),
+		events.Laws(), queue.Laws(), ordersLaws, stockLaws, moneyLaws, eventLaws)
 }
 
 // finding is what became of one law.
 type finding struct {
-	law
+	laws.Law
 	broken  int
 	samples []sample // the first few
 }
@@ -74,21 +57,18 @@ func judge(ctx context.Context, q postgres.Querier, settled bool, limit int, mor
 	began := time.Now()
 	r := &report{}
 	byName := map[string]*finding{}
-	all := laws()
+	all := allLaws()
 	for _, i := range more {
-		all = append(all, law{name: i.Name, says: i.Says, spec: "module " + i.module, query: i.Query})
+		all = append(all, laws.Law{Name: i.Name, Says: i.Says, Spec: "module " + i.module, Query: i.Query})
 	}
 	for _, l := range all {
-		if l.settled && !settled {
+		if l.Settled && !settled {
 			continue
 		}
-		f := &finding{law: l}
-		r.findings, byName[l.name] = append(r.findings, f), f
-		if l.query == "" {
-			continue
-		}
-		if err := f.ask(ctx, q, limit); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.name, err)
+		f := &finding{Law: l}
+		r.findings, byName[l.Name] = append(r.findings, f), f
+		if err := l.Check(ctx, q, func(subject, detail string) { f.add(limit, subject, detail) }); err != nil {
+			return nil, err
 		}
 	}
 
@@ -104,17 +84,4 @@ func judge(ctx context.Context, q postgres.Querier, settled bool, limit int, mor
 	}
 	r.took = time.Since(began)
 	return r, nil
-}
-
-func (f *finding) ask(ctx context.Context, q postgres.Querier, limit int) error {
-	rows, err := q.Query(ctx, f.query)
-	if err != nil {
-		return err
-	}
-	var subject, detail string
-	_, err = pgx.ForEachRow(rows, []any{&subject, &detail}, func() error {
-		f.add(limit, subject, detail)
-		return nil
-	})
-	return err
 }

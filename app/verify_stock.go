@@ -1,38 +1,19 @@
 package app
 
-// No unit is sold twice, and none is lost.
-var lawsOfStock = []law{
+import "github.com/orderflow-dev/orderflow/platform/laws"
+
+// stockLaws relate orders to the stock that they hold or have taken.
+var stockLaws = []laws.Law{
 	{
-		name: "reserved", spec: "B2, B4", says: "a product's reserved units are what orders hold of it",
-		query: `
-			select 'product ' || p.sku, format('reserved %s, held %s', p.reserved, coalesce(r.held, 0))
-			from products p
-			left join (select sku, sum(quantity) as held from reservations where state = 'held' group by sku) r on r.sku = p.sku
-			where p.reserved <> coalesce(r.held, 0)`,
-	},
-	{
-		name: "available", spec: "B2", says: "available is stock less reserved, and never below zero",
-		query: `
-			select 'product ' || sku, format('stock %s, reserved %s, available %s', stock, reserved, available)
-			from products where available is distinct from stock - reserved or available < 0`,
-	},
-	{
-		name: "stock", spec: "B5", says: "a product's stock is the sum of its movements",
-		query: `
-			select 'product ' || p.sku, format('stock %s, movements %s', p.stock, coalesce(m.total, 0))
-			from products p left join (select sku, sum(delta) as total from movements group by sku) m on m.sku = p.sku
-			where p.stock is not null and p.stock <> coalesce(m.total, 0)`,
-	},
-	{
-		name: "finished-holds", spec: "B4", says: "an order that is over, or on its way, holds no stock back",
-		query: `
+		Name: "finished-holds", Spec: "B4", Says: "an order that is over, or on its way, holds no stock back",
+		Query: `
 			select 'order ' || o.id, format('is %s and holds %s of %s', o.status, r.quantity, r.sku)
 			from reservations r join orders o on o.id = r.order_id
 			where r.state = 'held' and o.status in ('CANCELLED', 'FAILED', 'SHIPPED', 'COMPLETED')`,
 	},
 	{
-		name: "holds-its-lines", spec: "B2, D1", says: "an order that is reserved holds exactly its lines, and one on its way has taken them",
-		query: `
+		Name: "holds-its-lines", Spec: "B2, D1", Says: "an order that is reserved holds exactly its lines, and one on its way has taken them",
+		Query: `
 			with bound as (
 				select id, case when status in ('SHIPPED', 'COMPLETED') then 'shipped' else 'held' end as state
 				from orders
@@ -47,8 +28,8 @@ var lawsOfStock = []law{
 			where w.units is distinct from h.units`,
 	},
 	{
-		name: "stock-events", spec: "E1, B4", says: "what an order's last stock event says is what it holds or has taken",
-		query: `
+		Name: "stock-events", Spec: "E1, B4", Says: "what an order's last stock event says is what it holds or has taken",
+		Query: `
 			with told as (
 				select distinct on (order_id) order_id, type, data->'items' as items from events
 				where type in ('stock.reserved', 'stock.released') order by order_id, version desc
@@ -64,8 +45,8 @@ var lawsOfStock = []law{
 			where s.units is distinct from h.units`,
 	},
 	{
-		name: "reserved-until", spec: "D7", says: "an order has until when it is reserved exactly while it is PENDING and holds stock",
-		query: `
+		Name: "reserved-until", Spec: "D7", Says: "an order has until when it is reserved exactly while it is PENDING and holds stock",
+		Query: `
 			select 'order ' || o.id, format('is %s, reserved until %s, holds %s', o.status, coalesce(o.reserved_until::text, 'never'),
 			                                case when h.order_id is null then 'nothing' else 'stock' end)
 			from orders o left join (select distinct order_id from reservations where state = 'held') h on h.order_id = o.id

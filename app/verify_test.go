@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
@@ -173,7 +174,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 
 		found := &finding{}
 		for _, f := range r.findings {
-			if f.name == row.law {
+			if f.Name == row.law {
 				found = f
 			}
 		}
@@ -181,9 +182,9 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 			t.Errorf("%s: found %+v, want %s", row.law, found.samples, s.named(row.subject))
 		}
 	}
-	for _, l := range laws() {
-		if !seen[l.name] {
-			t.Errorf("%s is never broken", l.name)
+	for _, l := range allLaws() {
+		if !seen[l.Name] {
+			t.Errorf("%s is never broken", l.Name)
 		}
 	}
 }
@@ -224,11 +225,11 @@ func (s *story) quoted(sql string) string {
 // F2: one run names what it found, in both forms, and no more than it was asked for.
 func TestReportOfVerify(t *testing.T) {
 	t.Parallel()
-	f := &finding{law: law{name: "a-law", says: "all is well", spec: "F2"}}
+	f := &finding{Law: laws.Law{Name: "a-law", Says: "all is well", Spec: "F2"}}
 	for i := range 5 {
 		f.add(2, fmt.Sprint("order ", i), "is not")
 	}
-	r := &report{Broken: 1, orders: 7, findings: []*finding{{law: law{name: "fine", says: "so it is", spec: "F3"}}, f}, took: 1500 * time.Microsecond}
+	r := &report{Broken: 1, orders: 7, findings: []*finding{{Law: laws.Law{Name: "fine", Says: "so it is", Spec: "F3"}}, f}, took: 1500 * time.Microsecond}
 	var text, doc bytes.Buffer
 
 	if err := r.print(&text, false); err != nil {

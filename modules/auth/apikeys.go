@@ -50,7 +50,7 @@ func (m *Module) callerOf(ctx context.Context, key string, from netip.Addr) (ide
 	}
 	now := time.Now()
 	s, known := m.sessions.memory.get(id, now)
-	if !known || !s.proves(hash, now) { // it may have been rotated a moment ago
+	if !known || !s.matches(hash, now) { // it may have been rotated a moment ago
 		var err error
 		if s, err = m.lookUp(ctx, id, hash, from, now); err != nil {
 			return identity.Caller{}, err
@@ -62,22 +62,22 @@ func (m *Module) callerOf(ctx context.Context, key string, from netip.Addr) (ide
 
 // lookUp reads a key from the database, unless too many from there were looked up
 // in vain.
-func (m *Module) lookUp(ctx context.Context, id uuid.UUID, hash keyHash, from netip.Addr, now time.Time) (standing, error) {
-	if !m.misses.good.Contains(hash) {
-		if err := m.misses.refuse(from, now); err != nil {
-			return standing{}, err
+func (m *Module) lookUp(ctx context.Context, id uuid.UUID, hash keyHash, from netip.Addr, now time.Time) (status, error) {
+	if !m.failedLookups.good.Contains(hash) {
+		if err := m.failedLookups.refuse(from, now); err != nil {
+			return status{}, err
 		}
 	}
 	s, err := m.read(ctx, id)
 	switch {
-	case fault.Is(err, "invalid-token") || err == nil && !s.proves(hash, now):
-		m.misses.good.Remove(hash)
-		m.misses.add(from, now)
-		return standing{}, invalidAPIKey()
+	case fault.Is(err, "invalid-token") || err == nil && !s.matches(hash, now):
+		m.failedLookups.good.Remove(hash)
+		m.failedLookups.add(from, now)
+		return status{}, invalidAPIKey()
 	case err != nil:
-		return standing{}, err
+		return status{}, err
 	}
-	m.misses.good.Add(hash, struct{}{})
+	m.failedLookups.good.Add(hash, struct{}{})
 	return s, nil
 }
 

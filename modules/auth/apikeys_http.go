@@ -25,26 +25,26 @@ func (m *Module) keyRoutes(api *web.API) {
 		Doc: "The secret is in this answer and never again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the key. " +
 			"Send the secret as a bearer token wherever an access token would do. A key does what its scopes and its owner's role allow, " +
 			"on its owner's rate limit. 409 `too-many-keys` beyond 25.",
-	}, m.handleCreateKey)
+	}, m.createAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-api-keys", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Your API keys, newest first",
-	}, m.handleKeys)
+	}, m.listAPIKeys)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path + "/{id}", Name: "get-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "One of your API keys",
-	}, m.handleKey)
+	}, m.getAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: path + "/{id}", Name: "delete-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Revoke an API key", Status: http.StatusNoContent,
 		Doc: "It is refused on every node within a second, and its sockets, streams, polls and exports are cut. Webhooks that it made are disabled with the reason `credential`, and what they are to be told is held.",
-	}, m.handleRevokeKey)
+	}, m.deleteAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path + "/{id}/rotate", Name: "rotate-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Give an API key a new secret",
 		Doc: "The secret until now stays good for a day, or for as long as `graceSeconds` says; one that an earlier rotation left is over. " +
 			"Sockets that the key has open are closed and can resume. 409 `key-expired`.",
-	}, m.handleRotateKey)
+	}, m.rotateAPIKey)
 }
 
 // APIKey is a key as its owner sees it.
@@ -60,8 +60,8 @@ type APIKey struct {
 	ExpiresAt           *jsontime.Time   `json:"expiresAt" nullable:"true" doc:"null: never"`
 }
 
-// NewAPIKey is a key with its secret, which is shown once.
-type NewAPIKey struct {
+// APIKeyWithSecret is a key with its secret, which is shown once.
+type APIKeyWithSecret struct {
 	APIKey
 	Secret string `json:"secret" doc:"Shown once; keep it safe"`
 }
@@ -74,20 +74,23 @@ func renderKey(k apiKey) APIKey {
 	}
 }
 
+// NewAPIKey describes an API key to create.
+type NewAPIKey struct {
+	Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
+	Scopes    web.ScopeList  `json:"scopes" doc:"What it may do"`
+	ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
+}
+
 type createKeyInput struct {
-	Body struct {
-		Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
-		Scopes    web.ScopeList  `json:"scopes" doc:"What it may do"`
-		ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
-	}
+	Body NewAPIKey
 }
 
 type newKeyAnswer struct {
 	Location string `header:"Location" doc:"Where the key is"`
-	Body     NewAPIKey
+	Body     APIKeyWithSecret
 }
 
-func (m *Module) handleCreateKey(ctx context.Context, in *createKeyInput) (*newKeyAnswer, error) {
+func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyAnswer, error) {
 	var expires *time.Time
 	if in.Body.ExpiresAt != nil {
 		expires = new(in.Body.ExpiresAt.Std())
@@ -99,7 +102,7 @@ func (m *Module) handleCreateKey(ctx context.Context, in *createKeyInput) (*newK
 	if err != nil {
 		return nil, err
 	}
-	return &newKeyAnswer{"/v1/api-keys/" + k.id.String(), NewAPIKey{renderKey(k), secret}}, nil
+	return &newKeyAnswer{"/v1/api-keys/" + k.id.String(), APIKeyWithSecret{renderKey(k), secret}}, nil
 }
 
 func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
@@ -112,7 +115,7 @@ func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
 	return wrong
 }
 
-func (m *Module) handleKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
+func (m *Module) listAPIKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
 	caller := identity.Must(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]apiKey, error) {
 		return m.keys(ctx, caller, before, limit)
@@ -123,7 +126,7 @@ type keyInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (m *Module) handleKey(ctx context.Context, in *keyInput) (*struct{ Body APIKey }, error) {
+func (m *Module) getAPIKey(ctx context.Context, in *keyInput) (*struct{ Body APIKey }, error) {
 	k, err := m.key(ctx, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
@@ -131,18 +134,21 @@ func (m *Module) handleKey(ctx context.Context, in *keyInput) (*struct{ Body API
 	return &struct{ Body APIKey }{renderKey(k)}, nil
 }
 
-func (m *Module) handleRevokeKey(ctx context.Context, in *keyInput) (*struct{}, error) {
+func (m *Module) deleteAPIKey(ctx context.Context, in *keyInput) (*struct{}, error) {
 	return nil, m.revokeKey(ctx, identity.Must(ctx), in.ID)
+}
+
+// APIKeyRotation says how the secret of an API key is replaced.
+type APIKeyRotation struct {
+	GraceSeconds *int `json:"graceSeconds,omitempty" minimum:"0" maximum:"604800" default:"86400" doc:"How long the secret until now stays good"`
 }
 
 type rotateKeyInput struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
-	Body *struct {
-		GraceSeconds *int `json:"graceSeconds,omitempty" minimum:"0" maximum:"604800" default:"86400" doc:"How long the secret until now stays good"`
-	}
+	Body *APIKeyRotation
 }
 
-func (m *Module) handleRotateKey(ctx context.Context, in *rotateKeyInput) (*struct{ Body NewAPIKey }, error) {
+func (m *Module) rotateAPIKey(ctx context.Context, in *rotateKeyInput) (*struct{ Body APIKeyWithSecret }, error) {
 	grace := usualGrace
 	if in.Body != nil && in.Body.GraceSeconds != nil {
 		grace = time.Duration(*in.Body.GraceSeconds) * time.Second
@@ -151,5 +157,5 @@ func (m *Module) handleRotateKey(ctx context.Context, in *rotateKeyInput) (*stru
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body NewAPIKey }{NewAPIKey{renderKey(k), secret}}, nil
+	return &struct{ Body APIKeyWithSecret }{APIKeyWithSecret{renderKey(k), secret}}, nil
 }

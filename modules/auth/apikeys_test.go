@@ -20,7 +20,7 @@ import (
 
 // made is a key as its owner got it.
 type made struct {
-	NewAPIKey
+	APIKeyWithSecret
 	*bundle
 	session pair
 }
@@ -31,7 +31,7 @@ func (b *bundle) makesKey(p pair, more string, scopes ...identity.Scope) made {
 	list, _ := json.Marshal(scopes)
 	got := b.do("POST", "/v1/api-keys", p.access, `{"name":"scanner","scopes":`+string(list)+more+`}`)
 	k := made{bundle: b, session: p}
-	if err := json.Unmarshal([]byte(got.body), &k.NewAPIKey); err != nil || got.status != 201 {
+	if err := json.Unmarshal([]byte(got.body), &k.APIKeyWithSecret); err != nil || got.status != 201 {
 		b.t.Fatalf("create: %d %s", got.status, got.body)
 	}
 	return k
@@ -457,7 +457,7 @@ func TestTicketOfAKey(t *testing.T) {
 func TestMadeUpCredentialsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.misses = newMisses(redis.Limit{Count: 50, Period: time.Hour}) // how the period ends is for TestMisses
+	b.failedLookups = newFailedLookups(redis.Limit{Count: 50, Period: time.Hour}) // how the period ends is for TestMisses
 	b.runs()
 	key := b.makesKey(b.logsIn(), "", identity.OrdersRead)
 	b.until(func() bool { return b.who(key.Secret).status == 200 && b.remembers(key.ID) })
@@ -482,8 +482,8 @@ func TestMisses(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	here, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")
-	full := func() *misses {
-		m := newMisses(redis.Limit{Count: 50, Period: time.Second})
+	full := func() *failedLookups {
+		m := newFailedLookups(redis.Limit{Count: 50, Period: time.Second})
 		for range 50 {
 			m.add(here, now)
 		}
@@ -506,7 +506,7 @@ func TestMisses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	off := newMisses(redis.Limit{})
+	off := newFailedLookups(redis.Limit{})
 	for range 1000 {
 		off.add(here, now)
 	}

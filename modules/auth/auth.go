@@ -20,7 +20,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
-// Accounts knows people and their passwords.
+// Accounts looks up accounts and checks their passwords.
 type Accounts interface {
 	// Fold gives all spellings of one address one form.
 	Fold(email string) string
@@ -53,19 +53,19 @@ type Deps struct {
 	Log              *slog.Logger
 }
 
-// Module is the credentials of one process.
+// Module authenticates the requests of one process. It is safe for concurrent use.
 type Module struct {
-	pool     *postgres.Pool
-	sessions *Sessions
-	accounts Accounts
-	begin    beginAttempt
-	signer   *signer
-	misses   *misses
-	log      *slog.Logger
+	pool          *postgres.Pool
+	sessions      *Sessions
+	accounts      Accounts
+	begin         beginAttempt
+	signer        *signer
+	failedLookups *failedLookups
+	log           *slog.Logger
 }
 
-// New makes the module; Run keeps it informed. It panics without keys, issuer or
-// audience: tokens that say nothing of where they belong must not exist.
+// New returns the module; Run keeps it informed of changes. It panics without keys, issuer or
+// audience, because a token must name the installation that it belongs to.
 func New(d Deps) *Module {
 	if len(d.Keys.list) == 0 || d.Issuer == "" || d.Audience == "" {
 		panic("auth: keys, issuer and audience are required")
@@ -74,13 +74,13 @@ func New(d Deps) *Module {
 		d.Sessions.wake = d.Wake
 	}
 	return &Module{
-		pool:     d.Pool,
-		sessions: d.Sessions,
-		accounts: d.Accounts,
-		begin:    d.beginAttempt(),
-		signer:   &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
-		misses:   newMisses(d.Misses),
-		log:      d.Log,
+		pool:          d.Pool,
+		sessions:      d.Sessions,
+		accounts:      d.Accounts,
+		begin:         d.beginAttempt(),
+		signer:        &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
+		failedLookups: newFailedLookups(d.Misses),
+		log:           d.Log,
 	}
 }
 
@@ -95,17 +95,17 @@ func (d *Deps) beginAttempt() beginAttempt {
 	return (&loginAttempts{d.Limiter, d.LoginLimit}).begin
 }
 
-// Run watches for changes of standing and clears away what is over, until ctx
-// ends. Without it the module is right but asks the database about each request.
+// Run watches for ended sessions and keys and changed roles, and deletes expired rows, until ctx
+// ends. Without it the module is correct but reads the database for each request.
 func (m *Module) Run(ctx context.Context) error { return m.sessions.run(ctx) }
 
-// Look makes Run look for changes now rather than at its next turn. It does not wait.
+// Look makes Run read the latest changes now instead of at its next interval. It does not wait.
 func (m *Module) Look() { m.sessions.look() }
 
-// OnChange registers a listener for changes of standing: of one session or key, or
-// of all of the user's when its id is zero. A change may be an end or only another
-// role; Standing tells. Each change made anywhere is announced once on each node
-// that runs, from one goroutine, so a listener must not block.
+// OnChange registers a callback for a session or API key that was revoked or whose role changed;
+// a zero credential stands for all of the user's. Standing returns the new state. Each change
+// made on any node is announced once on every node that runs, from one goroutine, so the callback
+// must not block. Register callbacks before Run.
 func (m *Module) OnChange(listener func(userID, credential uuid.UUID)) {
 	m.sessions.listen(listener)
 }

@@ -21,29 +21,29 @@ func (m *Module) Routes(api *web.API) {
 		Method: http.MethodPost, Path: "/v1/auth/login", Name: "login", Tag: "Accounts",
 		Summary: "Log in", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
 		Doc: "An unknown address and a wrong password are the same 401 `invalid-credentials`. 503 `busy` when too many log in at once.",
-	}, m.handleLogin)
+	}, m.login)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", Name: "refresh", Tag: "Accounts",
 		Summary: "Trade a refresh token for a new pair", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
 		Doc: "Each refresh token is good once. Presenting a used one ends its session and is the same 401 `invalid-refresh-token` as any other.",
-	}, m.handleRefresh)
+	}, m.refresh)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/logout", Name: "logout", Tag: "Accounts",
 		Summary: "End this session", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
-	}, m.handleLogout)
+	}, m.logout)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/auth/sessions", Name: "list-sessions", Tag: "Accounts",
 		Summary: "Your sessions, newest first", Role: identity.User, Scope: identity.NoKeys,
-	}, m.handleSessions)
+	}, m.listSessions)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/auth/sessions/{id}", Name: "end-session", Tag: "Accounts",
 		Summary: "End one of your sessions", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
-	}, m.handleEndSession)
+	}, m.endSession)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/password", Name: "change-password", Tag: "Accounts",
 		Summary: "Change your password", Role: identity.User, Scope: identity.NoKeys,
 		Doc: "Ends every session of yours and answers with a new one. 422 `wrong-password` when the current one is wrong.",
-	}, m.handlePassword)
+	}, m.changePassword)
 	m.keyRoutes(api)
 }
 
@@ -80,49 +80,58 @@ func (o *origin) client(ctx context.Context) client {
 	return client{agent: o.agent, address: clientaddr.From(ctx)}
 }
 
-type loginInput struct {
-	From origin
-	Body struct {
-		Email    string `json:"email" example:"ada@example.com"`
-		Password string `json:"password" example:"an otter in a teapot"`
-	}
+// LoginRequest is the body of a log-in.
+type LoginRequest struct {
+	Email    string `json:"email" example:"ada@example.com"`
+	Password string `json:"password" example:"an otter in a teapot"`
 }
 
-func (m *Module) handleLogin(ctx context.Context, in *loginInput) (*tokensAnswer, error) {
-	return answer(m.login(ctx, in.Body.Email, in.Body.Password, in.From.client(ctx)))
+type loginInput struct {
+	From origin
+	Body LoginRequest
+}
+
+func (m *Module) login(ctx context.Context, in *loginInput) (*tokensAnswer, error) {
+	return answer(m.logIn(ctx, in.Body.Email, in.Body.Password, in.From.client(ctx)))
+}
+
+// RefreshRequest is the body of a refresh.
+type RefreshRequest struct {
+	RefreshToken string `json:"refreshToken"`
 }
 
 type refreshInput struct {
-	Body struct {
-		RefreshToken string `json:"refreshToken"`
-	}
+	Body RefreshRequest
 }
 
-func (m *Module) handleRefresh(ctx context.Context, in *refreshInput) (*tokensAnswer, error) {
-	return answer(m.refresh(ctx, in.Body.RefreshToken))
+func (m *Module) refresh(ctx context.Context, in *refreshInput) (*tokensAnswer, error) {
+	return answer(m.rotateRefresh(ctx, in.Body.RefreshToken))
 }
 
-func (m *Module) handleLogout(ctx context.Context, _ *struct{}) (*struct{}, error) {
-	return nil, m.logout(ctx, identity.Must(ctx))
+func (m *Module) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
+	return nil, m.logOut(ctx, identity.Must(ctx))
+}
+
+// PasswordUpdate is the body of a change of password.
+type PasswordUpdate struct {
+	CurrentPassword string `json:"currentPassword"`
+	NewPassword     string `json:"newPassword" doc:"8 to 72 bytes, not characters"`
 }
 
 type passwordInput struct {
 	From origin
-	Body struct {
-		CurrentPassword string `json:"currentPassword"`
-		NewPassword     string `json:"newPassword" doc:"8 to 72 bytes, not characters"`
-	}
+	Body PasswordUpdate
 }
 
-func (m *Module) handlePassword(ctx context.Context, in *passwordInput) (*tokensAnswer, error) {
-	return answer(m.changePassword(ctx, identity.Must(ctx), in.Body.CurrentPassword, in.Body.NewPassword, in.From.client(ctx)))
+func (m *Module) changePassword(ctx context.Context, in *passwordInput) (*tokensAnswer, error) {
+	return answer(m.replacePassword(ctx, identity.Must(ctx), in.Body.CurrentPassword, in.Body.NewPassword, in.From.client(ctx)))
 }
 
 type endSessionInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (m *Module) handleEndSession(ctx context.Context, in *endSessionInput) (*struct{}, error) {
+func (m *Module) endSession(ctx context.Context, in *endSessionInput) (*struct{}, error) {
 	return nil, m.end(ctx, identity.Must(ctx), in.ID, "ended-by-user")
 }
 
@@ -144,7 +153,7 @@ func render(s *ent.Session, c identity.Caller) Session {
 	}
 }
 
-func (m *Module) handleSessions(ctx context.Context, in *web.Paging) (*web.PageOf[Session], error) {
+func (m *Module) listSessions(ctx context.Context, in *web.Paging) (*web.PageOf[Session], error) {
 	caller := identity.Must(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Session, error) {
 		return m.list(ctx, caller.UserID, before, limit)

@@ -20,7 +20,7 @@ func invalidRefresh() *fault.Error {
 // refresh trades a refresh token for a new pair (SPEC A4). Each token is good once.
 // When it comes a second time either the client or a thief holds a copy, nobody
 // can tell which, and the whole session ends.
-func (m *Module) refresh(ctx context.Context, token string) (pair, error) {
+func (m *Module) rotateRefresh(ctx context.Context, token string) (pair, error) {
 	hash, err := hashOf(token)
 	if err != nil {
 		return pair{}, invalidRefresh()
@@ -33,11 +33,11 @@ func (m *Module) refresh(ctx context.Context, token string) (pair, error) {
 	var next string
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		next = ""
-		used, err := m.useUp(ctx, tx, hash)
+		used, err := m.redeem(ctx, tx, hash)
 		if err != nil || !used {
 			return err
 		}
-		next, err = prolong(ctx, tx, caller.SessionID)
+		next, err = extend(ctx, tx, caller.SessionID)
 		return err
 	})
 	if err != nil {
@@ -75,9 +75,9 @@ func (m *Module) ownerOf(ctx context.Context, hash []byte) (identity.Caller, err
 	return c, nil
 }
 
-// useUp marks a token as used. Of many at once the row's lock lets one through;
-// the others find it used, end the session, and get false.
-func (m *Module) useUp(ctx context.Context, tx pgx.Tx, hash []byte) (bool, error) {
+// redeem marks a token as used. Of several concurrent requests the row lock lets one through; the
+// others find the token used, end the session, and get false.
+func (m *Module) redeem(ctx context.Context, tx pgx.Tx, hash []byte) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		update refresh_tokens set used_at = now()
 		where hash = $1 and used_at is null and expires_at > now()`, hash)
@@ -102,7 +102,8 @@ func (m *Module) useUp(ctx context.Context, tx pgx.Tx, hash []byte) (bool, error
 	return false, err
 }
 
-func prolong(ctx context.Context, tx pgx.Tx, sessionID uuid.UUID) (token string, err error) {
+// extend prolongs a session and issues its next refresh token.
+func extend(ctx context.Context, tx pgx.Tx, sessionID uuid.UUID) (token string, err error) {
 	tag, err := tx.Exec(ctx, `
 		update sessions set last_used_at = now(), expires_at = now() + $2::interval
 		where id = $1 and ended_at is null and expires_at > now()`, sessionID, refreshLife)

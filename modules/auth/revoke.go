@@ -14,8 +14,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// Sessions ends sessions and spreads the word. It exists apart from Module so that
-// whoever keeps the accounts can be made before the module that needs them.
+// Sessions ends sessions and announces changes. It is separate from Module so that the accounts,
+// which end sessions, can be built before the module that needs the accounts.
 type Sessions struct {
 	pool    *postgres.Pool
 	log     *slog.Logger
@@ -29,7 +29,7 @@ type Sessions struct {
 	listeners []func(userID, sessionID uuid.UUID)
 }
 
-// NewSessions makes the sessions of one process, for New and for the accounts.
+// NewSessions returns the sessions of one process, for New and for the accounts.
 func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 	return &Sessions{
 		pool:      pool,
@@ -54,8 +54,8 @@ func (s *Sessions) EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reas
 	return s.Announce(ctx, tx, userID)
 }
 
-// Announce says that a user's standing changed in this transaction, such as the
-// role. Sessions live on; what remembers them looks again.
+// Announce records in this transaction that the role or activity of an account changed. Its
+// sessions stay open; every node reads their status again.
 func (s *Sessions) Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
 	if _, err := tx.Exec(ctx, "insert into revocations (user_id) values ($1)", userID); err != nil {
 		return fmt.Errorf("announce the change of %s: %w", userID, err)

@@ -38,7 +38,7 @@ type client struct {
 type pair struct{ access, refresh string }
 
 // login opens a session for whoever knows the password (SPEC A2).
-func (m *Module) login(ctx context.Context, email, password string, from client) (pair, error) {
+func (m *Module) logIn(ctx context.Context, email, password string, from client) (pair, error) {
 	// Counted by a hash: what counts need not know addresses.
 	sum := sha256.Sum256([]byte(m.accounts.Fold(email)))
 	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }}
@@ -70,7 +70,7 @@ func (m *Module) login(ctx context.Context, email, password string, from client)
 }
 
 // changePassword ends every session of the user and opens one for the caller.
-func (m *Module) changePassword(ctx context.Context, c identity.Caller, current, next string, from client) (pair, error) {
+func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current, next string, from client) (pair, error) {
 	// A stolen access token must not serve to guess the password.
 	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }}
 	var set func(context.Context, pgx.Tx) error
@@ -116,7 +116,7 @@ func (m *Module) end(ctx context.Context, c identity.Caller, sessionID uuid.UUID
 
 // logout ends the caller's own session. Another request may have done so since
 // the caller was let in; then there is nothing left to do.
-func (m *Module) logout(ctx context.Context, c identity.Caller) error {
+func (m *Module) logOut(ctx context.Context, c identity.Caller) error {
 	err := m.end(ctx, c, c.SessionID, "logout")
 	if fault.Is(err, "not-found") {
 		return nil
@@ -126,7 +126,7 @@ func (m *Module) logout(ctx context.Context, c identity.Caller) error {
 
 // list is a user's live sessions, newest first, from behind the given id on.
 func (m *Module) list(ctx context.Context, userID, before uuid.UUID, limit int) ([]*ent.Session, error) {
-	q := ent.NewClient(ent.Driver(postgres.Driver(m.pool))).Session.Query().
+	q := ent.On(m.pool).Session.Query().
 		Where(rows.UserID(userID), rows.EndedAtIsNil(), rows.ExpiresAtGT(time.Now()))
 	if before != uuid.Nil {
 		q.Where(rows.IDLT(before))

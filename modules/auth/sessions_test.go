@@ -439,7 +439,7 @@ func TestTidyAgent(t *testing.T) {
 func TestAddressIsKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, err := b.login(b.ctx, email, goodPassword, client{address: netip.MustParseAddr("2001:db8::1")}); err != nil {
+	if _, err := b.logIn(b.ctx, email, goodPassword, client{address: netip.MustParseAddr("2001:db8::1")}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.count("select count(*) from sessions where address = '2001:db8::1'"); n != 1 {
@@ -453,7 +453,7 @@ func TestHome(t *testing.T) {
 	b := setup(t)
 	for _, at := range []string{"192.0.2.1", "2001:db8::1", ""} {
 		addr, _ := netip.ParseAddr(at)
-		if _, err := b.login(b.ctx, email, goodPassword, client{address: addr}); err != nil {
+		if _, err := b.logIn(b.ctx, email, goodPassword, client{address: addr}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -216,7 +216,7 @@ func (b *bundle) runs() {
 func (m *memory) fresh(now time.Time) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return now.Sub(m.looked) < trust
+	return now.Sub(m.looked) < maxAge
 }
 
 func (b *bundle) until(good func() bool) {

@@ -43,7 +43,7 @@ func (m *Module) RedeemTicket(ctx context.Context, ticket string) (identity.Call
 		return identity.Caller{}, invalidTicket()
 	}
 	from := clientaddr.From(ctx)
-	if err := m.misses.refuse(from, time.Now()); err != nil {
+	if err := m.failedLookups.refuse(from, time.Now()); err != nil {
 		return identity.Caller{}, err
 	}
 	var credential uuid.UUID
@@ -51,7 +51,7 @@ func (m *Module) RedeemTicket(ctx context.Context, ticket string) (identity.Call
 	err = m.pool.QueryRow(ctx, `
 		delete from tickets where hash = $1 returning session_id, expires_at > now()`, hash).Scan(&credential, &inTime)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && !inTime {
-		m.misses.add(from, time.Now())
+		m.failedLookups.add(from, time.Now())
 		return identity.Caller{}, invalidTicket()
 	}
 	if err != nil {

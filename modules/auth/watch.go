@@ -54,7 +54,7 @@ func (s *Sessions) poll(ctx context.Context) error {
 	defer cancel()
 
 	began := time.Now()
-	recent, err := s.recent(ctx, overlap+s.memory.unlooked(began))
+	recent, err := s.recent(ctx, overlap+s.memory.sinceLastPoll(began))
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *Sessions) poll(ctx context.Context) error {
 		}
 		s.announced[r.change] = began
 	}
-	s.memory.vouch(began)
+	s.memory.markFresh(began)
 	for known, seen := range s.announced {
 		if began.Sub(seen) > overlap {
 			delete(s.announced, known)

@@ -48,7 +48,7 @@ func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta i
 		return nil, err
 	}
 
-	err = client(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(postgres.Now()).Exec(ctx)
+	err = ent.On(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(postgres.Now()).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("adjust product %s: %w", sku, err)
 	}
@@ -80,7 +80,7 @@ func record(ctx context.Context, tx pgx.Tx, sku string, delta int64, stock *int6
 	if err != nil {
 		return nil, err
 	}
-	mv, err := client(tx).Movement.Create().
+	mv, err := ent.On(tx).Movement.Create().
 		SetID(id).SetSku(sku).SetDelta(delta).SetNillableStock(stock).
 		SetReason(reason).SetActor(string(by)).SetAt(postgres.Now()).
 		Save(ctx)

@@ -50,7 +50,7 @@ func (m *Module) remove(ctx context.Context, sku string, meets condition) error 
 			return err
 		}
 		at := postgres.Now()
-		err = client(tx).Product.UpdateOne(old).SetDeletedAt(at).SetUpdatedAt(at).AddVersion(1).Exec(ctx)
+		err = ent.On(tx).Product.UpdateOne(old).SetDeletedAt(at).SetUpdatedAt(at).AddVersion(1).Exec(ctx)
 		if err != nil {
 			return fmt.Errorf("delete product %s: %w", sku, err)
 		}
@@ -70,7 +70,7 @@ func revise(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, meets
 		return nil, false, err
 	}
 
-	u := client(tx).Product.UpdateOne(old)
+	u := ent.On(tx).Product.UpdateOne(old)
 	listed = c.list(u, old)
 	counted := c.stock != nil && !same(*c.stock, old.Stock)
 	if counted {

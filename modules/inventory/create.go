@@ -65,7 +65,7 @@ func add(ctx context.Context, tx pgx.Tx, by identity.Actor, n NewProduct) (*ent.
 
 func insertProduct(ctx context.Context, tx pgx.Tx, n NewProduct) (*ent.Product, error) {
 	at := postgres.Now()
-	p, err := client(tx).Product.Create().
+	p, err := ent.On(tx).Product.Create().
 		SetID(n.SKU).SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
 		SetNillableStock(n.Stock).SetActive(n.active()).SetCreatedAt(at).SetUpdatedAt(at).
 		Save(ctx)
@@ -82,7 +82,7 @@ func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*en
 	if err := covers(n.Stock, old.Reserved); err != nil {
 		return nil, err
 	}
-	u := client(tx).Product.UpdateOne(old).
+	u := ent.On(tx).Product.UpdateOne(old).
 		SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
 		SetActive(n.active()).ClearDeletedAt().AddVersion(1).SetUpdatedAt(postgres.Now())
 	setStock(u, n.Stock)

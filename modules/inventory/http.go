@@ -74,12 +74,12 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Create a product",
 		Doc: "The sku of a deleted product may be used again; what orders still hold of it stays reserved. " +
 			"409 is `sku-taken` or `below-reserved`.",
-	}, productCreated, m.postProduct)
+	}, productCreated, m.createProduct)
 	web.Handle(api, web.Route{
 		Method: "PATCH", Path: "/v1/products/{sku}", Name: "change-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
 		Summary: "Change a product",
 		Doc:     "A merge patch: what is absent stays; `stock` null ends the tracking. 409 is `below-reserved`.",
-	}, m.patchProduct)
+	}, m.changeProduct)
 	web.Handle(api, web.Route{
 		Method: "DELETE", Path: "/v1/products/{sku}", Name: "delete-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
 		Summary: "Delete a product", Doc: "Orders that hold some of it keep it.",
@@ -87,7 +87,7 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products/{sku}/adjustments", Name: "adjust-stock", Tag: tag, Role: identity.Admin, Scope: identity.StockWrite, Status: http.StatusCreated,
 		Summary: "Add to or take from the stock", Doc: "409 is `below-reserved` or `untracked`.",
-	}, stockAdjusted, m.postAdjustment)
+	}, stockAdjusted, m.adjustStock)
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products/{sku}/adjustments", Name: "list-adjustments", Tag: tag, Role: identity.Admin, Scope: identity.StockRead,
 		Summary: "List a product's adjustments, newest first",

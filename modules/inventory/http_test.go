@@ -16,14 +16,14 @@ import (
 
 // front is the shop's API without the rest of the product: who asks is in a header.
 type front struct {
-	*shop
+	*bundle
 	app *fiber.App
 	api *web.API
 }
 
 func open(t *testing.T) *front {
 	t.Helper()
-	f := &front{shop: setup(t), app: fiber.New(web.Config())}
+	f := &front{bundle: setup(t), app: fiber.New(web.Config())}
 	f.app.Use(web.JSONOnly(), func(c *fiber.Ctx) error {
 		if role := identity.Role(c.Get("X-Role")); role != "" {
 			c.SetUserContext(identity.With(c.UserContext(), identity.Caller{UserID: f.admin.UserID, Role: role}))

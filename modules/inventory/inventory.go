@@ -14,7 +14,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -66,8 +65,6 @@ func (m *Module) published(err error) {
 		m.changed()
 	}
 }
-
-func client(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }
 
 // bump says that a name, a price or an activity changed. It comes last in a
 // transaction: the one row is locked until the commit.

@@ -20,7 +20,7 @@ func forever(m *Module) *Module {
 	return m
 }
 
-func (s *shop) price(m *Module, sku string) (amount int64, active, ok bool) {
+func (s *bundle) price(m *Module, sku string) (amount int64, active, ok bool) {
 	s.t.Helper()
 	offer, _, err := m.Offers(context.Background(), []string{sku})
 	must(s.t, err)
@@ -28,7 +28,7 @@ func (s *shop) price(m *Module, sku string) (amount int64, active, ok bool) {
 	return price.Amount, active, ok
 }
 
-func (s *shop) reprice(m *Module, sku string, amount int64) {
+func (s *bundle) reprice(m *Module, sku string, amount int64) {
 	s.t.Helper()
 	_, err := m.change(context.Background(), s.admin, sku, always, change{price: priced(amount)})
 	must(s.t, err)

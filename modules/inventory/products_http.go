@@ -47,22 +47,22 @@ var productCreated = web.Responder[*ent.Product, Product]{
 	Body:     func(_ context.Context, p *ent.Product) Product { return render(p) },
 }
 
-func (m *Module) postProduct(ctx context.Context, in *struct{ Body NewProduct }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
+func (m *Module) createProduct(ctx context.Context, in *struct{ Body NewProduct }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
 	return m.create(ctx, identity.Must(ctx), key, in.Body)
 }
 
-// ProductChange is a merge patch (RFC 7396); a price is replaced as a whole.
-type ProductChange struct {
+// ProductUpdate is a merge patch (RFC 7396); a price is replaced as a whole.
+type ProductUpdate struct {
 	Name      *string         `json:"name,omitempty" nullable:"false" minLength:"1" maxLength:"200"`
 	UnitPrice *money.Money    `json:"unitPrice,omitempty" nullable:"false"`
 	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null is untracked"`
 	Active    *bool           `json:"active,omitempty" nullable:"false"`
 }
 
-func (m *Module) patchProduct(ctx context.Context, in *struct {
+func (m *Module) changeProduct(ctx context.Context, in *struct {
 	BySKU
 	Conditional
-	Body ProductChange
+	Body ProductUpdate
 }) (*tagged, error) {
 	meets, err := in.condition()
 	if err != nil {
@@ -100,7 +100,7 @@ var stockAdjusted = web.Responder[*ent.Movement, Adjustment]{
 	Body: func(_ context.Context, mv *ent.Movement) Adjustment { return renderMovement(mv) },
 }
 
-func (m *Module) postAdjustment(ctx context.Context, in *struct {
+func (m *Module) adjustStock(ctx context.Context, in *struct {
 	BySKU
 	Body NewAdjustment
 }, key idempotency.Key[*ent.Movement]) (idempotency.Result[*ent.Movement], error) {

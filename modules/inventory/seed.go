@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -54,7 +55,7 @@ func seed(ctx context.Context, tx pgx.Tx, items []NewProduct) (bool, error) {
 	if _, err := tx.Exec(ctx, `select from catalogue for update`); err != nil {
 		return false, err
 	}
-	exists, err := client(tx).Product.Query().Exist(ctx)
+	exists, err := ent.On(tx).Product.Query().Exist(ctx)
 	if err != nil || exists {
 		return false, err
 	}

@@ -21,21 +21,21 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
 
 // shop is a module with a database of its own; node gives it a second node.
-type shop struct {
+type bundle struct {
 	*Module
 	t     testing.TB
 	url   string
 	admin identity.Caller
 }
 
-func setup(t testing.TB) *shop {
+func setup(t testing.TB) *bundle {
 	t.Helper()
-	s := &shop{t: t, url: pgtest.URL(t), admin: identity.Caller{UserID: uuid.New(), Role: identity.Admin}}
+	s := &bundle{t: t, url: pgtest.URL(t), admin: identity.Caller{UserID: uuid.New(), Role: identity.Admin}}
 	s.Module = s.node()
 	return s
 }
 
-func (s *shop) node() *Module {
+func (s *bundle) node() *Module {
 	s.t.Helper()
 	pool, err := postgres.Open(context.Background(), s.url, 16)
 	must(s.t, err)
@@ -50,13 +50,13 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func (s *shop) tx(m *Module, do func(tx pgx.Tx) error) {
+func (s *bundle) tx(m *Module, do func(tx pgx.Tx) error) {
 	s.t.Helper()
 	must(s.t, postgres.InTx(context.Background(), m.pool, do))
 }
 
 // stock creates products of 10.00 EUR with so many units each; nil is untracked.
-func (s *shop) stock(stock *int64, skus ...string) {
+func (s *bundle) stock(stock *int64, skus ...string) {
 	s.t.Helper()
 	for _, sku := range skus {
 		p := NewProduct{SKU: sku, Name: "The " + sku, UnitPrice: money.Money{Amount: 1000, Currency: "EUR"}, Stock: stock}
@@ -119,20 +119,20 @@ func once(m *Module, do func(tx pgx.Tx) error) error {
 }
 
 // count asks the database one number.
-func (s *shop) count(sql string, args ...any) (n int64) {
+func (s *bundle) count(sql string, args ...any) (n int64) {
 	s.t.Helper()
 	must(s.t, s.pool.QueryRow(context.Background(), sql, args...).Scan(&n))
 	return n
 }
 
-func (s *shop) reserved(sku string) int64 {
+func (s *bundle) reserved(sku string) int64 {
 	return s.count(`select reserved from products where sku = $1`, sku)
 }
 
 // audit checks what must hold at all times: the stock is the sum of its
 // movements, after each of them and in the end, what is reserved is what orders
 // hold, and there is enough of it.
-func (s *shop) audit() {
+func (s *bundle) audit() {
 	s.t.Helper()
 	rows, err := s.pool.Query(context.Background(), `
 		select sku from products

@@ -18,7 +18,7 @@ import (
 )
 
 // race runs do for many callers at once, on two nodes in turn.
-func (s *shop) race(callers int, do func(node *Module, caller int)) {
+func (s *bundle) race(callers int, do func(node *Module, caller int)) {
 	nodes := []*Module{s.Module, s.node()}
 	start := make(chan struct{})
 	var all sync.WaitGroup

@@ -31,7 +31,7 @@ func (m *Module) list(ctx context.Context, f filter) (page []*ent.Product, next 
 	if f.text != "" {
 		return m.search(ctx, f)
 	}
-	query := client(m.pool).Product.Query().Where(product.DeletedAtIsNil(), product.IDGT(f.after))
+	query := ent.On(m.pool).Product.Query().Where(product.DeletedAtIsNil(), product.IDGT(f.after))
 	if f.active != nil {
 		query.Where(product.Active(*f.active))
 	}
@@ -74,7 +74,7 @@ func (m *Module) search(ctx context.Context, f filter) (page []*ent.Product, nex
 	case end != nil:
 		next = *end
 	}
-	page, err = client(m.pool).Product.Query().
+	page, err = ent.On(m.pool).Product.Query().
 		Where(product.IDIn(hits...), product.DeletedAtIsNil()).Order(product.ByID()).All(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("read products: %w", err)
@@ -88,7 +88,7 @@ func (m *Module) movements(ctx context.Context, sku string, after uuid.UUID, lim
 	if _, err := live(ctx, m.pool, sku); err != nil {
 		return nil, uuid.Nil, err
 	}
-	query := client(m.pool).Movement.Query().Where(movement.Sku(sku))
+	query := ent.On(m.pool).Movement.Query().Where(movement.Sku(sku))
 	if after != uuid.Nil {
 		query.Where(movement.IDLT(after))
 	}
@@ -108,7 +108,7 @@ func lockProduct(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, erro
 	if _, err := tx.Exec(ctx, `select from products where sku = $1 for no key update`, sku); err != nil {
 		return nil, fmt.Errorf("lock product %s: %w", sku, err)
 	}
-	return client(tx).Product.Get(ctx, sku)
+	return ent.On(tx).Product.Get(ctx, sku)
 }
 
 func lockLive(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, error) {
@@ -124,7 +124,7 @@ func lockLive(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, error) 
 
 // live reads a product that is not deleted.
 func live(ctx context.Context, q postgres.Querier, sku string) (*ent.Product, error) {
-	p, err := client(q).Product.Query().Where(product.ID(sku), product.DeletedAtIsNil()).Only(ctx)
+	p, err := ent.On(q).Product.Query().Where(product.ID(sku), product.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
 		return nil, fault.Absent("product")
 	}

@@ -21,7 +21,7 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 	var of, frames, deliveries []any // references to the messages of each channel
 	carried := object{}
 	delivered := object{}
-	for _, k := range m.Kinds {
+	for _, k := range m.kinds {
 		carried[k.Type] = ref("/components/messages/" + k.Type)
 		delivered[k.Type] = ref("/components/messages/" + k.Type)
 		frames = append(frames, ref("/channels/socket/messages/"+k.Type))
@@ -96,7 +96,7 @@ func ref(path string) object { return object{"$ref": "#" + path} }
 
 func (m *Module) messages(d *describer) (object, error) {
 	all := object{}
-	for _, k := range m.Kinds {
+	for _, k := range m.kinds {
 		schema, err := d.event(k)
 		if err != nil {
 			return nil, fmt.Errorf("describe %s: %w", k.Type, err)

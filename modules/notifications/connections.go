@@ -99,5 +99,5 @@ func (s *slot) keep() {
 type turn func(ctx context.Context, read func() error) error
 
 func (m *Module) turn(class reads.Class, account uuid.UUID) turn {
-	return func(ctx context.Context, read func() error) error { return m.Reads.Do(ctx, class, account, read) }
+	return func(ctx context.Context, read func() error) error { return m.reads.Do(ctx, class, account, read) }
 }

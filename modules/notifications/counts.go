@@ -15,7 +15,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// counts passes on to this node's followers what is unread in their inboxes. A
+// counts passes on to this node's subscribers what is unread in their inboxes. A
 // count is a state and not an event: only the latest matters, and one that nobody
 // listens to is read with the inbox.
 type counts struct {

@@ -24,7 +24,7 @@ type object = map[string]any
 // are open: members may be added, and a reader must pass over what it does not know.
 func (m *Module) Schemas() (map[string][]byte, error) {
 	all := map[string][]byte{}
-	for _, k := range m.Kinds {
+	for _, k := range m.kinds {
 		d := newDescriber("#/$defs/")
 		schema, err := d.event(k)
 		if err != nil {

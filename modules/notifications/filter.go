@@ -47,7 +47,7 @@ type asked struct {
 }
 
 func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
-	f.room, f.orders = caller.UserID, m.Orders
+	f.room, f.orders = caller.UserID, m.orders
 	if caller.IsAdmin() {
 		f.room = uuid.Nil
 	}

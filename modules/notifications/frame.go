@@ -11,7 +11,7 @@ import (
 )
 
 // frame is something to be told, ready to be written. One that is no event has
-// no cursor of its own, and its text carries the place where the follower is.
+// no cursor of its own, and its text carries the place where the subscriber is.
 type frame struct {
 	kind   string
 	order  uuid.UUID

@@ -31,7 +31,7 @@ func (m *Module) Routes(api *web.API) {
 		Method: http.MethodPost, Path: "/v1/events/tickets", Name: "create-ticket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "Get a ticket for opening a socket", Status: http.StatusCreated,
 		Doc: "For clients that cannot send a header with a WebSocket or an event stream, such as browsers. Good for one connection within 30 seconds.",
-	}, m.postTicket)
+	}, m.createTicket)
 
 	m.socketRoute(api)
 	m.streamRoute(api)
@@ -47,7 +47,7 @@ func (m *Module) socketRoute(api *web.API) {
 		// Small, because an idle socket keeps them; the larger one is shared.
 		ReadBufferSize: 256, WriteBufferSize: 4 << 10, WriteBufferPool: &sync.Pool{},
 		// The last resort; the library's own would send the reason to the client.
-		RecoverHandler: func(*websocket.Conn) { recovered(m.Out, "socket handler") },
+		RecoverHandler: func(*websocket.Conn) { recovered(m.log, "socket handler") },
 		// Origins are checked before, so that the answer is a problem document.
 	})
 	api.Raw(web.Route{
@@ -65,15 +65,18 @@ func (m *Module) socketRoute(api *web.API) {
 	}, m.prepareSocket, upgrade)
 }
 
-type ticketOutput struct {
-	Body struct {
-		Ticket    string        `json:"ticket"`
-		ExpiresAt jsontime.Time `json:"expiresAt"`
-	}
+// Ticket is a credential for one handshake of a socket or stream.
+type Ticket struct {
+	Ticket    string        `json:"ticket"`
+	ExpiresAt jsontime.Time `json:"expiresAt"`
 }
 
-func (m *Module) postTicket(ctx context.Context, _ *struct{}) (*ticketOutput, error) {
-	ticket, expires, err := m.Sessions.IssueTicket(ctx, identity.Must(ctx))
+type ticketOutput struct {
+	Body Ticket
+}
+
+func (m *Module) createTicket(ctx context.Context, _ *struct{}) (*ticketOutput, error) {
+	ticket, expires, err := m.sessions.IssueTicket(ctx, identity.Must(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func (m *Module) Credentials() fiber.Handler {
 			web.Refuse(c, fault.New(fault.Unauthenticated, "two-credentials", "Send a ticket or the Authorization header, not both."))
 			return c.Next()
 		}
-		caller, err := m.Sessions.RedeemTicket(c.UserContext(), ticket)
+		caller, err := m.sessions.RedeemTicket(c.UserContext(), ticket)
 		if err != nil {
 			web.Refuse(c, err)
 		} else {
@@ -112,7 +115,7 @@ func (m *Module) Credentials() fiber.Handler {
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
 	// 4.4.2): CORS does not apply to WebSockets.
-	if web.Origins(m.Origins).Judge(c) == web.ForeignOrigin {
+	if web.Origins(m.origins).Judge(c) == web.ForeignOrigin {
 		return web.Fail(c, fault.New(fault.Forbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {
@@ -138,7 +141,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	}()
 	request := c.Context()
 	c.Locals(socketKey, &socket{
-		follower: m.newFollower(caller, f), slot: slot,
+		subscriber: m.newSubscriber(caller, f), slot: slot,
 		forget: func() {
 			request.ResetUserValues()
 			request.Request.Header = fasthttp.RequestHeader{}

@@ -16,17 +16,17 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// hub knows the followers of this node. The tail hands it each new event once; it
-// hands that on to those concerned, rendered once for all of them.
+// hub holds the subscribers of this node. The tail passes it each new event once, and the hub
+// passes it to the subscribers concerned, rendered once for all of them.
 type hub struct {
 	out   *slog.Logger
 	ready chan struct{} // closed when the tail has said where it is
 
 	mu     sync.Mutex
 	at     events.Cursor
-	moved  chan struct{}                        // closed when at changes, when somebody waits for that
-	rooms  map[uuid.UUID]map[*follower]struct{} // by owner; uuid.Nil hears everybody
-	people map[uuid.UUID]map[*follower]struct{} // by who listens
+	moved  chan struct{}                          // closed when at changes, when somebody waits for that
+	rooms  map[uuid.UUID]map[*subscriber]struct{} // by owner; uuid.Nil hears everybody
+	people map[uuid.UUID]map[*subscriber]struct{} // by who listens
 	closed bool
 	gone   sync.WaitGroup
 
@@ -42,7 +42,7 @@ func newHub(out *slog.Logger, reg prometheus.Registerer) *hub {
 	return &hub{
 		out:   out,
 		ready: make(chan struct{}),
-		rooms: map[uuid.UUID]map[*follower]struct{}{}, people: map[uuid.UUID]map[*follower]struct{}{},
+		rooms: map[uuid.UUID]map[*subscriber]struct{}{}, people: map[uuid.UUID]map[*subscriber]struct{}{},
 		open: with.NewGauge(prometheus.GaugeOpts{Name: "orderflow_sockets_open", Help: "Sockets and event streams open on this node."}),
 		sent: with.NewCounter(prometheus.CounterOpts{Name: "orderflow_socket_frames_total", Help: "Event frames handed to sockets and event streams."}),
 		ends: with.NewCounterVec(prometheus.CounterOpts{
@@ -74,9 +74,9 @@ func (h *hub) deliver(list []events.Event, at events.Cursor) {
 	}
 }
 
-// join puts a follower into its room and notes the place up to which it has to catch
-// up by itself. What comes later is queued for it from now on.
-func (h *hub) join(f *follower) error {
+// join adds a subscriber to its topic and sets the position up to which it has to catch up from
+// the log. Later events are queued for it from now on.
+func (h *hub) join(f *subscriber) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -91,9 +91,9 @@ func (h *hub) join(f *follower) error {
 	return nil
 }
 
-// caughtUp makes a follower live. One whose queue ran over meanwhile begins a new
-// queue instead, and has to catch up to the place returned.
-func (h *hub) caughtUp(f *follower) (to events.Cursor, more bool) {
+// caughtUp makes a subscriber live. If its queue overflowed meanwhile, it starts with an empty
+// queue and has to catch up to the returned position.
+func (h *hub) caughtUp(f *subscriber) (to events.Cursor, more bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -106,13 +106,13 @@ func (h *hub) caughtUp(f *follower) (to events.Cursor, more bool) {
 	return h.at, true
 }
 
-func (h *hub) ranOver(f *follower) bool {
+func (h *hub) ranOver(f *subscriber) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return f.overrun
 }
 
-func (h *hub) leave(f *follower) {
+func (h *hub) leave(f *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -122,14 +122,14 @@ func (h *hub) leave(f *follower) {
 	h.gone.Done()
 }
 
-func add(groups map[uuid.UUID]map[*follower]struct{}, id uuid.UUID, f *follower) {
+func add(groups map[uuid.UUID]map[*subscriber]struct{}, id uuid.UUID, f *subscriber) {
 	if groups[id] == nil {
-		groups[id] = map[*follower]struct{}{}
+		groups[id] = map[*subscriber]struct{}{}
 	}
 	groups[id][f] = struct{}{}
 }
 
-func remove(groups map[uuid.UUID]map[*follower]struct{}, id uuid.UUID, f *follower) {
+func remove(groups map[uuid.UUID]map[*subscriber]struct{}, id uuid.UUID, f *subscriber) {
 	delete(groups[id], f)
 	if len(groups[id]) == 0 {
 		delete(groups, id)
@@ -159,19 +159,19 @@ func (h *hub) tell(user uuid.UUID, unread int64) {
 	}
 }
 
-// listeners are the users who have a follower on this node.
+// listeners are the users who have a subscriber on this node.
 func (h *hub) listeners() []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Collect(maps.Keys(h.people))
 }
 
-// stop ends every follower, and cuts those that have not gone when ctx ends.
+// stop ends every subscriber, and cuts those that have not gone when ctx ends.
 func (h *hub) stop(ctx context.Context) {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
-	h.each(func(f *follower) { f.end(stopping) })
+	h.each(func(f *subscriber) { f.end(stopping) })
 
 	done := make(chan struct{})
 	go func() {
@@ -181,7 +181,7 @@ func (h *hub) stop(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		h.each(func(f *follower) { f.cut() })
+		h.each(func(f *subscriber) { f.cut() })
 	}
 }
 
@@ -191,8 +191,8 @@ func (h *hub) isStopping() bool {
 	return h.closed
 }
 
-// each visits the followers; they cannot leave meanwhile.
-func (h *hub) each(visit func(*follower)) {
+// each visits the subscribers; they cannot leave meanwhile.
+func (h *hub) each(visit func(*subscriber)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 

@@ -23,9 +23,9 @@ import (
 // E7).
 func (m *Module) FillInboxes(ctx context.Context) error { return m.inboxes.Run(ctx) }
 
-// keep keeps the notes of a page. Their ids rise along the log, so that the inbox has
+// fillInboxes writes the notifications of a page. Their ids rise along the log, so that the inbox has
 // its order.
-func (m *Module) keep(ctx context.Context, tx pgx.Tx, list []events.Event) error {
+func (m *Module) fillInboxes(ctx context.Context, tx pgx.Tx, list []events.Event) error {
 	var ids, users, orders []uuid.UUID
 	var versions []int64
 	var types []string
@@ -57,18 +57,14 @@ func (m *Module) keep(ctx context.Context, tx pgx.Tx, list []events.Event) error
 		on conflict (user_id) do update set unread = c.unread + excluded.unread, changed = pg_current_xact_id()`,
 		ids, users, orders, versions, types, at)
 	if err != nil {
-		return fmt.Errorf("keep %d notifications: %w", len(ids), err)
+		return fmt.Errorf("write %d notifications: %w", len(ids), err)
 	}
 	return nil
 }
 
-func table(q postgres.Querier) *ent.NotificationClient {
-	return ent.NewClient(ent.Driver(postgres.Driver(q))).Notification
-}
-
 // inbox reads a page of a user's notifications, newest first, and how much is unread.
 func (m *Module) inbox(ctx context.Context, user uuid.UUID, unread *bool, before uuid.UUID, limit int) (page []*ent.Notification, count int64, err error) {
-	query := table(m.Pool).Query().Where(notification.UserID(user))
+	query := ent.On(m.pool).Notification.Query().Where(notification.UserID(user))
 	if before != uuid.Nil {
 		query.Where(notification.IDLT(before))
 	}
@@ -82,7 +78,7 @@ func (m *Module) inbox(ctx context.Context, user uuid.UUID, unread *bool, before
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the inbox of %s: %w", user, err)
 	}
-	err = m.Pool.QueryRow(ctx, `select coalesce((select unread from inbox_counts where user_id = $1), 0)`, user).Scan(&count)
+	err = m.pool.QueryRow(ctx, `select coalesce((select unread from inbox_counts where user_id = $1), 0)`, user).Scan(&count)
 	if err != nil {
 		return nil, 0, fmt.Errorf("count the inbox of %s: %w", user, err)
 	}
@@ -93,7 +89,7 @@ func (m *Module) inbox(ctx context.Context, user uuid.UUID, unread *bool, before
 // twice changes nothing.
 func (m *Module) mark(ctx context.Context, user, id uuid.UUID, read bool) (row *ent.Notification, err error) {
 	err = m.marking(ctx, user, func(tx pgx.Tx) (int64, error) {
-		row, err = table(tx).Query().Where(notification.ID(id), notification.UserID(user)).Only(ctx)
+		row, err = ent.On(tx).Notification.Query().Where(notification.ID(id), notification.UserID(user)).Only(ctx)
 		if ent.IsNotFound(err) {
 			return 0, fault.New(fault.NotFound, "not-found", "There is no such notification.")
 		}
@@ -101,10 +97,10 @@ func (m *Module) mark(ctx context.Context, user, id uuid.UUID, read bool) (row *
 			return 0, err
 		}
 		if read {
-			row, err = table(tx).UpdateOne(row).SetReadAt(events.Now()).Save(ctx)
+			row, err = ent.On(tx).Notification.UpdateOne(row).SetReadAt(events.Now()).Save(ctx)
 			return -1, err
 		}
-		row, err = table(tx).UpdateOne(row).ClearReadAt().Save(ctx)
+		row, err = ent.On(tx).Notification.UpdateOne(row).ClearReadAt().Save(ctx)
 		return 1, err
 	})
 	return row, err
@@ -113,7 +109,7 @@ func (m *Module) mark(ctx context.Context, user, id uuid.UUID, read bool) (row *
 // markAll marks everything up to one notification as read, or everything with uuid.Nil.
 func (m *Module) markAll(ctx context.Context, user, upTo uuid.UUID) (marked int64, err error) {
 	err = m.marking(ctx, user, func(tx pgx.Tx) (int64, error) {
-		update := table(tx).Update().Where(notification.UserID(user), notification.ReadAtIsNil())
+		update := ent.On(tx).Notification.Update().Where(notification.UserID(user), notification.ReadAtIsNil())
 		if upTo != uuid.Nil {
 			update.Where(notification.IDLTE(upTo))
 		}
@@ -127,7 +123,7 @@ func (m *Module) markAll(ctx context.Context, user, upTo uuid.UUID) (marked int6
 // marking changes what is unread of one user, one change after the other.
 func (m *Module) marking(ctx context.Context, user uuid.UUID, do func(tx pgx.Tx) (more int64, err error)) error {
 	changed := false
-	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select from inbox_counts where user_id = $1 for update`, user); err != nil {
 			return fmt.Errorf("lock the inbox of %s: %w", user, err)
 		}
@@ -140,7 +136,7 @@ func (m *Module) marking(ctx context.Context, user uuid.UUID, do func(tx pgx.Tx)
 		return err
 	})
 	if changed {
-		m.Counted()
+		m.counted()
 	}
 	return err
 }
@@ -153,17 +149,17 @@ const (
 // CleanInboxes forgets notifications older than KeepNotes until ctx ends.
 func (m *Module) CleanInboxes(ctx context.Context) error {
 	return periodic.Run(ctx, periodic.Task{
-		Name: "delete old notifications", Interval: cleanEvery, Jitter: 0.5, Log: m.Out,
+		Name: "delete old notifications", Interval: cleanEvery, Jitter: 0.5, Log: m.log,
 		Run: func(ctx context.Context) error { _, err := m.cleanOnce(ctx); return err },
 	})
 }
 
 // cleanOnce takes small bites, so that nobody waits for it, and says how many rows went.
 func (m *Module) cleanOnce(ctx context.Context) (gone int64, err error) {
-	oldest := uuidv7.First(time.Now().Add(-m.KeepNotes))
+	oldest := uuidv7.First(time.Now().Add(-m.keepNotes))
 	for {
 		var some int64
-		err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 			return tx.QueryRow(ctx, `
 				with gone as (
 					delete from notifications where id = any (array(

@@ -20,16 +20,16 @@ func (m *Module) inboxRoutes(api *web.API) {
 		Method: http.MethodGet, Path: "/v1/notifications", Name: "list-notifications", Tag: inboxTag,
 		Role: identity.User, Scope: identity.NotificationsRead, Summary: "Read your inbox, newest first",
 		Doc: "What became of your orders, once for each event. How much is unread is told on the socket and the stream as well, whenever it changes.",
-	}, m.getInbox)
+	}, m.listNotifications)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/notifications", Name: "mark-notifications", Tag: inboxTag,
 		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark all as read",
 		Doc: "All that is unread, or with `upTo` only that notification and those before it, so that none is marked that nobody has seen.",
-	}, m.patchInbox)
+	}, m.markNotifications)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/notifications/{id}", Name: "mark-notification", Tag: inboxTag,
 		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark one as read or unread", Errors: []int{http.StatusNotFound},
-	}, m.patchNotification)
+	}, m.markNotification)
 }
 
 // Notification is one event that its reader is told of.
@@ -54,15 +54,18 @@ func (m *Module) render(row *ent.Notification) Notification {
 	return n
 }
 
-type inboxOutput struct {
-	Link string `header:"Link" doc:"The next page, rel=\"next\" (RFC 8288)"`
-	Body struct {
-		web.Page[Notification]
-		Unread int64 `json:"unread" doc:"How much is unread in the whole inbox"`
-	}
+// Inbox is a page of a user's notifications.
+type Inbox struct {
+	web.Page[Notification]
+	Unread int64 `json:"unread" doc:"How much is unread in the whole inbox"`
 }
 
-func (m *Module) getInbox(ctx context.Context, in *struct {
+type inboxOutput struct {
+	Link string `header:"Link" doc:"The next page, rel=\"next\" (RFC 8288)"`
+	Body Inbox
+}
+
+func (m *Module) listNotifications(ctx context.Context, in *struct {
 	Unread string `query:"unread" enum:"true,false" doc:"true for what is unread, false for what is read; all when absent"`
 	web.Paging
 }) (*inboxOutput, error) {
@@ -83,17 +86,26 @@ func (m *Module) getInbox(ctx context.Context, in *struct {
 	return out, nil
 }
 
-type marked struct {
-	Body struct {
-		Marked int64 `json:"marked" doc:"How many were unread"`
-	}
+// InboxUpdate marks notifications of an inbox as read.
+type InboxUpdate struct {
+	Read bool       `json:"read" enum:"true" doc:"Always true"`
+	UpTo *uuid.UUID `json:"upTo,omitzero" format:"uuid" doc:"The newest notification that was seen"`
 }
 
-func (m *Module) patchInbox(ctx context.Context, in *struct {
-	Body struct {
-		Read bool       `json:"read" enum:"true" doc:"Always true"`
-		UpTo *uuid.UUID `json:"upTo,omitzero" format:"uuid" doc:"The newest notification that was seen"`
-	}
+// InboxUpdateResult says how many notifications an InboxUpdate changed.
+type InboxUpdateResult struct {
+	Marked int64 `json:"marked" doc:"How many were unread"`
+}
+
+// NotificationUpdate marks one notification as read or unread.
+type NotificationUpdate struct {
+	Read bool `json:"read"`
+}
+
+type marked struct{ Body InboxUpdateResult }
+
+func (m *Module) markNotifications(ctx context.Context, in *struct {
+	Body InboxUpdate
 }) (*marked, error) {
 	upTo := uuid.Nil
 	if in.Body.UpTo != nil {
@@ -108,11 +120,9 @@ func (m *Module) patchInbox(ctx context.Context, in *struct {
 	return out, err
 }
 
-func (m *Module) patchNotification(ctx context.Context, in *struct {
+func (m *Module) markNotification(ctx context.Context, in *struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
-	Body struct {
-		Read bool `json:"read"`
-	}
+	Body NotificationUpdate
 }) (*struct{ Body Notification }, error) {
 	row, err := m.mark(ctx, identity.Must(ctx).UserID, in.ID, in.Body.Read)
 	if err != nil {

@@ -34,19 +34,19 @@ type noted struct {
 }
 
 func (n *node) inboxOf(who identity.Caller, query string) (list noted) {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	status, _, body := n.call(http.MethodGet, "/v1/notifications?"+query, bearer(who))
 	if status != http.StatusOK {
-		n.house.t.Fatal(status, body)
+		n.bundle.t.Fatal(status, body)
 	}
-	n.house.must(json.Unmarshal([]byte(body), &list))
+	n.bundle.must(json.Unmarshal([]byte(body), &list))
 	return list
 }
 
 // filled waits until an inbox holds as many.
 func (n *node) filled(who identity.Caller, count int) (list noted) {
-	n.house.t.Helper()
-	until(n.house.t, fmt.Sprint(count, " notifications"), func() bool {
+	n.bundle.t.Helper()
+	until(n.bundle.t, fmt.Sprint(count, " notifications"), func() bool {
 		list = n.inboxOf(who, "limit=100")
 		return len(list.Data) >= count
 	})
@@ -54,16 +54,16 @@ func (n *node) filled(who identity.Caller, count int) (list noted) {
 }
 
 func (n *node) patch(who identity.Caller, path, body string) (int, string) {
-	n.house.t.Helper()
-	req, err := http.NewRequestWithContext(n.house.ctx, http.MethodPatch, "http://"+n.addr+path, bytes.NewReader([]byte(body)))
-	n.house.must(err)
+	n.bundle.t.Helper()
+	req, err := http.NewRequestWithContext(n.bundle.ctx, http.MethodPatch, "http://"+n.addr+path, bytes.NewReader([]byte(body)))
+	n.bundle.must(err)
 	maps.Copy(req.Header, bearer(who))
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := (&http.Client{Timeout: patience}).Do(req)
-	n.house.must(err)
+	n.bundle.must(err)
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	n.house.must(err)
+	n.bundle.must(err)
 	return resp.StatusCode, string(raw)
 }
 

@@ -20,19 +20,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// Sessions knows who still is who they said they were. Tickets are one-use
-// credentials for clients that cannot send a header, such as a browser that opens
-// a socket.
+// Sessions returns the present state of credentials and handles tickets: one-use credentials for
+// clients that cannot send a header, such as a browser that opens a socket.
 type Sessions interface {
 	Standing(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
 	IssueTicket(ctx context.Context, caller identity.Caller) (ticket string, expires time.Time, err error)
 	RedeemTicket(ctx context.Context, ticket string) (identity.Caller, error)
 }
 
-// Deps is what notifications need.
+// Deps are the dependencies of the module.
 type Deps struct {
 	Pool     *postgres.Pool
-	Log      *events.Log
+	Events   *events.Log
 	Tail     *events.Tail
 	Sessions Sessions
 	Orders   Orders // may be nil
@@ -51,13 +50,25 @@ type Deps struct {
 	KeepNotes time.Duration
 	// Counted tells the other nodes to look for unread counts that have changed.
 	Counted func()
-	Out     *slog.Logger
+	Log     *slog.Logger
 	Metrics prometheus.Registerer
 }
 
-// Module is the notifications module.
+// Module delivers events and notifications. It is safe for concurrent use.
 type Module struct {
-	Deps
+	pool      *postgres.Pool
+	events    *events.Log
+	tail      *events.Tail
+	sessions  Sessions
+	orders    Orders
+	kinds     []events.Kind
+	origins   []string
+	keep      time.Duration
+	keepNotes time.Duration
+	reads     *reads.Reads
+	counted   func()
+	log       *slog.Logger
+
 	hub         *hub
 	connections *connections
 	counts      *counts
@@ -69,15 +80,19 @@ type Module struct {
 	sentences map[string]string // and what it says of them
 }
 
-// New makes the module and subscribes it to the tail.
+// New returns the module and subscribes it to the tail.
 func New(d Deps) *Module {
-	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds)}
-	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, listeners: m.hub.listeners, wake: wakeup.New()}
+	m := &Module{
+		pool: d.Pool, events: d.Events, tail: d.Tail, sessions: d.Sessions, orders: d.Orders, kinds: d.Kinds, origins: d.Origins,
+		keep: d.Keep, keepNotes: d.KeepNotes, reads: d.Reads, counted: d.Counted, log: d.Log,
+		hub: newHub(d.Log, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds),
+	}
+	m.counts = &counts{pool: d.Pool, out: d.Log, tell: m.hub.tell, listeners: m.hub.listeners, wake: wakeup.New()}
 	m.notes, m.sentences = map[string]bool{}, map[string]string{}
 	for _, k := range d.Kinds {
 		m.notes[k.Type], m.sentences[k.Type] = k.Note, k.Doc
 	}
-	m.inboxes = events.NewReader(d.Log, "inbox", m.keep, d.Out)
+	m.inboxes = events.NewReader(d.Events, "inbox", m.fillInboxes, d.Log)
 	m.inboxes.Committed = d.Counted
 	d.Tail.Subscribe(m.hub.deliver)
 	d.Tail.Rewritten(m.hub.rewrite)
@@ -89,7 +104,8 @@ func New(d Deps) *Module {
 // Run passes unread counts on to this node's sockets until ctx ends.
 func (m *Module) Run(ctx context.Context) error { return m.counts.run(ctx) }
 
-// Look says that unread counts may have changed, here or on another node.
+// Look makes this node read the unread counts that changed here or on another node. It does not
+// wait.
 func (m *Module) Look() { m.counts.wake.Send() }
 
 // Revoked closes the sockets of a user with 4401, or of one session or API key when

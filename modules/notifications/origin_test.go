@@ -21,7 +21,7 @@ func TestLookAlikeOrigins(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	n := h.node(func(m *Module) {
-		m.Origins = append(m.Origins, "https://shop.example:8443", "https://xn--shp-sna.example")
+		m.origins = append(m.origins, "https://shop.example:8443", "https://xn--shp-sna.example")
 	})
 	_, port, _ := strings.Cut(n.addr, ":")
 	rows := map[string]string{
@@ -99,7 +99,7 @@ func TestOriginsThatPass(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	n := h.node(func(m *Module) {
-		m.Origins = append(m.Origins, "https://shop.example:8443", "https://xn--shp-sna.example")
+		m.origins = append(m.origins, "https://shop.example:8443", "https://xn--shp-sna.example")
 	})
 	for _, origin := range []string{
 		"", "http://" + n.addr, "https://" + n.addr, "https://shop.example", "https://shop.example:8443", "https://xn--shp-sna.example",

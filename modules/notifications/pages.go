@@ -37,7 +37,7 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 		return m.resetPage(ctx)
 	}
 
-	p := &page{filter: f, log: m.Log, limit: limit, turn: m.turn(reads.Page, caller.UserID)}
+	p := &page{filter: f, log: m.events, limit: limit, turn: m.turn(reads.Page, caller.UserID)}
 	err = m.fill(ctx, p, caller, wait)
 	if errors.Is(err, events.ErrRewritten) {
 		return m.resetPage(ctx)
@@ -59,10 +59,10 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 // that it has cannot be resumed.
 func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (gone bool, err error) {
 	if f.resume {
-		return m.Log.Gone(ctx, f.at, f.room, m.Keep)
+		return m.events.Gone(ctx, f.at, f.room, m.keep)
 	}
 	err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
-		f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep))
+		f.at, err = m.events.Since(ctx, time.Now().Add(time.Minute-m.keep))
 		return err
 	})
 	return false, err
@@ -74,7 +74,7 @@ func (m *Module) resetPage(ctx context.Context) (eventPage, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
 
-	head, err := m.Log.Head(ctx)
+	head, err := m.events.Head(ctx)
 	return eventPage{Next: head, Reset: true}, err
 }
 
@@ -95,7 +95,7 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	bell := m.newStream(caller, p.filter)
 	bell.slot = slot
 	defer bell.Close()
-	if err := m.hub.join(bell.follower); err != nil {
+	if err := m.hub.join(bell.subscriber); err != nil {
 		return nil // the server is stopping: an empty page, and the next one is read elsewhere
 	}
 	bell.joined = true
@@ -127,7 +127,7 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, error) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
-	now, err := m.Sessions.Standing(limited, caller.Credential())
+	now, err := m.sessions.Standing(limited, caller.Credential())
 	return now == caller, err
 }
 

@@ -24,15 +24,15 @@ type sheet struct {
 }
 
 func (n *node) page(who identity.Caller, query string) sheet {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	status, _, body := n.call(http.MethodGet, "/v1/events?"+query, bearer(who))
 	if status != http.StatusOK {
-		n.house.t.Fatal(status, body)
+		n.bundle.t.Fatal(status, body)
 	}
 	var s sheet
-	n.house.must(json.Unmarshal([]byte(body), &s))
+	n.bundle.must(json.Unmarshal([]byte(body), &s))
 	if s.NextCursor == "" || s.Data == nil {
-		n.house.t.Fatalf("no place to go on from: %s", body)
+		n.bundle.t.Fatalf("no place to go on from: %s", body)
 	}
 	return s
 }
@@ -46,7 +46,7 @@ func (s sheet) ids() (ids []string) {
 
 // walk reads pages until there is nothing more.
 func (n *node) walk(who identity.Caller, query string) (ids []string, cursor string) {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	s := n.page(who, query)
 	for len(s.Data) > 0 {
 		ids = append(ids, s.ids()...)
@@ -119,7 +119,7 @@ func TestPagesNarrowed(t *testing.T) {
 func TestPagesReset(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.Keep = time.Hour })
+	n := h.node(func(m *Module) { m.keep = time.Hour })
 	for range 20 {
 		old := eventOf(h.alice, "order.created")
 		old.At = old.At.Add(-2 * time.Hour)

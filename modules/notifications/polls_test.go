@@ -21,17 +21,17 @@ func (n *node) poll(who identity.Caller, query string) <-chan sheet {
 		status, _, body := n.call(http.MethodGet, "/v1/events?wait=20&"+query, bearer(who))
 		var s sheet
 		if err := json.Unmarshal([]byte(body), &s); err != nil || status != http.StatusOK {
-			n.house.t.Errorf("poll: %d %s", status, body)
+			n.bundle.t.Errorf("poll: %d %s", status, body)
 		}
 		answer <- s
 	}()
 	return answer
 }
 
-// consumed waits until every follower of a user has taken what was queued for it.
+// consumed waits until every subscriber of a user has taken what was queued for it.
 func (n *node) consumed(user uuid.UUID) {
-	n.house.t.Helper()
-	until(n.house.t, "everything is taken", func() bool {
+	n.bundle.t.Helper()
+	until(n.bundle.t, "everything is taken", func() bool {
 		n.hub.mu.Lock()
 		defer n.hub.mu.Unlock()
 		for f := range n.hub.people[user] {

@@ -47,7 +47,7 @@ func TestAnothersEventsNeverArrive(t *testing.T) {
 }
 
 // listenOnce opens a socket and reads some frames.
-func (h *house) listenOnce(who identity.Caller, query string, asks *asks) (events int, err error) {
+func (h *bundle) listenOnce(who identity.Caller, query string, asks *asks) (events int, err error) {
 	n := h.nodes[rand.IntN(len(h.nodes))]
 	conn, resp, err := websocket.DefaultDialer.Dial(n.target(query), bearer(who))
 	if err != nil {

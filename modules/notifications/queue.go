@@ -5,11 +5,8 @@ import (
 	"time"
 )
 
-// queue holds what one follower has still to be told. It costs next to nothing while
-// the follower is idle, and grows to its limit only for one that is behind.
-//
-// Whoever empties it is woken by wake when there is something, and then takes until
-// nothing comes: from then on wake is called again. So there is at most one at a time.
+// queue holds the frames that one subscriber has not received yet. It costs next to nothing while
+// the subscriber is idle, and grows to its limit only for one that is behind.
 type queue struct {
 	wake  func()
 	limit int
@@ -51,7 +48,7 @@ func (q *queue) put(f *frame) bool {
 	return true
 }
 
-// count has the follower told how much is unread in its inbox.
+// count has the subscriber told how much is unread in its inbox.
 func (q *queue) count(unread int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -60,7 +57,7 @@ func (q *queue) count(unread int64) {
 	q.rouse()
 }
 
-// remind has the follower pinged.
+// remind has the subscriber pinged.
 func (q *queue) remind() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

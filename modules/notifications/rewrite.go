@@ -8,7 +8,7 @@ import (
 )
 
 // rewrite is called by the tail when the log does not have what was delivered last, and
-// tells where it goes on. Every follower verifies its own position before it gets
+// tells where it goes on. Every subscriber verifies its own position before it gets
 // anything else (SPEC E3); what waits in its queue is of the log of before.
 func (h *hub) rewrite(at events.Cursor) {
 	h.mu.Lock()
@@ -34,7 +34,7 @@ func (h *hub) move(at events.Cursor) {
 
 // doubts tells, once, that f has to verify its position, and then begins a new queue for
 // it at the position of the tail.
-func (h *hub) doubts(f *follower) bool {
+func (h *hub) doubts(f *subscriber) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
@@ -46,15 +46,15 @@ func (h *hub) doubts(f *follower) bool {
 }
 
 // requeue gives f an empty queue, whose frames will follow f.to. The caller holds mu.
-func (h *hub) requeue(f *follower) {
+func (h *hub) requeue(f *subscriber) {
 	f.doubted, f.overrun, f.live = false, false, false
 	f.queue.forget()
 	f.to = h.at
 }
 
 // reach waits until the tail has come to a position that the log has. Otherwise a
-// follower would be ahead of the tail, which then could not see that the log goes
-// back behind that follower.
+// subscriber would be ahead of the tail, which then could not see that the log goes
+// back behind that subscriber.
 func (h *hub) reach(ctx context.Context, at events.Cursor) error {
 	for {
 		h.mu.Lock()
@@ -76,9 +76,9 @@ func (h *hub) reach(ctx context.Context, at events.Cursor) error {
 	}
 }
 
-// verify tells whether the follower may go on from its position. It does not return
+// verify tells whether the subscriber may go on from its position. It does not return
 // before the tail is there too.
-func (f *follower) verify(ctx context.Context) error {
+func (f *subscriber) verify(ctx context.Context) error {
 	if err := f.log.Verify(ctx, f.at); err != nil || !f.to.Before(f.at) {
 		return err
 	}
@@ -88,10 +88,10 @@ func (f *follower) verify(ctx context.Context) error {
 	return f.log.Verify(ctx, f.at) // the tail may have come there by other events
 }
 
-// recheck verifies the position of a follower after the log was replaced. One whose
+// recheck verifies the position of a subscriber after the log was replaced. One whose
 // position is still in the log goes on from there; any other gets a reset and goes on
 // from the present end.
-func (f *follower) recheck() ([]*frame, error) {
+func (f *subscriber) recheck() ([]*frame, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 	defer cancel()
 
@@ -106,9 +106,9 @@ func (f *follower) recheck() ([]*frame, error) {
 	return []*frame{Control{Type: kindReset, Cursor: f.at.String()}.frame()}, nil
 }
 
-// restart moves the follower to the present end of the log: to the position of the tail,
+// restart moves the subscriber to the present end of the log: to the position of the tail,
 // or past it when the tail does not know yet that the log was replaced.
-func (f *follower) restart(ctx context.Context) (err error) {
+func (f *subscriber) restart(ctx context.Context) (err error) {
 	f.at = f.to
 	if err = f.log.Verify(ctx, f.at); errors.Is(err, events.ErrRewritten) {
 		f.at, err = f.log.Head(ctx)
@@ -116,8 +116,8 @@ func (f *follower) restart(ctx context.Context) (err error) {
 	return err
 }
 
-// replaced is for a follower that notices before the tail does.
-func (f *follower) replaced() ([]*frame, error) {
+// replaced is for a subscriber that notices before the tail does.
+func (f *subscriber) replaced() ([]*frame, error) {
 	f.hub.mu.Lock()
 	f.hub.requeue(f)
 	f.hub.mu.Unlock()

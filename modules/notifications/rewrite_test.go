@@ -15,7 +15,7 @@ import (
 // goBack takes the database back to the state in which the log ended with an event, as far
 // as events and inboxes are concerned, and writes events with the numbers of those that
 // are lost.
-func (h *house) goBack(to events.Event, instead ...events.Event) {
+func (h *bundle) goBack(to events.Event, instead ...events.Event) {
 	h.t.Helper()
 	h.must(postgres.InTx(h.ctx, h.pool, func(tx pgx.Tx) error {
 		run := func(sql string, args ...any) {
@@ -38,14 +38,14 @@ func (h *house) goBack(to events.Event, instead ...events.Event) {
 	}))
 }
 
-func (h *house) last() events.Event {
+func (h *bundle) last() events.Event {
 	h.t.Helper()
-	page, err := h.nodes[0].Log.After(h.ctx, events.Cursor{}, uuid.Nil, 10_000)
+	page, err := h.nodes[0].events.After(h.ctx, events.Cursor{}, uuid.Nil, 10_000)
 	h.must(err)
 	return page.Events[len(page.Events)-1]
 }
 
-// E3: the log goes back under open followers of all transports. Those who are ahead of
+// E3: the log goes back under open subscribers of all transports. Those who are ahead of
 // it are reset and then get all that is new, even under the numbers of what was lost;
 // those who are not get all that is new and no reset.
 func TestFollowersOfALogThatWentBack(t *testing.T) {
@@ -77,7 +77,7 @@ func TestFollowersOfALogThatWentBack(t *testing.T) {
 	h.goBack(kept, instead...)
 	h.wake()
 	both := []events.Event{eventOf(h.alice, "order.created"), eventOf(h.bob, "order.created")}
-	until(t, "the nodes notice", func() bool { h.wake(); return n.Tail.Rewrites() == 1 && other.Tail.Rewrites() == 1 })
+	until(t, "the nodes notice", func() bool { h.wake(); return n.tail.Rewrites() == 1 && other.tail.Rewrites() == 1 })
 	h.commit(both...)
 
 	for name, next := range map[string]func() message{"socket": alices.next, "stream": func() message { return stream.next().message }, "administrator": admins.next} {
@@ -115,7 +115,7 @@ func TestFollowersOfALogThatWentBack(t *testing.T) {
 }
 
 // settled waits until a reader has taken everything.
-func (h *house) settled(reader string) {
+func (h *bundle) settled(reader string) {
 	h.t.Helper()
 	until(h.t, reader+" has everything", func() (yes bool) {
 		h.must(h.pool.QueryRow(h.ctx, `select not exists (select from events e join event_readers r on (e.xid, e.seq) > (r.xid, r.seq) where r.name = $1)`, reader).Scan(&yes))
@@ -141,12 +141,12 @@ func TestFollowersOfADatabaseThatRestarts(t *testing.T) {
 
 	c.expect(h.truth(h.alice.UserID))
 	s.expect(h.truth(h.alice.UserID))
-	if n.Tail.Rewrites() != 0 {
-		t.Errorf("rewritten %d times", n.Tail.Rewrites())
+	if n.tail.Rewrites() != 0 {
+		t.Errorf("rewritten %d times", n.tail.Rewrites())
 	}
 }
 
-// A follower that catches up notices by itself, whatever the tail knows, and one that
+// A subscriber that catches up notices by itself, whatever the tail knows, and one that
 // resumed ahead of its node's tail is not passed over either.
 func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	t.Parallel()
@@ -159,7 +159,7 @@ func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	n.settle()
 	h.settled("inbox")
 	lost := h.last()
-	f := n.newFollower(h.alice, filter{room: h.alice.UserID, resume: true, at: lost.Cursor})
+	f := n.newSubscriber(h.alice, filter{room: h.alice.UserID, resume: true, at: lost.Cursor})
 	f.queue.wake = func() {}
 	h.must(n.hub.join(f))
 	defer n.hub.leave(f)

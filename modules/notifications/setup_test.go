@@ -41,7 +41,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
 const patience = testwait.Limit
 
 // house is a database with people who have sessions, and nodes on it.
-type house struct {
+type bundle struct {
 	t        testing.TB
 	ctx      context.Context
 	url      string
@@ -53,15 +53,15 @@ type house struct {
 	admin    identity.Caller
 }
 
-func setup(t testing.TB) *house {
+func setup(t testing.TB) *bundle {
 	t.Helper()
-	h := &house{t: t, ctx: context.Background(), url: pgtest.URL(t), sessions: newSessions()}
+	h := &bundle{t: t, ctx: context.Background(), url: pgtest.URL(t), sessions: newSessions()}
 	h.pool = h.open(12)
 	h.alice, h.bob, h.admin = h.login(identity.User), h.login(identity.User), h.login(identity.Admin)
 	return h
 }
 
-func (h *house) open(size int) *postgres.Pool {
+func (h *bundle) open(size int) *postgres.Pool {
 	h.t.Helper()
 	pool, err := postgres.Open(h.ctx, h.url, size)
 	h.must(err)
@@ -69,14 +69,14 @@ func (h *house) open(size int) *postgres.Pool {
 	return pool
 }
 
-func (h *house) must(err error) {
+func (h *bundle) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *house) login(role identity.Role) identity.Caller {
+func (h *bundle) login(role identity.Role) identity.Caller {
 	return h.sessions.login(identity.Caller{UserID: uuid.New(), SessionID: uuid.New(), Role: role})
 }
 
@@ -175,28 +175,28 @@ func (s *sessions) credentials(c *fiber.Ctx) error {
 // node is one process: a tail, the module and an app with a listener.
 type node struct {
 	*Module
-	house *house
-	pool  *postgres.Pool
-	app   *fiber.App
-	addr  string
-	said  *lines
+	bundle *bundle
+	pool   *postgres.Pool
+	app    *fiber.App
+	addr   string
+	said   *lines
 
 	ignoreHeld bool // the test holds slots itself
 }
 
 // node starts one more. change may alter the module before it serves.
-func (h *house) node(change ...func(*Module)) *node {
+func (h *bundle) node(change ...func(*Module)) *node {
 	h.t.Helper()
-	n := &node{house: h, pool: h.open(8), said: &lines{}}
+	n := &node{bundle: h, pool: h.open(8), said: &lines{}}
 	log, err := events.OpenLog(h.ctx, n.pool)
 	h.must(err)
 	out := slog.New(slog.NewTextHandler(n.said, nil))
 	n.Module = New(Deps{
-		Pool: n.pool, Log: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
+		Pool: n.pool, Events: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
 		Kinds: []events.Kind{
 			{Type: "order.created", Doc: "Made."}, {Type: "order.confirmed", Doc: "Sure.", Note: true}, {Type: "order.shipped", Doc: "Gone.", Note: true},
 		},
-		Keep: time.Hour, KeepNotes: time.Hour, StreamsPerAccount: 1000, Reads: reads.New(8), Out: out, Metrics: prometheus.NewRegistry(),
+		Keep: time.Hour, KeepNotes: time.Hour, StreamsPerAccount: 1000, Reads: reads.New(8), Log: out, Metrics: prometheus.NewRegistry(),
 		Counted: func() {
 			for _, n := range h.nodes {
 				n.Look()
@@ -216,7 +216,7 @@ func (h *house) node(change ...func(*Module)) *node {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for _, run := range []func(context.Context) error{n.Tail.Run, n.Run, n.FillInboxes} {
+	for _, run := range []func(context.Context) error{n.tail.Run, n.Run, n.FillInboxes} {
 		running.Go(func() { _ = run(ctx) })
 	}
 	running.Go(func() { _ = n.app.Listener(narrow{listener}) })
@@ -247,13 +247,13 @@ func (l narrow) Accept() (net.Conn, error) {
 
 // stop stops the module; afterwards every handler must be gone.
 func (n *node) stop() {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	n.Stop(ctx)
 	n.hub.gone.Wait()
 	if open := value(n.hub.open); open != 0 || len(n.hub.rooms) != 0 {
-		n.house.t.Errorf("%v sockets open in %d rooms", open, len(n.hub.rooms))
+		n.bundle.t.Errorf("%v sockets open in %d rooms", open, len(n.hub.rooms))
 	}
 }
 
@@ -261,10 +261,10 @@ func (n *node) isOpen(want float64) bool { return value(n.hub.open) == want }
 
 // settle waits until the node's tail has read all there is.
 func (n *node) settle() {
-	n.house.t.Helper()
-	until(n.house.t, "the tail has everything", func() bool {
+	n.bundle.t.Helper()
+	until(n.bundle.t, "the tail has everything", func() bool {
 		var last events.Cursor
-		n.house.must(n.pool.QueryRow(n.house.ctx, `select xid, seq from events order by xid desc, seq desc limit 1`).Scan(&last.Xid, &last.Seq))
+		n.bundle.must(n.pool.QueryRow(n.bundle.ctx, `select xid, seq from events order by xid desc, seq desc limit 1`).Scan(&last.Xid, &last.Seq))
 		n.hub.mu.Lock()
 		defer n.hub.mu.Unlock()
 		return !n.hub.at.Before(last)
@@ -304,15 +304,15 @@ func until(t testing.TB, what string, ok func() bool) {
 }
 
 // commit appends events in one transaction and wakes the nodes.
-func (h *house) commit(list ...events.Event) {
+func (h *bundle) commit(list ...events.Event) {
 	h.t.Helper()
 	h.must(postgres.InTx(h.ctx, h.pool, func(tx pgx.Tx) error { return events.Append(h.ctx, tx, list) }))
 	h.wake()
 }
 
-func (h *house) wake() {
+func (h *bundle) wake() {
 	for _, n := range h.nodes {
-		n.Tail.Wake()
+		n.tail.Wake()
 	}
 }
 
@@ -337,7 +337,7 @@ type load struct {
 	done sync.WaitGroup
 }
 
-func (h *house) load(writers int, owners ...identity.Caller) *load {
+func (h *bundle) load(writers int, owners ...identity.Caller) *load {
 	ctx, cancel := context.WithCancel(h.ctx)
 	l := &load{}
 	l.stop = func() {
@@ -355,7 +355,7 @@ func (h *house) load(writers int, owners ...identity.Caller) *load {
 	return l
 }
 
-func (h *house) writeLate(owners []identity.Caller) {
+func (h *bundle) writeLate(owners []identity.Caller) {
 	tx, err := h.pool.Begin(h.ctx)
 	if err != nil {
 		h.t.Error(err)
@@ -374,12 +374,12 @@ func (h *house) writeLate(owners []identity.Caller) {
 		h.t.Error(err)
 	}
 	if rand.IntN(3) > 0 { // Redis loses some
-		h.nodes[rand.IntN(len(h.nodes))].Tail.Wake()
+		h.nodes[rand.IntN(len(h.nodes))].tail.Wake()
 	}
 }
 
 // truth is the order of the log, of one owner or of everybody.
-func (h *house) truth(owner uuid.UUID) []string {
+func (h *bundle) truth(owner uuid.UUID) []string {
 	h.t.Helper()
 	rows, err := h.pool.Query(h.ctx, `select order_id || '/' || version from events
 		where $1::uuid in (user_id, '00000000-0000-0000-0000-000000000000') order by xid, seq`, owner)
@@ -409,22 +409,22 @@ func bearer(c identity.Caller) http.Header {
 
 // dial opens a socket and fails the test when that is refused.
 func (n *node) dial(who identity.Caller, query string) *client {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	conn, resp, err := websocket.DefaultDialer.Dial(n.target(query), bearer(who))
 	if err != nil {
-		n.house.t.Fatalf("%v: %s", err, bodyOf(resp))
+		n.bundle.t.Fatalf("%v: %s", err, bodyOf(resp))
 	}
-	c := &client{n.house.t, conn}
-	n.house.t.Cleanup(func() { _ = conn.Close() })
+	c := &client{n.bundle.t, conn}
+	n.bundle.t.Cleanup(func() { _ = conn.Close() })
 	return c
 }
 
 // listen is dial up to and with the first frame, which must be "ready".
 func (n *node) listen(who identity.Caller, query string) *client {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	c := n.dial(who, query)
 	if m := c.next(); m.Type != "ready" || m.Cursor == "" {
-		n.house.t.Fatalf("first frame %+v", m)
+		n.bundle.t.Fatalf("first frame %+v", m)
 	}
 	return c
 }
@@ -508,14 +508,14 @@ func (c *client) closedWith() int {
 
 // call is a plain request.
 func (n *node) call(method, path string, header http.Header) (int, http.Header, string) {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	req, err := http.NewRequest(method, "http://"+n.addr+path, http.NoBody)
-	n.house.must(err)
+	n.bundle.must(err)
 	maps.Copy(req.Header, header)
 	resp, err := (&http.Client{Timeout: patience}).Do(req)
-	n.house.must(err)
+	n.bundle.must(err)
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	n.house.must(err)
+	n.bundle.must(err)
 	return resp.StatusCode, resp.Header, string(raw)
 }

@@ -30,11 +30,11 @@ func streams(perAccount int) func(*Module) {
 
 // refused demands what one stream too many is answered, before anything is upgraded.
 func (n *node) refused(what, path string, header http.Header) {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	status, got, body := n.call(http.MethodGet, path, header)
 	wait, err := strconv.Atoi(got.Get("Retry-After"))
 	if status != http.StatusTooManyRequests || !strings.Contains(body, `"too-many-streams"`) || err != nil || wait < 1 {
-		n.house.t.Errorf("%s: %d, Retry-After %q, %s", what, status, got.Get("Retry-After"), body)
+		n.bundle.t.Errorf("%s: %d, Retry-After %q, %s", what, status, got.Get("Retry-After"), body)
 	}
 }
 
@@ -256,9 +256,9 @@ func TestOneAccountDoesNotReadForAll(t *testing.T) {
 		pool, err := pgxpool.NewWithConfig(h.ctx, cfg)
 		h.must(err)
 		t.Cleanup(pool.Close)
-		m.Log, err = events.OpenLog(h.ctx, &postgres.Pool{Pool: pool})
+		m.events, err = events.OpenLog(h.ctx, &postgres.Pool{Pool: pool})
 		h.must(err)
-		m.Reads = reads.New(conns)
+		m.reads = reads.New(conns)
 		m.limits.page = 50
 	})
 	t.Cleanup(open)

@@ -17,7 +17,7 @@ import (
 // pongs and the end. One that writes exists only while there is something to write:
 // most sockets are idle most of the time, and a goroutine is what costs most.
 type socket struct {
-	*follower
+	*subscriber
 	slot *slot // of the account, given back when the connection has ended
 	// forget drops what the handshake said: the server would keep it as long as the
 	// socket, and it is half of what an idle one takes.
@@ -45,7 +45,7 @@ func (s *socket) run(pooled *websocket.Conn) {
 	s.pinged = time.Now()
 	s.alarm = time.AfterFunc(s.limits.pingEvery, s.queue.remind)
 	s.queue.wake = func() { go s.write() }
-	s.onEnd = func(why ending) {
+	s.onEnd = func(why closeReason) {
 		// A write that is stuck is cut short, except a slow reader's: it may still get to
 		// the close frame.
 		if why != slow {
@@ -55,11 +55,11 @@ func (s *socket) run(pooled *websocket.Conn) {
 	}
 	s.cut = func() { cut(s.conn) }
 
-	if err := s.hub.join(s.follower); err != nil {
+	if err := s.hub.join(s.subscriber); err != nil {
 		s.queue.giveUp()
 		s.end(stopping)
 	} else {
-		defer s.hub.leave(s.follower) // last: who waits for the hub waits for the close frames too
+		defer s.hub.leave(s.subscriber) // last: who waits for the hub waits for the close frames too
 		go s.write()
 	}
 	s.read()

@@ -127,7 +127,7 @@ func TestReset(t *testing.T) {
 	old.At = events.Now().Add(-2 * time.Hour)
 	h.commit(old)
 	n.settle()
-	here, err := n.Log.Head(h.ctx)
+	here, err := n.events.Head(h.ctx)
 	h.must(err)
 	for name, cursor := range map[string]string{
 		"too old":          events.Cursor{Epoch: here.Epoch}.String(),
@@ -222,13 +222,13 @@ func TestRevoked(t *testing.T) {
 func TestSessionThatEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
-		change func(h *house) error
+		change func(h *bundle) error
 		code   int
 	}{
-		"ended":     {func(h *house) error { h.sessions.logout(h.alice); return nil }, 4401},
-		"demoted":   {func(h *house) error { c := h.alice; c.Role = identity.Admin; h.sessions.login(c); return nil }, 4401},
-		"not known": {func(*house) error { return errors.New("the database is away") }, 1011},
-		"a panic":   {func(*house) error { panic("the secret reason") }, 1011},
+		"ended":     {func(h *bundle) error { h.sessions.logout(h.alice); return nil }, 4401},
+		"demoted":   {func(h *bundle) error { c := h.alice; c.Role = identity.Admin; h.sessions.login(c); return nil }, 4401},
+		"not known": {func(*bundle) error { return errors.New("the database is away") }, 1011},
+		"a panic":   {func(*bundle) error { panic("the secret reason") }, 1011},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -365,23 +365,23 @@ func isPinged(t *testing.T, pace time.Duration) error {
 
 // raw is a peer that only does what it is told: it neither answers pings nor reads.
 func (n *node) raw(who identity.Caller, query string) net.Conn {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	conn, err := net.Dial("tcp", n.addr)
-	n.house.must(err)
-	n.house.t.Cleanup(func() { _ = conn.Close() })
+	n.bundle.must(err)
+	n.bundle.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
 	_, err = fmt.Fprintf(conn, "GET %s?%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\n"+
 		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
 		socketPath, query, n.addr, who.SessionID)
-	n.house.must(err)
+	n.bundle.must(err)
 	var head []byte
 	for one := make([]byte, 1); !strings.HasSuffix(string(head), "\r\n\r\n"); {
 		_, err := conn.Read(one)
-		n.house.must(err)
+		n.bundle.must(err)
 		head = append(head, one[0])
 	}
 	if !strings.HasPrefix(string(head), "HTTP/1.1 101 ") {
-		n.house.t.Fatalf("%s", head)
+		n.bundle.t.Fatalf("%s", head)
 	}
 	return conn
 }
@@ -417,7 +417,7 @@ func sized(owner identity.Caller, n, bytes int) []events.Event {
 }
 
 // beginning is a cursor before everything.
-func (h *house) beginning() string {
+func (h *bundle) beginning() string {
 	h.t.Helper()
 	var c events.Cursor
 	h.must(h.pool.QueryRow(h.ctx, `select epoch from event_log`).Scan(&c.Epoch))

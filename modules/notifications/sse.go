@@ -17,9 +17,9 @@ import (
 // dead, and that we notice when nobody listens any more.
 const streamPing = 15 * time.Second
 
-// stream is a follower whose frames are written as Server-Sent Events.
+// stream is a subscriber whose frames are written as Server-Sent Events.
 type stream struct {
-	*follower
+	*subscriber
 	slot   *slot         // of the account, given back by Close
 	bell   wakeup.Signal // sent when there is a frame, or the end
 	joined bool
@@ -27,9 +27,9 @@ type stream struct {
 }
 
 func (m *Module) newStream(caller identity.Caller, f filter) *stream {
-	s := &stream{follower: m.newFollower(caller, f), bell: wakeup.New()}
+	s := &stream{subscriber: m.newSubscriber(caller, f), bell: wakeup.New()}
 	s.queue.wake = s.bell.Send
-	s.onEnd = func(ending) { s.bell.Send() }
+	s.onEnd = func(closeReason) { s.bell.Send() }
 	return s
 }
 
@@ -40,7 +40,7 @@ func (s *stream) Next(ctx context.Context) ([]byte, error) {
 		return nil, io.EOF
 	}
 	if !s.joined {
-		if err := s.hub.join(s.follower); err != nil {
+		if err := s.hub.join(s.subscriber); err != nil {
 			return nil, err
 		}
 		s.joined = true
@@ -113,6 +113,6 @@ func (s *stream) Close() {
 	defer s.slot.release()
 	s.end(hungUp)
 	if s.joined {
-		s.hub.leave(s.follower)
+		s.hub.leave(s.subscriber)
 	}
 }

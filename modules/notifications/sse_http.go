@@ -44,6 +44,6 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 	s := m.newStream(caller, f)
 	s.slot = slot
 	return web.Streamed(s, web.StreamOptions{
-		ContentType: "text/event-stream; charset=utf-8", Patience: m.limits.writeWithin, Endless: true, Log: m.Out,
+		ContentType: "text/event-stream; charset=utf-8", Patience: m.limits.writeWithin, Endless: true, Log: m.log,
 	}), nil
 }

@@ -32,26 +32,26 @@ type said struct {
 
 // stream opens an event stream and fails the test when that is refused.
 func (n *node) stream(who identity.Caller, query string, header ...string) *listening {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	return n.streamAs(bearer(who), query, header...)
 }
 
 func (n *node) streamAs(credentials http.Header, query string, header ...string) *listening {
-	n.house.t.Helper()
-	req, err := http.NewRequestWithContext(n.house.ctx, http.MethodGet, "http://"+n.addr+streamPath+"?"+query, http.NoBody)
-	n.house.must(err)
+	n.bundle.t.Helper()
+	req, err := http.NewRequestWithContext(n.bundle.ctx, http.MethodGet, "http://"+n.addr+streamPath+"?"+query, http.NoBody)
+	n.bundle.must(err)
 	req.Header = credentials
 	for i := 0; i < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	n.house.must(err)
+	n.bundle.must(err)
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
-		n.house.t.Fatal(bodyOf(resp))
+		n.bundle.t.Fatal(bodyOf(resp))
 	}
-	l := &listening{n.house.t, resp, bufio.NewScanner(resp.Body)}
+	l := &listening{n.bundle.t, resp, bufio.NewScanner(resp.Body)}
 	l.body.Buffer(nil, 1<<20)
-	n.house.t.Cleanup(l.close)
+	n.bundle.t.Cleanup(l.close)
 	return l
 }
 
@@ -148,7 +148,7 @@ func TestStream(t *testing.T) {
 func TestStreamReset(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.Keep = time.Minute })
+	n := h.node(func(m *Module) { m.keep = time.Minute })
 	old := eventOf(h.alice, "order.created")
 	old.At = old.At.Add(-time.Hour)
 	h.commit(old)

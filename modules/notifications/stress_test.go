@@ -61,7 +61,7 @@ func TestDropsUnderLoad(t *testing.T) {
 
 // journal is a client that writes down what it hears, and resumes from there.
 type journal struct {
-	house  *house
+	house  *bundle
 	who    identity.Caller
 	cursor string
 	ids    []string
@@ -157,7 +157,7 @@ func TestCatchUpWhileTheQueueRunsOver(t *testing.T) {
 	n.settle()
 	load := h.load(4, h.alice)
 	c := n.listen(h.alice, "after="+h.beginning())
-	var s *follower
+	var s *subscriber
 	until(t, "it is there", func() bool { s = n.only(); return s != nil })
 
 	var ids []string
@@ -215,8 +215,8 @@ func TestBurstIsNotSlow(t *testing.T) {
 }
 
 // only is the one socket of the node, or nil.
-func (n *node) only() (s *follower) {
-	n.hub.each(func(one *follower) { s = one })
+func (n *node) only() (s *subscriber) {
+	n.hub.each(func(one *subscriber) { s = one })
 	return s
 }
 
@@ -277,7 +277,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-func (f *follower) waitingFrames() int {
+func (f *subscriber) waitingFrames() int {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	return len(f.queue.list)
@@ -416,9 +416,9 @@ func inUse() uint64 {
 // BenchmarkDeliver is the cost of one event for a thousand sockets that hear it.
 func BenchmarkDeliver(b *testing.B) {
 	h := newHub(nil, nil)
-	room := map[*follower]struct{}{}
+	room := map[*subscriber]struct{}{}
 	for range 1000 {
-		f := &follower{hub: h, queue: newQueue(1 << 30)}
+		f := &subscriber{hub: h, queue: newQueue(1 << 30)}
 		f.queue.wake = func() {}
 		room[f] = struct{}{}
 	}

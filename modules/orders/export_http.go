@@ -42,7 +42,7 @@ func (m *Module) getExport(ctx context.Context, in *exportInput) (*web.Stream, e
 		return nil, err
 	}
 	return web.Streamed(export, web.StreamOptions{
-		ContentType: format.contentType, Filename: "orders." + format.extension, Patience: exportPatience, Log: m.Out,
+		ContentType: format.contentType, Filename: "orders." + format.extension, Patience: exportPatience, Log: m.Log,
 		Lease: lease, MaxTime: exportTime, MinRate: exportRate, RateAfter: exportRateAfter,
 	}), nil
 }

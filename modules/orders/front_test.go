@@ -28,7 +28,7 @@ func open(t *testing.T, b *bundle) *front {
 	t.Helper()
 	app := fiber.New(web.Config())
 	who := map[string]identity.Caller{"alice": b.alice, "bob": b.bob, "admin": b.admin}
-	app.Use(web.Recover(b.Out), web.RequestID(), web.Deadline(testwait.Limit), web.JSONOnly(), func(c *fiber.Ctx) error {
+	app.Use(web.Recover(b.Log), web.RequestID(), web.Deadline(testwait.Limit), web.JSONOnly(), func(c *fiber.Ctx) error {
 		if caller, known := who[c.Get("X-Caller")]; known {
 			c.SetUserContext(identity.With(c.UserContext(), caller))
 		}
@@ -37,7 +37,7 @@ func open(t *testing.T, b *bundle) *front {
 		}
 		return c.Next()
 	})
-	api := web.New(app, web.Options{Log: b.Out})
+	api := web.New(app, web.Options{Log: b.Log})
 	b.Routes(api)
 	payments.New(payments.Deps{Pool: b.pool, Provider: b.bank}).Routes(api, b.Module)
 

@@ -49,7 +49,7 @@ func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UU
 	if _, err := m.read(ctx, caller, id); err != nil {
 		return nil, err
 	}
-	return m.Log.History(ctx, id)
+	return m.Events.History(ctx, id)
 }
 
 // read finds an order that the caller may see. Any other is absent.

@@ -99,7 +99,7 @@ type PaymentCall = interface {
 type Deps struct {
 	Pool      *postgres.Pool
 	Queue     *queue.Client // inserts
-	Log       *events.Log
+	Events    *events.Log
 	Catalogue Catalogue
 	Stock     Stock
 	// Open queues the reading of the orders' money, behind the statement that locks them.
@@ -111,7 +111,7 @@ type Deps struct {
 	// Standing tells who a credential's caller is now; nil believes what was proven once.
 	Standing func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
 	Wake     func() // after a commit with events: tells the readers to look
-	Out      *slog.Logger
+	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 }
 
@@ -158,5 +158,5 @@ func spoiled(err error) bool {
 }
 
 func db(q postgres.Querier) *ent.Client {
-	return ent.NewClient(ent.Driver(postgres.Driver(q)))
+	return ent.On(q)
 }

@@ -77,9 +77,9 @@ func node(t *testing.T, url string, opts ...option) *bundle {
 	made, _ := banks.LoadOrStore(url, simulated.NewBank(simulated.Options{Remember: true}))
 	bank := made.(*simulated.Bank)
 	deps := orders.Deps{
-		Pool: pool, Queue: inserter, Log: log, Catalogue: stock, Stock: stock, Running: running, Reads: reads.New(8),
+		Pool: pool, Queue: inserter, Events: log, Catalogue: stock, Stock: stock, Running: running, Reads: reads.New(8),
 		Open: with(pool, bank), HoldStock: time.Hour,
-		Wake: func() {}, Out: out, Metrics: prometheus.NewRegistry(),
+		Wake: func() {}, Log: out, Metrics: prometheus.NewRegistry(),
 	}
 	for _, o := range opts {
 		o(&deps)

@@ -31,7 +31,7 @@ const (
 // locked are skipped by the others.
 func (m *Module) Sweep(ctx context.Context) error {
 	return periodic.Run(ctx, periodic.Task{
-		Name: "sweep orders", Interval: sweepEvery, Jitter: 0.25, Log: m.Out,
+		Name: "sweep orders", Interval: sweepEvery, Jitter: 0.25, Log: m.Log,
 		Run: func(ctx context.Context) (err error) {
 			for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts} {
 				err = errors.Join(err, untilDone(ctx, once))
@@ -115,7 +115,7 @@ func (m *Module) repair(ctx context.Context, tx pgx.Tx, rows []*ent.Order, alive
 			return nil, err
 		}
 		m.metrics.stalled.WithLabelValues(cause).Inc()
-		m.Out.WarnContext(ctx, "order stalled", "order_id", row.ID, "status", row.Status, "cause", cause)
+		m.Log.WarnContext(ctx, "order stalled", "order_id", row.ID, "status", row.Status, "cause", cause)
 		changes = append(changes, c)
 	}
 	if len(jobs) == 0 {

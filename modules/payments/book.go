@@ -100,7 +100,7 @@ func (b *Book) Begin(order uuid.UUID, total money.Money, method *string) error {
 		return fmt.Errorf("make a payment id: %w", err)
 	}
 	p := &payment{
-		id: id, order: order, provider: b.m.Provider.Name(), method: method,
+		id: id, order: order, provider: b.m.provider.Name(), method: method,
 		currency: total.Currency, amount: total.Amount, state: authorizing, createdAt: events.Now(),
 	}
 	b.payments[order] = append(b.payments[order], p)
@@ -134,5 +134,5 @@ func (b *Book) Next(order uuid.UUID, want string) Call {
 }
 
 func (b *Book) call(step string, p *payment, r *refund) *call {
-	return &call{step: step, payment: *p, refund: r, provider: b.m.Provider}
+	return &call{step: step, payment: *p, refund: r, provider: b.m.provider}
 }

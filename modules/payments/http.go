@@ -21,16 +21,16 @@ func (m *Module) Routes(api *web.API, orders Orders) {
 		Method: http.MethodPost, Path: "/v1/orders/{id}/refunds", Name: "refund-order", Tag: tag, Role: identity.Admin, Scope: identity.PaymentsWrite,
 		Summary: "Refund an order", Status: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
 		Doc: "By amount, or by the units of its lines. The money goes back by a durable job; all refunds together never exceed what was captured.",
-	}, refundRequested, h.postRefund)
+	}, refundRequested, h.refundOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/refunds", Name: "list-refunds", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
 		Summary: "List an order's refunds, oldest first", Errors: []int{http.StatusNotFound},
-	}, h.getRefunds)
+	}, h.listRefunds)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/ledger", Name: "get-order-ledger", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
 		Summary: "Read an order's ledger", Errors: []int{http.StatusNotFound},
 		Doc: "Double entry: the debits always equal the credits.",
-	}, h.getLedger)
+	}, h.getOrderLedger)
 }
 
 type handlers struct {
@@ -55,7 +55,7 @@ var refundRequested = web.Responder[RefundView, Refunded]{Body: func(_ context.C
 	return refunded
 }}
 
-func (h handlers) postRefund(ctx context.Context, in *struct {
+func (h handlers) refundOrder(ctx context.Context, in *struct {
 	OfOrder
 	Body NewRefund
 }, key idempotency.Key[RefundView]) (idempotency.Result[RefundView], error) {
@@ -67,7 +67,7 @@ func (h handlers) postRefund(ctx context.Context, in *struct {
 	return h.orders.Refund(ctx, identity.Must(ctx), in.ID, in.Body.Amount, skus, units, in.Body.Reason, key)
 }
 
-func (h handlers) getRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refunded], error) {
+func (h handlers) listRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refunded], error) {
 	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (h handlers) getRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refu
 	return web.Paged(ctx, list, ""), nil
 }
 
-func (h handlers) getLedger(ctx context.Context, in *OfOrder) (*web.PageOf[Entry], error) {
+func (h handlers) getOrderLedger(ctx context.Context, in *OfOrder) (*web.PageOf[Entry], error) {
 	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ type Entry struct {
 }
 
 func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]Entry, error) {
-	rows, err := m.Pool.Query(ctx, `
+	rows, err := m.pool.Query(ctx, `
 		select kind, source, debit, credit, amount, currency, at from ledger where order_id = $1
 		order by at, kind = 'capture', source`, order) // a hold is settled before it is captured
 	if err != nil {

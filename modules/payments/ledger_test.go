@@ -104,11 +104,11 @@ func TestLedger(t *testing.T) {
 		t.Errorf("the ledger is\n%s", strings.Join(lines, "\n"))
 	}
 	for _, sql := range []string{`update ledger set amount = 1`, `delete from ledger`, `truncate ledger`} {
-		if _, err := m.Pool.Exec(t.Context(), sql); postgres.Code(err) != "42501" {
+		if _, err := m.pool.Exec(t.Context(), sql); postgres.Code(err) != "42501" {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
-	_, err = m.Pool.Exec(t.Context(), `insert into ledger select * from ledger where kind = 'refund'`)
+	_, err = m.pool.Exec(t.Context(), `insert into ledger select * from ledger where kind = 'refund'`)
 	if postgres.Code(err) != "23505" {
 		t.Errorf("a movement was made twice: %v", err)
 	}

@@ -17,20 +17,23 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// Deps is what payments need. Both are required.
+// Deps are the dependencies of the module. All of them are required.
 type Deps struct {
 	Pool     *postgres.Pool
 	Provider Provider
 }
 
 // Module is the payments module.
-type Module struct{ Deps }
+type Module struct {
+	pool     *postgres.Pool
+	provider Provider
+}
 
-// New makes the module.
-func New(d Deps) *Module { return &Module{d} }
+// New returns the module. It starts no goroutine.
+func New(d Deps) *Module { return &Module{pool: d.Pool, provider: d.Provider} }
 
 // NeedsMethod tells whether an order with a price must name what pays.
-func (m *Module) NeedsMethod() bool { return m.Provider.NeedsMethod() }
+func (m *Module) NeedsMethod() bool { return m.provider.NeedsMethod() }
 
 // Call is a question to the provider. It is an alias of a type without a name, so
 // that orders can speak of the same type without importing this package.

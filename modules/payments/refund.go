@@ -62,7 +62,7 @@ func renderRefund(r *refund) Refunded {
 
 // refunds lists an order's refunds, oldest first.
 func (m *Module) refunds(ctx context.Context, order uuid.UUID) ([]Refunded, error) {
-	rows, err := m.Pool.Query(ctx, selectRefunds, []uuid.UUID{order})
+	rows, err := m.pool.Query(ctx, selectRefunds, []uuid.UUID{order})
 	if err != nil {
 		return nil, wrap("refunds", order, err)
 	}

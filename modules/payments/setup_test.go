@@ -101,7 +101,7 @@ func open(t *testing.T) *Module {
 // within does something to an order's book in a transaction of its own.
 func (m *Module) within(t *testing.T, order uuid.UUID, do func(b *Book)) {
 	t.Helper()
-	err := postgres.InTx(t.Context(), m.Pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(t.Context(), m.pool, func(tx pgx.Tx) error {
 		b := &pgx.Batch{}
 		book := m.Open(b, []uuid.UUID{order})
 		if err := tx.SendBatch(t.Context(), b).Close(); err != nil {

@@ -45,7 +45,7 @@ func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, nex
 }
 
 func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error {
-	n, err := rows(tx).Update().
+	n, err := ent.On(tx).User.Update().
 		Where(user.ID(u.ID), user.PasswordVersion(u.PasswordVersion), user.Active(true), user.DeletedAtIsNil()).
 		SetPasswordHash(hash).
 		AddPasswordVersion(1).

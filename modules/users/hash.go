@@ -33,13 +33,13 @@ const (
 	newcomer
 )
 
-// hasher runs bcrypt behind a gate: a flood of log-ins queues there, and everything
-// else keeps its turns (SPEC A2). The network addresses that wait take turns too.
+// hasher runs bcrypt with a bounded number of hashes at once, so that a flood of log-ins queues
+// and other requests keep the processors (SPEC A2). The network addresses that wait take turns.
 type hasher struct {
-	cost  int
-	gate  *bulkhead.Bulkhead[netip.Prefix]
-	wait  time.Duration
-	decoy string // what a password is compared with when there is no account
+	cost      int
+	capacity  *bulkhead.Bulkhead[netip.Prefix]
+	wait      time.Duration
+	dummyHash string // what a password is compared with when there is no account
 
 	compare  func(hash, password []byte) error // bcrypt's own; tests count
 	generate func(password []byte, cost int) ([]byte, error)
@@ -51,22 +51,22 @@ func newHasher(cost int, elsewhere []string, log *slog.Logger) *hasher {
 	}
 	places := width(runtime.GOMAXPROCS(0))
 	h := &hasher{
-		cost:     cost,
-		gate:     newGate(places),
-		wait:     maxWait,
-		decoy:    decoyOf(cost),
-		compare:  bcrypt.CompareHashAndPassword,
-		generate: bcrypt.GenerateFromPassword,
+		cost:      cost,
+		capacity:  newCapacity(places),
+		wait:      maxWait,
+		dummyHash: dummyHashOf(cost),
+		compare:   bcrypt.CompareHashAndPassword,
+		generate:  bcrypt.GenerateFromPassword,
 	}
 	if len(elsewhere) > 0 {
-		a := newAside(elsewhere, places, log)
+		a := newSubprocess(elsewhere, places, log)
 		h.compare, h.generate = a.compare, a.generate
 	}
 	return h
 }
 
-// newGate leaves one of several places to those who have an account.
-func newGate(places int) *bulkhead.Bulkhead[netip.Prefix] {
+// newCapacity reserves one of several places for log-ins.
+func newCapacity(places int) *bulkhead.Bulkhead[netip.Prefix] {
 	return bulkhead.New[netip.Prefix](bulkhead.Options{Slots: places, Classes: []bulkhead.Class{
 		known:    {Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
 		newcomer: {Slots: max(places-1, 1), Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
@@ -79,7 +79,7 @@ func newGate(places int) *bulkhead.Bulkhead[netip.Prefix] {
 // orders 25 times slower (`task bench -- -only logins`).
 func width(cores int) int { return max(1, cores-1) }
 
-func decoyOf(cost int) string {
+func dummyHashOf(cost int) string {
 	return fmt.Sprintf("$2a$%02d$KIXQJ0b9uR5zL8mT4vN2cOeW7yHs3dGfPa1xEjBqUoCkVlMnZrS6i", cost)
 }
 
@@ -142,13 +142,13 @@ func (h *hasher) do(ctx context.Context, class int, work func() error) error {
 	}
 }
 
-// level spends what a comparison took less than one with the decoy, when its hash is
-// of a lower cost than the one set now: 2^n is 2^m + 2^m + 2^(m+1) + ... + 2^(n-1).
-// An account of before would otherwise be known by its quick refusal.
-func (h *hasher) level(ctx context.Context, hash, password string) {
+// equalizeCost burns the time difference between a hash of a lower cost and one of the present
+// cost: 2^n is 2^m + 2^m + 2^(m+1) + ... + 2^(n-1). Otherwise the quick refusal would reveal an
+// account with an old hash.
+func (h *hasher) equalizeCost(ctx context.Context, hash, password string) {
 	cost, err := bcrypt.Cost([]byte(hash))
 	for ; err == nil && cost < h.cost; cost++ {
-		_, err = h.matches(ctx, decoyOf(cost), password)
+		_, err = h.matches(ctx, dummyHashOf(cost), password)
 	}
 }
 
@@ -158,17 +158,17 @@ func (h *hasher) stale(hash string) bool {
 	return err == nil && cost != h.cost
 }
 
-// room refuses when the queue is full, before anything has been done for a log-in that
-// would wait in vain.
-func (h *hasher) room(ctx context.Context) error {
-	if err := h.gate.Room(known, site(ctx)); err != nil {
+// hasCapacity returns the error of a full queue before any work is done for a log-in that would
+// wait in vain.
+func (h *hasher) hasCapacity(ctx context.Context) error {
+	if err := h.capacity.Room(known, site(ctx)); err != nil {
 		return busy(known, err)
 	}
 	return nil
 }
 
-// site is whose turn at the gate a request takes: its network's. What comes from no
-// request has a turn of its own.
+// site returns the network under which a request queues. Calls that come from no request share
+// one.
 func site(ctx context.Context) netip.Prefix { return clientaddr.Network(clientaddr.From(ctx)) }
 
 // busy returns the error of a request that found no place. Log-ins get no error of their
@@ -186,7 +186,7 @@ func (h *hasher) enter(ctx context.Context, class int) (leave func(), err error)
 	waiting, cancel := context.WithTimeout(ctx, h.wait)
 	defer cancel()
 
-	leave, err = h.gate.Acquire(waiting, class, site(ctx))
+	leave, err = h.capacity.Acquire(waiting, class, site(ctx))
 	switch {
 	case err == nil:
 		return leave, nil

@@ -7,8 +7,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
-	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -48,41 +46,44 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Open an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated,
 		Doc: "The password has 8 to 72 bytes, any characters, and is not a common one. 409 `email-taken` when the address, ignoring case, has an account. " +
 			"429 `too-many-registrations` beyond what one address may open in a while (`REGISTRATION_RATE_LIMIT`), 503 `busy` when too many log in at once.",
-	}, m.handleRegister)
+	}, m.register)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/me", Name: "get-me", Tag: "Accounts",
 		Summary: "Your account", Role: identity.User, Scope: identity.AccountRead, Errors: []int{http.StatusNotFound},
-	}, m.handleMe)
+	}, m.getMe)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/me", Name: "update-me", Tag: "Accounts",
 		Summary: "Change your name", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusNotFound},
-	}, m.handleUpdateMe)
+	}, m.updateMe)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users", Name: "list-users", Tag: "Users",
 		Summary: "List accounts, newest first", Role: identity.Admin, Scope: identity.NoKeys,
-	}, m.handleList)
+	}, m.listUsers)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/{id}", Name: "get-user", Tag: "Users",
 		Summary: "One account", Role: identity.Admin, Scope: identity.NoKeys,
-	}, m.handleGet)
+	}, m.getUser)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/{id}", Name: "update-user", Tag: "Users",
 		Summary: "Change role, activity or name", Role: identity.Admin, Scope: identity.NoKeys,
 		Doc: "A new role takes effect on the next request of the account; deactivating ends its sessions. 409 `last-admin` when no active administrator would be left.",
-	}, m.handleUpdate)
+	}, m.updateUser)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/users/{id}", Name: "delete-user", Tag: "Users",
 		Summary: "Delete an account", Role: identity.Admin, Scope: identity.NoKeys, Errors: []int{http.StatusConflict},
 		Doc: "Ends its sessions and frees its address; what it ordered stays. 409 `last-admin` when no active administrator would be left.",
-	}, m.handleDelete)
+	}, m.deleteUser)
+}
+
+// NewUser describes an account to open.
+type NewUser struct {
+	Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
+	Password string `json:"password" doc:"8 to 72 bytes, not characters" example:"an otter in a teapot"`
+	Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
 }
 
 type registerInput struct {
-	Body struct {
-		Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
-		Password string `json:"password" doc:"8 to 72 bytes, not characters" example:"an otter in a teapot"`
-		Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
-	}
+	Body NewUser
 }
 
 type registerAnswer struct {
@@ -90,25 +91,28 @@ type registerAnswer struct {
 	Body     User
 }
 
-func (m *Module) handleRegister(ctx context.Context, in *registerInput) (*registerAnswer, error) {
-	u, err := m.register(ctx, in.Body.Email, in.Body.Password, in.Body.Name)
+func (m *Module) register(ctx context.Context, in *registerInput) (*registerAnswer, error) {
+	u, err := m.createAccount(ctx, in.Body.Email, in.Body.Password, in.Body.Name)
 	if err != nil {
 		return nil, err
 	}
 	return &registerAnswer{Location: "/v1/users/me", Body: render(u)}, nil
 }
 
-func (m *Module) handleMe(ctx context.Context, _ *struct{}) (*userAnswer, error) {
+func (m *Module) getMe(ctx context.Context, _ *struct{}) (*userAnswer, error) {
 	return answer(m.live(ctx, identity.Must(ctx).UserID))
 }
 
-type updateMeInput struct {
-	Body struct {
-		Name *string `json:"name,omitempty" doc:"At most 200 characters"`
-	}
+// ProfileUpdate is a merge patch of the caller's own account.
+type ProfileUpdate struct {
+	Name *string `json:"name,omitempty" doc:"At most 200 characters"`
 }
 
-func (m *Module) handleUpdateMe(ctx context.Context, in *updateMeInput) (*userAnswer, error) {
+type updateMeInput struct {
+	Body ProfileUpdate
+}
+
+func (m *Module) updateMe(ctx context.Context, in *updateMeInput) (*userAnswer, error) {
 	return answer(m.alter(ctx, identity.Must(ctx).UserID, change{name: in.Body.Name}))
 }
 
@@ -116,24 +120,27 @@ type idInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (m *Module) handleGet(ctx context.Context, in *idInput) (*userAnswer, error) {
+func (m *Module) getUser(ctx context.Context, in *idInput) (*userAnswer, error) {
 	return answer(m.live(ctx, in.ID))
+}
+
+// UserUpdate is a merge patch of an account, by an administrator.
+type UserUpdate struct {
+	Name   *string        `json:"name,omitempty" doc:"At most 200 characters"`
+	Role   *identity.Role `json:"role,omitempty" enum:"user,admin"`
+	Active *bool          `json:"active,omitempty"`
 }
 
 type updateInput struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
-	Body struct {
-		Name   *string        `json:"name,omitempty" doc:"At most 200 characters"`
-		Role   *identity.Role `json:"role,omitempty" enum:"user,admin"`
-		Active *bool          `json:"active,omitempty"`
-	}
+	Body UserUpdate
 }
 
-func (m *Module) handleUpdate(ctx context.Context, in *updateInput) (*userAnswer, error) {
+func (m *Module) updateUser(ctx context.Context, in *updateInput) (*userAnswer, error) {
 	return answer(m.alter(ctx, in.ID, change{name: in.Body.Name, role: in.Body.Role, active: in.Body.Active}))
 }
 
-func (m *Module) handleDelete(ctx context.Context, in *idInput) (*struct{}, error) {
+func (m *Module) deleteUser(ctx context.Context, in *idInput) (*struct{}, error) {
 	_, err := m.alter(ctx, in.ID, change{gone: true})
 	return nil, err
 }
@@ -145,26 +152,12 @@ type listInput struct {
 	Q      string `query:"q" minLength:"1" maxLength:"254" doc:"The address starts so, ignoring case"`
 }
 
-func (m *Module) handleList(ctx context.Context, in *listInput) (*web.PageOf[User], error) {
-	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.User, error) {
-		query := rows(m.pool).Query().Where(in.where()...)
-		if before != uuid.Nil {
-			query.Where(user.IDLT(before))
-		}
-		return query.Order(ent.Desc(user.FieldID)).Limit(limit).All(ctx)
-	}, func(u *ent.User) (uuid.UUID, User) { return u.ID, render(u) })
-}
-
-func (in *listInput) where() []predicate.User {
-	where := []predicate.User{user.DeletedAtIsNil()}
-	if in.Role != "" {
-		where = append(where, user.Role(in.Role))
-	}
+func (m *Module) listUsers(ctx context.Context, in *listInput) (*web.PageOf[User], error) {
+	f := filter{role: in.Role, emailPrefix: in.Q}
 	if in.Active != "" {
-		where = append(where, user.Active(in.Active == "true"))
+		f.active = new(in.Active == "true")
 	}
-	if in.Q != "" {
-		where = append(where, user.EmailKeyHasPrefix(fold(in.Q)))
-	}
-	return where
+	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.User, error) {
+		return m.list(ctx, f, before, limit)
+	}, func(u *ent.User) (uuid.UUID, User) { return u.ID, render(u) })
 }

@@ -31,7 +31,7 @@ func tooManyRegistrations() *fault.Error {
 // register makes an account with the role user; nobody registers as admin. Its address
 // counts it before anything is looked up or hashed for it: also one that is taken, but
 // none that could not be decided.
-func (m *Module) register(ctx context.Context, email, password, name string) (*ent.User, error) {
+func (m *Module) createAccount(ctx context.Context, email, password, name string) (*ent.User, error) {
 	fresh, err := draftOf(email, password, name, identity.User)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 // finish hashes the password.
 func (m *Module) finish(ctx context.Context, d *draft, password string, class int) error {
 	// The index has the last word. Asking first spares a taken address the hashing.
-	taken, err := rows(m.pool).Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
+	taken, err := ent.On(m.pool).User.Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
 	if err != nil {
 		return fmt.Errorf("look for an address: %w", err)
 	}
@@ -102,7 +102,7 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 		return nil, err
 	}
 	at := postgres.Now()
-	u, err := rows(q).Create().
+	u, err := ent.On(q).User.Create().
 		SetID(id).SetEmail(d.email).SetEmailKey(d.key).SetName(d.name).
 		SetRole(string(d.role)).SetPasswordHash(d.hash).
 		SetCreatedAt(at).SetUpdatedAt(at).
@@ -163,7 +163,7 @@ func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error 
 	}
 	taken := err
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := lockStandings(ctx, tx); err != nil {
+		if err := lockAccounts(ctx, tx); err != nil {
 			return err
 		}
 		// Another node may have been quicker; then its admin is what took the address.
@@ -180,7 +180,7 @@ func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error 
 }
 
 func hasAdmin(ctx context.Context, q postgres.Querier) (bool, error) {
-	there, err := rows(q).Query().Where(admins()...).Exist(ctx)
+	there, err := ent.On(q).User.Query().Where(admins()...).Exist(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look for an admin: %w", err)
 	}

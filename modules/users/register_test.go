@@ -168,7 +168,7 @@ func TestAddresses(t *testing.T) {
 func TestRegisterRace(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.hashes.gate = newGate(4) // so that all of them fit
+	b.hashes.capacity = newCapacity(4) // so that all of them fit
 	statuses := make([]int, 20)
 	var all sync.WaitGroup
 	for i := range statuses {
@@ -209,7 +209,7 @@ func TestEnsureAdminOnManyNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(b.ctx) }()
-	if err := lockStandings(b.ctx, tx); err != nil { // until all of them stand at the door
+	if err := lockAccounts(b.ctx, tx); err != nil { // until all of them stand at the door
 		t.Fatal(err)
 	}
 

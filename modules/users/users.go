@@ -16,21 +16,20 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
-// Sessions is what follows an account whose standing changes. The first two join
-// the transaction of the change, after the account's row is written; Committed is
-// called when it is done, so that this node at once, and others soon, look again.
+// Sessions ends or refreshes the sessions of an account that changed. EndAll and Announce join
+// the transaction of the change, after the account's row is written. Committed is called after
+// the commit, so that this node reacts at once and the others soon.
 type Sessions interface {
 	EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error
 	Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error
 	Committed(ctx context.Context, userID uuid.UUID)
 }
 
-// Deps is what the module needs.
+// Deps are the dependencies of the module.
 type Deps struct {
 	Pool     *postgres.Pool
 	Sessions Sessions
@@ -47,7 +46,7 @@ type Deps struct {
 	Log               *slog.Logger
 }
 
-// Module is the accounts of one process.
+// Module keeps the accounts. It is safe for concurrent use.
 type Module struct {
 	pool     *postgres.Pool
 	sessions Sessions
@@ -57,14 +56,10 @@ type Module struct {
 	beginRegistration func(context.Context, netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
 }
 
-// New makes the module; it starts nothing.
+// New returns the module. It starts no goroutine.
 func New(d Deps) *Module {
 	hashes := newHasher(d.Cost, d.Aside, d.Log)
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
 	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log,
 		beginRegistration: (&registrations{d.Limiter, d.RegistrationLimit}).begin}
-}
-
-func rows(q postgres.Querier) *ent.UserClient {
-	return ent.NewClient(ent.Driver(postgres.Driver(q))).User
 }

@@ -19,7 +19,7 @@ func refused() error {
 
 // Room refuses with a 503 when so many wait to have a password looked at that one more
 // would wait in vain.
-func (m *Module) Room(ctx context.Context) error { return m.hashes.room(ctx) }
+func (m *Module) Room(ctx context.Context) error { return m.hashes.hasCapacity(ctx) }
 
 // Verify proves a password. An unknown address, a wrong password and an account
 // that is inactive or deleted are one and the same 401, in the same time (SPEC A2).
@@ -34,7 +34,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 	if err != nil {
 		return uuid.Nil, nil, err
 	}
-	hash := m.hashes.decoy
+	hash := m.hashes.dummyHash
 	if exists {
 		hash = found.PasswordHash
 	}
@@ -44,7 +44,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 		return uuid.Nil, nil, err
 	}
 	if !exists || !found.Active || !same {
-		m.hashes.level(ctx, hash, password)
+		m.hashes.equalizeCost(ctx, hash, password)
 		return uuid.Nil, nil, refused()
 	}
 
@@ -72,7 +72,7 @@ func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known 
 	if !ok {
 		return nil, false, nil
 	}
-	u, err = rows(m.pool).Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Only(ctx)
+	u, err = ent.On(m.pool).User.Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
 		return nil, false, nil
 	}
@@ -107,7 +107,7 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 	if err != nil {
 		return
 	}
-	_, err = rows(m.pool).Update().
+	_, err = ent.On(m.pool).User.Update().
 		Where(user.ID(u.ID), user.PasswordHash(u.PasswordHash)).
 		SetPasswordHash(hash).
 		Save(ctx)
@@ -119,7 +119,7 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 // Account reads the standing of an account afresh. One that is deleted or never
 // was is not active; that is no error, since nobody is told the difference.
 func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Role, bool, error) {
-	found, err := rows(m.pool).Query().
+	found, err := ent.On(m.pool).User.Query().
 		Where(user.ID(id), user.DeletedAtIsNil()).
 		Select(user.FieldRole, user.FieldActive).
 		Only(ctx)

@@ -86,10 +86,10 @@ func TestDecoyCostsTheSame(t *testing.T) {
 	t.Parallel()
 	for cost := bcrypt.MinCost; cost <= 6; cost++ {
 		h := newHasher(cost, nil, nil)
-		if got, err := bcrypt.Cost([]byte(h.decoy)); err != nil || got != cost {
+		if got, err := bcrypt.Cost([]byte(h.dummyHash)); err != nil || got != cost {
 			t.Fatalf("cost %d: %d, %v", cost, got, err)
 		}
-		if same, err := h.matches(t.Context(), h.decoy, goodPassword); same || err != nil {
+		if same, err := h.matches(t.Context(), h.dummyHash, goodPassword); same || err != nil {
 			t.Errorf("cost %d: %v, %v", cost, same, err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestPasswordChangeRace(t *testing.T) {
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	h := newHasher(4, nil, nil)
-	h.gate = newGate(1)
+	h.capacity = newCapacity(1)
 	h.wait = time.Millisecond
 	leave, err := h.enter(t.Context(), known)
 	if err != nil {
@@ -263,10 +263,10 @@ func TestBusy(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	h.wait = time.Hour
-	if _, err := h.matches(ctx, h.decoy, goodPassword); !errors.Is(err, context.Canceled) {
+	if _, err := h.matches(ctx, h.dummyHash, goodPassword); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := h.room(t.Context()); err != nil {
+	if err := h.hasCapacity(t.Context()); err != nil {
 		t.Errorf("there is room to wait: %v", err)
 	}
 
@@ -274,7 +274,7 @@ func TestBusy(t *testing.T) {
 	if _, err := h.make(t.Context(), known, goodPassword); err != nil {
 		t.Errorf("with a place free: %v", err)
 	}
-	if held, waiting := h.gate.Usage(); held+waiting != 0 {
+	if held, waiting := h.capacity.Usage(); held+waiting != 0 {
 		t.Error("a place was not given back")
 	}
 }
@@ -289,7 +289,7 @@ func TestGateLeavesACore(t *testing.T) {
 	}
 	h, places := newHasher(4, nil, nil), 0
 	for range 64 {
-		if _, err := h.gate.TryAcquire(known, netip.Prefix{}); err == nil {
+		if _, err := h.capacity.TryAcquire(known, netip.Prefix{}); err == nil {
 			places++
 		}
 	}

@@ -185,8 +185,8 @@ func TestRebinding(t *testing.T) {
 	resolver := serveNames(t, map[string][]string{"evil.example.com": {public, "127.0.0.1"}})
 	n := h.node(func(m *Module) {
 		m.addresses = newAddresses(true, nil, resolver)
-		m.sender = newSender(m.addresses, "test", m.Tracers)
-		m.plan.waits = []time.Duration{time.Hour}
+		m.sender = newSender(m.addresses, "test", m.tracers)
+		m.policy.waits = []time.Duration{time.Hour}
 	})
 	id, _ := n.hook(h.alice, "http://evil.example.com:"+port+"/", "")
 

@@ -19,7 +19,7 @@ const (
 // that was theirs, a few thousand rows at a time (SPEC G2). Ids rise with time, so
 // the primary keys find what is old.
 func (m *Module) CleanOnce(ctx context.Context) error {
-	old := uuidv7.First(time.Now().Add(-m.Keep))
+	old := uuidv7.First(time.Now().Add(-m.keep))
 	for _, statement := range []string{
 		`delete from webhook_deliveries where id = any (array(select id from webhook_deliveries where id < $1
 			order by id limit $2 for update skip locked))`,
@@ -41,7 +41,7 @@ func (m *Module) CleanOnce(ctx context.Context) error {
 
 func (m *Module) deleteAll(ctx context.Context, statement string, old uuid.UUID) error {
 	for {
-		tag, err := m.Pool.Exec(ctx, statement, old, cleanAtOnce)
+		tag, err := m.pool.Exec(ctx, statement, old, cleanAtOnce)
 		if err != nil {
 			return fmt.Errorf("clean the webhooks: %w", err)
 		}

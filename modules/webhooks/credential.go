@@ -23,8 +23,8 @@ const credential = "credential"
 // of the socket, which tells the same.
 var carries = []identity.Scope{identity.EventsRead}
 
-// stands tells whether a key may still make what it made.
-func stands(keys map[uuid.UUID]identity.ScopeSet, key uuid.UUID) bool {
+// keyIsValid reports whether a key still has the scopes that an endpoint created by it needs.
+func keyIsValid(keys map[uuid.UUID]identity.ScopeSet, key uuid.UUID) bool {
 	scopes, there := keys[key]
 	return there && scopes.Has(identity.WebhooksWrite) && !slices.ContainsFunc(carries, func(s identity.Scope) bool { return !scopes.Has(s) })
 }
@@ -70,7 +70,7 @@ func (m *Module) keysOf(ctx context.Context, q postgres.Querier, ids []uuid.UUID
 	if len(ids) == 0 {
 		return map[uuid.UUID]identity.ScopeSet{}, nil
 	}
-	return m.Keys(ctx, q, ids)
+	return m.keys(ctx, q, ids)
 }
 
 // keyIsOver tells whether a key, if it is one, may no longer do what it began.
@@ -79,13 +79,13 @@ func (m *Module) keyIsOver(ctx context.Context, q postgres.Querier, key *uuid.UU
 		return false, nil
 	}
 	keys, err := m.keysOf(ctx, q, []uuid.UUID{*key})
-	return err == nil && !stands(keys, *key), err
+	return err == nil && !keyIsValid(keys, *key), err
 }
 
 // endOfKey disables an endpoint that a key made which does not stand any more; false when
 // it has become somebody else's meanwhile. The check and the write are one transaction.
 func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err error) {
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		ended = false
 		var key *uuid.UUID
 		var owner uuid.UUID
@@ -100,8 +100,8 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 		if err != nil {
 			return err
 		}
-		roles, err := m.Roles(ctx, tx, []uuid.UUID{owner})
-		if err != nil || stands(keys, *key) && roles[owner] != "" {
+		roles, err := m.roles(ctx, tx, []uuid.UUID{owner})
+		if err != nil || keyIsValid(keys, *key) && roles[owner] != "" {
 			return err
 		}
 		ended = true
@@ -116,14 +116,14 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 	return ended, nil
 }
 
-// Revoked says that an account's or a credential's standing has changed: what its keys
-// created is checked soon. It never blocks; each attempt to deliver checks again.
+// Revoked makes Run check the endpoints that API keys created, because an account or a credential
+// has changed. It never blocks; each attempt to deliver checks again.
 func (m *Module) Revoked(uuid.UUID, uuid.UUID) { m.revoked.Send() }
 
 // endWithKeys disables what was made by keys that are over, so that the API says so before
 // anything is to be sent.
 func (m *Module) endWithKeys(ctx context.Context) error {
-	rows, err := m.Pool.Query(ctx, `select id, key_id, owner_id from webhooks where key_id is not null and enabled and deleted_at is null`)
+	rows, err := m.pool.Query(ctx, `select id, key_id, owner_id from webhooks where key_id is not null and enabled and deleted_at is null`)
 	if err != nil {
 		return fmt.Errorf("find the webhooks of keys: %w", err)
 	}
@@ -139,16 +139,16 @@ func (m *Module) endWithKeys(ctx context.Context) error {
 	for i, w := range list {
 		ids[i], owners[i] = w.key, w.owner
 	}
-	keys, err := m.keysOf(ctx, m.Pool, ids)
+	keys, err := m.keysOf(ctx, m.pool, ids)
 	if err != nil {
 		return err
 	}
-	roles, err := m.Roles(ctx, m.Pool, owners)
+	roles, err := m.roles(ctx, m.pool, owners)
 	if err != nil {
 		return err
 	}
 	for _, w := range list {
-		if stands(keys, w.key) && roles[w.owner] != "" {
+		if keyIsValid(keys, w.key) && roles[w.owner] != "" {
 			continue
 		}
 		if _, err := m.endOfKey(ctx, w.id); err != nil {

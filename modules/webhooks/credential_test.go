@@ -61,17 +61,17 @@ func TestKeysNeedWhatTheyCarry(t *testing.T) {
 // is new is numbered and held, what was queued is held, and the API says why.
 func TestWebhooksEndWithTheirKey(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(h *house, key identity.Caller){
-		"revoked": func(h *house, key identity.Caller) { h.people.may(key.KeyID) },
-		"narrowed": func(h *house, key identity.Caller) {
+	for name, end := range map[string]func(h *bundle, key identity.Caller){
+		"revoked": func(h *bundle, key identity.Caller) { h.people.may(key.KeyID) },
+		"narrowed": func(h *bundle, key identity.Caller) {
 			h.people.may(key.KeyID, identity.WebhooksRead, identity.WebhooksWrite)
 		},
-		"deactivated": func(h *house, key identity.Caller) { h.people.becomes(key.UserID, "") },
+		"deactivated": func(h *bundle, key identity.Caller) { h.people.becomes(key.UserID, "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := setup(t)
-			n := h.node(func(m *Module) { m.plan.waits = []time.Duration{2 * time.Second} })
+			n := h.node(func(m *Module) { m.policy.waits = []time.Duration{2 * time.Second} })
 			r := receive(t, func(received) reply { return reply{status: 500} })
 			root := h.somebody(identity.Admin)
 			key := h.keyOf(root, hooks...)

@@ -80,16 +80,16 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if !a.alive || !a.enabled {
 		return m.drop(ctx, job, a, held)
 	}
-	roles, err := m.Roles(ctx, m.Pool, []uuid.UUID{a.owner})
+	roles, err := m.roles(ctx, m.pool, []uuid.UUID{a.owner})
 	if err != nil {
 		return err
 	}
 	if a.key != nil {
-		keys, err := m.keysOf(ctx, m.Pool, []uuid.UUID{*a.key})
+		keys, err := m.keysOf(ctx, m.pool, []uuid.UUID{*a.key})
 		if err != nil {
 			return err
 		}
-		if !stands(keys, *a.key) || roles[a.owner] == "" {
+		if !keyIsValid(keys, *a.key) || roles[a.owner] == "" {
 			return m.dropWithKey(ctx, job, a)
 		}
 	}
@@ -97,7 +97,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 		return m.drop(ctx, job, a, withheld)
 	}
 
-	e, err := m.Log.Find(ctx, a.order, a.version)
+	e, err := m.events.Find(ctx, a.order, a.version)
 	if errors.Is(err, events.ErrGone) { // which is nobody's fault there
 		return m.drop(ctx, job, a, failed)
 	}
@@ -105,8 +105,8 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 		return err
 	}
 	list := []events.Event{e}
-	if m.Redact != nil {
-		if err := m.Redact(ctx, list); err != nil {
+	if m.redact != nil {
+		if err := m.redact(ctx, list); err != nil {
 			return err
 		}
 	}
@@ -114,7 +114,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	if err != nil {
 		return err
 	}
-	o := m.sender.post(ctx, parcel{url: a.url, id: messageID(a.id), secrets: a.secrets, body: body})
+	o := m.sender.post(ctx, request{url: a.url, id: messageID(a.id), secrets: a.secrets, body: body})
 	if queue.Stopping(ctx) {
 		return errors.Join(ctx.Err(), m.release(ctx, a))
 	}
@@ -158,14 +158,14 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 		secret, previous []byte
 		until            *time.Time
 	)
-	err := m.Pool.QueryRow(ctx, `
+	err := m.pool.QueryRow(ctx, `
 		update webhook_deliveries d set claim = $2, claimed_until = now() + $3::interval
 		from webhooks w
 		where d.id = $1 and d.status = 'pending' and d.due_at <= now() + interval '50 milliseconds'
 		  and (d.claimed_until is null or d.claimed_until < now()) and w.id = d.webhook_id
 		returning d.webhook_id, d.number, d.order_id, d.version, d.user_id, d.type, d.tries,
 			w.owner_id, w.url, w.secret, w.previous_secret, w.previous_until, w.ordering = 'order',
-			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.plan.claim).
+			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.policy.claim).
 		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.tries,
 			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing, &a.key)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -193,7 +193,7 @@ var errSettled = errors.New("the delivery is not pending")
 // it, or it is settled.
 func (m *Module) notNow(ctx context.Context, id uuid.UUID) error {
 	var wait time.Duration
-	err := m.Pool.QueryRow(ctx, `
+	err := m.pool.QueryRow(ctx, `
 		select greatest(due_at, claimed_until, now() + interval '10 milliseconds') - now()
 		from webhook_deliveries where id = $1 and status = 'pending'`, id).Scan(&wait)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -209,6 +209,6 @@ func (m *Module) notNow(ctx context.Context, id uuid.UUID) error {
 func (m *Module) release(ctx context.Context, a *attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, err := m.Pool.Exec(ctx, `update webhook_deliveries set claim = null, claimed_until = null where id = $1 and claim = $2`, a.id, a.claim)
+	_, err := m.pool.Exec(ctx, `update webhook_deliveries set claim = null, claimed_until = null where id = $1 and claim = $2`, a.id, a.claim)
 	return err
 }

@@ -60,7 +60,7 @@ func TestDelivers(t *testing.T) {
 
 	for i, in := range got {
 		verified(t, secret, in)
-		e, err := n.Log.Find(t.Context(), order, in.Version)
+		e, err := n.events.Find(t.Context(), order, in.Version)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestGivesUp(t *testing.T) {
 func TestFailsForDays(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{time.Hour} })
+	n := h.node(func(m *Module) { m.policy.waits = []time.Duration{time.Hour} })
 	r := receive(t, func(received) reply { return reply{status: 500} })
 	id, _ := n.hook(h.alice, r.URL, "")
 	n.happens(h.alice, uuid.New(), "order.created")
@@ -215,7 +215,7 @@ func TestGone(t *testing.T) {
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.atMost = 3 * time.Hour })
+	n := h.node(func(m *Module) { m.policy.atMost = 3 * time.Hour })
 	r := receive(t, nil)
 	id, _ := n.hook(h.alice, r.URL, "")
 	for number, row := range []struct {
@@ -544,7 +544,7 @@ func TestTimeout(t *testing.T) {
 	r := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
 	defer close(leave)
 	n := h.node(func(m *Module) {
-		m.plan.waits = []time.Duration{time.Hour}
+		m.policy.waits = []time.Duration{time.Hour}
 		m.sender.client.Timeout = 100 * time.Millisecond
 	})
 	id, _ := n.hook(h.alice, r.URL, "")
@@ -613,7 +613,7 @@ func TestOrderingWhileFanningOut(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `select from event_readers where name = 'webhooks' for update`)
 	h.must(err)
 	h.happens(h.alice, order, "order.confirmed")
-	second, err := n.Log.Find(t.Context(), order, 2)
+	second, err := n.events.Find(t.Context(), order, 2)
 	h.must(err)
 	h.must(n.fanOut(t.Context(), tx, []events.Event{second}))
 	_, err = tx.Exec(t.Context(), `update event_readers set xid = $1, seq = $2 where name = 'webhooks'`, second.Cursor.Xid, second.Cursor.Seq)

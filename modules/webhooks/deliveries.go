@@ -43,7 +43,7 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 		f.before = last + 1
 	}
 	floor := int64(0)
-	query := db(m.Pool).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.NumberLT(f.before))
+	query := ent.On(m.pool).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.NumberLT(f.before))
 	if len(f.statuses) > 0 {
 		query.Where(webhookdelivery.StatusIn(f.statuses...))
 	}
@@ -77,7 +77,7 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 // delivery is one that the caller may see: to a former administrator those of others' orders
 // are absent.
 func (m *Module) delivery(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID, number int64) (*ent.WebhookDelivery, error) {
-	row, err := db(q).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.Number(number)).Only(ctx)
+	row, err := ent.On(q).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.Number(number)).Only(ctx)
 	if ent.IsNotFound(err) || err == nil && !maySee(c.UserID, c.Role, row.UserID) {
 		return nil, fault.Absent("delivery")
 	}
@@ -88,7 +88,7 @@ func (m *Module) delivery(ctx context.Context, q postgres.Querier, c identity.Ca
 }
 
 func (m *Module) attempts(ctx context.Context, delivery uuid.UUID) ([]*ent.WebhookAttempt, error) {
-	rows, err := db(m.Pool).WebhookAttempt.Query().Where(webhookattempt.DeliveryID(delivery)).
+	rows, err := ent.On(m.pool).WebhookAttempt.Query().Where(webhookattempt.DeliveryID(delivery)).
 		Order(webhookattempt.ByID(sql.OrderDesc())).Limit(maxTries).All(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the tries of delivery %s: %w", delivery, err)
@@ -111,7 +111,7 @@ func stillOwned[T any](m *Module, c identity.Caller, id uuid.UUID) func(context.
 // number and webhook-id.
 func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, number int64, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
 	key.Still = stillOwned[*ent.WebhookDelivery](m, c, id)
-	return idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (*ent.WebhookDelivery, error) {
+	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.WebhookDelivery, error) {
 		hook, err := m.lock(ctx, tx, c, id)
 		if err != nil {
 			return nil, err
@@ -154,7 +154,7 @@ func (m *Module) again(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, number
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
-	if err := line(ctx, tx, list); err != nil {
+	if err := queueInOrder(ctx, tx, list); err != nil {
 		return 0, err
 	}
 	at := postgres.Now()

@@ -20,7 +20,7 @@ func (m *Module) deliveryRoutes(api *web.API) {
 		Summary: "What was and will be sent to a webhook, newest first",
 		Doc: "With `status` or `type` a page looks at no more than 5,000 deliveries, so it may be short or empty and still have a " +
 			"`nextCursor`. Deliveries are kept for 30 days, unless the operator says otherwise.",
-	}, m.getDeliveries)
+	}, m.listDeliveries)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: one + "/deliveries/{number}", Name: "get-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "One delivery with its tries, the last one first",
@@ -29,7 +29,7 @@ func (m *Module) deliveryRoutes(api *web.API) {
 		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
-	}, deliveryResent, m.postResend)
+	}, deliveryResent, m.resendDelivery)
 }
 
 // Delivery is one event on its way to one endpoint.
@@ -46,10 +46,10 @@ type Delivery struct {
 	SettledAt *jsontime.Time `json:"settledAt" nullable:"true"`
 }
 
-// DeliveryWithTries is one with what came of each try.
-type DeliveryWithTries struct {
+// DeliveryWithAttempts is one with what came of each try.
+type DeliveryWithAttempts struct {
 	Delivery
-	Attempts []Try `json:"attempts" nullable:"false" doc:"The last 100, the last one first"`
+	Attempts []Attempt `json:"attempts" nullable:"false" doc:"The last 100, the last one first"`
 }
 
 func renderDelivery(d *ent.WebhookDelivery) Delivery {
@@ -60,8 +60,8 @@ func renderDelivery(d *ent.WebhookDelivery) Delivery {
 	}
 }
 
-func renderTry(a *ent.WebhookAttempt) Try {
-	return Try{At: jsontime.At(a.At), DurationMS: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error, Answer: a.Answer}
+func renderAttempt(a *ent.WebhookAttempt) Attempt {
+	return Attempt{At: jsontime.At(a.At), DurationMS: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error, Answer: a.Answer}
 }
 
 type deliveriesInput struct {
@@ -72,8 +72,8 @@ type deliveriesInput struct {
 	OrderID uuid.UUID `query:"orderId" format:"uuid"`
 }
 
-func (m *Module) getDeliveries(ctx context.Context, in *deliveriesInput) (*web.PageOf[Delivery], error) {
-	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+func (m *Module) listDeliveries(ctx context.Context, in *deliveriesInput) (*web.PageOf[Delivery], error) {
+	hook, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +98,12 @@ type ByNumber struct {
 	Number int64 `path:"number" minimum:"1"`
 }
 
-func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body DeliveryWithTries }, error) {
-	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body DeliveryWithAttempts }, error) {
+	hook, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	row, err := m.delivery(ctx, m.Pool, identity.Must(ctx), hook.ID, in.Number)
+	row, err := m.delivery(ctx, m.pool, identity.Must(ctx), hook.ID, in.Number)
 	if err != nil {
 		return nil, err
 	}
@@ -111,17 +111,17 @@ func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body D
 	if err != nil {
 		return nil, err
 	}
-	out := DeliveryWithTries{Delivery: renderDelivery(row), Attempts: make([]Try, len(tries))}
+	out := DeliveryWithAttempts{Delivery: renderDelivery(row), Attempts: make([]Attempt, len(tries))}
 	for i, a := range tries {
-		out.Attempts[i] = renderTry(a)
+		out.Attempts[i] = renderAttempt(a)
 	}
-	return &struct{ Body DeliveryWithTries }{out}, nil
+	return &struct{ Body DeliveryWithAttempts }{out}, nil
 }
 
 var deliveryResent = web.Responder[*ent.WebhookDelivery, Delivery]{
 	Body: func(_ context.Context, d *ent.WebhookDelivery) Delivery { return renderDelivery(d) },
 }
 
-func (m *Module) postResend(ctx context.Context, in *ByNumber, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
+func (m *Module) resendDelivery(ctx context.Context, in *ByNumber, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
 	return m.resend(ctx, identity.Must(ctx), in.ID, in.Number, key)
 }

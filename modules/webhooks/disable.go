@@ -41,5 +41,5 @@ func hold(ctx context.Context, tx pgx.Tx, id uuid.UUID) (n int64, err error) {
 // disabled says so where operators look.
 func (m *Module) disabled(ctx context.Context, id uuid.UUID, why string) {
 	m.metrics.disablings.WithLabelValues(why).Inc()
-	m.Out.WarnContext(ctx, "webhook disabled", "webhook_id", id, "reason", why)
+	m.log.WarnContext(ctx, "webhook disabled", "webhook_id", id, "reason", why)
 }

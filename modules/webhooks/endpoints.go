@@ -24,8 +24,8 @@ const (
 	grace       = 24 * time.Hour
 )
 
-// wanted is an endpoint as somebody wants it to be.
-type wanted struct {
+// newEndpoint is an endpoint to create.
+type newEndpoint struct {
 	url, description, ordering string
 	types                      []string
 	user                       *uuid.UUID
@@ -33,8 +33,8 @@ type wanted struct {
 }
 
 // create makes an endpoint of the caller's; its secret is seen this one time.
-func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.Webhook, Secret, error) {
-	if err := m.judge(ctx, c, &w); err != nil {
+func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (*ent.Webhook, Secret, error) {
+	if err := m.validate(ctx, c, &w); err != nil {
 		return nil, nil, err
 	}
 	id, err := uuid.NewV7()
@@ -43,12 +43,12 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.
 	}
 	secret := NewSecret()
 	var row *ent.Webhook
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if err := room(ctx, tx, c.UserID, w.user == nil); err != nil {
 			return err
 		}
 		at := postgres.Now()
-		create := db(tx).Webhook.Create().SetID(id).SetOwnerID(c.UserID).SetNillableUserID(w.user).
+		create := ent.On(tx).Webhook.Create().SetID(id).SetOwnerID(c.UserID).SetNillableUserID(w.user).
 			SetURL(w.url).SetDescription(w.description).SetTypes(w.types).SetOrdering(w.ordering).
 			SetEnabled(w.enabled).SetSecret(secret).SetCreatedAt(at).SetUpdatedAt(at)
 		if key, scopes := keyOf(c); key != nil {
@@ -63,13 +63,13 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.
 	if err != nil {
 		return nil, nil, err
 	}
-	m.Out.InfoContext(ctx, "webhook created", "webhook_id", id, "user_id", c.UserID)
+	m.log.InfoContext(ctx, "webhook created", "webhook_id", id, "user_id", c.UserID)
 	return row, secret, nil
 }
 
-// judge says everything that is wrong with what somebody wants, and decides whose
-// orders it is about.
-func (m *Module) judge(ctx context.Context, c identity.Caller, w *wanted) error {
+// validate returns all faults of a new endpoint, and sets the user for whom a caller without
+// administrator rights creates it.
+func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint) error {
 	switch {
 	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
 		return fault.New(fault.Forbidden, "forbidden", "Only administrators may be told of the orders of others.")
@@ -78,7 +78,7 @@ func (m *Module) judge(ctx context.Context, c identity.Caller, w *wanted) error 
 	}
 	fields := m.unknownTypes(w.types)
 	if w.user != nil && *w.user != c.UserID {
-		roles, err := m.Roles(ctx, m.Pool, []uuid.UUID{*w.user})
+		roles, err := m.roles(ctx, m.pool, []uuid.UUID{*w.user})
 		if err != nil {
 			return err
 		}
@@ -86,11 +86,11 @@ func (m *Module) judge(ctx context.Context, c identity.Caller, w *wanted) error 
 			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not an active user"})
 		}
 	}
-	return m.judgeURL(ctx, w.url, fields)
+	return m.validateURL(ctx, w.url, fields)
 }
 
-// judgeURL adds what is wrong with a URL to what is wrong besides.
-func (m *Module) judgeURL(ctx context.Context, url string, fields []fault.Field) error {
+// validateURL adds the faults of a URL to other faults.
+func (m *Module) validateURL(ctx context.Context, url string, fields []fault.Field) error {
 	err := m.addresses.judge(ctx, url)
 	if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
 		return fault.Unprocessable(append(f.Fields, fields...)...)
@@ -103,19 +103,20 @@ func (m *Module) judgeURL(ctx context.Context, url string, fields []fault.Field)
 
 func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
 	for i, t := range types {
-		if !slices.Contains(m.Types, t) {
+		if !slices.Contains(m.types, t) {
 			wrong = append(wrong, fault.Field{Pointer: "/types/" + strconv.Itoa(i), Code: "enum", Message: "there is no such type of event"})
 		}
 	}
 	return wrong
 }
 
-// room counts, while nobody else adds to what it counts.
+// room refuses a new endpoint of an account that has the maximum number, under a lock, so that
+// concurrent requests cannot exceed it.
 func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('webhooks', 0))`); err != nil {
 		return fmt.Errorf("lock the webhooks: %w", err)
 	}
-	mine, err := db(tx).Webhook.Query().Where(webhook.OwnerID(owner), webhook.DeletedAtIsNil()).Count(ctx)
+	mine, err := ent.On(tx).Webhook.Query().Where(webhook.OwnerID(owner), webhook.DeletedAtIsNil()).Count(ctx)
 	if err != nil {
 		return fmt.Errorf("count the webhooks of %s: %w", owner, err)
 	}
@@ -125,7 +126,7 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 	if !ofAll {
 		return nil
 	}
-	all, err := db(tx).Webhook.Query().Where(webhook.UserIDIsNil(), webhook.DeletedAtIsNil()).Count(ctx)
+	all, err := ent.On(tx).Webhook.Query().Where(webhook.UserIDIsNil(), webhook.DeletedAtIsNil()).Count(ctx)
 	if err != nil {
 		return fmt.Errorf("count the webhooks: %w", err)
 	}
@@ -145,7 +146,7 @@ type change struct {
 // change changes an endpoint of the caller's. To enable one sends nothing again by
 // itself: what was held meanwhile can be replayed.
 func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to change) (row *ent.Webhook, err error) {
-	if _, err := m.webhook(ctx, m.Pool, c, id); err != nil {
+	if _, err := m.webhook(ctx, m.pool, c, id); err != nil {
 		return nil, err
 	}
 	if to.url != nil || to.types != nil || to.enabled != nil && *to.enabled {
@@ -159,7 +160,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	}
 	switch {
 	case to.url != nil:
-		err = m.judgeURL(ctx, *to.url, fields)
+		err = m.validateURL(ctx, *to.url, fields)
 	case len(fields) > 0:
 		err = fault.Unprocessable(fields...)
 	}
@@ -167,7 +168,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 		return nil, err
 	}
 
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		old, err := m.lock(ctx, tx, c, id)
 		if err != nil {
 			return err
@@ -185,7 +186,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 
 func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *ent.Webhook) (*ent.Webhook, error) {
 	at := postgres.Now()
-	u := db(tx).Webhook.UpdateOneID(old.ID).SetUpdatedAt(at).
+	u := ent.On(tx).Webhook.UpdateOneID(old.ID).SetUpdatedAt(at).
 		SetNillableURL(to.url).SetNillableDescription(to.description).SetNillableOrdering(to.ordering)
 	if to.types != nil {
 		u.SetTypes(*to.types)
@@ -205,12 +206,12 @@ func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *e
 // remove ends an endpoint. What is under way to it is not sent any more; the log goes
 // with the next cleaning.
 func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) error {
-	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := m.lock(ctx, tx, c, id); err != nil {
 			return err
 		}
 		at := postgres.Now()
-		if err := db(tx).Webhook.UpdateOneID(id).SetDeletedAt(at).SetUpdatedAt(at).Exec(ctx); err != nil {
+		if err := ent.On(tx).Webhook.UpdateOneID(id).SetDeletedAt(at).SetUpdatedAt(at).Exec(ctx); err != nil {
 			return fmt.Errorf("delete webhook %s: %w", id, err)
 		}
 		if _, err := hold(ctx, tx, id); err != nil {
@@ -224,13 +225,13 @@ func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) er
 // one before that is over.
 func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret Secret, err error) {
 	secret = NewSecret()
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		old, err := m.lock(ctx, tx, c, id)
 		if err != nil {
 			return err
 		}
 		at := postgres.Now()
-		row, err = db(tx).Webhook.UpdateOneID(id).SetSecret(secret).SetPreviousSecret(old.Secret).SetPreviousUntil(at.Add(grace)).
+		row, err = ent.On(tx).Webhook.UpdateOneID(id).SetSecret(secret).SetPreviousSecret(old.Secret).SetPreviousUntil(at.Add(grace)).
 			SetUpdatedAt(at).Save(ctx)
 		if err != nil {
 			return fmt.Errorf("rotate the secret of webhook %s: %w", id, err)
@@ -240,13 +241,13 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 	if err != nil {
 		return nil, nil, err
 	}
-	m.Out.InfoContext(ctx, "webhook secret rotated", "webhook_id", id, "user_id", c.UserID)
+	m.log.InfoContext(ctx, "webhook secret rotated", "webhook_id", id, "user_id", c.UserID)
 	return row, secret, nil
 }
 
 // webhook is one of the caller's. Any other is absent, to administrators too.
 func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
-	row, err := db(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
+	row, err := ent.On(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
 		return nil, fault.Absent("webhook")
 	}
@@ -265,7 +266,7 @@ func (m *Module) lock(ctx context.Context, tx pgx.Tx, c identity.Caller, id uuid
 
 // list is the caller's endpoints, newest first, from behind the given id on.
 func (m *Module) list(ctx context.Context, c identity.Caller, before uuid.UUID, limit int) ([]*ent.Webhook, error) {
-	query := db(m.Pool).Webhook.Query().Where(webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil())
+	query := ent.On(m.pool).Webhook.Query().Where(webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil())
 	if before != uuid.Nil {
 		query.Where(webhook.IDLT(before))
 	}

@@ -25,8 +25,8 @@ const (
 	withheld  = "withheld"  // not sent, since the owner may not see the order any more
 )
 
-// audience is as much of an endpoint as it takes to decide what concerns it.
-type audience struct {
+// subscription is the part of an endpoint that decides which events it receives.
+type subscription struct {
 	id, owner uuid.UUID
 	user      *uuid.UUID
 	types     []string
@@ -37,22 +37,22 @@ type audience struct {
 	last      int64
 }
 
-// hears tells whether an event is for an endpoint whose owner has that role now.
-func (a *audience) hears(e events.Event, role identity.Role) bool {
+// matches reports whether the endpoint receives an event while its owner has the given role.
+func (a *subscription) matches(e events.Event, role identity.Role) bool {
 	return (a.user == nil || *a.user == e.UserID) && maySee(a.owner, role, e.UserID) &&
 		(len(a.types) == 0 || slices.Contains(a.types, e.Type))
 }
 
-// maySee: an active account its own orders, an administrator all. Accounts that are
-// not active have no role.
+// maySee reports whether an account may see the orders of a user: an active account sees its own,
+// an administrator sees all. An account that is not active has no role.
 func maySee(owner uuid.UUID, role identity.Role, user uuid.UUID) bool {
 	return role == identity.Admin || role == identity.User && owner == user
 }
 
-// fanOut writes down what of a page of events is to be sent to whom. With nobody to
-// tell it costs one query of an empty index.
+// fanOut creates the deliveries of a page of events. Without endpoints it costs one query of an
+// empty index.
 func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) error {
-	there, err := lockAudience(ctx, tx, list)
+	there, err := lockSubscriptions(ctx, tx, list)
 	if err != nil || len(there) == 0 {
 		return err
 	}
@@ -60,7 +60,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	for i, a := range there {
 		owners[i] = a.owner
 	}
-	roles, err := m.Roles(ctx, tx, owners)
+	roles, err := m.roles(ctx, tx, owners)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	for _, a := range there {
 		before := a.last
 		for _, e := range list {
-			if !a.hears(e, roles[a.owner]) {
+			if !a.matches(e, roles[a.owner]) {
 				continue
 			}
 			a.last++
@@ -93,7 +93,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := line(ctx, tx, rows); err != nil {
+	if err := queueInOrder(ctx, tx, rows); err != nil {
 		return err
 	}
 	if err := insertDeliveries(ctx, tx, there, rows, at); err != nil {
@@ -104,7 +104,7 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 
 // endKeysOf disables those that were made by keys which are over: what comes is held. Their
 // rows are locked.
-func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*audience, roles map[uuid.UUID]identity.Role) error {
+func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*subscription, roles map[uuid.UUID]identity.Role) error {
 	var ids []uuid.UUID
 	for _, a := range there {
 		if a.enabled && a.key != nil {
@@ -116,7 +116,7 @@ func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*audience, ro
 		return err
 	}
 	for _, a := range there {
-		if !a.enabled || a.key == nil || stands(keys, *a.key) && roles[a.owner] != "" {
+		if !a.enabled || a.key == nil || keyIsValid(keys, *a.key) && roles[a.owner] != "" {
 			continue
 		}
 		a.enabled = false
@@ -128,9 +128,9 @@ func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*audience, ro
 	return nil
 }
 
-// lockAudience finds the endpoints that may be concerned, and keeps them as they are
-// until the commit: who changes one, or ends a delivery in order, waits.
-func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audience, error) {
+// lockSubscriptions reads the endpoints that may be concerned and locks them until the commit, so
+// that changes of them and ordered deliveries wait.
+func lockSubscriptions(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*subscription, error) {
 	users := make([]uuid.UUID, len(list))
 	for i, e := range list {
 		users[i] = e.UserID
@@ -143,8 +143,8 @@ func lockAudience(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*audie
 	if err != nil {
 		return nil, fmt.Errorf("find webhooks: %w", err)
 	}
-	there, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*audience, error) {
-		a := &audience{}
+	there, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*subscription, error) {
+		a := &subscription{}
 		return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.key, &a.ailing, &a.last)
 	})
 	if err != nil {
@@ -168,12 +168,12 @@ type delivery struct {
 	due         time.Time // when it is to be sent; zero is now
 }
 
-// place is an order's queue at an endpoint.
-type place struct{ webhook, order uuid.UUID }
+// queueKey identifies the queue of one order at one endpoint.
+type queueKey struct{ webhook, order uuid.UUID }
 
-// line makes those wait that are to come behind another of their order. The rows
-// are in the order of their numbers, and their endpoints locked.
-func line(ctx context.Context, tx pgx.Tx, rows []delivery) error {
+// queueInOrder marks deliveries as waiting when an earlier one of their order is under way. The
+// rows are in the order of their numbers, and their endpoints are locked.
+func queueInOrder(ctx context.Context, tx pgx.Tx, rows []delivery) error {
 	var hooks, orders []uuid.UUID
 	for _, d := range rows {
 		if d.ordered && d.status == pending {
@@ -190,8 +190,8 @@ func line(ctx context.Context, tx pgx.Tx, rows []delivery) error {
 	if err != nil {
 		return fmt.Errorf("find what is under way: %w", err)
 	}
-	busy := map[place]bool{}
-	var p place
+	busy := map[queueKey]bool{}
+	var p queueKey
 	_, err = pgx.ForEachRow(found, []any{&p.webhook, &p.order}, func() error {
 		busy[p] = true
 		return nil
@@ -204,7 +204,7 @@ func line(ctx context.Context, tx pgx.Tx, rows []delivery) error {
 		if !d.ordered || d.status != pending {
 			continue
 		}
-		p := place{d.webhook, d.order}
+		p := queueKey{d.webhook, d.order}
 		if busy[p] {
 			d.status = waiting
 		}
@@ -213,7 +213,7 @@ func line(ctx context.Context, tx pgx.Tx, rows []delivery) error {
 	return nil
 }
 
-func insertDeliveries(ctx context.Context, tx pgx.Tx, there []*audience, rows []delivery, at time.Time) error {
+func insertDeliveries(ctx context.Context, tx pgx.Tx, there []*subscription, rows []delivery, at time.Time) error {
 	n := len(rows)
 	ids, hooks, orders, users := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n), make([]uuid.UUID, n)
 	numbers, versions := make([]int64, n), make([]int64, n)
@@ -282,7 +282,7 @@ func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at 
 	if len(jobs) == 0 {
 		return nil
 	}
-	if _, err := m.Queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
+	if _, err := m.queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
 		return fmt.Errorf("insert %d webhook jobs: %w", len(jobs), err)
 	}
 	return nil

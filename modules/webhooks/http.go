@@ -29,11 +29,11 @@ func (m *Module) Routes(api *web.API) {
 		Doc: "Events are POSTed to the URL as CloudEvents, signed as Standard Webhooks 1.0 says. The secret is in this answer and never " +
 			"again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the webhook. Whatever is not a 2xx within " +
 			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders. Made with an API key, it ends with the key.",
-	}, m.postWebhook)
+	}, m.createWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "Your webhooks, newest first",
-	}, m.getWebhooks)
+	}, m.listWebhooks)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: one, Name: "get-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "One of your webhooks",
@@ -43,7 +43,7 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Change a webhook",
 		Doc: "A merge patch: what is absent stays. While a webhook is disabled, its deliveries are numbered and held; " +
 			"enabling it sends none of them by itself, a replay does. An API key needs `events:read` as well for changing `url` or `types` and for enabling; the webhook is the key's from then on, and ends with it.",
-	}, m.patchWebhook)
+	}, m.changeWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: one, Name: "delete-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Delete a webhook", Doc: "With its log. What is under way is not sent any more.",
@@ -53,13 +53,13 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Give a webhook a new secret",
 		Doc: "For a day both sign: there are two signatures, with a space between. The secret is in this answer and never again, " +
 			"so there is no Idempotency-Key.",
-	}, m.postRotate)
+	}, m.rotateWebhookSecret)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a test now",
 		Doc: "Posts an event of the type `webhook.test`, once, and tells what came of it within four seconds. It has no number and is not in the log. " +
 			"429 `too-many-tests` while a test of this webhook, or three of your webhooks, are under way, or your webhooks take all that is sent for you at once.",
-	}, m.postTest)
+	}, m.testWebhook)
 	m.deliveryRoutes(api)
 	m.replayRoutes(api)
 }
@@ -83,8 +83,8 @@ type Webhook struct {
 	UpdatedAt           jsontime.Time  `json:"updatedAt"`
 }
 
-// NewWebhook is one with its secret, which is shown once.
-type NewWebhook struct {
+// WebhookWithSecret is one with its secret, which is shown once.
+type WebhookWithSecret struct {
 	Webhook
 	Secret string `json:"secret" doc:"Shown once; keep it safe" example:"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"`
 }
@@ -101,34 +101,35 @@ func render(w *ent.Webhook) Webhook {
 	return out
 }
 
-// The members that a new endpoint and a changed one have in common are written twice:
-// what is absent means the default there, and "as it is" here.
+// NewWebhook describes an endpoint to create.
+type NewWebhook struct {
+	URL         string     `json:"url" format:"uri" minLength:"1" maxLength:"2000" doc:"https, with a public address" example:"https://example.com/hooks"`
+	Description string     `json:"description,omitempty" maxLength:"500"`
+	Types       []string   `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Of events; empty is all"`
+	Ordering    string     `json:"ordering,omitempty" enum:"none,order" default:"none" doc:"order: an order's deliveries are sent one after the other"`
+	UserID      *uuid.UUID `json:"userId,omitempty" format:"uuid" nullable:"true" doc:"Administrators only: whose orders; absent is everybody's"`
+	Enabled     *bool      `json:"enabled,omitempty" nullable:"false" default:"true"`
+}
+
 type createInput struct {
-	Body struct {
-		URL         string     `json:"url" format:"uri" minLength:"1" maxLength:"2000" doc:"https, with a public address" example:"https://example.com/hooks"`
-		Description string     `json:"description,omitempty" maxLength:"500"`
-		Types       []string   `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Of events; empty is all"`
-		Ordering    string     `json:"ordering,omitempty" enum:"none,order" default:"none" doc:"order: an order's deliveries are sent one after the other"`
-		UserID      *uuid.UUID `json:"userId,omitempty" format:"uuid" nullable:"true" doc:"Administrators only: whose orders; absent is everybody's"`
-		Enabled     *bool      `json:"enabled,omitempty" nullable:"false" default:"true"`
-	}
+	Body NewWebhook
 }
 
 type newWebhookAnswer struct {
 	Location string `header:"Location" doc:"Where the webhook is"`
-	Body     NewWebhook
+	Body     WebhookWithSecret
 }
 
-func (m *Module) postWebhook(ctx context.Context, in *createInput) (*newWebhookAnswer, error) {
+func (m *Module) createWebhook(ctx context.Context, in *createInput) (*newWebhookAnswer, error) {
 	b := in.Body
-	row, secret, err := m.create(ctx, identity.Must(ctx), wanted{
+	row, secret, err := m.create(ctx, identity.Must(ctx), newEndpoint{
 		url: b.URL, description: b.Description, ordering: cmp.Or(b.Ordering, "none"), types: distinct(b.Types), user: b.UserID,
 		enabled: b.Enabled == nil || *b.Enabled,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &newWebhookAnswer{path + "/" + row.ID.String(), NewWebhook{render(row), secret.Reveal()}}, nil
+	return &newWebhookAnswer{path + "/" + row.ID.String(), WebhookWithSecret{render(row), secret.Reveal()}}, nil
 }
 
 func distinct(list []string) []string {
@@ -137,7 +138,7 @@ func distinct(list []string) []string {
 	return slices.Compact(list)
 }
 
-func (m *Module) getWebhooks(ctx context.Context, in *web.Paging) (*web.PageOf[Webhook], error) {
+func (m *Module) listWebhooks(ctx context.Context, in *web.Paging) (*web.PageOf[Webhook], error) {
 	caller := identity.Must(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Webhook, error) {
 		return m.list(ctx, caller, before, limit)
@@ -152,25 +153,28 @@ type ByID struct {
 type webhookAnswer struct{ Body Webhook }
 
 func (m *Module) getWebhook(ctx context.Context, in *ByID) (*webhookAnswer, error) {
-	row, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	row, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
 	return &webhookAnswer{render(row)}, nil
 }
 
-type patchInput struct {
-	ByID
-	Body struct {
-		URL         *string   `json:"url,omitempty" format:"uri" minLength:"1" maxLength:"2000" nullable:"false"`
-		Description *string   `json:"description,omitempty" maxLength:"500" nullable:"false"`
-		Types       *[]string `json:"types,omitempty" maxItems:"100" nullable:"false"`
-		Ordering    *string   `json:"ordering,omitempty" enum:"none,order" nullable:"false"`
-		Enabled     *bool     `json:"enabled,omitempty" nullable:"false"`
-	}
+// WebhookUpdate is a merge patch of an endpoint.
+type WebhookUpdate struct {
+	URL         *string   `json:"url,omitempty" format:"uri" minLength:"1" maxLength:"2000" nullable:"false"`
+	Description *string   `json:"description,omitempty" maxLength:"500" nullable:"false"`
+	Types       *[]string `json:"types,omitempty" maxItems:"100" nullable:"false"`
+	Ordering    *string   `json:"ordering,omitempty" enum:"none,order" nullable:"false"`
+	Enabled     *bool     `json:"enabled,omitempty" nullable:"false"`
 }
 
-func (m *Module) patchWebhook(ctx context.Context, in *patchInput) (*webhookAnswer, error) {
+type patchInput struct {
+	ByID
+	Body WebhookUpdate
+}
+
+func (m *Module) changeWebhook(ctx context.Context, in *patchInput) (*webhookAnswer, error) {
 	b := in.Body
 	if b.Types != nil {
 		b.Types = new(distinct(*b.Types))
@@ -186,15 +190,15 @@ func (m *Module) deleteWebhook(ctx context.Context, in *ByID) (*struct{}, error)
 	return nil, m.remove(ctx, identity.Must(ctx), in.ID)
 }
 
-func (m *Module) postRotate(ctx context.Context, in *ByID) (*struct{ Body NewWebhook }, error) {
+func (m *Module) rotateWebhookSecret(ctx context.Context, in *ByID) (*struct{ Body WebhookWithSecret }, error) {
 	row, secret, err := m.rotate(ctx, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &struct{ Body NewWebhook }{NewWebhook{render(row), secret.Reveal()}}, nil
+	return &struct{ Body WebhookWithSecret }{WebhookWithSecret{render(row), secret.Reveal()}}, nil
 }
 
-func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
+func (m *Module) testWebhook(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
 	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
 	if err != nil {
 		return nil, err

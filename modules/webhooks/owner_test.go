@@ -14,7 +14,7 @@ import (
 )
 
 // page is the whole log.
-func (h *house) page() []events.Event {
+func (h *bundle) page() []events.Event {
 	h.t.Helper()
 	log, err := events.OpenLog(h.ctx, h.pool)
 	h.must(err)
@@ -28,7 +28,7 @@ func (h *house) page() []events.Event {
 }
 
 // fanOut does what the reader would, and moves it past all that there is.
-func (h *house) fanOut(n *node, list []events.Event) {
+func (h *bundle) fanOut(n *node, list []events.Event) {
 	h.t.Helper()
 	h.must(postgres.InTx(h.ctx, h.pool, func(tx pgx.Tx) error {
 		last := list[len(list)-1].Cursor
@@ -44,7 +44,7 @@ func (h *house) fanOut(n *node, list []events.Event) {
 func TestOwnersWhoLostTheirRights(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{time.Hour} })
+	n := h.node(func(m *Module) { m.policy.waits = []time.Duration{time.Hour} })
 	taken := receive(t, nil)
 	r := receive(t, func(received) reply { return reply{status: 500} })
 	root := h.somebody(identity.Admin)

@@ -15,8 +15,8 @@ import (
 // TestType is the type of the message that a test sends. It is about no order.
 const TestType = "webhook.test"
 
-// Try is what came of one try.
-type Try struct {
+// Attempt is the result of one attempt.
+type Attempt struct {
 	At         jsontime.Time `json:"at"`
 	DurationMS int64         `json:"durationMs"`
 	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
@@ -28,12 +28,12 @@ type Try struct {
 type TestResult struct {
 	MessageID string `json:"messageId" doc:"The webhook-id"`
 	Delivered bool   `json:"delivered"`
-	Try
+	Attempt
 }
 
 // ping posts a test to an endpoint of the caller's, enabled or not.
 func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (TestResult, error) {
-	row, err := m.webhook(ctx, m.Pool, c, id)
+	row, err := m.webhook(ctx, m.pool, c, id)
 	if err != nil {
 		return TestResult{}, err
 	}
@@ -50,17 +50,17 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	if err != nil {
 		return TestResult{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.plan.ping)
+	ctx, cancel := context.WithTimeout(ctx, m.policy.ping)
 	defer cancel()
-	p := parcel{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
+	p := request{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
 	o := m.sender.post(ctx, p)
 	m.metrics.tries.WithLabelValues("test").Inc()
 
-	result := TestResult{MessageID: p.id, Delivered: o.taken(), Try: Try{At: jsontime.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
+	result := TestResult{MessageID: p.id, Delivered: o.accepted(), Attempt: Attempt{At: jsontime.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
 	if o.status != 0 {
 		result.StatusCode = new(int64(o.status))
 	}
-	if !o.taken() {
+	if !o.accepted() {
 		result.Error = &o.problem
 	}
 	return result, nil

@@ -57,8 +57,8 @@ func newSender(a *addresses, version string, tracers trace.TracerProvider) *send
 	}
 }
 
-// parcel is what is sent.
-type parcel struct {
+// request is one signed message to an endpoint.
+type request struct {
 	url     string
 	id      string
 	secrets []Secret
@@ -75,23 +75,23 @@ type outcome struct {
 	retryAfter time.Duration
 }
 
-func (o outcome) taken() bool { return o.problem == "" }
+func (o outcome) accepted() bool { return o.problem == "" }
 
 // post makes one try. Whatever goes wrong is an outcome.
-func (s *sender) post(ctx context.Context, p parcel) outcome {
+func (s *sender) post(ctx context.Context, p request) outcome {
 	ctx, span := s.tracers.Tracer("orderflow/webhooks").Start(ctx, "POST webhook", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
 
 	o := s.exchange(ctx, p, postgres.Now())
 	o.took = time.Since(o.at)
 	span.SetAttributes(attribute.String("webhook.id", p.id), attribute.Int("http.response.status_code", o.status))
-	if !o.taken() {
+	if !o.accepted() {
 		span.SetStatus(codes.Error, "not taken")
 	}
 	return o
 }
 
-func (s *sender) exchange(ctx context.Context, p parcel, at time.Time) outcome {
+func (s *sender) exchange(ctx context.Context, p request, at time.Time) outcome {
 	o := outcome{at: at}
 	if _, wrong := s.addresses.parse(p.url); wrong != "" { // the rule may be another since it was saved
 		o.problem = "the URL " + wrong

@@ -45,7 +45,7 @@ type stretch struct {
 // means something.
 func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s stretch, key idempotency.Key[*ent.WebhookReplay]) (idempotency.Result[*ent.WebhookReplay], error) {
 	key.Still = stillOwned[*ent.WebhookReplay](m, c, id)
-	return idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (*ent.WebhookReplay, error) {
+	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.WebhookReplay, error) {
 		hook, err := m.lock(ctx, tx, c, id)
 		if err != nil {
 			return nil, err
@@ -53,7 +53,7 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 		if !hook.Enabled {
 			return nil, isDisabled()
 		}
-		running, err := db(tx).WebhookReplay.Query().Where(webhookreplay.WebhookID(id), webhookreplay.Status("running")).Exist(ctx)
+		running, err := ent.On(tx).WebhookReplay.Query().Where(webhookreplay.WebhookID(id), webhookreplay.Status("running")).Exist(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -75,12 +75,12 @@ func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller,
 	}
 	id, at := uuid.Must(uuid.NewV7()), postgres.Now()
 	made, _ := keyOf(c)
-	row, err := db(tx).WebhookReplay.Create().SetID(id).SetNillableKeyID(made).SetWebhookID(hook.ID).SetFromNumber(from).SetToNumber(to).
+	row, err := ent.On(tx).WebhookReplay.Create().SetID(id).SetNillableKeyID(made).SetWebhookID(hook.ID).SetFromNumber(from).SetToNumber(to).
 		SetTypes(s.types).SetStatuses(s.statuses).SetRate(s.rate).SetStatus("running").SetPosition(from - 1).SetDueAt(at).SetCreatedAt(at).Save(ctx)
 	if err != nil {
 		return nil, err
 	}
-	_, err = m.Queue.InsertTx(ctx, tx, ReplayArgs{ReplayID: id}, &river.InsertOpts{Queue: Queue})
+	_, err = m.queue.InsertTx(ctx, tx, ReplayArgs{ReplayID: id}, &river.InsertOpts{Queue: Queue})
 	return row, err
 }
 
@@ -155,7 +155,7 @@ func (w *replayWorker) Work(ctx context.Context, job *river.Job[ReplayArgs]) err
 // replayOn sends the next slice, and tells when the one after it is due; zero when
 // there is none.
 func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		wait = 0
 		r, hook, err := m.lockReplay(ctx, tx, id)
 		if err != nil || r == nil || r.Status != "running" {
@@ -172,7 +172,7 @@ func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration
 		if !hook.Enabled || hook.DeletedAt != nil || over {
 			return finish(ctx, tx, hook.ID, "stopped")
 		}
-		numbers, position, err := nextSlice(ctx, tx, r, m.plan.slice)
+		numbers, position, err := nextSlice(ctx, tx, r, m.policy.slice)
 		if err != nil {
 			return err
 		}
@@ -180,9 +180,9 @@ func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration
 		if err != nil {
 			return err
 		}
-		due := postgres.Now().Add(m.plan.slice)
-		u := db(tx).WebhookReplay.UpdateOneID(id).SetPosition(position).AddSent(int64(n)).SetDueAt(due)
-		if wait = m.plan.slice; position >= r.ToNumber {
+		due := postgres.Now().Add(m.policy.slice)
+		u := ent.On(tx).WebhookReplay.UpdateOneID(id).SetPosition(position).AddSent(int64(n)).SetDueAt(due)
+		if wait = m.policy.slice; position >= r.ToNumber {
 			wait = 0
 			u.SetStatus("done").ClearDueAt().SetFinishedAt(postgres.Now())
 		}
@@ -204,11 +204,11 @@ func (m *Module) lockReplay(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*ent.
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := db(tx).WebhookReplay.Get(ctx, id)
+	r, err := ent.On(tx).WebhookReplay.Get(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := db(tx).Webhook.Get(ctx, hook)
+	w, err := ent.On(tx).Webhook.Get(ctx, hook)
 	return r, w, err
 }
 
@@ -237,7 +237,7 @@ func nextSlice(ctx context.Context, tx pgx.Tx, r *ent.WebhookReplay, every time.
 
 // finish ends the replay that runs of an endpoint, if there is one.
 func finish(ctx context.Context, tx pgx.Tx, hook uuid.UUID, how string) error {
-	_, err := db(tx).WebhookReplay.Update().Where(webhookreplay.WebhookID(hook), webhookreplay.Status("running")).
+	_, err := ent.On(tx).WebhookReplay.Update().Where(webhookreplay.WebhookID(hook), webhookreplay.Status("running")).
 		SetStatus(how).ClearDueAt().SetFinishedAt(postgres.Now()).Save(ctx)
 	if err != nil {
 		return fmt.Errorf("end the replay of webhook %s: %w", hook, err)
@@ -246,7 +246,7 @@ func finish(ctx context.Context, tx pgx.Tx, hook uuid.UUID, how string) error {
 }
 
 func (m *Module) replayOf(ctx context.Context, q postgres.Querier, hook, id uuid.UUID) (*ent.WebhookReplay, error) {
-	row, err := db(q).WebhookReplay.Query().Where(webhookreplay.ID(id), webhookreplay.WebhookID(hook)).Only(ctx)
+	row, err := ent.On(q).WebhookReplay.Query().Where(webhookreplay.ID(id), webhookreplay.WebhookID(hook)).Only(ctx)
 	if ent.IsNotFound(err) {
 		return nil, fault.Absent("replay")
 	}
@@ -258,7 +258,7 @@ func (m *Module) replayOf(ctx context.Context, q postgres.Querier, hook, id uuid
 
 // replays of an endpoint, newest first, from behind the given id on.
 func (m *Module) replays(ctx context.Context, hook, before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
-	query := db(m.Pool).WebhookReplay.Query().Where(webhookreplay.WebhookID(hook))
+	query := ent.On(m.pool).WebhookReplay.Query().Where(webhookreplay.WebhookID(hook))
 	if before != uuid.Nil {
 		query.Where(webhookreplay.IDLT(before))
 	}
@@ -272,7 +272,7 @@ func (m *Module) replays(ctx context.Context, hook, before uuid.UUID, limit int)
 // cancel ends a replay; what it has sent by then stays under way. One that is over
 // stays as it ended.
 func (m *Module) cancel(ctx context.Context, c identity.Caller, hook, id uuid.UUID) (row *ent.WebhookReplay, err error) {
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := m.lock(ctx, tx, c, hook); err != nil {
 			return err
 		}

@@ -22,11 +22,11 @@ func (m *Module) replayRoutes(api *web.API) {
 		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
 			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
-	}, replayBegun, m.postReplay)
+	}, replayBegun, m.createReplay)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays, Name: "list-replays", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "A webhook's replays, newest first",
-	}, m.getReplays)
+	}, m.listReplays)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays + "/{replayId}", Name: "get-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "How far a replay is",
@@ -34,7 +34,7 @@ func (m *Module) replayRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: replays + "/{replayId}/cancel", Name: "cancel-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Cancel a replay", Doc: "What it has begun stays under way. Repeating it does no harm.",
-	}, m.postCancel)
+	}, m.cancelReplay)
 }
 
 // Replay is a stretch of deliveries that is sent again.
@@ -59,8 +59,8 @@ func renderReplay(r *ent.WebhookReplay) Replay {
 	}
 }
 
-// ReplayWanted is a stretch as somebody wants it.
-type ReplayWanted struct {
+// NewReplay is a range of deliveries to send again.
+type NewReplay struct {
 	From   *int64        `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
 	To     *int64        `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
 	Since  jsontime.Time `json:"since,omitzero" doc:"From this time on"`
@@ -72,7 +72,7 @@ type ReplayWanted struct {
 
 type replayInput struct {
 	ByID
-	Body ReplayWanted
+	Body NewReplay
 }
 
 var replayBegun = web.Responder[*ent.WebhookReplay, Replay]{
@@ -82,7 +82,7 @@ var replayBegun = web.Responder[*ent.WebhookReplay, Replay]{
 	Body: func(_ context.Context, r *ent.WebhookReplay) Replay { return renderReplay(r) },
 }
 
-func (m *Module) postReplay(ctx context.Context, in *replayInput, key idempotency.Key[*ent.WebhookReplay]) (none idempotency.Result[*ent.WebhookReplay], err error) {
+func (m *Module) createReplay(ctx context.Context, in *replayInput, key idempotency.Key[*ent.WebhookReplay]) (none idempotency.Result[*ent.WebhookReplay], err error) {
 	s, err := m.stretchOf(in.Body)
 	if err != nil {
 		return none, err
@@ -90,7 +90,7 @@ func (m *Module) postReplay(ctx context.Context, in *replayInput, key idempotenc
 	return m.replay(ctx, identity.Must(ctx), in.ID, s, key)
 }
 
-func (m *Module) stretchOf(w ReplayWanted) (stretch, error) {
+func (m *Module) stretchOf(w NewReplay) (stretch, error) {
 	s := stretch{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
 	if w.From != nil {
 		s.from = *w.From
@@ -120,8 +120,8 @@ type replaysInput struct {
 	web.Paging
 }
 
-func (m *Module) getReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
-	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
+func (m *Module) listReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
+	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
 	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
@@ -138,17 +138,17 @@ type ByReplay struct {
 type replayAnswer struct{ Body Replay }
 
 func (m *Module) getReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
-	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
+	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
 		return nil, err
 	}
-	row, err := m.replayOf(ctx, m.Pool, in.ID, in.ReplayID)
+	row, err := m.replayOf(ctx, m.pool, in.ID, in.ReplayID)
 	if err != nil {
 		return nil, err
 	}
 	return &replayAnswer{renderReplay(row)}, nil
 }
 
-func (m *Module) postCancel(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
+func (m *Module) cancelReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
 	row, err := m.cancel(ctx, identity.Must(ctx), in.ID, in.ReplayID)
 	if err != nil {
 		return nil, err

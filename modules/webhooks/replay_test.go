@@ -16,7 +16,7 @@ import (
 func TestResend(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.waits = []time.Duration{time.Hour} })
+	n := h.node(func(m *Module) { m.policy.waits = []time.Duration{time.Hour} })
 	r := receive(t, nil)
 	id, secret := n.hook(h.alice, r.URL, "")
 	n.happens(h.alice, uuid.New(), "order.created")
@@ -50,7 +50,7 @@ func TestResend(t *testing.T) {
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.plan.slice = 50 * time.Millisecond })
+	n := h.node(func(m *Module) { m.policy.slice = 50 * time.Millisecond })
 	r := receive(t, nil)
 	id, _ := n.hook(h.alice, r.URL, `,"ordering":"order"`)
 	order := uuid.New()
@@ -98,7 +98,7 @@ func TestReplayOfWhatWasHeld(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	r := receive(t, nil)
-	idle := h.idle(func(m *Module) { m.plan.slice = 20 * time.Millisecond })
+	idle := h.idle(func(m *Module) { m.policy.slice = 20 * time.Millisecond })
 	id, _ := idle.hook(h.alice, r.URL, `,"enabled":false`)
 	for range 5 {
 		h.happens(h.alice, uuid.New(), "order.created")
@@ -116,7 +116,7 @@ func TestReplayOfWhatWasHeld(t *testing.T) {
 	h.exec(`update webhook_replays set due_at = now() - interval '2 minutes'`)
 	h.must(idle.SweepOnce(t.Context()))
 
-	h.node(func(m *Module) { m.plan.slice = 20 * time.Millisecond })
+	h.node(func(m *Module) { m.policy.slice = 20 * time.Millisecond })
 	got := []int64{r.next().DeliveryNumber, r.next().DeliveryNumber}
 
 	slices.Sort(got)

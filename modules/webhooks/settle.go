@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -22,14 +23,14 @@ const (
 
 const settleWithin = 4 * time.Second
 
-// settle writes down what came of a try, with all that follows from it, and ends the
-// job, in one commit: the next try has its own job in it.
+// settle records an attempt and its consequences and completes the job in one commit. A further
+// attempt gets a job of its own in that commit.
 func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *attempt, o outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
 	defer cancel()
 
 	var v verdict
-	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		var since *time.Time
 		if err := lockFor(ctx, tx, a, o, &since); err != nil {
 			return err
@@ -64,7 +65,7 @@ func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *att
 func lockFor(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, since **time.Time) error {
 	strength := "for no key update"
 	switch {
-	case !o.taken() || a.ailing:
+	case !o.accepted() || a.ailing:
 	case a.ordered:
 		strength = "for share"
 	default:
@@ -77,7 +78,7 @@ func lockFor(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, since **time
 	return nil
 }
 
-// verdict is what an outcome means for the delivery and its endpoint.
+// verdict is the consequence of an attempt for the delivery and its endpoint.
 type verdict struct {
 	status  string
 	due     time.Time // of the next try, when it is pending
@@ -86,26 +87,26 @@ type verdict struct {
 }
 
 func (m *Module) verdictOn(a *attempt, o outcome, since *time.Time) verdict {
-	if o.taken() {
+	if o.accepted() {
 		return verdict{status: delivered, outcome: "delivered"}
 	}
 	if o.status == 410 {
 		return verdict{status: failed, disable: gone, outcome: "gone"}
 	}
-	wait, again := m.plan.wait(a.tries+1, o.retryAfter)
-	if !again || since != nil && time.Since(*since) >= m.plan.failAfter {
+	wait, again := m.policy.wait(a.tries+1, o.retryAfter)
+	if !again || since != nil && time.Since(*since) >= m.policy.failAfter {
 		return verdict{status: failed, disable: failing, outcome: "failed"}
 	}
 	return verdict{status: pending, due: postgres.Now().Add(wait), outcome: "retry"}
 }
 
 func record(ctx context.Context, tx pgx.Tx, delivery uuid.UUID, o outcome) error {
-	create := db(tx).WebhookAttempt.Create().SetID(uuid.Must(uuid.NewV7())).SetDeliveryID(delivery).
+	create := ent.On(tx).WebhookAttempt.Create().SetID(uuid.Must(uuid.NewV7())).SetDeliveryID(delivery).
 		SetAt(o.at).SetDurationMs(o.took.Milliseconds()).SetAnswer(o.answer)
 	if o.status != 0 {
 		create.SetStatusCode(int64(o.status))
 	}
-	if !o.taken() {
+	if !o.accepted() {
 		create.SetError(o.problem)
 	}
 	if err := create.Exec(ctx); err != nil {
@@ -140,18 +141,18 @@ func (m *Module) tellEndpoint(ctx context.Context, tx pgx.Tx, a *attempt, o outc
 	switch {
 	case v.disable != "":
 		return disable(ctx, tx, a.webhook, v.disable)
-	case o.taken() && since != nil:
+	case o.accepted() && since != nil:
 		_, err = tx.Exec(ctx, `update webhooks set failing_since = null where id = $1`, a.webhook)
-	case !o.taken() && since == nil:
+	case !o.accepted() && since == nil:
 		_, err = tx.Exec(ctx, `update webhooks set failing_since = $2 where id = $1`, a.webhook, o.at)
 	}
 	return err
 }
 
-// leave lets the next of the order follow, and ends the job.
+// leave releases the next delivery of the order and completes the job.
 func (m *Module) leave(ctx context.Context, tx pgx.Tx, job *river.Job[DeliverArgs], a *attempt, status string) error {
 	if a.ordered && status != pending {
-		if err := m.follow(ctx, tx, []place{{a.webhook, a.order}}); err != nil {
+		if err := m.releaseNext(ctx, tx, []queueKey{{a.webhook, a.order}}); err != nil {
 			return err
 		}
 	}
@@ -161,7 +162,7 @@ func (m *Module) leave(ctx context.Context, tx pgx.Tx, job *river.Job[DeliverArg
 
 // drop settles a delivery without sending it.
 func (m *Module) drop(ctx context.Context, job *river.Job[DeliverArgs], a *attempt, status string) error {
-	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for share`, a.webhook); err != nil {
 			return err
 		}
@@ -180,9 +181,9 @@ func (m *Module) drop(ctx context.Context, job *river.Job[DeliverArgs], a *attem
 	return nil
 }
 
-// follow gives those orders' next deliveries their jobs where none is under way. The
+// releaseNext creates the jobs of the next delivery of each queue in which none is under way. The
 // endpoints are locked.
-func (m *Module) follow(ctx context.Context, tx pgx.Tx, places []place) error {
+func (m *Module) releaseNext(ctx context.Context, tx pgx.Tx, places []queueKey) error {
 	hooks, orders := make([]uuid.UUID, len(places)), make([]uuid.UUID, len(places))
 	for i, p := range places {
 		hooks[i], orders[i] = p.webhook, p.order

@@ -47,7 +47,7 @@ const patience = testwait.Limit
 var types = []string{"order.created", "order.confirmed", "order.shipped", "payment.captured"}
 
 // house is a database with people, and nodes on it.
-type house struct {
+type bundle struct {
 	t                 *testing.T
 	ctx               context.Context
 	url               string
@@ -83,7 +83,7 @@ func (p *people) may(key uuid.UUID, scopes ...identity.Scope) {
 }
 
 // keyOf is somebody with a key of theirs.
-func (h *house) keyOf(owner identity.Caller, scopes ...identity.Scope) identity.Caller {
+func (h *bundle) keyOf(owner identity.Caller, scopes ...identity.Scope) identity.Caller {
 	c := identity.Caller{UserID: owner.UserID, KeyID: uuid.New(), Role: owner.Role, Scopes: identity.ScopesOf(scopes...)}
 	h.people.may(c.KeyID, scopes...)
 	return c
@@ -105,9 +105,9 @@ func (p *people) becomes(id uuid.UUID, role identity.Role) {
 	}
 }
 
-func setup(t *testing.T) *house {
+func setup(t *testing.T) *bundle {
 	t.Helper()
-	h := &house{
+	h := &bundle{
 		t: t, ctx: context.Background(), url: pgtest.URL(t), versions: map[uuid.UUID]int64{},
 		people: &people{roles: map[uuid.UUID]identity.Role{}, keys: map[uuid.UUID]identity.ScopeSet{}},
 	}
@@ -117,7 +117,7 @@ func setup(t *testing.T) *house {
 	return h
 }
 
-func (h *house) open() *postgres.Pool {
+func (h *bundle) open() *postgres.Pool {
 	h.t.Helper()
 	pool, err := postgres.Open(h.ctx, h.url, 12)
 	h.must(err)
@@ -125,33 +125,33 @@ func (h *house) open() *postgres.Pool {
 	return pool
 }
 
-func (h *house) must(err error) {
+func (h *bundle) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *house) somebody(role identity.Role) identity.Caller {
+func (h *bundle) somebody(role identity.Role) identity.Caller {
 	c := identity.Caller{UserID: uuid.New(), SessionID: uuid.New(), Role: role}
 	h.people.becomes(c.UserID, role)
 	return c
 }
 
-func (h *house) exec(sql string, args ...any) {
+func (h *bundle) exec(sql string, args ...any) {
 	h.t.Helper()
 	_, err := h.pool.Exec(h.ctx, sql, args...)
 	h.must(err)
 }
 
-func (h *house) count(sql string, args ...any) (n int) {
+func (h *bundle) count(sql string, args ...any) (n int) {
 	h.t.Helper()
 	h.must(h.pool.QueryRow(h.ctx, sql, args...).Scan(&n))
 	return n
 }
 
 // audit is what holds at the end of every story.
-func (h *house) audit() {
+func (h *bundle) audit() {
 	h.t.Helper()
 	pool, err := postgres.Open(h.ctx, h.url, 2)
 	h.must(err)
@@ -171,19 +171,19 @@ func (h *house) audit() {
 // node is one process: it reads, works and answers.
 type node struct {
 	*Module
-	house *house
-	app   *fiber.App
-	said  *lines
-	stop  func()
+	bundle *bundle
+	app    *fiber.App
+	said   *lines
+	stop   func()
 }
 
 // node starts one. change may alter the module before it runs.
-func (h *house) node(change ...func(*Module)) *node {
+func (h *bundle) node(change ...func(*Module)) *node {
 	h.t.Helper()
 	n := h.idle(change...)
 	workers := river.NewWorkers()
 	n.Workers(workers)
-	pool := n.Pool
+	pool := n.pool
 	worker, err := queue.Worker(pool, queue.Options{
 		Workers: workers, Slots: 2, Apart: map[string]int{Queue: 16}, Log: slog.New(slog.DiscardHandler),
 	})
@@ -205,9 +205,9 @@ func (h *house) node(change ...func(*Module)) *node {
 }
 
 // idle is a node that only answers.
-func (h *house) idle(change ...func(*Module)) *node {
+func (h *bundle) idle(change ...func(*Module)) *node {
 	h.t.Helper()
-	n := &node{house: h, said: &lines{}}
+	n := &node{bundle: h, said: &lines{}}
 	pool := h.open()
 	log, err := events.OpenLog(h.ctx, pool)
 	h.must(err)
@@ -215,11 +215,11 @@ func (h *house) idle(change ...func(*Module)) *node {
 	inserter, err := queue.Inserter(pool, slog.New(slog.DiscardHandler))
 	h.must(err)
 	n.Module = New(Deps{
-		Pool: pool, Queue: inserter, Log: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, Running: &idempotency.Running{},
-		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Out: out, Metrics: prometheus.NewRegistry(),
+		Pool: pool, Queue: inserter, Events: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, Running: &idempotency.Running{},
+		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Log: out, Metrics: prometheus.NewRegistry(),
 	})
-	n.plan.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}
-	n.plan.sweep = time.Hour // it would hide what is lost
+	n.policy.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}
+	n.policy.sweep = time.Hour // it would hide what is lost
 	for _, do := range change {
 		do(n.Module)
 	}
@@ -265,7 +265,7 @@ func (a answer) num(name string) int     { f, _ := a.body[name].(float64); retur
 
 // ask sends "METHOD path" as somebody; headers are "Name: value".
 func (n *node) ask(who identity.Caller, what, body string, headers ...string) answer {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	method, target, _ := strings.Cut(what, " ")
 	req := httptest.NewRequest(method, "http://test/", strings.NewReader(body))
 	req.RequestURI = target
@@ -280,7 +280,7 @@ func (n *node) ask(who identity.Caller, what, body string, headers ...string) an
 	}
 	res, err := n.app.Test(req, -1)
 	if err != nil {
-		n.house.t.Error(err)
+		n.bundle.t.Error(err)
 		return answer{}
 	}
 	defer res.Body.Close()
@@ -291,24 +291,24 @@ func (n *node) ask(who identity.Caller, what, body string, headers ...string) an
 }
 
 func (n *node) want(status int, who identity.Caller, what, body string, headers ...string) answer {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	a := n.ask(who, what, body, headers...)
 	if a.status != status {
-		n.house.t.Fatalf("%s: want %d, got %d %s", what, status, a.status, a.raw)
+		n.bundle.t.Fatalf("%s: want %d, got %d %s", what, status, a.status, a.raw)
 	}
 	return a
 }
 
 // hook makes a webhook of somebody's to a receiver; extra are further members.
 func (n *node) hook(who identity.Caller, url, extra string) (id, secret string) {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	a := n.want(201, who, "POST /v1/webhooks", fmt.Sprintf(`{"url":%q%s}`, url, extra))
 	return a.text("id"), a.text("secret")
 }
 
 // deliveries is what the log of a webhook says of status, by number.
 func (n *node) statuses(who identity.Caller, id string) map[int]string {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	a := n.want(200, who, "GET /v1/webhooks/"+id+"/deliveries?limit=100", "")
 	all := map[int]string{}
 	for _, d := range a.body["data"].([]any) {
@@ -320,9 +320,9 @@ func (n *node) statuses(who identity.Caller, id string) map[int]string {
 
 // becomes waits until a delivery has a status.
 func (n *node) becomes(who identity.Caller, id string, number int, status string) answer {
-	n.house.t.Helper()
+	n.bundle.t.Helper()
 	var a answer
-	until(n.house.t, fmt.Sprintf("delivery %d to be %s", number, status), func() bool {
+	until(n.bundle.t, fmt.Sprintf("delivery %d to be %s", number, status), func() bool {
 		a = n.ask(who, fmt.Sprintf("GET /v1/webhooks/%s/deliveries/%d", id, number), "")
 		return a.text("status") == status
 	})
@@ -330,7 +330,7 @@ func (n *node) becomes(who identity.Caller, id string, number int, status string
 }
 
 // happens appends events of one order, and wakes the nodes.
-func (h *house) happens(user identity.Caller, order uuid.UUID, kinds ...string) {
+func (h *bundle) happens(user identity.Caller, order uuid.UUID, kinds ...string) {
 	h.t.Helper()
 	h.mu.Lock()
 	version := h.versions[order]
@@ -350,8 +350,8 @@ func (h *house) happens(user identity.Caller, order uuid.UUID, kinds ...string) 
 
 // happens is the house's, and this node looks at once.
 func (n *node) happens(user identity.Caller, order uuid.UUID, kinds ...string) {
-	n.house.t.Helper()
-	n.house.happens(user, order, kinds...)
+	n.bundle.t.Helper()
+	n.bundle.happens(user, order, kinds...)
 	n.Wake()
 }
 

@@ -24,10 +24,10 @@ const (
 	Workers = Slots + 28
 )
 
-// shares bound how many tries one owner, and one endpoint, may have under way on this
-// node, so that those that are slow do not take everybody's slots (SPEC F10). A try that
-// finds no room gets a time at which there should be some: with thousands waiting, each
-// comes back a few times, and not all of them every second.
+// shares limits the concurrent attempts of one owner and of one endpoint on this node, so that
+// slow receivers do not take all slots (SPEC F10). An attempt above the limit gets a time at
+// which a slot is expected: with thousands waiting, each comes back a few times, and not all of
+// them every second.
 type shares struct {
 	slots    *bulkhead.Bulkhead[uuid.UUID] // by owner; further ones always find some free
 	endpoint int                           // tries to one endpoint at once
@@ -39,7 +39,7 @@ type shares struct {
 	owners    map[uuid.UUID]*share
 }
 
-// share is what an owner or an endpoint has under way.
+// share holds the attempts of an owner or an endpoint that are under way.
 type share struct {
 	starts []time.Time
 	took   time.Duration // a running mean of how long a try takes
@@ -57,8 +57,8 @@ const (
 	testsAtOnce = 3 // of one owner; of one endpoint there is one
 )
 
-// newShares makes the shares of a node: slots in all, at most owner of them for one
-// owner, and at most endpoint for one endpoint.
+// newShares returns the limits of a node: slots attempts at once, at most owner of them for one
+// owner and at most endpoint for one endpoint.
 func newShares(slots, owner, endpoint int) *shares {
 	tests := func(most int) *bulkhead.Bulkhead[uuid.UUID] {
 		return bulkhead.New[uuid.UUID](bulkhead.Options{Slots: slots, PerKey: most})
@@ -181,7 +181,7 @@ func tooManyTests(err error, wait time.Duration) error {
 // ownerOf finds the owner of an endpoint for jobs that do not name it; zero when the
 // endpoint is gone.
 func (m *Module) ownerOf(ctx context.Context, endpoint uuid.UUID) (owner uuid.UUID, err error) {
-	err = m.Pool.QueryRow(ctx, `select owner_id from webhooks where id = $1`, endpoint).Scan(&owner)
+	err = m.pool.QueryRow(ctx, `select owner_id from webhooks where id = $1`, endpoint).Scan(&owner)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return uuid.Nil, fmt.Errorf("find the owner of webhook %s: %w", endpoint, err)
 	}

@@ -150,7 +150,7 @@ func TestTestsAreBounded(t *testing.T) {
 	open := sync.OnceFunc(func() { close(leave) })
 	slow := receive(t, func(received) reply { return reply{status: 200, after: func() { <-leave }} })
 	quick := receive(t, nil)
-	n := h.idle(func(m *Module) { m.plan.ping = patience })
+	n := h.idle(func(m *Module) { m.policy.ping = patience })
 	t.Cleanup(open)
 	var ids []string
 	for range testsAtOnce + 1 {
@@ -200,7 +200,7 @@ func TestJobWithoutOwner(t *testing.T) {
 		t.Errorf("%s, %v", raw, err)
 	}
 
-	_, err := n.Queue.Insert(h.ctx, args, &river.InsertOpts{Queue: Queue})
+	_, err := n.queue.Insert(h.ctx, args, &river.InsertOpts{Queue: Queue})
 	h.must(err)
 
 	if again := r.next(); again.header.Get("Webhook-Id") != first.header.Get("Webhook-Id") {

@@ -33,7 +33,7 @@ func (m *Module) SweepOnce(ctx context.Context) error {
 }
 
 func (m *Module) reviveDeliveries(ctx context.Context) error {
-	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			select d.id, d.webhook_id, w.owner_id, w.failing_since is not null
 			from webhook_deliveries d join webhooks w on w.id = d.webhook_id
@@ -70,7 +70,7 @@ func (m *Module) reviveDeliveries(ctx context.Context) error {
 }
 
 func (m *Module) reviveReplays(ctx context.Context) error {
-	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `select id from webhook_replays
 			where status = 'running' and due_at < $1 for no key update skip locked`, postgres.Now().Add(-lateAfter))
 		if err != nil {
@@ -88,7 +88,7 @@ func (m *Module) reviveReplays(ctx context.Context) error {
 			if alive[id] {
 				continue
 			}
-			if _, err := m.Queue.InsertTx(ctx, tx, ReplayArgs{ReplayID: id}, &river.InsertOpts{Queue: Queue}); err != nil {
+			if _, err := m.queue.InsertTx(ctx, tx, ReplayArgs{ReplayID: id}, &river.InsertOpts{Queue: Queue}); err != nil {
 				return fmt.Errorf("insert the job of replay %s: %w", id, err)
 			}
 		}
@@ -99,7 +99,7 @@ func (m *Module) reviveReplays(ctx context.Context) error {
 // unblock finds deliveries that wait for nothing: an endpoint's order was switched
 // off, or on, while they were under way.
 func (m *Module) unblock(ctx context.Context) error {
-	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			select w.webhook_id, w.order_id from webhook_deliveries w
 			where w.status = 'waiting' and not exists (select from webhook_deliveries o
@@ -108,7 +108,7 @@ func (m *Module) unblock(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		stuck, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p place, err error) {
+		stuck, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p queueKey, err error) {
 			err = row.Scan(&p.webhook, &p.order)
 			return p, err
 		})
@@ -122,12 +122,12 @@ func (m *Module) unblock(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, `select from webhooks where id = any($1) order by id for share`, hooks); err != nil {
 			return err
 		}
-		return m.follow(ctx, tx, stuck)
+		return m.releaseNext(ctx, tx, stuck)
 	})
 }
 
 func (m *Module) holdRest(ctx context.Context) error {
-	rows, err := m.Pool.Query(ctx, `
+	rows, err := m.pool.Query(ctx, `
 		select w.id from webhooks w where (not w.enabled or w.deleted_at is not null)
 		and exists (select from webhook_deliveries d where d.webhook_id = w.id and d.status in ('pending', 'waiting')) limit 20`)
 	if err != nil {
@@ -148,7 +148,7 @@ func (m *Module) holdRest(ctx context.Context) error {
 func (m *Module) holdAll(ctx context.Context, id uuid.UUID) error {
 	for {
 		var n int64
-		err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) (err error) {
+		err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
 			var off bool
 			err = tx.QueryRow(ctx, `select not enabled or deleted_at is not null from webhooks where id = $1 for no key update`, id).Scan(&off)
 			if err != nil || !off {
@@ -168,7 +168,7 @@ func (m *Module) measure(ctx context.Context) error {
 		waiting, off int64
 		overdue      time.Duration
 	)
-	err := m.Pool.QueryRow(ctx, `
+	err := m.pool.QueryRow(ctx, `
 		select (select count(*) from (select from webhook_deliveries where status = 'pending' limit 100000) p),
 		       (select count(*) from webhooks where not enabled and deleted_at is null and disabled_reason <> 'manual'),
 		       greatest(coalesce(now() - (select min(due_at) from webhook_deliveries where status = 'pending'), '0'), '0')`).

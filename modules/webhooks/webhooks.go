@@ -23,7 +23,6 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -36,11 +35,11 @@ import (
 // Queue is where the jobs of this module wait, apart from the orders'.
 const Queue = "webhooks"
 
-// Deps is what webhooks need.
+// Deps are the dependencies of the module.
 type Deps struct {
-	Pool  *postgres.Pool
-	Queue *queue.Client // inserts
-	Log   *events.Log
+	Pool   *postgres.Pool
+	Queue  *queue.Client // inserts
+	Events *events.Log
 	// Roles tells the present roles of accounts, of active ones alone. It reads where
 	// the caller stands, be it in a transaction.
 	Roles func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
@@ -58,23 +57,34 @@ type Deps struct {
 	Keep     time.Duration // how long deliveries are kept; 30 days when zero
 	Version  string        // of the product, for the User-Agent
 	Tracers  trace.TracerProvider
-	Out      *slog.Logger
+	Log      *slog.Logger
 	Metrics  prometheus.Registerer
 }
 
 // Module is safe for concurrent use.
 type Module struct {
-	Deps
+	pool    *postgres.Pool
+	queue   *queue.Client
+	events  *events.Log
+	roles   func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
+	keys    func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	redact  func(ctx context.Context, list []events.Event) error
+	types   []string
+	running *idempotency.Running
+	keep    time.Duration
+	tracers trace.TracerProvider
+	log     *slog.Logger
+
 	addresses *addresses
 	sender    *sender
 	shares    *shares
-	plan      plan
+	policy    retryPolicy
 	metrics   metrics
 	reader    *events.Reader
 	revoked   wakeup.Signal
 }
 
-// New makes the module; nothing runs until Run.
+// New returns the module. It starts no goroutine before Run.
 func New(d Deps) *Module {
 	if d.Tracers == nil {
 		d.Tracers = noop.NewTracerProvider()
@@ -82,28 +92,31 @@ func New(d Deps) *Module {
 	if d.Keep == 0 {
 		d.Keep = 30 * 24 * time.Hour
 	}
-	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New()}
+	m := &Module{
+		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, types: d.Types, running: d.Running,
+		keep: d.Keep, tracers: d.Tracers, log: d.Log, policy: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
+	}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
-	m.shares = newShares(Slots, m.plan.owner, m.plan.share)
-	m.reader = events.NewReader(d.Log, "webhooks", m.fanOut, d.Out)
+	m.shares = newShares(Slots, m.policy.owner, m.policy.share)
+	m.reader = events.NewReader(d.Events, "webhooks", m.fanOut, d.Log)
 	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
 	}, func() float64 { return m.reader.Lag().Seconds() })
 	return m
 }
 
-// Workers registers what this module can work.
+// Workers registers the workers of this module's jobs.
 func (m *Module) Workers(w *river.Workers) {
 	river.AddWorker(w, &deliverWorker{m: m})
 	river.AddWorker(w, &replayWorker{m: m})
 }
 
-// Wake says that there are new events. It never blocks.
+// Wake makes Run read new events now. It never blocks.
 func (m *Module) Wake() { m.reader.Wake() }
 
-// Run reads the log and cleans up until ctx ends. It is for nodes that work; any
-// number of them may run it.
+// Run consumes the event log, repairs and deletes until ctx ends. It is for nodes that work jobs;
+// any number of them may run it.
 func (m *Module) Run(ctx context.Context) error {
 	var all errgroup.Group
 	all.Go(func() error { return m.reader.Run(ctx) })
@@ -113,10 +126,8 @@ func (m *Module) Run(ctx context.Context) error {
 
 func (m *Module) tasks() []periodic.Task {
 	return []periodic.Task{
-		{Name: "sweep webhooks", Interval: m.plan.sweep, Jitter: 0.25, Log: m.Out, Run: m.SweepOnce},
-		{Name: "delete old webhook deliveries", Interval: cleanEvery, Jitter: 0.5, Log: m.Out, Run: m.CleanOnce},
-		{Name: "disable webhooks of revoked keys", Wake: m.revoked, Log: m.Out, Run: m.endWithKeys},
+		{Name: "sweep webhooks", Interval: m.policy.sweep, Jitter: 0.25, Log: m.log, Run: m.SweepOnce},
+		{Name: "delete old webhook deliveries", Interval: cleanEvery, Jitter: 0.5, Log: m.log, Run: m.CleanOnce},
+		{Name: "disable webhooks of revoked keys", Wake: m.revoked, Log: m.log, Run: m.endWithKeys},
 	}
 }
-
-func db(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }

@@ -12,12 +12,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
-// misses bounds what strangers cost. Credentials are looked at before any limit is
-// counted, since a limit is the caller's; and unlike a forged token a made-up key
-// or ticket takes a look into the database to be found out. Each node lets an
-// address have so many of those looks in vain, then none (API4:2023). A key that
-// was good here lately is looked up all the same, whoever shares its address.
-type misses struct {
+// failedLookups limits what unknown clients cost. A made-up API key or ticket needs a read of the
+// database to be recognised, unlike a forged token, and no rate limit applies yet because the
+// caller is not known. Each node therefore allows an address a number of failed look-ups per
+// period and then refuses further ones (API4:2023). A key that was valid here recently is looked
+// up regardless of its address.
+type failedLookups struct {
 	limit redis.Limit
 	good  *lru.Cache[keyHash, struct{}]
 
@@ -26,16 +26,16 @@ type misses struct {
 	of    map[netip.Prefix]int
 }
 
-func newMisses(limit redis.Limit) *misses {
+func newFailedLookups(limit redis.Limit) *failedLookups {
 	good, err := lru.New[keyHash, struct{}](remembered)
 	if err != nil {
 		panic(err) // only of a size below one
 	}
-	return &misses{limit: limit, good: good}
+	return &failedLookups{limit: limit, good: good}
 }
 
-// refuse answers a RateLimited fault when there were too many.
-func (m *misses) refuse(from netip.Addr, now time.Time) error {
+// refuse returns a RateLimited fault when the address has used up its failed look-ups.
+func (m *failedLookups) refuse(from netip.Addr, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
@@ -47,7 +47,7 @@ func (m *misses) refuse(from netip.Addr, now time.Time) error {
 	return e
 }
 
-func (m *misses) add(from netip.Addr, now time.Time) {
+func (m *failedLookups) add(from netip.Addr, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
@@ -55,7 +55,7 @@ func (m *misses) add(from netip.Addr, now time.Time) {
 }
 
 // turn forgets the period before.
-func (m *misses) turn(now time.Time) {
+func (m *failedLookups) turn(now time.Time) {
 	if m.of == nil || now.Sub(m.began) >= m.limit.Period {
 		m.began, m.of = now, map[netip.Prefix]int{}
 	}

@@ -15,18 +15,17 @@ import (
 )
 
 const (
-	// trust is how long a successful look at the revocations vouches for what is
-	// remembered. A change that commits right after a look is thus acted upon
-	// within this time whether or not the next look succeeds; SPEC A5 allows 1 s.
-	trust      = 900 * time.Millisecond
-	longest    = 30 * time.Second // for one reading, whatever the looks say
+	// maxAge is how long a cached status counts after the last successful poll of the revocations
+	// began. A change that commits right after a poll therefore takes effect within this time even if
+	// the next poll fails; SPEC A5 allows 1 s.
+	maxAge     = 900 * time.Millisecond
+	maxReadAge = 30 * time.Second // for one reading, whatever the looks say
 	remembered = 50_000           // sessions and keys; about 250 bytes each
 )
 
-// Standing tells who the caller of a credential is, a session or a key: a 401
-// "invalid-token" when it is over or its account not active. The role is the
-// database's. It costs a look into a map, or two reads when the memory is cold or
-// not to be trusted.
+// Standing returns the caller of a session or API key with the role that the account has now. It
+// is a 401 "invalid-token" when the credential is over or the account is not active. A cached
+// status costs a map look-up; otherwise it costs two reads of the database.
 func (m *Module) Standing(ctx context.Context, credential uuid.UUID) (identity.Caller, error) {
 	s, ok := m.sessions.memory.get(credential, time.Now())
 	if ok {
@@ -37,23 +36,23 @@ func (m *Module) Standing(ctx context.Context, credential uuid.UUID) (identity.C
 }
 
 // read asks the database, and remembers.
-func (m *Module) read(ctx context.Context, credential uuid.UUID) (standing, error) {
+func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error) {
 	memory := m.sessions.memory
 	began := memory.generation()
-	s := standing{read: time.Now()}
+	s := status{read: time.Now()}
 	err := s.scan(m.pool.QueryRow(ctx, readEither, credential), credential)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return standing{}, invalidToken()
+		return status{}, invalidToken()
 	}
 	if err != nil {
-		return standing{}, fmt.Errorf("read credential %s: %w", credential, err)
+		return status{}, fmt.Errorf("read credential %s: %w", credential, err)
 	}
 	role, active, err := m.accounts.Account(ctx, s.caller.UserID)
 	if err != nil {
-		return standing{}, err
+		return status{}, err
 	}
 	if !active {
-		return standing{}, invalidToken()
+		return status{}, invalidToken()
 	}
 
 	s.caller.Role = role
@@ -70,8 +69,8 @@ const readEither = `
 	select true, user_id, coalesce(expires_at, now() + interval '100 years'), scopes, hash, previous_hash, previous_until from api_keys
 	where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())`
 
-// standing is one session or key as it was read.
-type standing struct {
+// status is one session or API key as it was read.
+type status struct {
 	caller  identity.Caller
 	expires time.Time
 	read    time.Time // when the reading began
@@ -84,7 +83,7 @@ type proof struct {
 	until time.Time
 }
 
-func (s *standing) scan(row pgx.Row, credential uuid.UUID) error {
+func (s *status) scan(row pgx.Row, credential uuid.UUID) error {
 	var (
 		isKey           bool
 		scopes          []identity.Scope
@@ -107,8 +106,8 @@ func (s *standing) scan(row pgx.Row, credential uuid.UUID) error {
 	return nil
 }
 
-// proves tells whether the secret is one of the key's. A session has none.
-func (s *standing) proves(hash keyHash, now time.Time) bool {
+// matches reports whether the secret is a valid one of the key. A session has no secret.
+func (s *status) matches(hash keyHash, now time.Time) bool {
 	found := false
 	for _, p := range s.proofs {
 		if subtle.ConstantTimeCompare(p.hash, hash[:]) == 1 && now.Before(p.until) {
@@ -118,27 +117,27 @@ func (s *standing) proves(hash keyHash, now time.Time) bool {
 	return found
 }
 
-// memory keeps standings. Its rule: what it answers was true at some moment of the
-// last second, since every change before the last look has been evicted by it.
+// memory caches the status of credentials. Every status that it returns was true at some moment
+// of the last second, because a poll evicts all that changed before it.
 type memory struct {
 	mu     sync.RWMutex
-	byID   map[uuid.UUID]standing
+	byID   map[uuid.UUID]status
 	byUser map[uuid.UUID]map[uuid.UUID]struct{}
 	gen    uint64    // evictions so far
 	looked time.Time // when the last successful look began
 }
 
 func newMemory() *memory {
-	return &memory{byID: map[uuid.UUID]standing{}, byUser: map[uuid.UUID]map[uuid.UUID]struct{}{}}
+	return &memory{byID: map[uuid.UUID]status{}, byUser: map[uuid.UUID]map[uuid.UUID]struct{}{}}
 }
 
-func (m *memory) get(id uuid.UUID, now time.Time) (standing, bool) {
+func (m *memory) get(id uuid.UUID, now time.Time) (status, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
 	s, ok := m.byID[id]
-	if !ok || now.Sub(m.looked) >= trust || now.Sub(s.read) >= longest || !now.Before(s.expires) {
-		return standing{}, false
+	if !ok || now.Sub(m.looked) >= maxAge || now.Sub(s.read) >= maxReadAge || !now.Before(s.expires) {
+		return status{}, false
 	}
 	return s, true
 }
@@ -152,7 +151,7 @@ func (m *memory) generation() uint64 {
 
 // put keeps a reading unless anything was evicted since it began: it may have read
 // what was there before the change, and the change is announced only once.
-func (m *memory) put(s standing, began uint64) {
+func (m *memory) put(s status, began uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 
@@ -197,9 +196,9 @@ func (m *memory) drop(id uuid.UUID) {
 	}
 }
 
-// unlooked is how long ago the last successful look began. What was evicted by none
-// is forgotten by vouch, but sockets must hear of each change.
-func (m *memory) unlooked(now time.Time) time.Duration {
+// sinceLastPoll returns the time since the last successful poll began. markFresh drops a cache
+// that is too old, but sockets still have to be told of each change in that time.
+func (m *memory) sinceLastPoll(now time.Time) time.Duration {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 
@@ -209,9 +208,9 @@ func (m *memory) unlooked(now time.Time) time.Duration {
 	return now.Sub(m.looked)
 }
 
-// vouch records a successful look that began at the given time. After a long
-// silence more may have changed than the look could see, so all is forgotten.
-func (m *memory) vouch(began time.Time) {
+// markFresh records a successful poll that began at the given time. After a long gap more may
+// have changed than the poll could see, so the cache is dropped.
+func (m *memory) markFresh(began time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 

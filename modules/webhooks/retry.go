@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// plan says how patient deliveries are.
-type plan struct {
+// retryPolicy holds the intervals and limits of deliveries.
+type retryPolicy struct {
 	waits     []time.Duration // before the second try, the third ...
 	failAfter time.Duration   // an endpoint that takes nothing for so long is disabled
 	atMost    time.Duration   // of what Retry-After may ask for
@@ -19,7 +19,7 @@ type plan struct {
 }
 
 // The waits are those that Standard Webhooks recommends, three days in all.
-var usual = plan{
+var usual = retryPolicy{
 	waits: []time.Duration{
 		5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour,
 		10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 20 * time.Hour,
@@ -30,7 +30,7 @@ var usual = plan{
 
 // wait is how long to wait after so many tries; false when there is no further one.
 // Jitter keeps what failed together from coming back together.
-func (p plan) wait(tries int, asked time.Duration) (time.Duration, bool) {
+func (p retryPolicy) wait(tries int, asked time.Duration) (time.Duration, bool) {
 	if tries > len(p.waits) {
 		return 0, false
 	}

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// aside runs bcrypt in children of this process that get the time which nobody else
-// wants. Within the process a hash holds one of the runtime's few places to run for a
-// quarter of a second, and a thread of low priority there would hold up the collector:
-// both made orders several times slower (`task bench -- -only logins`).
-type aside struct {
+// subprocess runs bcrypt in child processes of low priority. Within this process a hash occupies
+// one of the runtime's few processors for a quarter of a second, and a low-priority thread would
+// delay the garbage collector: both made orders several times slower (`task bench -- -only
+// logins`).
+type subprocess struct {
 	command []string
 	log     *slog.Logger
 	idle    chan *child // as many as may hash at once; nil has to be started
@@ -31,15 +31,15 @@ type aside struct {
 // times as long at 10. All log-ins together take an eighth of two busy cores.
 const niceness = 5
 
-func newAside(command []string, places int, log *slog.Logger) *aside {
-	a := &aside{command: command, log: log, idle: make(chan *child, places)}
+func newSubprocess(command []string, places int, log *slog.Logger) *subprocess {
+	a := &subprocess{command: command, log: log, idle: make(chan *child, places)}
 	for range places {
 		a.idle <- nil
 	}
 	return a
 }
 
-func (a *aside) compare(hash, password []byte) error {
+func (a *subprocess) compare(hash, password []byte) error {
 	said, err := a.ask(question{Hash: string(hash), Password: password})
 	switch {
 	case err != nil:
@@ -52,7 +52,7 @@ func (a *aside) compare(hash, password []byte) error {
 	return nil
 }
 
-func (a *aside) generate(password []byte, cost int) ([]byte, error) {
+func (a *subprocess) generate(password []byte, cost int) ([]byte, error) {
 	said, err := a.ask(question{Password: password, Cost: cost})
 	switch {
 	case err != nil:
@@ -65,7 +65,7 @@ func (a *aside) generate(password []byte, cost int) ([]byte, error) {
 
 // ask asks a child that is idle. One that fails is ended, and another one started for
 // the next question; this one is for the caller to answer.
-func (a *aside) ask(q question) (said reply, err error) {
+func (a *subprocess) ask(q question) (said reply, err error) {
 	c := <-a.idle
 	defer func() { a.idle <- c }()
 	if c == nil {
@@ -130,8 +130,8 @@ func (c *child) ask(q question) (said reply, err error) {
 	return said, c.out.Decode(&said)
 }
 
-// Hash is the child: it answers questions until its input ends, which it does with the
-// parent.
+// Hash is the main function of a child: it answers the requests on in until that ends, which
+// happens when the parent exits.
 func Hash(in io.Reader, out io.Writer) error {
 	runtime.LockOSThread()
 	yieldToOthers()

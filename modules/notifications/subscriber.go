@@ -18,7 +18,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
-// limits of a follower, and of the connection below it (SPEC E6).
+// limits of a subscriber, and of the connection below it (SPEC E6).
 type limits struct {
 	pingEvery   time.Duration
 	deadAfter   time.Duration // without a pong or anything else
@@ -40,9 +40,9 @@ var usual = limits{
 	read: 4 << 10, queue: 256, page: 500, patience: 2 * time.Second, behind: 20 * time.Second,
 }
 
-// follower is somebody who is told what happens: first what he missed, out of the
-// log, then what the tail brings. The transports differ only in how they write it.
-type follower struct {
+// subscriber receives events: first the missed ones from the log, then the live ones from the
+// tail. The transports differ only in how they write frames.
+type subscriber struct {
 	filter
 	hub    *hub
 	log    *events.Log
@@ -53,10 +53,10 @@ type follower struct {
 	caller identity.Caller
 	stands func(context.Context, uuid.UUID) (identity.Caller, error)
 
-	ctx    context.Context //nolint:containedctx // how long it follows, which no call of next decides
+	ctx    context.Context //nolint:containedctx // how long the subscription lasts, which no call of next decides
 	cancel context.CancelCauseFunc
-	onEnd  func(why ending) // of the transport; called once, under hub.mu perhaps
-	cut    func()           // ends the connection below, for one that does not go
+	onEnd  func(why closeReason) // of the transport; called once, under hub.mu perhaps
+	cut    func()                // ends the connection below, for one that does not go
 	ended  atomic.Bool
 	moved  atomic.Int64 // when a write last succeeded, Unix ns
 	queue  *queue
@@ -73,13 +73,14 @@ type follower struct {
 	since   time.Time // when a live one fell behind; zero while it keeps up
 }
 
-// ending is why a follower has to go; the first reason wins. Code 0 tells the peer nothing.
-type ending struct {
+// closeReason says why a subscription ends; the first reason wins. A subscriber with code 0 is
+// told nothing.
+type closeReason struct {
 	code   int
 	reason string
 }
 
-func (e ending) Error() string { return strconv.Itoa(e.code) + " " + e.reason }
+func (e closeReason) Error() string { return strconv.Itoa(e.code) + " " + e.reason }
 
 // Codes of endings, those of WebSocket closing. Those of 4400 and above are ours.
 const (
@@ -90,25 +91,25 @@ const (
 )
 
 var (
-	hungUp   = ending{0, "the peer is gone"}
-	loggedIn = ending{closeUnauthenticated, "log in again"}
-	slow     = ending{closeSlow, "too slow; resume from the last cursor"}
-	broken   = ending{closeInternal, "resume from the last cursor"}
-	stopping = ending{closeGoingAway, "the server is stopping; resume elsewhere"}
+	hungUp   = closeReason{0, "the peer is gone"}
+	loggedIn = closeReason{closeUnauthenticated, "log in again"}
+	slow     = closeReason{closeSlow, "too slow; resume from the last cursor"}
+	broken   = closeReason{closeInternal, "resume from the last cursor"}
+	stopping = closeReason{closeGoingAway, "the server is stopping; resume elsewhere"}
 )
 
-func (m *Module) newFollower(caller identity.Caller, f filter) *follower {
-	one := &follower{
-		filter: f, hub: m.hub, log: m.Log, out: m.Out, keep: m.Keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
-		caller: caller, stands: m.Sessions.Standing, queue: newQueue(m.limits.queue),
-		onEnd: func(ending) {}, cut: func() {},
+func (m *Module) newSubscriber(caller identity.Caller, f filter) *subscriber {
+	one := &subscriber{
+		filter: f, hub: m.hub, log: m.events, out: m.log, keep: m.keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
+		caller: caller, stands: m.sessions.Standing, queue: newQueue(m.limits.queue),
+		onEnd: func(closeReason) {}, cut: func() {},
 	}
 	one.ctx, one.cancel = context.WithCancelCause(context.Background())
 	return one
 }
 
-// end tells the follower to go; it never blocks.
-func (f *follower) end(why ending) {
+// end ends the subscription. It never blocks, and only its first call has an effect.
+func (f *subscriber) end(why closeReason) {
 	f.cancel(why)
 	if f.ended.CompareAndSwap(false, true) {
 		f.onEnd(why)
@@ -116,16 +117,16 @@ func (f *follower) end(why ending) {
 }
 
 // why it ended.
-func (f *follower) why() ending {
+func (f *subscriber) why() closeReason {
 	why := hungUp
 	errors.As(context.Cause(f.ctx), &why)
 	return why
 }
 
 // offer queues a frame. The caller holds hub.mu. When the queue runs over, the
-// follower goes on from the log: a burst of events says nothing about its reader. One
+// subscriber goes on from the log: a burst of events says nothing about its reader. One
 // whose writes do not end, or who stays behind, is slow (SPEC E6).
-func (f *follower) offer(one *frame) {
+func (f *subscriber) offer(one *frame) {
 	if !f.wants(one.kind, one.order) {
 		return
 	}
@@ -149,8 +150,8 @@ func (f *follower) offer(one *frame) {
 
 // next returns what is to be written now, in order. Nothing means that there is
 // nothing at present: the queue wakes whoever takes when there is. An error says
-// that the log cannot be read, or that the follower has to go.
-func (f *follower) next() ([]*frame, error) {
+// that the log cannot be read, or that the subscription has to end.
+func (f *subscriber) next() ([]*frame, error) {
 	if !f.begun {
 		first, err := f.begin()
 		if err != nil {
@@ -185,7 +186,7 @@ func (f *follower) next() ([]*frame, error) {
 
 // begin joins the hub and says where the stream begins: at the client's cursor, or
 // else here.
-func (f *follower) begin() (*frame, error) {
+func (f *subscriber) begin() (*frame, error) {
 	if err := f.stillStands(); err != nil {
 		return nil, err
 	}
@@ -215,8 +216,8 @@ func (f *follower) begin() (*frame, error) {
 }
 
 // stillStands asks again for the session or key: it may have ended between the
-// handshake and joining, when nobody could tell this follower. From here on the hub does.
-func (f *follower) stillStands() error {
+// handshake and joining, when nobody could tell this subscriber. From here on the hub does.
+func (f *subscriber) stillStands() error {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 	defer cancel()
 
@@ -230,7 +231,7 @@ func (f *follower) stillStands() error {
 
 // catchUp reads a page of the log behind f.at, up to and including the place f.to.
 // What lies beyond is in the queue.
-func (f *follower) catchUp() (frames []*frame, err error) {
+func (f *subscriber) catchUp() (frames []*frame, err error) {
 	var page events.Page
 	waiting, cancel := context.WithTimeout(f.ctx, f.limits.turnWithin)
 	defer cancel()
@@ -268,7 +269,7 @@ func (f *follower) catchUp() (frames []*frame, err error) {
 }
 
 // news is what came into the queue and is not known yet.
-func (f *follower) news(all taken) []*frame {
+func (f *subscriber) news(all taken) []*frame {
 	frames := slices.DeleteFunc(all.frames, func(one *frame) bool { return !f.at.Before(one.cursor) })
 	if len(frames) > 0 {
 		f.at = frames[len(frames)-1].cursor

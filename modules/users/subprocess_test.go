@@ -17,13 +17,13 @@ import (
 // asChild is how this test program becomes the child.
 const asChild = "-hash-for-parent"
 
-func childOfTests(t *testing.T, places int, out *bytes.Buffer) *aside {
+func childOfTests(t *testing.T, places int, out *bytes.Buffer) *subprocess {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAside([]string{program, asChild}, places, slog.New(slog.NewTextHandler(out, nil)))
+	a := newSubprocess([]string{program, asChild}, places, slog.New(slog.NewTextHandler(out, nil)))
 	t.Cleanup(func() {
 		for range places {
 			if c := <-a.idle; c != nil {
@@ -40,7 +40,7 @@ func TestAside(t *testing.T) {
 	var said bytes.Buffer
 	a := childOfTests(t, 2, &said)
 	h := newHasher(4, nil, nil)
-	h.wait, h.gate, h.compare, h.generate = testwait.Limit, newGate(2), a.compare, a.generate
+	h.wait, h.capacity, h.compare, h.generate = testwait.Limit, newCapacity(2), a.compare, a.generate
 
 	var all sync.WaitGroup
 	for range 6 {
@@ -93,7 +93,7 @@ func TestAsideWithoutChild(t *testing.T) {
 		t.Errorf("said %s", &said)
 	}
 
-	none := newAside([]string{"/nowhere/orderflow"}, 1, slog.New(slog.DiscardHandler))
+	none := newSubprocess([]string{"/nowhere/orderflow"}, 1, slog.New(slog.DiscardHandler))
 	if err := none.compare(hash, []byte(goodPassword)); err != nil {
 		t.Error(err)
 	}

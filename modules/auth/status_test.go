@@ -218,10 +218,10 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	user, id := uuid.New(), uuid.New()
-	entry := standing{caller: identity.Caller{UserID: user, SessionID: id}, expires: now.Add(time.Hour), read: now}
+	entry := status{caller: identity.Caller{UserID: user, SessionID: id}, expires: now.Add(time.Hour), read: now}
 	filled := func() *memory {
 		m := newMemory()
-		m.vouch(now)
+		m.markFresh(now)
 		m.put(entry, m.generation())
 		return m
 	}
@@ -231,12 +231,12 @@ func TestMemory(t *testing.T) {
 		kept   bool
 	}{
 		"fresh":                    {now, func(*memory) {}, true},
-		"look just good":           {now.Add(trust - 1), func(*memory) {}, true},
-		"look too old":             {now.Add(trust), func(*memory) {}, false},
-		"looks go on":              {now.Add(3 * time.Second), func(m *memory) { m.vouch(now.Add(3 * time.Second)) }, true},
-		"after a silence":          {now.Add(silence + 1), func(m *memory) { m.vouch(now.Add(silence + 1)) }, false},
+		"look just good":           {now.Add(maxAge - 1), func(*memory) {}, true},
+		"look too old":             {now.Add(maxAge), func(*memory) {}, false},
+		"looks go on":              {now.Add(3 * time.Second), func(m *memory) { m.markFresh(now.Add(3 * time.Second)) }, true},
+		"after a silence":          {now.Add(silence + 1), func(m *memory) { m.markFresh(now.Add(silence + 1)) }, false},
 		"expired":                  {now, func(m *memory) { e := entry; e.expires = now; m.put(e, m.generation()) }, false},
-		"too old at all":           {now, func(m *memory) { e := entry; e.read = now.Add(-longest); m.put(e, m.generation()) }, false},
+		"too old at all":           {now, func(m *memory) { e := entry; e.read = now.Add(-maxReadAge); m.put(e, m.generation()) }, false},
 		"evicted by session":       {now, func(m *memory) { m.evict(user, id) }, false},
 		"evicted by user":          {now, func(m *memory) { m.evict(user, uuid.Nil) }, false},
 		"another user's":           {now, func(m *memory) { m.evict(uuid.New(), uuid.Nil) }, true},
@@ -244,7 +244,7 @@ func TestMemory(t *testing.T) {
 		"put from before a change": {now, func(m *memory) { g := m.generation(); m.evict(user, id); m.put(entry, g) }, false},
 		"put from before a silence": {now, func(m *memory) {
 			g := m.generation()
-			m.vouch(now.Add(time.Hour))
+			m.markFresh(now.Add(time.Hour))
 			m.looked = now
 			m.put(entry, g)
 		}, false},
@@ -262,7 +262,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	for range remembered + 100 {
-		m.put(standing{caller: identity.Caller{UserID: uuid.New(), SessionID: uuid.New()}}, 0)
+		m.put(status{caller: identity.Caller{UserID: uuid.New(), SessionID: uuid.New()}}, 0)
 	}
 	if len(m.byID) != remembered || len(m.byUser) != remembered {
 		t.Errorf("%d sessions of %d users", len(m.byID), len(m.byUser))
@@ -401,8 +401,8 @@ func TestSweep(t *testing.T) {
 func BenchmarkStanding(b *testing.B) {
 	m := newMemory()
 	id := uuid.New()
-	m.vouch(time.Now())
-	m.put(standing{caller: identity.Caller{UserID: uuid.New(), SessionID: id}, expires: time.Now().Add(time.Hour), read: time.Now()}, m.generation())
+	m.markFresh(time.Now())
+	m.put(status{caller: identity.Caller{UserID: uuid.New(), SessionID: id}, expires: time.Now().Add(time.Hour), read: time.Now()}, m.generation())
 	now := time.Now()
 	for b.Loop() {
 		if _, ok := m.get(id, now); !ok {

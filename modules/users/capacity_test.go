@@ -32,7 +32,7 @@ type line struct {
 func newLine(t *testing.T) *line {
 	step := make(chan struct{})
 	l := &line{t: t, hasher: newHasher(4, nil, nil), errs: map[string]error{}}
-	l.gate, l.wait = newGate(1), time.Hour
+	l.capacity, l.wait = newCapacity(1), time.Hour
 	work := func(password []byte) {
 		l.mu.Lock()
 		l.order = append(l.order, string(password))
@@ -54,7 +54,7 @@ func from(address string) context.Context {
 
 // logIn and register come to the gate, and return once they stand there.
 func (l *line) logIn(address, name string) {
-	l.come(name, func() error { _, err := l.matches(from(address), l.decoy, name); return err })
+	l.come(name, func() error { _, err := l.matches(from(address), l.dummyHash, name); return err })
 }
 
 func (l *line) register(address, name string) {
@@ -75,7 +75,7 @@ func (l *line) come(name string, do func() error) {
 func (l *line) finish() []string {
 	for {
 		l.mu.Lock()
-		held, _ := l.gate.Usage()
+		held, _ := l.capacity.Usage()
 		l.mu.Unlock()
 		if held == 0 {
 			return l.order
@@ -122,7 +122,7 @@ func TestAddressesTakeTurns(t *testing.T) {
 		for i := range 1 + queuePerAddress {
 			l.logIn(fmt.Sprintf("2001:db8::%d", i), fmt.Sprint("guess", i))
 		}
-		if err := l.room(from("2001:db8::ffff")); !fault.Is(err, "busy") {
+		if err := l.hasCapacity(from("2001:db8::ffff")); !fault.Is(err, "busy") {
 			t.Errorf("room for one more guess: %v", err)
 		}
 		l.logIn("203.0.113.1", "owner")

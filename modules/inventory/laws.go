@@ -1,0 +1,30 @@
+package inventory
+
+import "github.com/orderflow-dev/orderflow/platform/laws"
+
+// Laws returns what must hold of the tables of this package: products, reservations and movements: no unit is sold twice, and none is lost.
+func Laws() []laws.Law {
+	return []laws.Law{
+		{
+			Name: "reserved", Spec: "B2, B4", Says: "a product's reserved units are what orders hold of it",
+			Query: `
+			select 'product ' || p.sku, format('reserved %s, held %s', p.reserved, coalesce(r.held, 0))
+			from products p
+			left join (select sku, sum(quantity) as held from reservations where state = 'held' group by sku) r on r.sku = p.sku
+			where p.reserved <> coalesce(r.held, 0)`,
+		},
+		{
+			Name: "available", Spec: "B2", Says: "available is stock less reserved, and never below zero",
+			Query: `
+			select 'product ' || sku, format('stock %s, reserved %s, available %s', stock, reserved, available)
+			from products where available is distinct from stock - reserved or available < 0`,
+		},
+		{
+			Name: "stock", Spec: "B5", Says: "a product's stock is the sum of its movements",
+			Query: `
+			select 'product ' || p.sku, format('stock %s, movements %s', p.stock, coalesce(m.total, 0))
+			from products p left join (select sku, sum(delta) as total from movements group by sku) m on m.sku = p.sku
+			where p.stock is not null and p.stock <> coalesce(m.total, 0)`,
+		},
+	}
+}

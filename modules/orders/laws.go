@@ -1,0 +1,70 @@
+package orders
+
+import "github.com/orderflow-dev/orderflow/platform/laws"
+
+// Laws returns what must hold of the tables of this package: the tables of orders, without those of their histories, which Check decides.
+func Laws() []laws.Law {
+	return []laws.Law{
+		{
+			Name: "order-without-lines", Spec: "C1, C2", Says: "every order has lines",
+			Query: `
+			select 'order ' || id, 'has no line' from orders o
+			where not exists (select from order_lines l where l.order_id = o.id)`,
+		},
+		{
+			Name: "order-total", Spec: "C1", Says: "a line costs quantity times price, and an order what its lines cost",
+			Query: `
+			select 'order ' || o.id, format('total %s, lines %s, quantity times price %s', o.total, l.total, l.priced)
+			from orders o
+			join (select order_id, sum(total) as total, sum(quantity::numeric * unit_price) as priced,
+			             bool_and(total = quantity::numeric * unit_price) as exact
+			      from order_lines group by order_id) l on l.order_id = o.id
+			where o.total <> l.total or not l.exact`,
+		},
+		{
+			Name: "unsearchable", Spec: "C5", Says: "every order can be found by its words",
+			Query: `
+			select 'order ' || id, 'has no words' from orders o
+			where not exists (select from order_terms t where t.order_id = o.id)`,
+		},
+		{
+			Name: "counts", Spec: "C11, G2", Says: "the counts by status are those of the orders",
+			Query: `
+			select 'status ' || coalesce(c.status, o.status), format('counted %s, there are %s', coalesce(c.n, 0), coalesce(o.n, 0))
+			from (select status, sum(n) as n from order_counts group by status) c
+			full join (select status, count(*) as n from orders where deleted_at is null group by status) o on o.status = c.status
+			where coalesce(c.n, 0) <> coalesce(o.n, 0)`,
+		},
+		{
+			Name: "dead-letter", Spec: "D4", Says: "an order is stalled at a step exactly while a dead letter of that step is open",
+			Query: `
+			select 'order ' || coalesce(o.id, d.order_id), format('stalled at %s, open dead letters: %s', coalesce(o.stalled, 'nothing'), coalesce(array_to_string(d.steps, ', '), 'none'))
+			from (select id, stalled from orders where stalled is not null) o
+			full join (select order_id, array_agg(step order by id) as steps from dead_letters where resolved_at is null group by order_id) d on d.order_id = o.id
+			where (o.stalled = any(d.steps)) is not true`,
+		},
+		{
+			Name: "overdue", Spec: "D6", Says: "no deadline is long past: the sweep moves it or gives a new job",
+			Query: `
+			select 'order ' || id, format('is %s and was due at %s', status, due_at) from orders where due_at < now() - interval '2 minutes'`,
+		},
+		{
+			Name: "rest-orders", Spec: "D6", Settled: true, Says: "at rest no order is in hand or has a deadline",
+			Query: `
+			select 'order ' || id, format('is %s, due at %s', status, coalesce(due_at::text, 'no time')) from orders
+			where status in ('PENDING', 'CONFIRMED') or due_at is not null`,
+		},
+	}
+}
+
+// HistoryLaws returns the laws that Check decides for each order.
+func HistoryLaws() []laws.Law {
+	return []laws.Law{
+		{Name: LawFirstEvent, Says: "every history begins with order.created", Spec: "C2"},
+		{Name: LawVersions, Says: "versions count an order's events from 1, and the order has the last", Spec: "E1"},
+		{Name: LawEventOrder, Says: "an order's events lie in the log in the order of their versions", Spec: "E3"},
+		{Name: LawEventUser, Says: "events belong to whom the order belongs to", Spec: "E2"},
+		{Name: LawIllegalMove, Says: "histories are made of the table's moves, each by a party that may", Spec: "C9"},
+		{Name: LawFold, Says: "the events of an order add up to its row", Spec: "E1"},
+	}
+}

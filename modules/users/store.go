@@ -1,0 +1,72 @@
+package users
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+)
+
+// filter narrows a list of accounts; zero values do not.
+type filter struct {
+	role        string
+	active      *bool
+	emailPrefix string // in any case
+}
+
+// list returns accounts that are not deleted, newest first, that are older than before.
+func (m *Module) list(ctx context.Context, f filter, before uuid.UUID, limit int) ([]*ent.User, error) {
+	query := ent.On(m.pool).User.Query().Where(user.DeletedAtIsNil())
+	if f.role != "" {
+		query.Where(user.Role(f.role))
+	}
+	if f.active != nil {
+		query.Where(user.Active(*f.active))
+	}
+	if f.emailPrefix != "" {
+		query.Where(user.EmailKeyHasPrefix(fold(f.emailPrefix)))
+	}
+	if before != uuid.Nil {
+		query.Where(user.IDLT(before))
+	}
+	accounts, err := query.Order(ent.Desc(user.FieldID)).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	return accounts, nil
+}
+
+func isAdmin(u *ent.User) bool {
+	return u.Role == string(identity.Admin) && u.Active && u.DeletedAt == nil
+}
+
+func admins() []predicate.User {
+	return []predicate.User{user.Role(string(identity.Admin)), user.Active(true), user.DeletedAtIsNil()}
+}
+
+func (m *Module) live(ctx context.Context, id uuid.UUID) (*ent.User, error) {
+	return one(ctx, m.pool, id)
+}
+
+func one(ctx context.Context, q postgres.Querier, id uuid.UUID) (*ent.User, error) {
+	u, err := ent.On(q).User.Query().Where(user.ID(id), user.DeletedAtIsNil()).Only(ctx)
+	return u, found(err, id)
+}
+
+func found(err error, id uuid.UUID) error {
+	switch {
+	case err == nil:
+		return nil
+	case ent.IsNotFound(err):
+		return fault.Absent("user")
+	default:
+		return fmt.Errorf("account %s: %w", id, err)
+	}
+}
