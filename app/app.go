@@ -204,7 +204,7 @@ func (n *node) join(ctx context.Context, eventLog *events.Log) error {
 	}
 	n.orders = orders.New(orders.Deps{
 		Pool: n.pool, Queue: inserter, Log: eventLog, Catalogue: n.inventory, Stock: n.inventory,
-		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
+		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement { return n.payments.Open(b, ids) },
 		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: running, Standing: n.auth.Standing, Reads: expensive,
 		Wake: func() { n.tail.Wake(); n.wakeEvents.Wake() }, Out: n.log, Metrics: n.registry,
 	})

@@ -1,5 +1,7 @@
 package app
 
+import "github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+
 // What orders, payments, refunds and the ledger say of the same money agrees.
 var lawsOfMoney = []law{
 	{
@@ -12,8 +14,9 @@ var lawsOfMoney = []law{
 		name: "unpaid", spec: "D1", says: "an order that is confirmed or further, and costs something, is authorised or paid",
 		query: `
 			select 'order ' || id, 'is ' || status || ', but no payment is authorised or captured' from orders o
-			where coalesce(held_from, status) in ('CONFIRMED', 'PROCESSING', 'SHIPPED', 'COMPLETED') and total > 0
+			where coalesce(held_from, status) = any($1) and total > 0
 			  and not exists (select from payments p where p.order_id = o.id and p.state in ('authorized', 'captured', 'abandoned'))`,
+		args: []any{lifecycle.Secured()},
 	},
 	{
 		name: "payment-amount", spec: "D3", says: "a payment is of its order's total, in its currency",

@@ -17,6 +17,7 @@ import (
 type law struct {
 	name, says, spec string
 	query            string
+	args             []any // of the query
 	settled          bool // holds only when nothing is under way
 }
 
@@ -103,7 +104,7 @@ func judge(ctx context.Context, q postgres.Querier, settled bool, limit int) (*r
 }
 
 func (f *finding) ask(ctx context.Context, q postgres.Querier, limit int) error {
-	rows, err := q.Query(ctx, f.query)
+	rows, err := q.Query(ctx, f.query, f.args...)
 	if err != nil {
 		return err
 	}

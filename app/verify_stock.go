@@ -1,5 +1,7 @@
 package app
 
+import "github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+
 // No unit is sold twice, and none is lost.
 var lawsOfStock = []law{
 	{
@@ -28,15 +30,16 @@ var lawsOfStock = []law{
 		query: `
 			select 'order ' || o.id, format('is %s and holds %s of %s', o.status, r.quantity, r.sku)
 			from reservations r join orders o on o.id = r.order_id
-			where r.state = 'held' and o.status in ('CANCELLED', 'FAILED', 'SHIPPED', 'COMPLETED')`,
+			where r.state = 'held' and o.status = any($1)`,
+		args: []any{lifecycle.Settling()},
 	},
 	{
 		name: "holds-its-lines", spec: "B2, D1", says: "an order that is reserved holds exactly its lines, and one on its way has taken them",
 		query: `
 			with bound as (
-				select id, case when status in ('SHIPPED', 'COMPLETED') then 'shipped' else 'held' end as state
+				select id, case when status = any($2) then 'shipped' else 'held' end as state
 				from orders
-				where status in ('CONFIRMED', 'PROCESSING', 'SHIPPED', 'COMPLETED') or held_from in ('CONFIRMED', 'PROCESSING') or reserved_until is not null
+				where coalesce(held_from, status) = any($1) or status = any($2) or reserved_until is not null
 			), wants as (
 				select b.id, b.state, l.sku, sum(l.quantity) as units from bound b join order_lines l on l.order_id = b.id group by b.id, b.state, l.sku
 			), has as (
@@ -45,6 +48,7 @@ var lawsOfStock = []law{
 			select 'order ' || id, format('wants %s of %s and has %s %s', coalesce(w.units, 0), sku, coalesce(h.units, 0), coalesce(w.state, h.state))
 			from wants w full join has h using (id, sku)
 			where w.units is distinct from h.units`,
+		args: []any{lifecycle.HoldingStock(), lifecycle.StockTaken()},
 	},
 	{
 		name: "stock-events", spec: "E1, B4", says: "what an order's last stock event says is what it holds or has taken",
@@ -69,6 +73,7 @@ var lawsOfStock = []law{
 			select 'order ' || o.id, format('is %s, reserved until %s, holds %s', o.status, coalesce(o.reserved_until::text, 'never'),
 			                                case when h.order_id is null then 'nothing' else 'stock' end)
 			from orders o left join (select distinct order_id from reservations where state = 'held') h on h.order_id = o.id
-			where (o.reserved_until is not null) <> (o.status = 'PENDING' and h.order_id is not null)`,
+			where (o.reserved_until is not null) <> (o.status = any($1) and h.order_id is not null)`,
+		args: []any{lifecycle.Reserving()},
 	},
 }

@@ -1,5 +1,7 @@
 package app
 
+import "github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+
 // Nothing is forgotten: what is to be done has somebody who will do it.
 var lawsOfWork = []law{
 	{
@@ -11,8 +13,9 @@ var lawsOfWork = []law{
 			left join (select order_id, string_agg(state, ' ' order by id) as states, bool_or(state = 'authorizing') as asking,
 			                  bool_or(state = 'authorized') as authorized from payments group by order_id) p on p.order_id = o.id
 			where o.due_at is null and o.stalled is null and (
-				o.status in ('PENDING', 'CONFIRMED') or p.asking or o.refunding > 0
-				or p.authorized and o.status in ('SHIPPED', 'COMPLETED', 'CANCELLED', 'FAILED'))`,
+				o.status = any($1) or p.asking or o.refunding > 0
+				or p.authorized and o.status = any($2))`,
+		args: []any{lifecycle.Automatic(), lifecycle.Settling()},
 	},
 	{
 		name: "overdue", spec: "D6", says: "no deadline is long past: the sweep moves it or gives a new job",
@@ -80,7 +83,8 @@ var lawsAtRest = []law{
 		name: "rest-orders", spec: "D6", settled: true, says: "at rest no order is in hand or has a deadline",
 		query: `
 			select 'order ' || id, format('is %s, due at %s', status, coalesce(due_at::text, 'no time')) from orders
-			where status in ('PENDING', 'CONFIRMED') or due_at is not null`,
+			where status = any($1) or due_at is not null`,
+		args: []any{lifecycle.Automatic()},
 	},
 	{
 		name: "rest-money", spec: "D2, D3", settled: true, says: "at rest what was shipped is captured, what is over holds no money, and no refund waits",
@@ -88,9 +92,10 @@ var lawsAtRest = []law{
 			select 'order ' || o.id, format('is %s with a payment that is %s', o.status, p.state)
 			from payments p join orders o on o.id = p.order_id
 			where o.stalled is null and (p.state = 'authorizing'
-				or p.state = 'authorized' and o.status in ('SHIPPED', 'COMPLETED', 'CANCELLED', 'FAILED'))
+				or p.state = 'authorized' and o.status = any($1))
 			union all
 			select 'order ' || r.order_id, format('refund %s is pending', r.id) from refunds r where r.state = 'pending'`,
+		args: []any{lifecycle.Settling()},
 	},
 	{
 		name: "rest-jobs", spec: "D5", settled: true, says: "at rest no job is alive",

@@ -40,15 +40,15 @@ func placedCounts(n int) map[string]int64 {
 	return map[string]int64{string(lifecycle.Pending): int64(n)}
 }
 
-// movedCounts is what changes change. An order that is deleted counts no more.
-func movedCounts(changes []*change) map[string]int64 {
+// movedCounts is the difference that changed orders make. A deleted order does not count.
+func movedCounts(changed []*lockedOrder) map[string]int64 {
 	deltas := map[string]int64{}
-	for _, c := range changes {
-		if c.counted != "" {
-			deltas[c.counted]--
+	for _, o := range changed {
+		if before := o.Loaded(); !before.Deleted {
+			deltas[string(before.Status)]--
 		}
-		if c.row.DeletedAt == nil {
-			deltas[c.row.Status]++
+		if !o.Deleted {
+			deltas[string(o.Status)]++
 		}
 	}
 	return deltas

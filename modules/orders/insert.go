@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 
 	"github.com/google/uuid"
@@ -143,32 +142,14 @@ func referenceTaken(by uuid.UUID) *fault.Error {
 	return fault.New(fault.Conflict, "reference-taken", "You have an order with this reference already.").With("orderId", by)
 }
 
+// queueOrders adds the rows of new orders, and returns the ids of those whose
+// reference was free.
 func queueOrders(b *pgx.Batch, list []*placement, written *[]uuid.UUID) {
-	n := len(list)
-	ids, users := make([]uuid.UUID, n), make([]uuid.UUID, n)
-	currencies, totals, shortages := make([]string, n), make([]int64, n), make([]string, n)
-	references, notes, metadata, methods := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
-	due, created := make([]time.Time, n), make([]time.Time, n)
+	rows := make([]*ent.Order, len(list))
 	for i, p := range list {
-		row := p.row
-		ids[i], users[i], currencies[i], totals[i] = row.ID, row.UserID, row.Currency, row.Total
-		shortages[i], references[i], notes[i], metadata[i] = row.OnShortage, row.Reference, row.Note, text(row.Metadata)
-		methods[i] = row.PaymentMethod
-		due[i], created[i] = *row.DueAt, row.CreatedAt
+		rows[i] = p.row
 	}
-
-	b.Queue(`
-		insert into orders (id, user_id, status, currency, total, on_shortage, reference, note, metadata, payment_method, version, due_at, created_at, updated_at)
-		select id, user_id, 'PENDING', currency, total, on_shortage, reference, note, metadata, payment_method, 1, due_at, created_at, created_at
-		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::json[], $9::text[], $10::timestamptz[], $11::timestamptz[])
-			as o (id, user_id, currency, total, on_shortage, reference, note, metadata, payment_method, due_at, created_at)
-		on conflict (reference, user_id) where reference is not null do nothing
-		returning id`,
-		ids, users, currencies, totals, shortages, references, notes, metadata, methods, due, created,
-	).Query(func(rows pgx.Rows) (err error) {
-		*written, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		return err
-	})
+	queueInsert(b, rows, written)
 }
 
 // queueRest adds what belongs to new orders: lines, words, first events.

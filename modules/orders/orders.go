@@ -1,9 +1,9 @@
 // Package orders takes orders, moves them on and tells where they stand.
 //
-// An order's row is a checkpoint and its events are the truth: every change
-// locks the row, asks lifecycle, and writes row and events in one transaction.
-// The two hot paths, placing and advancing, gather what concurrent callers want
-// into one such transaction (platform/batch).
+// An order's row is a checkpoint and its events are the truth: every change locks
+// the row, lets the aggregate decide (lifecycle), and writes row and events in one
+// unit of work. The two hot paths, placing and advancing, gather the requests of
+// concurrent callers into one such transaction (platform/batch).
 package orders
 
 import (
@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/batch"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -51,44 +52,6 @@ type Stock interface {
 	Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders []uuid.UUID) (shipped map[uuid.UUID]map[string]int64, err error)
 }
 
-// Book is the money of some orders within one transaction, behind their locks.
-type Book interface {
-	// Begin records that total is to be authorised.
-	Begin(order uuid.UUID, total money.Money, method *string) error
-	// Next is what to ask of the provider so that the money comes to where it is
-	// wanted: hold, take, drop or keep. nil: nothing.
-	Next(order uuid.UUID, want string) PaymentCall
-	// Record takes an answer, and tells what it changes. false: it was known already.
-	Record(c PaymentCall) (event string, amount int64, code, detail string, news bool)
-	// Declined is why an order's last payment was declined, "" when it was not.
-	Declined(order uuid.UUID) (code, detail string)
-	// Fail ends a refund for good; false for everything else, which stays due.
-	Fail(c PaymentCall, cause error) (event string, amount int64, news bool)
-	// Refunds is what is on its way back, and how many refunds have failed.
-	Refunds(order uuid.UUID) (pending int64, failed int)
-	// Refund records that money is to go back; items are units by sku, of those
-	// that were ordered. It returns the rendered refund.
-	Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) ([]byte, error)
-	// Retry makes failed refunds due again, up to left and to the units that were
-	// ordered, and tells what they come to.
-	Retry(order uuid.UUID, left int64, ordered map[string]int64) (amount int64)
-	// Abandon gives up whatever is unsettled.
-	Abandon(order uuid.UUID)
-	// Queue writes what was decided.
-	Queue(b *pgx.Batch)
-}
-
-// PaymentCall is a question to a payment provider. It is safe to ask twice.
-type PaymentCall = interface {
-	// Step names what is asked: authorize, capture, void or refund.
-	Step() string
-	// Key is the same for the same question, and for no other.
-	Key() string
-	// Do asks, outside any transaction. nil means that there is an answer to record,
-	// which may be a decline; errors are of queue's three kinds.
-	Do(ctx context.Context) error
-}
-
 // Deps is what orders need. All of them are required but Standing and Metrics.
 type Deps struct {
 	Pool      *postgres.Pool
@@ -97,7 +60,7 @@ type Deps struct {
 	Catalogue Catalogue
 	Stock     Stock
 	// Open queues the reading of the orders' money, behind the statement that locks them.
-	Open        func(b *pgx.Batch, orders []uuid.UUID) Book
+	Open        func(b *pgx.Batch, orders []uuid.UUID) Settlement
 	NeedsMethod bool          // an order must say what pays
 	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
 	Running     *idempotency.Running
@@ -113,7 +76,7 @@ type Deps struct {
 type Module struct {
 	Deps
 	placing   *batch.Gatherer[*placement, idempotency.Answer]
-	advancing *batch.Gatherer[turn, PaymentCall]
+	advancing *batch.Gatherer[advanceRequest, settlement.Call]
 	metrics   metrics
 	exports   exports
 }

@@ -118,7 +118,7 @@ func (m *Module) refuseWanted(w *Wanted) *fault.Error {
 		return fault.Unprocessable(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
 	}
 	if w.OnShortage == "" {
-		w.OnShortage = "fail"
+		w.OnShortage = shortageFail
 	}
 	return nil
 }
@@ -159,28 +159,24 @@ func (p *placement) price(offer func(string) (string, money.Money, bool, bool), 
 		return fmt.Errorf("make an order id: %w", err)
 	}
 	at := createdAt(id)
-	due := at.Add(dueAfter)
 	p.version = version
 	p.lines = lines
 	p.row = &ent.Order{
-		ID: id, UserID: p.caller.UserID,
-		Status: string(lifecycle.Pending), PaymentStatus: none, PaymentMethod: p.wanted.PaymentMethod,
-		Currency: total.Currency, Total: total.Amount,
+		ID: id, UserID: p.caller.UserID, PaymentMethod: p.wanted.PaymentMethod, Currency: total.Currency, Total: total.Amount,
 		OnShortage: p.wanted.OnShortage, Reference: p.wanted.Reference, Note: p.wanted.Note, Metadata: []byte(p.wanted.Metadata),
-		Version: 1, DueAt: &due, CreatedAt: at, UpdatedAt: at,
+		CreatedAt: at,
 	}
-	return p.render()
+	placed := lifecycle.Load(stateOf(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
+	placed.Record(lifecycle.Place(placed.Terms))
+	placed.Schedule()
+	store(placed, p.row)
+	return p.render(placed.Recorded[0])
 }
 
-func (p *placement) render() (err error) {
+func (p *placement) render(placed lifecycle.Event) (err error) {
 	first := snapshot(p.row, p.lines)
-	data, err := web.Marshal(Data{OrderID: p.row.ID, Status: first.Status, Order: &first})
-	if err != nil {
-		return fmt.Errorf("render order %s: %w", p.row.ID, err)
-	}
-	p.event = events.Event{
-		OrderID: p.row.ID, Version: 1, UserID: p.row.UserID,
-		Type: typeCreated, Data: data, Actor: p.caller.Actor(), At: p.row.CreatedAt,
+	if p.event, err = encodeEvent(placed, p.row.UserID, &first); err != nil {
+		return err
 	}
 	first.AllowedActions = allowedActions(p.row, p.caller)
 	p.body, err = web.Marshal(first)

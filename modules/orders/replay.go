@@ -34,7 +34,7 @@ func (m *Module) stillVisible(caller identity.Caller, id uuid.UUID, deletedToo b
 			return kept, fault.Absent("order")
 		case err != nil:
 			return kept, fmt.Errorf("read order %s: %w", id, err)
-		case party(row, caller) == 0, row.DeletedAt != nil && !deletedToo:
+		case roleOf(row, caller) == 0, row.DeletedAt != nil && !deletedToo:
 			return kept, fault.Absent("order")
 		case !kept.Demoted || kept.Status != http.StatusOK:
 			return kept, nil

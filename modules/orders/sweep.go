@@ -8,12 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // How often each working node looks for orders without a next step, how many it
@@ -53,40 +49,20 @@ func (m *Module) untilDone(ctx context.Context, once func(context.Context) (int,
 	}
 }
 
-// SweepOnce looks at the orders that are past their deadline and returns how
-// many there were. One without a live job gets a new one; one that is only slow
-// gets more time, and is reported when that goes on (SPEC D6).
+// SweepOnce looks at the orders that are past their deadline and returns how many
+// there were. One without a live job gets a new one; one that is only slow gets
+// more time, and is reported when that goes on (SPEC D6).
 func (m *Module) SweepOnce(ctx context.Context) (found int, err error) {
-	var changes []*change
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
-		changes = nil
-		late, err := overdue(ctx, tx)
-		if err != nil || len(late) == 0 {
-			return err
-		}
-		found = len(late)
-
-		rows, err := lock(ctx, tx, late)
-		if err != nil {
-			return err
-		}
-		alive, err := withJobs(ctx, tx, late)
-		if err != nil {
-			return err
-		}
-		if changes, err = m.repair(ctx, tx, rows, alive); err != nil {
-			return err
-		}
-		if err := m.write(ctx, tx, changes, nil); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `update orders set due_at = $2 where id = any($1)`, late, events.Now().Add(dueAfter))
-		return err
-	})
+	err = m.withFound(ctx,
+		func(tx pgx.Tx) ([]uuid.UUID, error) {
+			late, err := overdue(ctx, tx)
+			found = len(late)
+			return late, err
+		},
+		func(u *unitOfWork) error { return u.repair(ctx) })
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
-	m.announce(changes)
 	return found, nil
 }
 
@@ -122,35 +98,33 @@ func withJobs(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]bo
 	return alive, nil
 }
 
-func (m *Module) repair(ctx context.Context, tx pgx.Tx, rows []*ent.Order, alive map[uuid.UUID]bool) ([]*change, error) {
-	var (
-		changes []*change
-		jobs    []river.InsertManyParams
-	)
-	for _, row := range rows {
-		cause := "overdue"
-		if !alive[row.ID] {
-			cause = "job-lost"
-			jobs = append(jobs, river.InsertManyParams{Args: ProcessArgs{OrderID: row.ID}})
-		} else if time.Since(row.UpdatedAt) < reportAfter {
-			continue
+// repair gives late orders more time, and those whose job was lost a new one.
+func (u *unitOfWork) repair(ctx context.Context) error {
+	ids := make([]uuid.UUID, len(u.orders))
+	for i, o := range u.orders {
+		ids[i] = o.ID
+	}
+	alive, err := withJobs(ctx, u.tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, o := range u.orders {
+		o.Postpone(o.At())
+		switch {
+		case !alive[o.ID]:
+			o.NeedsJob = true
+			u.reportLate(ctx, o, "job-lost")
+		case time.Since(o.UpdatedAt) >= reportAfter:
+			u.reportLate(ctx, o, "overdue")
 		}
+	}
+	return nil
+}
 
-		c := newChange(row, identity.System)
-		if err := c.note(typeStalled, Data{Cause: cause}); err != nil {
-			return nil, err
-		}
-		m.metrics.stalled.WithLabelValues(cause).Inc()
-		m.Out.WarnContext(ctx, "order stalled", "order_id", row.ID, "status", row.Status, "cause", cause)
-		changes = append(changes, c)
-	}
-	if len(jobs) == 0 {
-		return changes, nil
-	}
-	if _, err := m.Queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
-		return nil, fmt.Errorf("insert jobs: %w", err)
-	}
-	return changes, nil
+func (u *unitOfWork) reportLate(ctx context.Context, o *lockedOrder, cause string) {
+	o.Record(o.ReportLate(cause))
+	u.m.metrics.stalled.WithLabelValues(cause).Inc()
+	u.m.Out.WarnContext(ctx, "order stalled", "order_id", o.ID, "status", o.Status, "cause", cause)
 }
 
 func textsOf(ids []uuid.UUID) []string {

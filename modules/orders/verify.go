@@ -12,7 +12,6 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -35,8 +34,8 @@ func Check(row *ent.Order, lines []Line, history []events.Event) (list []Breach)
 	found := func(law, format string, args ...any) {
 		list = append(list, Breach{law, fmt.Sprintf(format, args...)})
 	}
-	if len(history) == 0 || history[0].Type != typeCreated {
-		found(LawFirstEvent, "its history does not begin with %s", typeCreated)
+	if len(history) == 0 || history[0].Type != lifecycle.EventCreated {
+		found(LawFirstEvent, "its history does not begin with %s", lifecycle.EventCreated)
 	}
 	whole := true
 	for i, e := range history {
@@ -76,47 +75,40 @@ func Check(row *ent.Order, lines []Line, history []events.Event) (list []Breach)
 	return list
 }
 
-// legal walks along the moves that the events tell of, each by the party that the
-// event names.
+// legal replays the history and looks up every transition in the table, each by the
+// roles of the event's actor.
 func legal(history []events.Event) error {
-	var at lifecycle.At
-	for i, e := range history {
-		var d struct{ Status, PreviousStatus lifecycle.Status }
-		if err := json.Unmarshal(e.Data, &d); err != nil {
-			return fmt.Errorf("event %d: %w", e.Version, err)
+	var state lifecycle.State
+	for i, stored := range history {
+		e, _, err := decodeEvent(stored)
+		if err != nil {
+			return err
 		}
-		switch {
-		case i == 0 && d.Status == lifecycle.Pending:
-			at.Status = d.Status
-		case i == 0:
-			return fmt.Errorf("it began as %s", d.Status)
-		case d.PreviousStatus == "" && d.Status != at.Status, d.PreviousStatus != "" && d.PreviousStatus != at.Status:
-			return fmt.Errorf("event %d, %s, leads from %s to %s, but the order was %s", e.Version, e.Type, d.PreviousStatus, d.Status, at.Status)
-		case d.PreviousStatus != "":
-			if err := lifecycle.Check(at, d.Status, partyOf(e)); err != nil {
-				return fmt.Errorf("event %d, %s by %s: %w", e.Version, e.Type, e.Actor, err)
-			}
-			at = lifecycle.At{Status: d.Status}
-			if d.Status == lifecycle.OnHold {
-				at.HeldFrom = d.PreviousStatus
-			}
+		if err := follows(state, e, i == 0, lifecycle.RoleOf(e.Actor, stored.UserID.String())); err != nil {
+			return err
 		}
+		state = state.Apply(e)
 	}
 	return nil
 }
 
-func partyOf(e events.Event) (who lifecycle.Who) {
-	kind, id := e.Actor.Parts()
-	if e.Actor == identity.System {
-		who |= lifecycle.System
+// follows returns why an event cannot come after a state.
+func follows(s lifecycle.State, e lifecycle.Event, first bool, role lifecycle.Role) error {
+	d := e.Data
+	switch {
+	case first && d.Status != lifecycle.Pending:
+		return fmt.Errorf("it began as %s", d.Status)
+	case first:
+		return nil
+	case d.PreviousStatus == "" && d.Status != s.Status, d.PreviousStatus != "" && d.PreviousStatus != s.Status:
+		return fmt.Errorf("event %d, %s, leads from %s to %s, but the order was %s", e.Version, e.Type, d.PreviousStatus, d.Status, s.Status)
+	case d.PreviousStatus == "":
+		return nil
 	}
-	if kind == "admin" {
-		who |= lifecycle.Admin
+	if err := lifecycle.Check(s, d.Status, role); err != nil {
+		return fmt.Errorf("event %d, %s by %s: %w", e.Version, e.Type, e.Actor, err)
 	}
-	if id == e.UserID.String() {
-		who |= lifecycle.Owner
-	}
-	return who
+	return nil
 }
 
 // differ names the members in which two renderings differ.
