@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -201,7 +202,7 @@ func (m *Module) insertMany(ctx context.Context, tx pgx.Tx, all *many) error {
 	}
 	b = &pgx.Batch{}
 	queueRest(b, all.placed)
-	queueCounts(b, placedCounts(len(all.placed)))
+	storage.QueueCounts(b, storage.PlacedCounts(len(all.placed)))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("insert the lines of %d orders: %w", len(all.placed), err)
 	}

@@ -184,15 +184,3 @@ func (u *unitOfWork) skip(o *lockedOrder, step string, reason *string) error {
 	o.Record(o.SkipStep(step, reason))
 	return nil
 }
-
-// queueResolution closes the order's dead letters when the step that it had stalled
-// at came to an end.
-func queueResolution(b *pgx.Batch, o *lockedOrder) {
-	if o.Resolved == nil {
-		return
-	}
-	b.Queue(`
-		update dead_letters set resolved_at = $2, resolution = $3, resolved_by = $4, reason = $5
-		where order_id = $1 and resolved_at is null`,
-		o.ID, o.At(), o.Resolved.How, string(o.Actor()), o.Resolved.Reason)
-}

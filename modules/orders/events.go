@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -47,7 +48,7 @@ func decodeEvent(e events.Event) (lifecycle.Event, *Order, error) {
 	read := lifecycle.Event{Type: e.Type, Data: d.Data, Version: e.Version, Actor: e.Actor, At: e.At}
 	if o := d.Order; o != nil {
 		read.Terms = lifecycle.Terms{
-			ID: o.ID, UserID: o.UserID, Currency: o.Total.Currency, Total: o.Total.Amount, HoldOnShortage: o.OnShortage == shortageHold,
+			ID: o.ID, UserID: o.UserID, Currency: o.Total.Currency, Total: o.Total.Amount, HoldOnShortage: o.OnShortage == storage.HoldOnShortage,
 		}
 	}
 	return read, d.Order, nil

@@ -11,6 +11,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
+// sweepAtOnce is how many orders one pass of the sweep takes.
+const sweepAtOnce = 500
+
 // ExpireOnce fails the orders that were not paid in time, gives their stock back,
 // and returns how many there were. A job voids the authorization, if there is one.
 // Any number of nodes may do this at once: each order is locked and checked again

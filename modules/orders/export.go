@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
@@ -155,7 +156,7 @@ func (e *Export) fetch(ctx context.Context) ([]Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := linesOf(ctx, e.tx, list)
+	lines, err := storage.Lines(ctx, e.tx, list)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -42,7 +43,7 @@ func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (c
 	}
 	queueOrders(b, list, &written)
 	queueRest(b, list)
-	queueCounts(b, placedCounts(len(list)))
+	storage.QueueCounts(b, storage.PlacedCounts(len(list)))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("insert orders: %w", err)
 	}
@@ -113,7 +114,7 @@ func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempo
 	}
 	b = &pgx.Batch{}
 	queueRest(b, []*placement{p})
-	queueCounts(b, placedCounts(1))
+	storage.QueueCounts(b, storage.PlacedCounts(1))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return idempotency.Answer{}, fmt.Errorf("insert an order's lines: %w", err)
 	}
@@ -149,7 +150,7 @@ func queueOrders(b *pgx.Batch, list []*placement, written *[]uuid.UUID) {
 	for i, p := range list {
 		rows[i] = p.row
 	}
-	queueInsert(b, rows, written)
+	storage.QueueInsert(b, rows, written)
 }
 
 // queueRest adds what belongs to new orders: lines, words, first events.

@@ -8,25 +8,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
-	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
-
-// ProcessArgs name the order that a job moves on. There is one job for an
-// order's whole way; the order's row is its checkpoint.
-type ProcessArgs struct {
-	OrderID uuid.UUID `json:"orderId"`
-}
-
-// Kind is stored with every job and must never change.
-func (ProcessArgs) Kind() string { return processKind }
-
-const processKind = "order_process"
 
 // Workers registers what this module can work.
 func (m *Module) Workers(w *river.Workers) {
@@ -81,7 +69,9 @@ func (m *Module) exhaust(ctx context.Context, job *river.Job[ProcessArgs], cause
 			return err
 		}
 		dead = true
-		return insertDeadLetter(ctx, u.tx, job, step, cause)
+		return storage.InsertDeadLetter(ctx, u.tx, storage.DeadLetter{
+			Order: job.Args.OrderID, Job: job.ID, Kind: job.Kind, Step: step, Error: cause.Error(), Attempts: job.Attempt,
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("give up order %s: %w", job.Args.OrderID, err)
@@ -152,20 +142,4 @@ func (u *unitOfWork) stallSettlement(o *lockedOrder, call settlement.Call, cause
 	}
 	o.Record(o.Stall(call.Step()))
 	return call.Step(), nil
-}
-
-// insertDeadLetter keeps the job until an administrator has dealt with it.
-func insertDeadLetter(ctx context.Context, tx pgx.Tx, job *river.Job[ProcessArgs], step string, cause error) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `
-		insert into dead_letters (id, order_id, job_id, kind, step, error, attempts, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		id, job.Args.OrderID, job.ID, job.Kind, step, cause.Error(), job.Attempt, events.Now())
-	if err != nil {
-		return fmt.Errorf("insert the dead letter of job %d: %w", job.ID, err)
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent/order"
 	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -36,7 +37,7 @@ func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) 
 	if err != nil {
 		return Order{}, err
 	}
-	lines, err := linesOf(ctx, m.Pool, []*ent.Order{row})
+	lines, err := storage.Lines(ctx, m.Pool, []*ent.Order{row})
 	if err != nil {
 		return Order{}, err
 	}
@@ -81,7 +82,7 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 	if more = len(rows) > f.Limit; more {
 		rows = rows[:f.Limit]
 	}
-	lines, err := linesOf(ctx, m.Pool, rows)
+	lines, err := storage.Lines(ctx, m.Pool, rows)
 	if err != nil {
 		return nil, false, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -53,14 +54,8 @@ func (Order) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// Line is one position, with name and price as they were when it was ordered.
-type Line struct {
-	SKU       string      `json:"sku"`
-	Name      string      `json:"name"`
-	Quantity  int64       `json:"quantity"`
-	UnitPrice money.Money `json:"unitPrice"`
-	Total     money.Money `json:"total"`
-}
+// Line is one line of an order, as the API shows it.
+type Line = lifecycle.Line
 
 // Metadata is the caller's own JSON object, kept as it came.
 type Metadata json.RawMessage
@@ -109,16 +104,16 @@ func snapshot(row *ent.Order, lines []Line) Order {
 		OnShortage: row.OnShortage, Items: lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
 		CreatedAt: web.At(row.CreatedAt),
 	}
-	o.show(stateOf(row))
+	o.show(storage.State(row))
 	return o
 }
 
 // show sets everything that the aggregate's state determines.
 func (o *Order) show(s lifecycle.State) {
-	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, textOrNil(string(s.HeldFrom)), s.Reason, s.Failure
+	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, storage.NilIfEmpty(string(s.HeldFrom)), s.Reason, s.Failure
 	o.PaymentStatus = string(s.Payment.Status)
 	o.Captured, o.Refunded, o.Refunding = s.In(s.Payment.Captured), s.In(s.Payment.Refunded), s.In(s.Payment.Refunding)
-	o.Tracking, o.Stalled = s.Tracking, textOrNil(s.Stalled)
+	o.Tracking, o.Stalled = s.Tracking, storage.NilIfEmpty(s.Stalled)
 	o.Version, o.UpdatedAt = s.Version, web.At(s.UpdatedAt)
 }
 
@@ -138,6 +133,13 @@ func visible(row *ent.Order, caller identity.Caller) bool {
 }
 
 func allowedActions(row *ent.Order, reader identity.Caller) []string {
-	o := lifecycle.Order{State: stateOf(row), Deadlines: deadlinesOf(row)}
+	o := lifecycle.Order{State: storage.State(row), Deadlines: storage.Deadlines(row)}
 	return o.AllowedActions(roleOf(row, reader))
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

@@ -52,6 +52,20 @@ type Stock interface {
 	Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders []uuid.UUID) (shipped map[uuid.UUID]map[string]int64, err error)
 }
 
+// Settlement is the money of some orders within one transaction, behind the locks
+// of those orders.
+type Settlement interface {
+	// Next returns the next request to the payment provider that brings an order's
+	// money towards a goal, or nil.
+	Next(order uuid.UUID, goal settlement.Goal) settlement.Call
+	// Apply carries out a command, and returns what it changed.
+	Apply(order uuid.UUID, c settlement.Command) (settlement.Change, error)
+	// Declined returns why an order's last payment was declined, or nil.
+	Declined(order uuid.UUID) *settlement.Decline
+	// Queue writes what was decided.
+	Queue(b *pgx.Batch)
+}
+
 // Deps is what orders need. All of them are required but Standing and Metrics.
 type Deps struct {
 	Pool      *postgres.Pool

@@ -13,6 +13,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/batch"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -118,7 +119,7 @@ func (m *Module) refuseWanted(w *Wanted) *fault.Error {
 		return fault.Unprocessable(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
 	}
 	if w.OnShortage == "" {
-		w.OnShortage = shortageFail
+		w.OnShortage = storage.FailOnShortage
 	}
 	return nil
 }
@@ -166,10 +167,9 @@ func (p *placement) price(offer func(string) (string, money.Money, bool, bool), 
 		OnShortage: p.wanted.OnShortage, Reference: p.wanted.Reference, Note: p.wanted.Note, Metadata: []byte(p.wanted.Metadata),
 		CreatedAt: at,
 	}
-	placed := lifecycle.Load(stateOf(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
+	placed := lifecycle.Load(storage.State(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
 	placed.Record(lifecycle.Place(placed.Terms))
-	placed.Schedule()
-	store(placed, p.row)
+	storage.Fill(placed, p.row)
 	return p.render(placed.Recorded[0])
 }
 

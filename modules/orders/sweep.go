@@ -12,12 +12,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// How often each working node looks for orders without a next step, how many it
-// takes at once, and after how long an order whose job is alive but gets nowhere
-// is reported.
+// How often each working node looks for orders without a next step, and after how
+// long an order whose job is alive but gets nowhere is reported.
 const (
 	sweepEvery  = 10 * time.Second
-	sweepAtOnce = 500
 	reportAfter = 5 * time.Minute
 )
 

@@ -13,6 +13,8 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -37,7 +39,7 @@ type lockedOrder struct {
 
 // current is the row as it is after the events recorded so far.
 func (o *lockedOrder) current() *ent.Order {
-	store(o.Order, o.row)
+	storage.Fill(o.Order, o.row)
 	return o.row
 }
 
@@ -87,17 +89,17 @@ func (m *Module) open(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, actor ide
 	lines := make(map[uuid.UUID][]Line, len(ids))
 	u := &unitOfWork{m: m, tx: tx}
 	b := &pgx.Batch{}
-	queueLock(b, ids, &rows)
+	storage.QueueLock(b, ids, &rows)
 	u.payments = m.Open(b, ids)
-	queueLines(b, ids, lines)
+	storage.QueueLines(b, ids, lines)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("lock orders: %w", err)
 	}
 	now := events.Now()
 	for _, row := range rows {
-		inCurrency(lines[row.ID], row.Currency)
+		storage.InCurrency(lines[row.ID], row.Currency)
 		u.orders = append(u.orders, &lockedOrder{
-			Order: lifecycle.Load(stateOf(row), deadlinesOf(row), actor, now), row: row, lines: lines[row.ID],
+			Order: lifecycle.Load(storage.State(row), storage.Deadlines(row), actor, now), row: row, lines: lines[row.ID],
 		})
 	}
 	return u, nil
@@ -110,6 +112,27 @@ func (u *unitOfWork) find(id uuid.UUID) *lockedOrder {
 		return nil
 	}
 	return u.orders[i]
+}
+
+// nextCall returns the next request to the provider for an order, or nil.
+func (u *unitOfWork) nextCall(o *lockedOrder) settlement.Call {
+	return u.payments.Next(o.ID, goals[o.MoneyTarget()])
+}
+
+// settle carries out a command on an order's money and records what it changed.
+func (u *unitOfWork) settle(o *lockedOrder, c settlement.Command) (settlement.Change, error) {
+	change, err := u.payments.Apply(o.ID, c)
+	if err != nil || change.Outcome == settlement.None {
+		return change, err
+	}
+	recorded := lifecycle.PaymentChange{
+		Event: paymentEvents[change.Outcome], Amount: change.Amount, Refunding: change.Refunding, FailedRefunds: change.FailedRefunds,
+	}
+	if d := change.Decline; d != nil {
+		recorded.Code, recorded.Detail = d.Code, d.Detail
+	}
+	o.Record(o.RecordPayment(recorded))
+	return change, nil
 }
 
 // write stores the changed orders, appends their events, writes what was decided
@@ -126,12 +149,12 @@ func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err err
 	}
 	var updated int64
 	b := &pgx.Batch{}
-	queueUpdate(b, changed, &updated)
+	storage.QueueUpdate(b, updatesOf(changed), &updated)
 	for _, o := range changed {
-		queueResolution(b, o)
+		storage.QueueResolution(b, o.Order)
 	}
 	events.Queue(b, list)
-	queueCounts(b, movedCounts(changed))
+	storage.QueueCounts(b, storage.MovedCounts(aggregates(changed)))
 	u.payments.Queue(b)
 	if err := u.tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("write %d orders: %w", len(changed), err)
@@ -140,6 +163,22 @@ func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err err
 		return nil, errors.New("an order changed under its lock")
 	}
 	return changed, u.insertJobs(ctx, changed)
+}
+
+func updatesOf(changed []*lockedOrder) []storage.Update {
+	list := make([]storage.Update, len(changed))
+	for i, o := range changed {
+		list[i] = storage.Update{Row: o.current(), Loaded: o.Loaded().Version}
+	}
+	return list
+}
+
+func aggregates(changed []*lockedOrder) []*lifecycle.Order {
+	list := make([]*lifecycle.Order, len(changed))
+	for i, o := range changed {
+		list[i] = o.Order
+	}
+	return list
 }
 
 func eventsOf(changed []*lockedOrder) (list []events.Event, err error) {

@@ -104,3 +104,12 @@ type Failure struct {
 	Detail string   `json:"detail"`
 	SKUs   []string `json:"skus,omitempty" doc:"Which were short"`
 }
+
+// Line is one line of an order, with name and price as they were when it was placed.
+type Line struct {
+	SKU       string      `json:"sku"`
+	Name      string      `json:"name"`
+	Quantity  int64       `json:"quantity"`
+	UnitPrice money.Money `json:"unitPrice"`
+	Total     money.Money `json:"total"`
+}

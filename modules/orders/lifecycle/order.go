@@ -66,7 +66,7 @@ func (o *Order) Record(events ...Event) {
 		e.Version, e.Actor, e.At = before.Version+1, o.actor, o.at
 		o.State = before.Apply(e)
 		o.Recorded = append(o.Recorded, e)
-		if e.Data.PreviousStatus != "" {
+		if o.Status != before.Status {
 			o.reschedule(before)
 		}
 		if before.Stalled != "" && o.Stalled == "" {
@@ -75,7 +75,7 @@ func (o *Order) Record(events ...Event) {
 	}
 }
 
-// reschedule sets the deadlines that a transition leaves. An authorization that
+// reschedule sets the deadlines that a new status brings. An authorization that
 // was begun may hold money, and only the provider knows: somebody must ask.
 func (o *Order) reschedule(before State) {
 	o.ReservedUntil, o.DueAt, o.NeedsJob = nil, nil, false

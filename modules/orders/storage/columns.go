@@ -1,4 +1,4 @@
-package orders
+package storage
 
 import (
 	"encoding/json"

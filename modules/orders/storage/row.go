@@ -1,21 +1,21 @@
-package orders
+package storage
 
 import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 )
 
-// The values of onShortage.
+// The values of the column on_shortage.
 const (
-	shortageFail = "fail"
-	shortageHold = "hold"
+	FailOnShortage = "fail"
+	HoldOnShortage = "hold"
 )
 
-// stateOf reads the aggregate's state from a row.
-func stateOf(row *ent.Order) lifecycle.State {
+// State reads the aggregate's state from a row.
+func State(row *ent.Order) lifecycle.State {
 	s := lifecycle.State{
 		Terms: lifecycle.Terms{
-			ID: row.ID, UserID: row.UserID, Currency: row.Currency, Total: row.Total, HoldOnShortage: row.OnShortage == shortageHold,
+			ID: row.ID, UserID: row.UserID, Currency: row.Currency, Total: row.Total, HoldOnShortage: row.OnShortage == HoldOnShortage,
 		},
 		Status: lifecycle.Status(row.Status), HeldFrom: lifecycle.Status(deref(row.HeldFrom)), Reason: row.Reason,
 		Payment: lifecycle.PaymentState{
@@ -30,20 +30,21 @@ func stateOf(row *ent.Order) lifecycle.State {
 	return s
 }
 
-func deadlinesOf(row *ent.Order) lifecycle.Deadlines {
+// Deadlines reads what is stored beside the state.
+func Deadlines(row *ent.Order) lifecycle.Deadlines {
 	return lifecycle.Deadlines{ReservedUntil: row.ReservedUntil, DueAt: row.DueAt}
 }
 
-// store writes the aggregate into its row: everything that events and deadlines change.
-func store(o *lifecycle.Order, row *ent.Order) {
-	row.Status, row.HeldFrom, row.Reason = string(o.Status), textOrNil(string(o.HeldFrom)), o.Reason
+// Fill writes the aggregate into its row: everything that events and deadlines change.
+func Fill(o *lifecycle.Order, row *ent.Order) {
+	row.Status, row.HeldFrom, row.Reason = string(o.Status), NilIfEmpty(string(o.HeldFrom)), o.Reason
 	row.FailureCode, row.FailureDetail, row.FailureSkus = nil, nil, nil
 	if f := o.Failure; f != nil {
 		row.FailureCode, row.FailureDetail, row.FailureSkus = &f.Code, &f.Detail, f.SKUs
 	}
 	row.PaymentStatus = string(o.Payment.Status)
 	row.Captured, row.Refunded, row.Refunding = o.Payment.Captured, o.Payment.Refunded, o.Payment.Refunding
-	row.Tracking, row.Stalled = o.Tracking, textOrNil(o.Stalled)
+	row.Tracking, row.Stalled = o.Tracking, NilIfEmpty(o.Stalled)
 	row.ReservedUntil, row.DueAt = o.ReservedUntil, o.DueAt
 	row.Version, row.UpdatedAt = o.Version, o.UpdatedAt
 	if o.Deleted && row.DeletedAt == nil {
@@ -51,7 +52,8 @@ func store(o *lifecycle.Order, row *ent.Order) {
 	}
 }
 
-func textOrNil(s string) *string {
+// NilIfEmpty is null for the empty text.
+func NilIfEmpty(s string) *string {
 	if s == "" {
 		return nil
 	}
