@@ -131,6 +131,62 @@ func TestModulesDoNotKnowEachOther(t *testing.T) {
 	}
 }
 
+// What only the HTTP edge of a module imports: the standard library's HTTP, the
+// framework and its OpenAPI, and the package that puts them together.
+var httpPackages = regexp.MustCompile(`^net/http($|/)|^github\.com/orderflow-dev/orderflow/platform/web$|` +
+	`^github\.com/(gofiber/|danielgtaylor/huma|valyala/fasthttp)`)
+
+// The files of modules that import HTTP and are no edge, each with the reason.
+var callsOut = map[string]string{
+	"modules/notifications/socket.go":        "speaks WebSocket on a connection that HTTP has handed over",
+	"modules/notifications/webhooks/post.go": "posts to the receivers",
+	"modules/notifications/webhooks/sign.go": "sets the headers of a post",
+	"modules/payments/stripe/stripe.go":      "calls the provider",
+	"modules/payments/stripe/errors.go":      "reads the provider's statuses",
+	"modules/payments/simulated/dial.go":     "calls the simulated provider in another process",
+}
+
+// edge tells whether a file of a module is its HTTP edge.
+func (s source) edge() bool {
+	return strings.HasSuffix(s.path, "/http.go") || strings.HasSuffix(s.path, "_http.go")
+}
+
+// Use cases return values: only http.go and *_http.go know HTTP (ADR 17).
+func TestOnlyTheEdgeKnowsHTTP(t *testing.T) {
+	t.Parallel()
+	calling := map[string]bool{}
+	for _, s := range sources(t, "modules") {
+		for _, path := range s.imports() {
+			switch {
+			case !httpPackages.MatchString(path) || s.edge():
+			case callsOut[s.path] != "":
+				calling[s.path] = true
+			default:
+				t.Errorf("%s imports %s: only http.go and *_http.go do", s.path, path)
+			}
+		}
+	}
+	for path := range callsOut {
+		if !calling[path] {
+			t.Errorf("%s is listed and imports no HTTP", path)
+		}
+	}
+}
+
+// Neither do the packages of the platform that use cases import.
+func TestLeavesKnowNoHTTP(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"idempotency", "canonical", "jsontime", "clientaddr", "fault", "identity", "money", "events", "batch"} {
+		for _, s := range sources(t, "platform/"+dir) {
+			for _, path := range s.imports() {
+				if httpPackages.MatchString(path) {
+					t.Errorf("%s imports %s", s.path, path)
+				}
+			}
+		}
+	}
+}
+
 // A module never touches another's tables, neither in SQL nor through ent.
 func TestModulesKeepToTheirTables(t *testing.T) {
 	t.Parallel()

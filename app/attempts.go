@@ -8,9 +8,9 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/redis"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // attempts limits guessing (SPEC A6; ASVS 5.0 V6.3.1; API2:2023): so many wrong
@@ -49,7 +49,7 @@ func (a *attempts) Begin(ctx context.Context, account string, from netip.Addr, h
 	if a.limit.Count == 0 {
 		return func(context.Context, auth.Outcome) error { return nil }, nil
 	}
-	site, limit := web.Site(from).String(), redis.Limit{Count: a.limit.Count, Period: a.limit.Period}
+	site, limit := clientaddr.Network(from).String(), redis.Limit{Count: a.limit.Count, Period: a.limit.Period}
 	pair := redis.Call{Key: "login:pair:" + account + "@" + site, Limit: limit}
 	address := redis.Call{Key: "login:address:" + site, Limit: limit}
 	everywhere := redis.Call{Key: "login:account:" + account, Limit: limit}

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/app/pages/pagetest"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
@@ -181,15 +180,4 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) > 0 {
 		t.Errorf("it left %v", entries)
 	}
-}
-
-// The page at /try, in a real browser against a real node.
-func TestTryPage(t *testing.T) {
-	t.Parallel()
-	s := serveTest(t, settings(t))
-	s.admin().product("KETTLE", 100)
-	s.user("ann")
-	ctx := pagetest.Browser(t)
-
-	pagetest.TryFlow(t, ctx, s.base, "ann@example.com", userPassword)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/redis"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // registrations limits the accounts that one address opens, over all nodes. It
@@ -23,7 +23,7 @@ func (r *registrations) Begin(ctx context.Context, from netip.Addr) (giveBack fu
 		return func(context.Context) {}, 0, false
 	}
 	call := redis.Call{
-		Key:   "register:address:" + web.Site(from).String(),
+		Key:   "register:address:" + clientaddr.Network(from).String(),
 		Limit: redis.Limit{Count: r.limit.Count, Period: r.limit.Period},
 	}
 	d := r.limiter.AllowAll(ctx, call)[0]

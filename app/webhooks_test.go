@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/orderflow-dev/orderflow/platform/testwait"
@@ -108,12 +106,8 @@ func TestListen(t *testing.T) {
 	s.admin().product("KETTLE", 100)
 	ann := s.user("ann")
 	url, got := receiver(t)
-	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "listen", "127.0.0.1:0", strings.TrimPrefix(s.base, "http://"))
-	if err := proxy.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(proxy.Stop)
-	way := "http://" + proxy.Listen
+	network := newRelay(t, strings.TrimPrefix(s.base, "http://"))
+	way := "http://" + network.address
 
 	l := &listening{password: userPassword}
 	out := &syncBuffer{}
@@ -134,12 +128,10 @@ func TestListen(t *testing.T) {
 	}
 	testwait.Until(t, "the outcome to be printed", func() bool { return strings.Count(out.String(), "200 OK") == 2 })
 
-	proxy.Stop()
+	network.stop()
 	second := ann.order("KETTLE", 1)
 	ann.becomes(second, "PROCESSING")
-	if err := proxy.Start(); err != nil { // where it was before
-		t.Fatal(err)
-	}
+	network.start()
 
 	for _, kind := range []string{"order.created", "order.processing"} {
 		if in := nextTold(t, got); in.Type != kind || in.Subject != second {

@@ -14,8 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// minSecret is the length in bytes from which a signing secret is long enough
-// for HS256 (RFC 7518, section 3.2).
+// minSecret is the minimum length in bytes of a signing secret for HS256 (RFC 7518, section 3.2).
 const minSecret = 32
 
 func (c *Config) check() (problems []string) {
@@ -61,14 +60,14 @@ func (c *Config) check() (problems []string) {
 	if n := len(c.AdminPassword); n > 0 && (n < 8 || n > 72) {
 		bad("ADMIN_PASSWORD", "must have 8 to 72 bytes")
 	}
-	problems = append(problems, scheme("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")...)
+	problems = append(problems, checkScheme("REDIS_URL", c.RedisURL, "redis", "rediss", "unix")...)
 	for i, o := range c.Origins {
 		if !isOrigin(o) {
 			bad("ALLOWED_ORIGINS", fmt.Sprintf("entry %d of %d is not an origin such as https://shop.example.com, as a browser sends it; there are no wildcards", i+1, len(c.Origins)))
 		}
 	}
 	problems = append(problems, c.checkKeys()...)
-	problems = append(problems, webURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
+	problems = append(problems, checkWebURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
 	database, bads := c.database()
 	problems = append(problems, bads...)
 	if c.IsProduction() {
@@ -77,17 +76,17 @@ func (c *Config) check() (problems []string) {
 	return problems
 }
 
-// database is DATABASE_URL as the driver understands it, or nil.
+// database returns DATABASE_URL as parsed by the driver, or nil and the problems.
 func (c *Config) database() (*pgconn.Config, []string) {
 	if c.DatabaseURL == "" {
 		return nil, nil
 	}
-	if problems := scheme("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql"); problems != nil {
+	if problems := checkScheme("DATABASE_URL", c.DatabaseURL, "postgres", "postgresql"); problems != nil {
 		return nil, problems
 	}
 	d, err := pgconn.ParseConfig(c.DatabaseURL.Reveal())
 	if err != nil {
-		// Not the cause: it quotes parts of the URL.
+		// The error of the driver is not used, because it quotes parts of the URL.
 		return nil, []string{"DATABASE_URL: cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full"}
 	}
 	return d, nil
@@ -105,16 +104,16 @@ func (c *Config) checkPayments() (problems []string) {
 	default:
 		problems = append(problems, "PAYMENT_PROVIDER: must be simulated or stripe")
 	}
-	problems = append(problems, webURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
-	problems = append(problems, webURL("STRIPE_API_URL", c.StripeAPIURL, "")...)
+	problems = append(problems, checkWebURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
+	problems = append(problems, checkWebURL("STRIPE_API_URL", c.StripeAPIURL, "")...)
 	if c.ReservationTTL < time.Minute {
 		problems = append(problems, "RESERVATION_TTL: must be at least 1m")
 	}
 	return problems
 }
 
-// isOrigin accepts what a browser sends, letter by letter: anything else would never
-// be equal to it, or be more than one site.
+// isOrigin accepts only the exact form that a browser sends. Any other form would never match, or
+// would match several sites.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || s != u.Scheme+"://"+u.Host {
@@ -128,10 +127,10 @@ func isOrigin(s string) bool {
 	return u.Port() != usual && !strings.ContainsFunc(s, odd)
 }
 
-// scheme looks at a URL that may hold a password. A / ? # or @ in the password that is
-// not escaped moves the rest of it into the host, the path or the query, from where it
-// would be printed as what it is not.
-func scheme(name string, value Secret, allowed ...string) []string {
+// checkScheme checks the form of a URL that may contain a password. If the password contains an
+// unescaped / ? # or @, the rest of it becomes part of the host, path or query, and would be
+// printed as such.
+func checkScheme(name string, value Secret, allowed ...string) []string {
 	if value == "" {
 		return nil
 	}
@@ -146,9 +145,8 @@ func scheme(name string, value Secret, allowed ...string) []string {
 	return nil
 }
 
-// webURL refuses what would be a secret in a URL: it is quoted by the errors of every
-// HTTP client.
-func webURL(name string, value Secret, hint string) []string {
+// checkWebURL rejects URLs that contain a secret, because the errors of HTTP clients quote the URL.
+func checkWebURL(name string, value Secret, hint string) []string {
 	if value == "" {
 		return nil
 	}
@@ -165,7 +163,7 @@ func (c *Config) checkKeys() (problems []string) {
 	}
 	seen := map[string]bool{}
 	for i, part := range strings.Split(c.JWTKeys.Reveal(), ",") {
-		entry := fmt.Sprintf("JWT_KEYS: the secret of entry %d ", i+1) // an id without a secret behind it may be the secret
+		entry := fmt.Sprintf("JWT_KEYS: the secret of entry %d ", i+1) // without a separator, what looks like the id may be the secret
 		kid, secret, ok := strings.Cut(strings.TrimSpace(part), "=")
 		switch {
 		case !ok || kid == "" || !utf8.ValidString(part):

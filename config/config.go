@@ -1,8 +1,8 @@
-// Package config reads the environment once, at the start, into one struct.
+// Package config reads the environment once, at start-up, into one struct.
 //
-// Everything wrong is reported together and by the name of its variable, before
-// anything starts (SPEC F2, F7). An error names variables, files and lines, and counts
-// entries; it never holds a value or a part of one. Secrets print as ***.
+// It reports all problems together, by the names of the variables, before anything starts (SPEC F2,
+// F7). An error names variables, files and lines, and counts entries. It never contains a value or
+// a part of one. Secrets are printed as ***.
 package config
 
 import (
@@ -20,13 +20,13 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// The two values of APP_ENV.
+// The values of APP_ENV.
 const (
 	Development = "development"
 	Production  = "production"
 )
 
-// Config is the whole configuration. .env.example explains every variable.
+// Config is the whole configuration. The file .env.example explains every variable.
 type Config struct {
 	Env     string   `env:"APP_ENV" envDefault:"development"`
 	Host    string   `env:"HOST"` // Development: 127.0.0.1, Production: 0.0.0.0
@@ -70,20 +70,19 @@ type Config struct {
 	TracesURL             Secret        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
-// IsProduction is true when nothing may be made up.
+// IsProduction reports whether the process runs in production, where no default secret is allowed.
 func (c *Config) IsProduction() bool { return c.Env == Production }
 
-// Has tells whether this process has a role.
+// Has reports whether this process has the role.
 func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
 
-// Secret is a value that must not be printed, such as a password or a URL that may hold
-// one.
+// Secret is a value that must not be printed, such as a password or a URL that may contain one.
 type Secret string
 
-// Format hides the value from every verb, %d and %x included.
+// Format hides the value for every verb, including %d and %x.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// String hides the value.
+// String returns *** for a value that is set.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -91,23 +90,23 @@ func (s Secret) String() string {
 	return "***"
 }
 
-// GoString hides it from %#v as well.
+// GoString hides the value for %#v.
 func (s Secret) GoString() string { return s.String() }
 
-// MarshalText hides it from logs and documents.
+// MarshalText hides the value in logs and documents.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal is the value itself.
+// Reveal returns the value itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// UnmarshalText takes the value.
+// UnmarshalText sets the value.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = Secret(text)
 	return nil
 }
 
-// Load reads .env, where there is one, and the environment, which wins. The
-// error lists every problem, one a line.
+// Load reads the file .env, if it exists, and the environment, which takes precedence. Its error
+// lists all problems, one per line.
 func Load() (*Config, error) {
 	if err := loadDotenv(".env"); err != nil {
 		return nil, err
@@ -118,17 +117,17 @@ func Load() (*Config, error) {
 func from(environment map[string]string) (*Config, error) {
 	for name, value := range environment {
 		if strings.TrimSpace(value) == "" {
-			delete(environment, name) // an empty variable is one that is not set
+			delete(environment, name) // an empty variable counts as not set
 		}
 	}
 
 	var c Config
 	problems := parse(&c, environment)
-	c.fill()
+	c.setDefaults()
 	for _, p := range c.check() {
 		name, _, _ := strings.Cut(p, ":")
 		if !slices.ContainsFunc(problems, func(said string) bool { return strings.HasPrefix(said, name+":") }) {
-			problems = append(problems, p) // what could not be read is zero, and is not checked again
+			problems = append(problems, p) // the value is zero now and must not be checked again
 		}
 	}
 	if len(problems) > 0 {
@@ -154,14 +153,14 @@ func parse(c *Config, environment map[string]string) (problems []string) {
 			problems = append(problems, "a variable cannot be read")
 			continue
 		}
-		problems = append(problems, field.Tag.Get("env")+": "+unreadable(field.Type, bad.Err))
+		problems = append(problems, field.Tag.Get("env")+": "+describeInvalid(field.Type, bad.Err))
 	}
 	return problems
 }
 
-// unreadable says what is wrong with a value. Only the types of this package are
-// trusted not to quote it; strconv and time do.
-func unreadable(t reflect.Type, err error) string {
+// describeInvalid describes an invalid value. It uses only the errors of this package, which never quote
+// the value; those of strconv and time do.
+func describeInvalid(t reflect.Type, err error) string {
 	if ours, ok := errors.AsType[valueError](err); ok {
 		return string(ours)
 	}
@@ -174,13 +173,13 @@ func unreadable(t reflect.Type, err error) string {
 	return "cannot be read"
 }
 
-// valueError says what is wrong with a value, without the value.
+// valueError describes an invalid value without quoting it.
 type valueError string
 
 func (e valueError) Error() string { return string(e) }
 
-// fill chooses the defaults that depend on the environment.
-func (c *Config) fill() {
+// setDefaults sets the defaults that depend on the environment.
+func (c *Config) setDefaults() {
 	if c.Host == "" {
 		c.Host = "127.0.0.1"
 		if c.IsProduction() {
@@ -209,7 +208,7 @@ func (c *Config) fill() {
 	}
 }
 
-// Describe lists the settings for a log line at the start, without secrets.
+// Describe returns the settings for a log line at start-up, without secrets.
 func (c *Config) Describe() string {
 	return fmt.Sprintf("env=%s host=%s port=%d roles=%s database=%s redis=%s go=%s",
 		c.Env, c.Host, c.Port, strings.Join(c.Roles, ","), where(c.DatabaseURL), where(c.RedisURL), runtime.Version())

@@ -11,18 +11,18 @@ import (
 	"unicode/utf8"
 )
 
-// loadDotenv sets the variables of a file that the environment does not have. A file
-// that does not exist is none.
+// loadDotenv sets the variables of a file that the environment does not contain. A missing file
+// counts as an empty one.
 //
-// The parser is our own and small, because godotenv quotes the rest of the file in its
-// errors, replaces what follows a $ in passwords, and refuses a byte order mark.
+// This parser replaces godotenv, which quotes the rest of the file in its errors, expands $ in
+// passwords, and rejects a byte order mark.
 func loadDotenv(name string) error {
 	raw, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return err // names the file, of which nothing has been read
+		return err // names the file and quotes nothing, because nothing has been read
 	}
 	vars, err := parseDotenv(raw)
 	if err != nil {
@@ -41,8 +41,8 @@ func loadDotenv(name string) error {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
 
-// lineError says where a file is wrong. It never holds a part of the line: a line in
-// disorder may be the middle of a secret, and so may what looks like a name.
+// lineError reports the position of an error in a file. It never contains a part of the line,
+// because a malformed line, even its apparent name, may be the middle of a secret.
 type lineError struct {
 	line int
 	what string
@@ -50,14 +50,14 @@ type lineError struct {
 
 func (e *lineError) Error() string { return fmt.Sprintf("line %d %s", e.line, e.what) }
 
-// parseDotenv reads lines of the form NAME=value, with an optional "export " before. A
-// value is what is written; nothing in it is expanded.
+// parseDotenv reads lines of the form NAME=value, with an optional "export " before. Nothing in a
+// value is expanded.
 //
-//   - Without quotes it ends with the line, or before a # that follows a space.
-//   - In single quotes it may hold anything but single quotes, line breaks included.
-//   - In double quotes \n, \r, \", \\ and \$ are escapes; other backslashes stay.
+//   - Without quotes, a value ends with the line, or before a # that follows a space.
+//   - In single quotes, it may contain anything but single quotes, including line breaks.
+//   - In double quotes, \n, \r, \", \\ and \$ are escapes; other backslashes are kept.
 //
-// The last of several lines for one variable counts.
+// If a variable occurs several times, the last line counts.
 func parseDotenv(raw []byte) (map[string]string, error) {
 	if bytes.HasPrefix(raw, []byte{0xff, 0xfe}) || bytes.HasPrefix(raw, []byte{0xfe, 0xff}) {
 		return nil, &lineError{1, "is UTF-16; save the file as UTF-8"}
@@ -74,7 +74,7 @@ func parseDotenv(raw []byte) (map[string]string, error) {
 
 type dotenv struct {
 	lines []string
-	at    int // the next line, from 0
+	at    int // index of the next line
 	vars  map[string]string
 }
 
@@ -147,7 +147,7 @@ func (p *dotenv) value(text string) (string, error) {
 	}
 }
 
-// readQuoted adds a line, or what there is of it before the closing quote, to value.
+// readQuoted appends a line, or its part before the closing quote, to value.
 func readQuoted(value *strings.Builder, line string, quote byte) (rest string, isClosed bool) {
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Limit is so many calls in so much time, written 200/1s. The zero value, written
-// off, is no limit.
+// Limit is a number of calls in a period, written 200/1s. The zero value, written off, means no
+// limit.
 type Limit struct {
 	Count  int
 	Period time.Duration
 }
 
-// UnmarshalText reads 200/1s, 10/1m or off.
+// UnmarshalText parses 200/1s, 10/1m or off.
 func (l *Limit) UnmarshalText(text []byte) error {
 	s := strings.TrimSpace(string(text))
 	if s == "off" {
@@ -31,7 +31,7 @@ func (l *Limit) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes what UnmarshalText reads.
+// String returns the form that UnmarshalText parses.
 func (l Limit) String() string {
 	if l.Count == 0 {
 		return "off"

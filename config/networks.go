@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Networks are written 10.0.0.0/8,192.168.1.7: an address is a network of one. It is
-// a type of its own because a netip.Prefix reads itself, and not a bare address.
+// Networks is a list of networks, written 10.0.0.0/8,192.168.1.7, where a single address is a
+// network of one. It is a separate type because netip.Prefix does not parse a single address.
 type Networks []netip.Prefix
 
-// UnmarshalText reads the list.
+// UnmarshalText parses the list.
 func (n *Networks) UnmarshalText(text []byte) error {
 	*n = nil
 	for i, part := range strings.Split(string(text), ",") {

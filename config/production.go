@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// checkProduction refuses what would be found out too late (SPEC F7, ASVS 5.0 13.3).
+// checkProduction rejects settings that would otherwise cause damage only later (SPEC F7, ASVS 5.0
+// 13.3).
 func (c *Config) checkProduction(database *pgconn.Config) (problems []string) {
 	problems = append(problems, c.checkSecrets(database)...)
 	problems = append(problems, c.checkPlaintext(database)...)
@@ -25,10 +26,9 @@ func (c *Config) checkProduction(database *pgconn.Config) (problems []string) {
 	return problems
 }
 
-// checkPlaintext refuses to send passwords, orders and what limits are counted by
-// over a network that anybody may listen on (ASVS 5.0 12.3.3). What looks the same
-// from here but is a network of one's own, such as docker compose's, is named in
-// PLAINTEXT_HOSTS.
+// checkPlaintext refuses to send passwords, orders and the keys of limits unencrypted over a
+// network (ASVS 5.0 12.3.3). PLAINTEXT_HOSTS lists the hosts in private networks, such as the one
+// of docker compose, which cannot be told apart from here.
 func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
 	bad := func(name, host, instead string) {
 		if !isLocal(host) && !slices.Contains(c.PlaintextHosts, host) {
@@ -50,9 +50,10 @@ func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
 	return problems
 }
 
-// plaintextHosts are those that the driver would talk to without TLS: always with
-// sslmode=disable, before or after a try with TLS with allow and prefer, which is
-// the default. It asks the driver, since there are a dozen ways to say these things.
+// plaintextHosts returns the hosts to which the driver would connect without TLS: always with
+// sslmode=disable, and before or after an attempt with TLS with allow and prefer, which is the
+// default. It uses the parsed configuration of the driver, because a URL can express this in a
+// dozen ways.
 func plaintextHosts(d *pgconn.Config) (hosts []string) {
 	if d == nil {
 		return nil
@@ -66,7 +67,7 @@ func plaintextHosts(d *pgconn.Config) (hosts []string) {
 	return hosts
 }
 
-// isLocal is true for this machine: a socket's folder, or loopback.
+// isLocal reports whether host is this machine: the folder of a socket, or loopback.
 func isLocal(host string) bool {
 	if host == "" || host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
 		return true

@@ -8,12 +8,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const minPassword = 12 // bytes, of a password that a program sends
+const minPassword = 12 // bytes, for a password that programs use
 
-// Secrets that stand in documentation and examples; nobody may run with them.
+// published lists parts of the secrets in documentation and examples, which production rejects.
 var published = []string{"changeme", "secret", "password", "example", "your-", "replace", "admin"}
 
-// weak spots what was copied from an example or typed with one finger.
+// weak reports whether a secret was copied from an example or typed with a simple pattern.
 func weak(secret string) bool {
 	lower := strings.ToLower(secret)
 	if slices.ContainsFunc(published, func(p string) bool { return strings.Contains(lower, p) }) {
@@ -26,10 +26,10 @@ func weak(secret string) bool {
 	return len(distinct) < 8 || repeats(secret) || inOrder(secret)
 }
 
-// repeats: "0123456789" four times is no longer than once.
+// repeats reports whether s is a shorter string repeated: "0123456789" four times adds no strength.
 func repeats(s string) bool { return s != "" && strings.Index((s + s)[1:], s)+1 < len(s) }
 
-// inOrder: most characters are the one before, or its neighbour.
+// inOrder reports whether most characters equal the one before or are its neighbour.
 func inOrder(s string) bool {
 	near := 0
 	for i := 1; i < len(s); i++ {
@@ -40,7 +40,7 @@ func inOrder(s string) bool {
 	return near > len(s)/2
 }
 
-// checkSecrets demands of production what development makes up (SPEC F7).
+// checkSecrets requires the secrets that development generates (SPEC F7).
 func (c *Config) checkSecrets(database *pgconn.Config) (problems []string) {
 	for name, value := range map[string]Secret{"DATABASE_URL": c.DatabaseURL, "REDIS_URL": c.RedisURL, "JWT_KEYS": c.JWTKeys} {
 		if value == "" {
@@ -62,8 +62,7 @@ func (c *Config) checkSecrets(database *pgconn.Config) (problems []string) {
 	return append(problems, c.checkEqual(database)...)
 }
 
-// checkDatabasePassword lets a client certificate, and the socket of this machine,
-// stand for a password.
+// checkDatabasePassword accepts a client certificate or a local socket instead of a password.
 func checkDatabasePassword(d *pgconn.Config) []string {
 	certificate := d.TLSConfig != nil && (len(d.TLSConfig.Certificates) > 0 || d.TLSConfig.GetClientCertificate != nil)
 	switch p := d.Password; {
@@ -75,7 +74,7 @@ func checkDatabasePassword(d *pgconn.Config) []string {
 	return nil
 }
 
-// checkEqual: whoever learns one secret must not hold another.
+// checkEqual rejects equal secrets, so that one leaked secret does not reveal another.
 func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
 	type named struct{ name, secret string }
 	list := []named{
@@ -90,7 +89,7 @@ func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
 	}
 	for _, a := range list {
 		for _, b := range list {
-			if a.secret != "" && a.secret == b.secret && a.name != b.name { // two equal JWT_KEYS are named elsewhere
+			if a.secret != "" && a.secret == b.secret && a.name != b.name { // equal JWT_KEYS are reported elsewhere
 				problems = append(problems, a.name+": holds the same secret as "+b.name+"; every one needs its own")
 			}
 		}

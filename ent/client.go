@@ -9,8 +9,10 @@ import (
 	"log"
 	"reflect"
 
-	"github.com/orderflow-dev/orderflow/ent/migrate"
-
+	"entgo.io/ent"
+	"entgo.io/ent/dialect"
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
 	"github.com/orderflow-dev/orderflow/ent/movement"
 	"github.com/orderflow-dev/orderflow/ent/notification"
 	"github.com/orderflow-dev/orderflow/ent/order"
@@ -21,18 +23,11 @@ import (
 	"github.com/orderflow-dev/orderflow/ent/webhookattempt"
 	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
-
-	"entgo.io/ent"
-	"entgo.io/ent/dialect"
-	"entgo.io/ent/dialect/sql"
-	"github.com/google/uuid"
 )
 
 // Client is the client that holds all ent builders.
 type Client struct {
 	config
-	// Schema is the client for creating, migrating and dropping schema.
-	Schema *migrate.Schema
 	// Movement is the client for interacting with the Movement builders.
 	Movement *MovementClient
 	// Notification is the client for interacting with the Notification builders.
@@ -63,7 +58,6 @@ func NewClient(opts ...Option) *Client {
 }
 
 func (c *Client) init() {
-	c.Schema = migrate.NewSchema(c.driver)
 	c.Movement = NewMovementClient(c.config)
 	c.Notification = NewNotificationClient(c.config)
 	c.Order = NewOrderClient(c.config)

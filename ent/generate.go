@@ -1,3 +1,3 @@
 package ent
 
-//go:generate go tool entgo.io/ent/cmd/ent generate --target . ./schema
+//go:generate go run ./internal/generate

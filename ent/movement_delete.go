@@ -4,12 +4,12 @@ package ent
 
 import (
 	"context"
-	"github.com/orderflow-dev/orderflow/ent/movement"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/orderflow-dev/orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // MovementDelete is the builder for deleting a Movement entity.

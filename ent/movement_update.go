@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/movement"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/orderflow-dev/orderflow/ent/movement"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // MovementUpdate is the builder for updating Movement entities.

@@ -7,6 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
+
+	"entgo.io/ent"
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
 	"github.com/orderflow-dev/orderflow/ent/movement"
 	"github.com/orderflow-dev/orderflow/ent/notification"
 	"github.com/orderflow-dev/orderflow/ent/order"
@@ -18,12 +24,6 @@ import (
 	"github.com/orderflow-dev/orderflow/ent/webhookattempt"
 	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
-	"sync"
-	"time"
-
-	"entgo.io/ent"
-	"entgo.io/ent/dialect/sql"
-	"github.com/google/uuid"
 )
 
 const (

@@ -5,8 +5,6 @@ package ent
 import (
 	"context"
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/notification"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"math"
 
 	"entgo.io/ent"
@@ -14,6 +12,8 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/google/uuid"
+	"github.com/orderflow-dev/orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // NotificationQuery is the builder for querying Notification entities.

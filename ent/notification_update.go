@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/notification"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/orderflow-dev/orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // NotificationUpdate is the builder for updating Notification entities.

@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/order"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/google/uuid"
+	"github.com/orderflow-dev/orderflow/ent/order"
 )
 
 // OrderCreate is the builder for creating a Order entity.

@@ -4,12 +4,12 @@ package ent
 
 import (
 	"context"
-	"github.com/orderflow-dev/orderflow/ent/order"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // OrderDelete is the builder for deleting a Order entity.

@@ -4,12 +4,12 @@ package ent
 
 import (
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/product"
 	"strings"
 	"time"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
+	"github.com/orderflow-dev/orderflow/ent/product"
 )
 
 // Product is the model entity for the Product schema.

@@ -4,12 +4,12 @@ package ent
 
 import (
 	"context"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
-	"github.com/orderflow-dev/orderflow/ent/product"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/product"
 )
 
 // ProductDelete is the builder for deleting a Product entity.

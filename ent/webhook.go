@@ -5,13 +5,13 @@ package ent
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/webhook"
 	"strings"
 	"time"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
+	"github.com/orderflow-dev/orderflow/ent/webhook"
 )
 
 // Webhook is the model entity for the Webhook schema.

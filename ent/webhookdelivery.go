@@ -4,13 +4,13 @@ package ent
 
 import (
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"strings"
 	"time"
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
+	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 )
 
 // WebhookDelivery is the model entity for the WebhookDelivery schema.

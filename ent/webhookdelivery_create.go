@@ -6,12 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 	"time"
 
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/google/uuid"
+	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
 )
 
 // WebhookDeliveryCreate is the builder for creating a WebhookDelivery entity.

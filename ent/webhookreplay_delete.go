@@ -4,12 +4,12 @@ package ent
 
 import (
 	"context"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
-	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
 )
 
 // WebhookReplayDelete is the builder for deleting a WebhookReplay entity.

@@ -1,5 +1,5 @@
-// Package migrations holds the schema as numbered SQL files and applies them,
-// then River's own, under one lock: any number of nodes may start at once.
+// Package migrations contains the schema as numbered SQL files. It applies them, and then those of
+// River, under one lock, so that any number of nodes may start at once.
 package migrations
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql; only migrations do
+	"github.com/jackc/pgx/v5/stdlib" // goose uses database/sql; only migrations do
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"github.com/riverqueue/river/rivermigrate"
@@ -24,12 +24,12 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// The key of the advisory lock; any number will do as long as it never changes.
+// lockKey is the key of the advisory lock. It must never change.
 const lockKey = 0x6f72646572 // "order"
 
-// Up brings the database at url to the version of this binary. It waits for
-// another node that is at it, gives up a lock on a busy table after three seconds
-// rather than queue everybody behind itself, and may run any number of times.
+// Up migrates the database at url to the version of this binary. It waits for another node that is
+// migrating. When a table is locked, it gives up after three seconds instead of blocking all later
+// transactions behind its own request. It may run any number of times.
 func Up(ctx context.Context, url string) error {
 	return locked(ctx, url, func(db *sql.DB, conn *pgx.Conn) error {
 		ours, err := provider(db)
@@ -47,7 +47,7 @@ func Up(ctx context.Context, url string) error {
 		if _, err := rivers.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 			return fmt.Errorf("migrate river: %w", err)
 		}
-		if _, err := db.ExecContext(ctx, unusedByUs); err != nil {
+		if _, err := db.ExecContext(ctx, dropUnusedIndexes); err != nil {
 			return fmt.Errorf("drop river's unused indexes: %w", err)
 		}
 
@@ -55,14 +55,13 @@ func Up(ctx context.Context, url string) error {
 	})
 }
 
-// River keeps two inverted indexes for searching jobs by arguments and metadata,
-// which it never does by itself and neither do we: the sweep looks through the
-// live jobs alone. Every job is written three times, and keeping them up cost a
-// fifth of all orders per second. River's own reindexing passes over what is not there.
-const unusedByUs = "drop index if exists river_job_args_index, river_job_metadata_index"
+// River has two inverted indexes for searching jobs by arguments and metadata. Neither River nor
+// this product uses them: the sweep reads only the live jobs. A job is written three times, and the
+// two indexes cost a fifth of the order throughput. River's reindexing skips missing indexes.
+const dropUnusedIndexes = "drop index if exists river_job_args_index, river_job_metadata_index"
 
-// Pending tells whether this binary has migrations that the database has not.
-// It takes no lock and is cheap enough for a readiness probe with a cache.
+// Pending reports whether this binary has migrations that the database lacks. It takes no lock and
+// is cheap enough for a readiness probe that caches the result.
 func Pending(ctx context.Context, url string) (bool, error) {
 	db, err := open(url)
 	if err != nil {
@@ -105,8 +104,8 @@ func riverMigrator(db *sql.DB) (*rivermigrate.Migrator[*sql.Tx], error) {
 	return m, nil
 }
 
-// open connects as migrations do: few connections, and no statement time-out,
-// since building an index may take minutes.
+// open connects for migrations: with few connections, and without a statement timeout, because
+// building an index may take minutes.
 func open(url string) (*sql.DB, error) {
 	cfg, err := config(url)
 	if err != nil {
@@ -122,7 +121,7 @@ func config(url string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
 	}
-	// Whoever waits for a table's lock is in the way of everybody behind.
+	// A waiting request for a table lock blocks all later ones on that table.
 	cfg.RuntimeParams["lock_timeout"] = "3s"
 	cfg.RuntimeParams["statement_timeout"] = "0"
 	return cfg, nil
@@ -139,7 +138,7 @@ func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) 
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 
-	if err := take(ctx, conn); err != nil {
+	if err := lock(ctx, conn); err != nil {
 		return err
 	}
 
@@ -152,9 +151,9 @@ func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) 
 	return do(db, conn)
 }
 
-// take polls for the lock instead of waiting in it: a session that waits holds a
-// snapshot, and the event stream waits behind snapshots that write.
-func take(ctx context.Context, conn *pgx.Conn) error {
+// lock polls for the lock instead of waiting for it. A waiting session holds a snapshot, and the
+// event stream waits for transactions with a snapshot.
+func lock(ctx context.Context, conn *pgx.Conn) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 

@@ -3,11 +3,11 @@
 package notification
 
 import (
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // ID filters vertices based on their ID field.

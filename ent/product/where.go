@@ -3,10 +3,10 @@
 package product
 
 import (
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
 )
 
 // ID filters vertices based on their ID field.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -53,11 +54,11 @@ type APIKey struct {
 	Name                string           `json:"name"`
 	Prefix              string           `json:"prefix" doc:"How its secret begins, to know it by; no secret" example:"ofk_0192f0c13b6e7c7a9d620d"`
 	Scopes              []identity.Scope `json:"scopes" nullable:"false"`
-	CreatedAt           web.Time         `json:"createdAt"`
-	RotatedAt           *web.Time        `json:"rotatedAt" nullable:"true" doc:"When it last got a new secret"`
-	PreviousSecretUntil *web.Time        `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before that is still good; null when it is not"`
-	LastUsedAt          *web.Time        `json:"lastUsedAt" nullable:"true" doc:"Exact to the minute"`
-	ExpiresAt           *web.Time        `json:"expiresAt" nullable:"true" doc:"null: never"`
+	CreatedAt           jsontime.Time    `json:"createdAt"`
+	RotatedAt           *jsontime.Time   `json:"rotatedAt" nullable:"true" doc:"When it last got a new secret"`
+	PreviousSecretUntil *jsontime.Time   `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before that is still good; null when it is not"`
+	LastUsedAt          *jsontime.Time   `json:"lastUsedAt" nullable:"true" doc:"Exact to the minute"`
+	ExpiresAt           *jsontime.Time   `json:"expiresAt" nullable:"true" doc:"null: never"`
 }
 
 // NewAPIKey is a key with its secret, which is shown once.
@@ -68,9 +69,9 @@ type NewAPIKey struct {
 
 func renderKey(k apiKey) APIKey {
 	return APIKey{
-		ID: k.id, Name: k.name, Prefix: publicPart(k.id), Scopes: k.scopes, CreatedAt: web.At(k.createdAt),
-		RotatedAt: web.AtOrNil(k.rotatedAt), PreviousSecretUntil: web.AtOrNil(k.previousUntil),
-		LastUsedAt: web.AtOrNil(k.lastUsedAt), ExpiresAt: web.AtOrNil(k.expiresAt),
+		ID: k.id, Name: k.name, Prefix: publicPart(k.id), Scopes: k.scopes, CreatedAt: jsontime.At(k.createdAt),
+		RotatedAt: jsontime.AtOrNil(k.rotatedAt), PreviousSecretUntil: jsontime.AtOrNil(k.previousUntil),
+		LastUsedAt: jsontime.AtOrNil(k.lastUsedAt), ExpiresAt: jsontime.AtOrNil(k.expiresAt),
 	}
 }
 
@@ -91,9 +92,9 @@ func (scopeList) Schema(huma.Registry) *huma.Schema {
 
 type createKeyInput struct {
 	Body struct {
-		Name      string    `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
-		Scopes    scopeList `json:"scopes" doc:"What it may do"`
-		ExpiresAt *web.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
+		Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
+		Scopes    scopeList      `json:"scopes" doc:"What it may do"`
+		ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
 	}
 }
 

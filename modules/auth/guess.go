@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // guess is an attempt to prove a password.
@@ -57,7 +57,7 @@ func (m *Module) home(ctx context.Context, g guess) (there bool, err error) {
 	err = m.pool.QueryRow(ctx, `
 		select exists (select from sessions
 			where user_id = $1 and ended_at is null and expires_at > now() and nullif(address, '')::inet <<= $2)`,
-		owner, web.Site(g.from)).Scan(&there)
+		owner, clientaddr.Network(g.from)).Scan(&there)
 	if err != nil {
 		return false, fmt.Errorf("look where %s is logged in: %w", owner, err)
 	}

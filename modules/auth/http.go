@@ -9,7 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -75,7 +77,7 @@ func (o *origin) Resolve(ctx huma.Context) []error {
 }
 
 func (o *origin) client(ctx context.Context) client {
-	return client{agent: o.agent, address: web.AddressFrom(ctx)}
+	return client{agent: o.agent, address: clientaddr.From(ctx)}
 }
 
 type loginInput struct {
@@ -126,18 +128,18 @@ func (m *Module) handleEndSession(ctx context.Context, in *endSessionInput) (*st
 
 // Session is one sign-in as its owner sees it.
 type Session struct {
-	ID         uuid.UUID `json:"id" format:"uuid"`
-	CreatedAt  web.Time  `json:"createdAt"`
-	LastUsedAt web.Time  `json:"lastUsedAt" doc:"When it was opened or last refreshed"`
-	ExpiresAt  web.Time  `json:"expiresAt" doc:"Unless it is refreshed before"`
-	UserAgent  string    `json:"userAgent"`
-	Address    string    `json:"address" doc:"Where it was opened from"`
-	Current    bool      `json:"current" doc:"The session of this request"`
+	ID         uuid.UUID     `json:"id" format:"uuid"`
+	CreatedAt  jsontime.Time `json:"createdAt"`
+	LastUsedAt jsontime.Time `json:"lastUsedAt" doc:"When it was opened or last refreshed"`
+	ExpiresAt  jsontime.Time `json:"expiresAt" doc:"Unless it is refreshed before"`
+	UserAgent  string        `json:"userAgent"`
+	Address    string        `json:"address" doc:"Where it was opened from"`
+	Current    bool          `json:"current" doc:"The session of this request"`
 }
 
 func render(s *ent.Session, c identity.Caller) Session {
 	return Session{
-		ID: s.ID, CreatedAt: web.At(s.CreatedAt), LastUsedAt: web.At(s.LastUsedAt), ExpiresAt: web.At(s.ExpiresAt),
+		ID: s.ID, CreatedAt: jsontime.At(s.CreatedAt), LastUsedAt: jsontime.At(s.LastUsedAt), ExpiresAt: jsontime.At(s.ExpiresAt),
 		UserAgent: s.UserAgent, Address: s.Address, Current: s.ID == c.SessionID,
 	}
 }

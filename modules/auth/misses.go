@@ -7,8 +7,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Limit is so many in so much time; the zero value is no limit.
@@ -44,7 +44,7 @@ func (m *misses) refuse(from netip.Addr, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
-	if m.limit.Count == 0 || m.of[web.Site(from)] < m.limit.Count {
+	if m.limit.Count == 0 || m.of[clientaddr.Network(from)] < m.limit.Count {
 		return nil
 	}
 	e := fault.New(fault.RateLimited, "too-many-attempts", "Too many credentials from here that are not valid; wait a moment.")
@@ -56,7 +56,7 @@ func (m *misses) add(from netip.Addr, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
-	m.of[web.Site(from)]++
+	m.of[clientaddr.Network(from)]++
 }
 
 // turn forgets the period before.

@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const ticketLife = 30 * time.Second
@@ -42,7 +42,7 @@ func (m *Module) RedeemTicket(ctx context.Context, ticket string) (identity.Call
 	if err != nil {
 		return identity.Caller{}, invalidTicket()
 	}
-	from := web.AddressFrom(ctx)
+	from := clientaddr.From(ctx)
 	if err := m.misses.refuse(from, time.Now()); err != nil {
 		return identity.Caller{}, err
 	}

@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,24 +11,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // maxStock keeps sums over any number of products inside int64.
 const maxStock = 1_000_000_000_000
 
 // adjust changes what is on hand by delta, once per key (SPEC B5).
-func (m *Module) adjust(ctx context.Context, by identity.Caller, key idempotency.Key, sku string, delta int64, reason string) (idempotency.Answer, error) {
+func (m *Module) adjust(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Movement], sku string, delta int64, reason string) (idempotency.Result[*ent.Movement], error) {
 	if delta == 0 {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/delta", Code: "invalid", Message: "zero changes nothing"})
+		return idempotency.Result[*ent.Movement]{}, fault.Unprocessable(fault.Field{Pointer: "/delta", Code: "invalid", Message: "zero changes nothing"})
 	}
-	return m.running.Do(ctx, m.pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
-		mv, err := move(ctx, tx, by.Actor(), sku, delta, reason)
-		if err != nil {
-			return idempotency.Answer{}, err
-		}
-		body, err := web.Marshal(renderMovement(mv))
-		return idempotency.Answer{Status: http.StatusCreated, Body: body}, err
+	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Movement, error) {
+		return move(ctx, tx, by.Actor(), sku, delta, reason)
 	})
 }
 

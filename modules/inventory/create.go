@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // NewProduct is a product as somebody wants it to be.
@@ -29,20 +27,14 @@ func (p NewProduct) active() bool { return p.Active == nil || *p.Active }
 
 // create makes a product, once per key. A deleted one comes back with new values;
 // its version goes on, so that no old ETag fits the new product.
-func (m *Module) create(ctx context.Context, by identity.Caller, key idempotency.Key, p NewProduct) (idempotency.Answer, error) {
-	a, err := m.running.Do(ctx, m.pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
-		row, err := add(ctx, tx, by.Actor(), p)
-		if err != nil {
-			return idempotency.Answer{}, err
-		}
-		body, err := web.Marshal(render(row))
-		headers := map[string]string{"Location": "/v1/products/" + row.ID, "ETag": web.ETag(row.Version)}
-		return idempotency.Answer{Status: http.StatusCreated, Headers: headers, Body: body}, err
+func (m *Module) create(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Product], p NewProduct) (idempotency.Result[*ent.Product], error) {
+	created, err := idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Product, error) {
+		return add(ctx, tx, by.Actor(), p)
 	})
-	if !a.Replayed {
+	if !created.Replayed {
 		m.published(err)
 	}
-	return a, err
+	return created, err
 }
 
 func add(ctx context.Context, tx pgx.Tx, by identity.Actor, n NewProduct) (*ent.Product, error) {

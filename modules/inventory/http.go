@@ -8,28 +8,29 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Product is a product as everybody sees it.
 type Product struct {
-	SKU       string      `json:"sku" example:"GRINDER-HAND-01"`
-	Name      string      `json:"name" example:"Hand grinder"`
-	UnitPrice money.Money `json:"unitPrice"`
-	Stock     *int64      `json:"stock" doc:"Units on hand; null is untracked"`
-	Reserved  int64       `json:"reserved" doc:"Units of it that orders hold"`
-	Available *int64      `json:"available" doc:"stock less reserved; null is untracked"`
-	Active    bool        `json:"active" doc:"Whether it can be ordered"`
-	Version   int64       `json:"version" doc:"Goes up with every change, but not with reservations"`
-	CreatedAt web.Time    `json:"createdAt"`
-	UpdatedAt web.Time    `json:"updatedAt"`
+	SKU       string        `json:"sku" example:"GRINDER-HAND-01"`
+	Name      string        `json:"name" example:"Hand grinder"`
+	UnitPrice money.Money   `json:"unitPrice"`
+	Stock     *int64        `json:"stock" doc:"Units on hand; null is untracked"`
+	Reserved  int64         `json:"reserved" doc:"Units of it that orders hold"`
+	Available *int64        `json:"available" doc:"stock less reserved; null is untracked"`
+	Active    bool          `json:"active" doc:"Whether it can be ordered"`
+	Version   int64         `json:"version" doc:"Goes up with every change, but not with reservations"`
+	CreatedAt jsontime.Time `json:"createdAt"`
+	UpdatedAt jsontime.Time `json:"updatedAt"`
 }
 
 func render(p *ent.Product) Product {
 	out := Product{
 		SKU: p.ID, Name: p.Name, UnitPrice: priceOf(p), Stock: p.Stock, Reserved: p.Reserved,
-		Active: p.Active, Version: p.Version, CreatedAt: web.At(p.CreatedAt), UpdatedAt: web.At(p.UpdatedAt),
+		Active: p.Active, Version: p.Version, CreatedAt: jsontime.At(p.CreatedAt), UpdatedAt: jsontime.At(p.UpdatedAt),
 	}
 	if p.Stock != nil {
 		available := *p.Stock - p.Reserved
@@ -41,17 +42,17 @@ func render(p *ent.Product) Product {
 // Adjustment is one movement of stock: by hand, by an edit of the product, or
 // because an order was shipped.
 type Adjustment struct {
-	ID     uuid.UUID `json:"id"`
-	SKU    string    `json:"sku"`
-	Delta  int64     `json:"delta"`
-	Stock  *int64    `json:"stock" doc:"Units on hand afterwards; null is untracked"`
-	Reason string    `json:"reason"`
-	Actor  string    `json:"actor" example:"admin:01890a5d-ac96-774b-bcce-b302099a8057"`
-	At     web.Time  `json:"at"`
+	ID     uuid.UUID     `json:"id"`
+	SKU    string        `json:"sku"`
+	Delta  int64         `json:"delta"`
+	Stock  *int64        `json:"stock" doc:"Units on hand afterwards; null is untracked"`
+	Reason string        `json:"reason"`
+	Actor  string        `json:"actor" example:"admin:01890a5d-ac96-774b-bcce-b302099a8057"`
+	At     jsontime.Time `json:"at"`
 }
 
 func renderMovement(m *ent.Movement) Adjustment {
-	return Adjustment{m.ID, m.Sku, m.Delta, m.Stock, m.Reason, m.Actor, web.At(m.At)}
+	return Adjustment{m.ID, m.Sku, m.Delta, m.Stock, m.Reason, m.Actor, jsontime.At(m.At)}
 }
 
 // Routes registers the module's routes (SPEC B1, B5).
@@ -68,12 +69,12 @@ func (m *Module) Routes(api *web.API) {
 		Method: "GET", Path: "/v1/products/{sku}", Name: "get-product", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
 		Summary: "Read a product",
 	}, m.getProduct)
-	web.Handle(api, web.Route{
+	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products", Name: "create-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Status: http.StatusCreated,
 		Summary: "Create a product",
 		Doc: "The sku of a deleted product may be used again; what orders still hold of it stays reserved. " +
 			"409 is `sku-taken` or `below-reserved`.",
-	}, m.postProduct)
+	}, productCreated, m.postProduct)
 	web.Handle(api, web.Route{
 		Method: "PATCH", Path: "/v1/products/{sku}", Name: "change-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
 		Summary: "Change a product",
@@ -83,10 +84,10 @@ func (m *Module) Routes(api *web.API) {
 		Method: "DELETE", Path: "/v1/products/{sku}", Name: "delete-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
 		Summary: "Delete a product", Doc: "Orders that hold some of it keep it.",
 	}, m.deleteProduct)
-	web.Handle(api, web.Route{
+	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products/{sku}/adjustments", Name: "adjust-stock", Tag: tag, Role: identity.Admin, Scope: identity.StockWrite, Status: http.StatusCreated,
 		Summary: "Add to or take from the stock", Doc: "409 is `below-reserved` or `untracked`.",
-	}, m.postAdjustment)
+	}, stockAdjusted, m.postAdjustment)
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products/{sku}/adjustments", Name: "list-adjustments", Tag: tag, Role: identity.Admin, Scope: identity.StockRead,
 		Summary: "List a product's adjustments, newest first",

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
@@ -132,7 +133,7 @@ func TestStockAgainstModel_B2_B4_B5(t *testing.T) {
 			"adjust": func(rt *rapid.T) {
 				sku := rapid.SampledFrom(skus).Draw(rt, "sku")
 				delta := rapid.Int64Range(-8, 8).Filter(func(n int64) bool { return n != 0 }).Draw(rt, "delta")
-				_, err := s.adjust(ctx, s.admin, idempotency.Key{}, sku, delta, "counted")
+				_, err := s.adjust(ctx, s.admin, idempotency.Key[*ent.Movement]{}, sku, delta, "counted")
 				stock := m.stock[sku]
 				switch {
 				case stock == nil:

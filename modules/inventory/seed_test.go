@@ -3,6 +3,7 @@ package inventory
 import (
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -54,7 +55,7 @@ func TestChangedIsTold_F9(t *testing.T) {
 		must(t, err)
 	}
 	refused(t, s.remove(t.Context(), "none", always), "not-found")
-	_, err = s.adjust(t.Context(), s.admin, idempotency.Key{}, "a", 1, "found")
+	_, err = s.adjust(t.Context(), s.admin, idempotency.Key[*ent.Movement]{}, "a", 1, "found")
 	must(t, err)
 	must(t, s.Seed(t.Context(), Demo))
 	if told != 2 {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -59,7 +60,7 @@ func (s *shop) stock(stock *int64, skus ...string) {
 	s.t.Helper()
 	for _, sku := range skus {
 		p := NewProduct{SKU: sku, Name: "The " + sku, UnitPrice: money.Money{Amount: 1000, Currency: "EUR"}, Stock: stock}
-		_, err := s.create(context.Background(), s.admin, idempotency.Key{}, p)
+		_, err := s.create(context.Background(), s.admin, idempotency.Key[*ent.Product]{}, p)
 		must(s.t, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
@@ -163,7 +164,7 @@ func TestEverythingAtOnceBalances_B2_B3(t *testing.T) {
 			if _, err := reserve(node, w, want(skus[caller%5], 1)); err != nil {
 				t.Errorf("reserve: %v", err)
 			}
-			if _, err := node.adjust(context.Background(), s.admin, idempotency.Key{}, skus[rand.IntN(5)], 1, "found"); err != nil {
+			if _, err := node.adjust(context.Background(), s.admin, idempotency.Key[*ent.Movement]{}, skus[rand.IntN(5)], 1, "found"); err != nil {
 				t.Errorf("adjust: %v", err)
 			}
 			found.Add(1)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -136,7 +137,7 @@ func TestNoMixDeadlocks_B3(t *testing.T) {
 			if _, err := reserve(node, batch...); err != nil {
 				t.Errorf("reserve: %v", err)
 			}
-			if _, err := node.adjust(context.Background(), s.admin, idempotency.Key{}, list[0], 1, "found"); err != nil {
+			if _, err := node.adjust(context.Background(), s.admin, idempotency.Key[*ent.Movement]{}, list[0], 1, "found"); err != nil {
 				t.Errorf("adjust: %v", err)
 			}
 			slices.Reverse(orders)

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -40,32 +38,6 @@ func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor,
 		return page, err
 	}
 	return f.withoutDeleted(ctx, page)
-}
-
-// filterParams are made anew for each API: registering a route changes them.
-func filterParams() []*huma.Param {
-	return []*huma.Param{
-		parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
-		parameter("types", "Only these types; repeat it or separate by commas", &huma.Schema{
-			Type: "array", Items: &huma.Schema{Type: "string", MaxLength: new(1000)}, MaxItems: new(50)}),
-		parameter("orderId", "Only this order", &huma.Schema{Type: "string", Format: "uuid"}),
-		parameter("userId", "Administrators only: whose orders", &huma.Schema{Type: "string", Format: "uuid"}),
-	}
-}
-
-func parameter(name, doc string, schema *huma.Schema) *huma.Param {
-	return &huma.Param{Name: name, In: "query", Description: doc, Schema: schema}
-}
-
-// filterOf reads the query of a socket or stream.
-func (m *Module) filterOf(c *fiber.Ctx) (filter, error) {
-	var types []string
-	for _, list := range c.Context().QueryArgs().PeekMulti("types") {
-		types = append(types, string(list))
-	}
-	return m.filter(identity.Must(c.UserContext()), asked{
-		after: c.Query("after"), types: types, order: c.Query("orderId"), user: c.Query("userId"),
-	})
 }
 
 // asked is a filter as the client writes it.

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // frame is something to be told, ready to be written. One that is no event has
@@ -33,11 +33,11 @@ const (
 // frameOf never fails: an event whose data cannot be rendered goes out without
 // them. Left out it would be a gap, and refused a place that nobody can pass.
 func frameOf(e events.Event, out *slog.Logger) *frame {
-	text, err := web.Marshal(e.Message())
+	text, err := canonical.Marshal(e.Message())
 	if err != nil {
 		out.Error("event cannot be rendered", "error", err, "order_id", e.OrderID, "version", e.Version)
 		e.Data = json.RawMessage("null")
-		text, _ = web.Marshal(e.Message())
+		text, _ = canonical.Marshal(e.Message())
 	}
 	return &frame{e.Type, e.OrderID, e.Cursor, text}
 }
@@ -51,7 +51,7 @@ type Control struct {
 }
 
 func (c Control) frame() *frame {
-	text, err := web.Marshal(c)
+	text, err := canonical.Marshal(c)
 	if err != nil {
 		panic(err) // strings and a number
 	}

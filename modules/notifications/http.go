@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -66,8 +67,8 @@ func (m *Module) socketRoute(api *web.API) {
 
 type ticketOutput struct {
 	Body struct {
-		Ticket    string   `json:"ticket"`
-		ExpiresAt web.Time `json:"expiresAt"`
+		Ticket    string        `json:"ticket"`
+		ExpiresAt jsontime.Time `json:"expiresAt"`
 	}
 }
 
@@ -77,7 +78,7 @@ func (m *Module) postTicket(ctx context.Context, _ *struct{}) (*ticketOutput, er
 		return nil, err
 	}
 	var out ticketOutput
-	out.Body.Ticket, out.Body.ExpiresAt = ticket, web.At(expires)
+	out.Body.Ticket, out.Body.ExpiresAt = ticket, jsontime.At(expires)
 	return &out, nil
 }
 
@@ -111,7 +112,7 @@ func (m *Module) Credentials() fiber.Handler {
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
 	// 4.4.2): CORS does not apply to WebSockets.
-	if m.Origins.Judge(c) == web.ForeignOrigin {
+	if web.Origins(m.Origins).Judge(c) == web.ForeignOrigin {
 		return web.Fail(c, fault.New(fault.Forbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {

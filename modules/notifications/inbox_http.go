@@ -9,6 +9,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -33,22 +34,22 @@ func (m *Module) inboxRoutes(api *web.API) {
 
 // Notification is one event that its reader is told of.
 type Notification struct {
-	ID        uuid.UUID `json:"id"`
-	Type      string    `json:"type" doc:"The event's type" example:"order.shipped"`
-	OrderID   uuid.UUID `json:"orderId"`
-	Version   int64     `json:"version" doc:"The order's version after the event"`
-	Message   string    `json:"message" example:"The order is with the carrier."`
-	CreatedAt web.Time  `json:"createdAt" doc:"When it happened"`
-	ReadAt    *web.Time `json:"readAt" nullable:"true"`
+	ID        uuid.UUID      `json:"id"`
+	Type      string         `json:"type" doc:"The event's type" example:"order.shipped"`
+	OrderID   uuid.UUID      `json:"orderId"`
+	Version   int64          `json:"version" doc:"The order's version after the event"`
+	Message   string         `json:"message" example:"The order is with the carrier."`
+	CreatedAt jsontime.Time  `json:"createdAt" doc:"When it happened"`
+	ReadAt    *jsontime.Time `json:"readAt" nullable:"true"`
 }
 
 func (m *Module) render(row *ent.Notification) Notification {
 	n := Notification{
 		ID: row.ID, Type: row.Type, OrderID: row.OrderID, Version: row.Version,
-		Message: m.sentences[row.Type], CreatedAt: web.At(row.At),
+		Message: m.sentences[row.Type], CreatedAt: jsontime.At(row.At),
 	}
 	if row.ReadAt != nil {
-		n.ReadAt = new(web.At(*row.ReadAt))
+		n.ReadAt = new(jsontime.At(*row.ReadAt))
 	}
 	return n
 }

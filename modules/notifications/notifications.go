@@ -17,7 +17,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/reads"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Sessions knows who still is who they said they were. Tickets are one-use
@@ -39,7 +38,7 @@ type Deps struct {
 	// Kinds of events there are; a filter by any other type is refused.
 	Kinds []events.Kind
 	// Origins that may open a socket besides the server's own.
-	Origins web.Origins
+	Origins []string
 	// Keep is how far back a cursor may be resumed (SPEC E3).
 	Keep time.Duration
 	// Reads bounds what is read of the log for sockets, streams and pages.

@@ -3,13 +3,11 @@ package notifications
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/reads"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (
@@ -18,101 +16,66 @@ const (
 	lookThrough = 10
 )
 
-func (m *Module) pageRoute(api *web.API) {
-	web.Handle(api, web.Route{
-		Method: http.MethodGet, Path: "/v1/events", Name: "list-events", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
-		Summary: "Read events page by page", Errors: []int{http.StatusForbidden},
-		Doc: "The same events in the same order, with the same cursors, as the socket gives. Without `after` it begins with the oldest " +
-			"that are kept for resuming. There is always a `nextCursor`: give it back as `after`, at once or later, also to the socket or the " +
-			"stream. With `wait`, a request that finds nothing waits that long for something to happen; it is 401 when the session or key ends meanwhile. " +
-			"429 `too-many-streams` when 20 requests of the account wait on this node, and `too-many-reads` when too many of them wait for each other. " +
-			"Of orders that were deleted, what people wrote is left out; with `orderId` such an order has no events but, behind `after`, `order.deleted`.",
-	}, m.getPage)
+// eventPage is a page of the log for one caller.
+type eventPage struct {
+	Events []events.Event
+	Next   events.Cursor // where the next page begins
+	Reset  bool          // the caller's cursor cannot be resumed: it begins anew at Next
 }
 
-// Narrow is embedded in the input of every reader of events.
-type Narrow struct {
-	After   string   `query:"after" maxLength:"100" doc:"Resume behind this cursor"`
-	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat it or separate by commas"`
-	OrderID string   `query:"orderId" format:"uuid" doc:"Only this order"`
-	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
-}
-
-func (n Narrow) asked() asked {
-	return asked{after: n.After, types: n.Types, order: n.OrderID, user: n.UserID}
-}
-
-type pageInput struct {
-	Narrow
-	Limit int `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many at most"`
-	Wait  int `query:"wait" minimum:"0" maximum:"20" default:"0" doc:"Seconds to wait for something to happen"`
-}
-
-type pageOutput struct {
-	Body struct {
-		Data       []events.Message `json:"data"`
-		NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
-		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, as it is too old or of an event that the database has lost: read afresh what you need, and go on from nextCursor"`
-	}
-}
-
-func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error) {
-	caller := identity.Must(ctx)
-	f, err := m.filter(caller, in.asked())
+// page reads events for a caller, and waits for some when there are none.
+func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limit int, wait time.Duration) (eventPage, error) {
+	f, err := m.filter(caller, q)
 	if err != nil {
-		return nil, err
+		return eventPage{}, err
 	}
-	out := &pageOutput{}
-	out.Body.Data = []events.Message{}
-	if !f.resume {
-		err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
-			f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep))
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	} else if gone, err := m.Log.Gone(ctx, f.at, f.room, m.Keep); err != nil {
-		return nil, err
-	} else if gone {
+	gone, err := m.begin(ctx, caller, &f)
+	if err != nil {
+		return eventPage{}, err
+	}
+	if gone {
 		return m.resetPage(ctx)
 	}
 
-	p := &page{filter: f, log: m.Log, limit: in.Limit, turn: m.turn(reads.Page, caller.UserID)}
-	err = m.fill(ctx, p, caller, time.Duration(in.Wait)*time.Second)
+	p := &page{filter: f, log: m.Log, limit: limit, turn: m.turn(reads.Page, caller.UserID)}
+	err = m.fill(ctx, p, caller, wait)
 	if errors.Is(err, events.ErrRewritten) {
 		return m.resetPage(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return eventPage{}, err
 	}
 	// Reading and waiting take time, in which the caller may have lost its rights. One with
 	// another role than before begins again where it was.
 	if same, err := m.unchanged(ctx, caller); err != nil {
-		return nil, err
+		return eventPage{}, err
 	} else if !same {
 		p.at, p.list = f.at, nil
 	}
-	for _, e := range p.list {
-		out.Body.Data = append(out.Body.Data, e.Message())
+	return eventPage{Events: p.list, Next: p.at}, nil
+}
+
+// begin finds where to read from when the caller has no cursor, and tells whether one
+// that it has cannot be resumed.
+func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (gone bool, err error) {
+	if f.resume {
+		return m.Log.Gone(ctx, f.at, f.room, m.Keep)
 	}
-	out.Body.NextCursor = p.at.String()
-	return out, nil
+	err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
+		f.at, err = m.Log.Since(ctx, time.Now().Add(time.Minute-m.Keep))
+		return err
+	})
+	return false, err
 }
 
 // resetPage answers a request whose cursor is not of this log, or no longer.
-func (m *Module) resetPage(ctx context.Context) (*pageOutput, error) {
+func (m *Module) resetPage(ctx context.Context) (eventPage, error) {
 	// A poll that has waited may be past the deadline of its request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
 
 	head, err := m.Log.Head(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := &pageOutput{}
-	out.Body.Data, out.Body.Reset, out.Body.NextCursor = []events.Message{}, true, head.String()
-	return out, nil
+	return eventPage{Next: head, Reset: true}, err
 }
 
 // fill reads a page, and waits for one when there is nothing to read.

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -12,42 +11,39 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// command runs do on an order that the caller may see, and answers with the order,
-// once per key. Check and writes are one transaction behind the order's lock (SPEC
-// C9). ifMatch is the version that the caller has seen, or nil.
-func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key, do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Answer, error) {
-	return m.answer(ctx, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (idempotency.Answer, error) {
+// command runs do on an order that the caller may see, and returns the order, once
+// per key. Check and writes are one transaction behind the order's lock (SPEC C9).
+// ifMatch is the version that the caller has seen, or nil.
+func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Result[Order], error) {
+	key.Still = stillVisible(m, caller, id, false, actionsOf(caller))
+	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := do(ctx, u, o); err != nil {
-			return idempotency.Answer{}, err
+			return Order{}, err
 		}
-		return u.order(o)
+		return u.render(o), nil
 	})
 }
 
-// answer is command for what is answered with something else than the order.
-func (m *Module) answer(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key, do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (idempotency.Answer, error)) (idempotency.Answer, error) {
-	key.Still = m.stillVisible(caller, id, false)
-	return m.answerDeleted(ctx, caller, id, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (idempotency.Answer, error) {
+// answer is command for use cases that return something else than the order.
+func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
+	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (none T, err error) {
 		if o.Deleted {
-			return idempotency.Answer{}, fault.Absent("order")
+			return none, fault.Absent("order")
 		}
 		if ifMatch != nil && *ifMatch != o.Version {
-			return idempotency.Answer{}, stale(o.Version)
+			return none, stale(o.Version)
 		}
 		return do(ctx, u, o)
 	})
 }
 
-// answerDeleted is answer for deleted orders as well.
-func (m *Module) answerDeleted(ctx context.Context, caller identity.Caller, id uuid.UUID, key idempotency.Key, do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (idempotency.Answer, error)) (idempotency.Answer, error) {
-	if key.Still == nil {
-		key.Still = m.stillVisible(caller, id, true)
-	}
+// answerDeleted is answer for deleted orders as well. The key says who may have a
+// stored response (stillVisible).
+func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
 	var changed []*lockedOrder
-	answer, err := m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (out idempotency.Answer, err error) {
+	result, err := idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (out T, err error) {
 		changed = nil
 		u, o, err := m.openFor(ctx, tx, caller, id)
 		if err != nil {
@@ -59,10 +55,10 @@ func (m *Module) answerDeleted(ctx context.Context, caller identity.Caller, id u
 		changed, err = u.write(ctx)
 		return out, err
 	})
-	if err == nil && !answer.Replayed {
+	if err == nil && !result.Replayed {
 		m.announce(changed)
 	}
-	return answer, err
+	return result, err
 }
 
 // openFor locks one order for a caller. Somebody else's looks like none at all.
@@ -81,18 +77,8 @@ func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller,
 // role is what the caller is to an order.
 func (u *unitOfWork) role(o *lockedOrder) lifecycle.Role { return roleOf(o.row, u.caller) }
 
-// order renders the order as it is after the command.
-func (u *unitOfWork) order(o *lockedOrder) (idempotency.Answer, error) {
-	body, err := web.Marshal(render(o.current(), o.lines, u.caller))
-	if err != nil {
-		return idempotency.Answer{}, err
-	}
-	return idempotency.Answer{
-		Status:  http.StatusOK,
-		Headers: map[string]string{"ETag": web.ETag(o.Version)},
-		Body:    body,
-	}, nil
-}
+// render shows the order to the caller, as it is after the command.
+func (u *unitOfWork) render(o *lockedOrder) Order { return render(o.current(), o.lines, u.caller) }
 
 // refusal turns the aggregate's refusals into faults that a caller may read (SPEC C9).
 func refusal(err error) error {

@@ -1,13 +1,12 @@
 package orders_test
 
 import (
-	"encoding/json"
-
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
@@ -42,7 +41,7 @@ func euro(amount int64) *money.Money { return &money.Money{Amount: amount, Curre
 
 func (b *bundle) tryRefund(id uuid.UUID, amount int64) (payments.Refunded, error) {
 	b.t.Helper()
-	return b.refundOf(b.Refund(b.ctx, b.admin, id, euro(amount), nil, nil, "broken", idempotency.Key{}))
+	return b.refundOf(b.Refund(b.ctx, b.admin, id, euro(amount), nil, nil, "broken", idempotency.Key[settlement.Refund]{}))
 }
 
 func (b *bundle) refund(id uuid.UUID, amount int64) payments.Refunded {
@@ -52,12 +51,10 @@ func (b *bundle) refund(id uuid.UUID, amount int64) payments.Refunded {
 	return r
 }
 
-func (b *bundle) refundOf(a idempotency.Answer, err error) (r payments.Refunded, _ error) {
+func (b *bundle) refundOf(r idempotency.Result[settlement.Refund], err error) (payments.Refunded, error) {
 	b.t.Helper()
-	if err != nil {
-		return r, err
-	}
-	return r, json.Unmarshal(a.Body, &r)
+	refunded, _ := r.Value.(payments.Refunded)
+	return refunded, err
 }
 
 // expire makes an order's reservation run out now.

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // maxBulkLines keeps one request from writing for longer than it may take.
@@ -29,12 +27,12 @@ type Basket struct {
 	Fault  *fault.Error
 }
 
-// BulkResult is what became of one order of many.
-type BulkResult struct {
-	Index  int                 `json:"index" doc:"Its place in orders, from 0"`
-	Status int                 `json:"status" enum:"201,409,422" doc:"The status that it would have had alone"`
-	Order  web.Rendered[Order] `json:"order,omitzero" doc:"The order, with 201"`
-	Error  *web.Problem        `json:"error,omitzero" doc:"The refusal, otherwise"`
+// Outcome is what became of one order of many: the order, or why it was refused.
+type Outcome struct {
+	Order   *Order
+	Refused *fault.Error
+
+	stored []byte // of a replay: how the edge rendered it; Order has only its id then
 }
 
 // PlaceMany accepts many orders in one transaction with their key: after a crash,
@@ -44,36 +42,35 @@ type BulkResult struct {
 // answer tells of each.
 //
 // A reference that comes twice belongs to the first order that can be placed.
-func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets []Basket, atomic bool, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets []Basket, atomic bool, key idempotency.Key[[]Outcome]) (idempotency.Result[[]Outcome], error) {
 	judged, err := m.judge(ctx, caller, baskets)
 	if err != nil {
-		return idempotency.Answer{}, err
+		return idempotency.Result[[]Outcome]{}, err
 	}
 	key.Still = stillPlacedMany
 	placed := 0
-	answer, err := m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
+	result, err := idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) ([]Outcome, error) {
 		many := judged.again(atomic)
 		if err := m.insertMany(ctx, tx, many); err != nil {
-			return idempotency.Answer{}, err
+			return nil, err
 		}
-		body, err := web.Marshal(web.Page[BulkResult]{Data: many.results(ctx)})
 		placed = len(many.placed)
-		return idempotency.Answer{Status: http.StatusOK, Body: body}, err
+		return many.outcomes(), nil
 	})
 	switch {
 	case unknown(err):
 		e := fault.New(fault.Unavailable, "outcome-unknown",
 			"It is not known whether the orders were accepted. Repeat the request with its Idempotency-Key or references.")
 		e.RetryAfter = 2 * time.Second
-		return idempotency.Answer{}, e.Because(err)
+		return idempotency.Result[[]Outcome]{}, e.Because(err)
 	case err != nil:
-		return idempotency.Answer{}, err
+		return idempotency.Result[[]Outcome]{}, err
 	}
-	if !answer.Replayed && placed > 0 {
+	if !result.Replayed && placed > 0 {
 		m.metrics.placed.Add(float64(placed))
 		m.Wake()
 	}
-	return answer, nil
+	return result, nil
 }
 
 // many are orders that share a transaction, each with a verdict once it is refused.
@@ -102,7 +99,7 @@ func (m *Module) judge(ctx context.Context, caller identity.Caller, baskets []Ba
 	if err != nil {
 		return nil, err
 	}
-	refused, err := all.price(all.unjudged(), offer, version)
+	refused, err := all.price(ctx, all.unjudged(), offer, version)
 	if err != nil || len(refused) == 0 {
 		return all, err
 	}
@@ -137,9 +134,9 @@ func (a *many) unjudged() (list []int) {
 }
 
 // price gives those orders their prices or verdicts, and returns the refused ones.
-func (a *many) price(list []int, offer func(string) (string, money.Money, bool, bool), version int64) (refused []int, err error) {
+func (a *many) price(ctx context.Context, list []int, offer func(string) (string, money.Money, bool, bool), version int64) (refused []int, err error) {
 	for _, i := range list {
-		err := a.orders[i].price(offer, version)
+		err := a.orders[i].price(ctx, offer, version)
 		f, told := fault.As(err)
 		if err != nil && !told {
 			return nil, err
@@ -161,7 +158,7 @@ func (m *Module) priceIn(ctx context.Context, tx pgx.Tx, all *many, list []int) 
 	if err != nil {
 		return err
 	}
-	_, err = all.price(list, offer, version)
+	_, err = all.price(ctx, list, offer, version)
 	return err
 }
 
@@ -352,15 +349,14 @@ func (a *many) refuseTaken(ctx context.Context, tx pgx.Tx, taken []int) error {
 	return refusal
 }
 
-func (a *many) results(ctx context.Context) []BulkResult {
-	list := make([]BulkResult, len(a.orders))
+func (a *many) outcomes() []Outcome {
+	list := make([]Outcome, len(a.orders))
 	for i, p := range a.orders {
 		if f := a.verdicts[i]; f != nil {
-			problem := web.ProblemOf(ctx, f)
-			list[i] = BulkResult{Index: i, Status: problem.Status, Error: problem}
-			continue
+			list[i].Refused = f
+		} else {
+			list[i].Order = &p.placed.Value
 		}
-		list[i] = BulkResult{Index: i, Status: http.StatusCreated, Order: web.RenderedJSON[Order](p.body)}
 	}
 	return list
 }

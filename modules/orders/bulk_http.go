@@ -2,7 +2,11 @@ package orders
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
+
+	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -14,14 +18,14 @@ import (
 const maxBulkBody = 8 << 20
 
 func (m *Module) bulkRoutes(api *web.API) {
-	web.Handle(api, web.Route{
+	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/bulk", Name: "place-orders", Tag: tag, Role: identity.User, Scope: identity.OrdersWrite,
 		Summary: "Place up to 1,000 orders at once", MaxBody: maxBulkBody,
 		Doc: "In one transaction with the Idempotency-Key, so that a repetition never places anything twice; at most " +
 			"20,000 lines in all. `independent` places what it can: `data` tells of every order, by `index`, what status it " +
 			"would have had alone, with the order or the problem. `atomic` places all or none: 422 names all faults, from " +
 			"`/orders/0` on, and 409 `reference-taken` the `index` of an order and the `orderId` that has its reference.",
-	}, m.postBulk)
+	}, ordersPlaced, m.postBulk)
 }
 
 // BulkWanted are the orders that a client asks for at once.
@@ -31,42 +35,102 @@ type BulkWanted struct {
 }
 
 type bulkInput struct {
-	idempotency.Header
 	Body BulkWanted
+
+	baskets []Basket // once they were read
+	meaning []any
 }
 
-func (m *Module) postBulk(ctx context.Context, in *bulkInput) (*idempotency.Output[web.Page[BulkResult]], error) {
-	baskets, body, err := basketsIn(ctx, in.Body.Orders)
-	if err != nil {
-		return nil, err
-	}
-	atomic := in.Body.Mode == "atomic"
-	key, err := in.KeyOf(ctx, "POST /v1/orders/bulk", []any{atomic, body})
-	if err != nil {
-		return nil, err
-	}
-	answer, err := m.PlaceMany(ctx, identity.Must(ctx), baskets, atomic, key)
-	if err != nil {
-		return nil, err
-	}
-	return idempotency.Out[web.Page[BulkResult]](answer), nil
-}
-
-// basketsIn reads the orders of a request, and says what its key stands for: the
-// meaning of those that can be read, and what is wrong with the others.
-func basketsIn(ctx context.Context, orders web.Each[Wanted]) (baskets []Basket, body []any, err error) {
-	for i := range orders.Len() {
-		wanted, err := orders.Read(ctx, i)
+// read decodes the orders, once. They mean what those that can be read say, and what is
+// wrong with the others.
+func (in *bulkInput) read(ctx context.Context) error {
+	for i := len(in.baskets); i < in.Body.Orders.Len(); i++ {
+		wanted, err := in.Body.Orders.Read(ctx, i)
 		f, told := fault.As(err)
 		switch {
 		case told:
-			body = append(body, f.Fields)
+			in.meaning = append(in.meaning, f.Fields)
 		case err != nil:
-			return nil, nil, err
+			return err
 		default:
-			body = append(body, wanted)
+			in.meaning = append(in.meaning, wanted)
 		}
-		baskets = append(baskets, Basket{wanted, f})
+		in.baskets = append(in.baskets, Basket{wanted, f})
 	}
-	return baskets, body, nil
+	return nil
+}
+
+func (in *bulkInput) atomic() bool { return in.Body.Mode == "atomic" }
+
+// Meaning implements web.Meaning.
+func (in *bulkInput) Meaning(ctx context.Context) (any, error) {
+	err := in.read(ctx)
+	return []any{in.atomic(), in.meaning}, err
+}
+
+func (m *Module) postBulk(ctx context.Context, in *bulkInput, key idempotency.Key[[]Outcome]) (idempotency.Result[[]Outcome], error) {
+	if err := in.read(ctx); err != nil {
+		return idempotency.Result[[]Outcome]{}, err
+	}
+	return m.PlaceMany(ctx, identity.Must(ctx), in.baskets, in.atomic(), key)
+}
+
+// BulkResult is what became of one order of many.
+type BulkResult struct {
+	Index  int                       `json:"index" doc:"Its place in orders, from 0"`
+	Status int                       `json:"status" enum:"201,409,422" doc:"The status that it would have had alone"`
+	Order  web.Rendered[Order]       `json:"order,omitzero" doc:"The order, with 201"`
+	Error  web.Rendered[web.Problem] `json:"error,omitzero" doc:"The refusal, otherwise"`
+}
+
+var ordersPlaced = web.Responder[[]Outcome, web.Page[BulkResult]]{Body: renderOutcomes, Parse: parseOutcomes}
+
+func renderOutcomes(ctx context.Context, list []Outcome) web.Page[BulkResult] {
+	page := web.Page[BulkResult]{Data: make([]BulkResult, len(list))}
+	for i, o := range list {
+		r := &page.Data[i]
+		switch {
+		case o.stored != nil:
+			*r = storedResult(o.stored)
+		case o.Refused != nil:
+			problem := web.ProblemOf(ctx, o.Refused)
+			r.Status, r.Error = problem.Status, web.Render(*problem)
+		default:
+			r.Status, r.Order = http.StatusCreated, web.Render(*o.Order)
+		}
+		r.Index = i
+	}
+	return page
+}
+
+// storedResult keeps the bytes of what was rendered before.
+func storedResult(raw []byte) BulkResult {
+	var r struct {
+		Status int             `json:"status"`
+		Order  json.RawMessage `json:"order"`
+		Error  json.RawMessage `json:"error"`
+	}
+	_ = json.Unmarshal(raw, &r) // parseOutcomes has read it
+	return BulkResult{Status: r.Status, Order: web.RenderedJSON[Order](r.Order), Error: web.RenderedJSON[web.Problem](r.Error)}
+}
+
+// parseOutcomes reads of a stored page which orders it shows; the rest stays as it is.
+func parseOutcomes(body []byte) ([]Outcome, error) {
+	var page web.Page[json.RawMessage]
+	if err := json.Unmarshal(body, &page); err != nil {
+		return nil, err
+	}
+	list := make([]Outcome, len(page.Data))
+	for i, raw := range page.Data {
+		var r struct {
+			Order *struct{ ID uuid.UUID }
+		}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, fmt.Errorf("result %d: %w", i, err)
+		}
+		if list[i].stored = raw; r.Order != nil {
+			list[i].Order = &Order{ID: r.Order.ID}
+		}
+	}
+	return list, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 const bulk = "POST /v1/orders/bulk"
@@ -60,6 +61,11 @@ func outcomes(t *testing.T, body []byte) (list []outcome) {
 		}
 	}
 	return page.Data
+}
+
+// manyKey is the key of a request for many orders, with the route's rendering.
+func manyKey(c identity.Caller, name, body string) idempotency.Key[[]orders.Outcome] {
+	return idempotency.Key[[]orders.Outcome]{Request: requestOf(c, name, body), Renderer: orders.ManyRenderer}
 }
 
 func baskets(list ...orders.Wanted) (all []orders.Basket) {
@@ -185,7 +191,7 @@ func TestBulkActsOnce_C3(t *testing.T) {
 	nodes := []*bundle{b, node(t, b.url)}
 	b.products(map[string]int64{"A": -1})
 	list := baskets(basket("A", 1), basket("gone", 1), referring(basket("A", 2), "r"), referring(basket("A", 3), "r"))
-	k := key(b.alice, "k", "same")
+	k := manyKey(b.alice, "k", "same")
 	k.Route = bulk
 
 	var mu sync.Mutex
@@ -200,25 +206,25 @@ func TestBulkActsOnce_C3(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			bodies[string(a.Body)]++
+			bodies[string(a.Response.Body)]++
 		})
 	}
 	all.Wait()
 	again, err := b.PlaceMany(b.ctx, b.alice, list, false, k)
 
-	if err != nil || !again.Replayed || again.Status != 200 {
+	if err != nil || !again.Replayed || again.Response.Status != 200 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	delete(bodies, "") // those that came while the first ran
-	if len(bodies) != 1 || bodies[string(again.Body)] == 0 {
+	if len(bodies) != 1 || bodies[string(again.Response.Body)] == 0 {
 		t.Errorf("%d different answers", len(bodies))
 	}
-	if got := fmt.Sprint(outcomes(t, again.Body)); got != "[201 422 invalid /items/0/sku unknown-sku 201 409 reference-taken]" {
+	if got := fmt.Sprint(outcomes(t, again.Response.Body)); got != "[201 422 invalid /items/0/sku unknown-sku 201 409 reference-taken]" {
 		t.Error(got)
 	}
 	b.whole(2)
 
-	if _, err := b.PlaceMany(b.ctx, b.alice, list[:1], false, key(b.alice, "k", "other")); err != nil {
+	if _, err := b.PlaceMany(b.ctx, b.alice, list[:1], false, manyKey(b.alice, "k", "other")); err != nil {
 		t.Errorf("another route: %v", err)
 	}
 	other := k
@@ -333,16 +339,17 @@ func TestBulkPricesAnew_C1(t *testing.T) {
 	b.exec(`update products set active = false where sku = 'B'`)
 	b.exec(`update catalogue set version = version + 1`)
 
-	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 2), basket("B", 1), basket("C", 1)), false, idempotency.Key{})
+	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 2), basket("B", 1), basket("C", 1)), false, idempotency.Key[[]orders.Outcome]{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	got := outcomes(t, a.Body)
-	if fmt.Sprint(got) != "[201 422 invalid /items/0/sku inactive-sku 201]" || got[0].Order.Total.Amount != 500 || got[2].Order.Total.Amount != 100 {
-		t.Errorf("%v, %v", got, string(a.Body))
+	got := a.Value
+	if len(got) != 3 || got[0].Order == nil || got[0].Order.Total.Amount != 500 || got[2].Order == nil || got[2].Order.Total.Amount != 100 ||
+		got[1].Order != nil || fmt.Sprint(got[1].Refused.Fields) != "[{/items/0/sku inactive-sku is not for sale at present}]" {
+		t.Errorf("%+v", got)
 	}
-	if _, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("C", 1), basket("B", 1)), true, idempotency.Key{}); !fault.Is(err, "invalid") {
+	if _, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("C", 1), basket("B", 1)), true, idempotency.Key[[]orders.Outcome]{}); !fault.Is(err, "invalid") {
 		t.Errorf("atomic: %v", err)
 	}
 	b.whole(3)
@@ -369,12 +376,12 @@ func TestBulksOfTheSameReferences_C4(t *testing.T) {
 				list = append(list, referring(basket("A", 1), fmt.Sprint("r", r)))
 			}
 			if i%3 == 0 {
-				_, err := n.Place(n.ctx, b.alice, list[0], idempotency.Key{})
+				_, err := n.Place(n.ctx, b.alice, list[0], idempotency.Key[orders.Order]{})
 				if err != nil && !fault.Is(err, "reference-taken") {
 					t.Error(err)
 				}
 			}
-			if _, err := n.PlaceMany(n.ctx, b.alice, baskets(list...), false, idempotency.Key{}); err != nil {
+			if _, err := n.PlaceMany(n.ctx, b.alice, baskets(list...), false, idempotency.Key[[]orders.Outcome]{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -389,14 +396,14 @@ func TestBulkOrdersAreProcessed_C11(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.products(map[string]int64{"A": 3})
-	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 1), basket("A", 1), basket("A", 1)), true, idempotency.Key{})
+	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 1), basket("A", 1), basket("A", 1)), true, idempotency.Key[[]orders.Outcome]{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	b.work()
 
-	for _, o := range outcomes(t, a.Body) {
+	for _, o := range a.Value {
 		b.await(o.Order.ID, lifecycle.Processing)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Cancel ends an order and gives its stock back in the same commit; its money is
 // let go by a durable job (SPEC C7). An order that is cancelled already is
 // answered as it is. ifMatch is the version that the caller has seen, or nil.
-func (m *Module) Cancel(ctx context.Context, caller identity.Caller, id uuid.UUID, reason *string, ifMatch *int64, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Cancel(ctx context.Context, caller identity.Caller, id uuid.UUID, reason *string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.cancel(ctx, o, u.role(o), reason)
 	})

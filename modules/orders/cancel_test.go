@@ -17,11 +17,11 @@ import (
 
 func (b *bundle) cancel(c identity.Caller, id uuid.UUID) orders.Order {
 	b.t.Helper()
-	a, err := b.Cancel(b.ctx, c, id, nil, nil, idempotency.Key{})
+	a, err := b.Cancel(b.ctx, c, id, nil, nil, idempotency.Key[orders.Order]{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return read(b.t, a)
+	return a.Value
 }
 
 // processed places an order and takes it to PROCESSING.
@@ -46,8 +46,8 @@ func TestParallelCancelsReleaseOnce(t *testing.T) {
 	for i := range 20 {
 		all.Go(func() {
 			b := []*bundle{one, two}[i%2]
-			a, err := b.Cancel(b.ctx, one.admin, o.ID, new(fmt.Sprint("reason ", i)), nil, idempotency.Key{})
-			if err != nil || a.Status != 200 || read(t, a).Status != lifecycle.Cancelled {
+			a, err := b.Cancel(b.ctx, one.admin, o.ID, new(fmt.Sprint("reason ", i)), nil, idempotency.Key[orders.Order]{})
+			if err != nil || a.Value.Status != lifecycle.Cancelled {
 				t.Errorf("cancel %d: %+v, %v", i, a, err)
 			}
 		})
@@ -93,7 +93,7 @@ func TestCancelByTable(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			a, err := b.Cancel(b.ctx, row.by, o.ID, nil, nil, idempotency.Key{})
+			a, err := b.Cancel(b.ctx, row.by, o.ID, nil, nil, idempotency.Key[orders.Order]{})
 
 			if row.allowed != (err == nil) {
 				t.Fatalf("cancel: %v", err)
@@ -103,7 +103,7 @@ func TestCancelByTable(t *testing.T) {
 				t.Errorf("listed %v", listed)
 			}
 			if err == nil {
-				if got := read(t, a); got.Status != lifecycle.Cancelled {
+				if got := a.Value; got.Status != lifecycle.Cancelled {
 					t.Errorf("answered with %s", got.Status)
 				}
 				return
@@ -127,7 +127,7 @@ func TestOthersOrdersAreAbsent(t *testing.T) {
 	for name, id := range map[string]uuid.UUID{"other's": alices.ID, "absent": uuid.New(), "deleted": deleted.ID} {
 		_, get := b.Get(b.ctx, b.bob, id)
 		_, history := b.History(b.ctx, b.bob, id)
-		_, cancel := b.Cancel(b.ctx, b.bob, id, nil, nil, idempotency.Key{})
+		_, cancel := b.Cancel(b.ctx, b.bob, id, nil, nil, idempotency.Key[orders.Order]{})
 		for _, err := range []error{get, history, cancel} {
 			if err == nil || err.Error() != fault.Absent("order").Error() {
 				t.Errorf("%s: %v", name, err)
@@ -143,8 +143,8 @@ func TestCancelIfMatch(t *testing.T) {
 	b.products(map[string]int64{"A": -1})
 	o := b.processed(b.alice, basket("A", 1))
 
-	_, stale := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(1)), idempotency.Key{})
-	_, fresh := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(5)), idempotency.Key{})
+	_, stale := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(1)), idempotency.Key[orders.Order]{})
+	_, fresh := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(5)), idempotency.Key[orders.Order]{})
 
 	if f, _ := fault.As(stale); f == nil || f.Kind != fault.PreconditionFailed {
 		t.Errorf("stale: %v", stale)
@@ -188,7 +188,7 @@ func TestCancelRacesAdvance(t *testing.T) {
 			}
 		})
 		all.Go(func() {
-			if _, err := two.Cancel(two.ctx, one.admin, o.ID, nil, nil, idempotency.Key{}); err != nil {
+			if _, err := two.Cancel(two.ctx, one.admin, o.ID, nil, nil, idempotency.Key[orders.Order]{}); err != nil {
 				t.Error(err)
 			}
 		})

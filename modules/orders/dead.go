@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -15,7 +14,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
 // DeadLetter is a job that gave up. It is kept until a person has dealt with it,
@@ -27,17 +26,11 @@ type DeadLetter struct {
 	Step       string           `json:"step" enum:"reserve,process,authorize,capture,void,refund"`
 	Error      string           `json:"error" doc:"The last try's"`
 	Attempts   int              `json:"attempts"`
-	CreatedAt  web.Time         `json:"createdAt"`
-	ResolvedAt *web.Time        `json:"resolvedAt"`
+	CreatedAt  jsontime.Time    `json:"createdAt"`
+	ResolvedAt *jsontime.Time   `json:"resolvedAt"`
 	Resolution *string          `json:"resolution" doc:"retried, skipped, cancelled, or superseded by a later success"`
 	ResolvedBy *string          `json:"resolvedBy"`
 	Reason     *string          `json:"reason"`
-}
-
-// TransformSchema says what a struct tag cannot: that resolvedAt may be null.
-func (DeadLetter) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.Properties["resolvedAt"].Nullable = true
-	return s
 }
 
 // LetterFilter narrows the dead letters; zero values do not.
@@ -86,7 +79,7 @@ func (m *Module) DeadLetters(ctx context.Context, f LetterFilter) ([]DeadLetter,
 			resolved *time.Time
 		)
 		err := row.Scan(&l.ID, &l.OrderID, &l.Status, &l.Step, &l.Error, &l.Attempts, &created, &resolved, &l.Resolution, &l.ResolvedBy, &l.Reason)
-		l.CreatedAt, l.ResolvedAt = web.At(created), web.AtOrNil(resolved)
+		l.CreatedAt, l.ResolvedAt = jsontime.At(created), jsontime.AtOrNil(resolved)
 		return l, err
 	})
 	if err != nil {
@@ -118,17 +111,18 @@ const (
 
 // Resolve deals with a dead letter, and with any other of the same order. What it
 // does stands in the order's history. The answer is the order.
-func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UUID, how string, reason *string, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UUID, how string, reason *string, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	l, err := m.letter(ctx, id)
 	if err != nil {
-		return idempotency.Answer{}, err
+		return idempotency.Result[Order]{}, err
 	}
 	// A deleted order may have stalled too, and only here it can be helped.
-	return m.answerDeleted(ctx, caller, l.OrderID, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (idempotency.Answer, error) {
+	key.Still = stillVisible(m, caller, l.OrderID, true, actionsOf(caller))
+	return answerDeleted(ctx, m, caller, l.OrderID, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := u.resolve(ctx, o, l, how, reason); err != nil {
-			return idempotency.Answer{}, err
+			return Order{}, err
 		}
-		return u.order(o)
+		return u.render(o), nil
 	})
 }
 

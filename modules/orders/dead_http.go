@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -35,10 +37,10 @@ func (m *Module) deadRoutes(api *web.API) {
 		{skip, "Leave a dead letter's step undone", "The order stays as it is, and nothing will try again."},
 		{cancel, "Cancel a dead letter's order", "While the order may be cancelled."},
 	} {
-		web.Handle(api, web.Route{
+		web.HandleIdempotent(api, web.Route{
 			Method: http.MethodPost, Path: "/v1/dead-letters/{id}/" + r.how, Name: r.how + "-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
 			Summary: r.summary, Doc: r.doc + " The answer is the order.", Errors: []int{http.StatusNotFound, http.StatusConflict},
-		}, m.postResolve(r.how))
+		}, orderChanged, m.postResolve(r.how))
 	}
 }
 
@@ -90,30 +92,21 @@ func (m *Module) getLetter(ctx context.Context, in *OfLetter) (*struct{ Body Dea
 
 type resolveInput struct {
 	OfLetter
-	idempotency.Header
 	Body *struct {
 		Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
 	}
 }
 
-func (m *Module) postResolve(how string) func(context.Context, *resolveInput) (*idempotency.Output[Order], error) {
-	return func(ctx context.Context, in *resolveInput) (*idempotency.Output[Order], error) {
+func (m *Module) postResolve(how string) func(context.Context, *resolveInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
+	return func(ctx context.Context, in *resolveInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
 		var reason *string
 		if in.Body != nil {
 			reason = in.Body.Reason
 		}
 		if err := mustSay(how, reason); err != nil {
-			return nil, err
+			return none, err
 		}
-		key, err := in.KeyOf(ctx, "POST /v1/dead-letters/"+in.ID.String()+"/"+how, in.Body)
-		if err != nil {
-			return nil, err
-		}
-		answer, err := m.Resolve(ctx, identity.Must(ctx), in.ID, how, reason, key)
-		if err != nil {
-			return nil, err
-		}
-		return idempotency.Out[Order](answer), nil
+		return m.Resolve(ctx, identity.Must(ctx), in.ID, how, reason, key)
 	}
 }
 
@@ -128,12 +121,12 @@ func mustSay(how string, reason *string) error {
 type ManyLetters struct {
 	Action string `json:"action" enum:"retry,skip,cancel"`
 	Filter struct {
-		IDs      []uuid.UUID `json:"ids,omitempty" maxItems:"500"`
-		OrderIDs []uuid.UUID `json:"orderIds,omitempty" maxItems:"500"`
-		Step     string      `json:"step,omitempty" enum:"reserve,process,authorize,capture,void,refund"`
-		Error    string      `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
-		From     web.Time    `json:"createdFrom,omitzero"`
-		To       web.Time    `json:"createdTo,omitzero"`
+		IDs      []uuid.UUID   `json:"ids,omitempty" maxItems:"500"`
+		OrderIDs []uuid.UUID   `json:"orderIds,omitempty" maxItems:"500"`
+		Step     string        `json:"step,omitempty" enum:"reserve,process,authorize,capture,void,refund"`
+		Error    string        `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
+		From     jsontime.Time `json:"createdFrom,omitzero"`
+		To       jsontime.Time `json:"createdTo,omitzero"`
 	} `json:"filter"`
 	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
 	DryRun bool    `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
@@ -175,7 +168,7 @@ func (m *Module) postLetters(ctx context.Context, in *struct{ Body ManyLetters }
 			results = results[:i] // the next call finds the others
 			break
 		}
-		_, err := m.Resolve(ctx, identity.Must(ctx), l.ID, in.Body.Action, in.Body.Reason, idempotency.Key{})
+		_, err := m.Resolve(ctx, identity.Must(ctx), l.ID, in.Body.Action, in.Body.Reason, idempotency.Key[Order]{})
 		refused, told := fault.As(err)
 		if err != nil && !told {
 			return nil, err // those before are done; the next call finds the rest
@@ -186,4 +179,10 @@ func (m *Module) postLetters(ctx context.Context, in *struct{ Body ManyLetters }
 		}
 	}
 	return web.Paged(ctx, results, ""), nil
+}
+
+// TransformSchema says what a struct tag cannot: that resolvedAt may be null.
+func (DeadLetter) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["resolvedAt"].Nullable = true
+	return s
 }

@@ -37,7 +37,7 @@ func (b *bundle) letterOf(id uuid.UUID) orders.DeadLetter {
 
 func (b *bundle) resolve(id uuid.UUID, how string) error {
 	b.t.Helper()
-	_, err := b.Resolve(b.ctx, b.admin, b.letterOf(id).ID, how, new("a person said so"), idempotency.Key{})
+	_, err := b.Resolve(b.ctx, b.admin, b.letterOf(id).ID, how, new("a person said so"), idempotency.Key[orders.Order]{})
 	return err
 }
 
@@ -199,15 +199,15 @@ func TestResolveOnce(t *testing.T) {
 	id := b.upTo("capture").ID
 	b.settle()
 	letter := b.letterOf(id).ID
-	resolve := func(letter uuid.UUID, how string, k idempotency.Key) error {
+	resolve := func(letter uuid.UUID, how string, k idempotency.Key[orders.Order]) error {
 		_, err := b.Resolve(b.ctx, b.admin, letter, how, nil, k)
 		return err
 	}
 
 	b.must(resolve(letter, "retry", key(b.admin, "k", "")))
 	b.must(resolve(letter, "retry", key(b.admin, "k", ""))) // C3: the answer of the first
-	again := resolve(letter, "skip", idempotency.Key{})
-	absent := resolve(uuid.New(), "retry", idempotency.Key{})
+	again := resolve(letter, "skip", idempotency.Key[orders.Order]{})
+	absent := resolve(uuid.New(), "retry", idempotency.Key[orders.Order]{})
 
 	refused(t, again, "resolved")
 	refused(t, absent, "not-found")

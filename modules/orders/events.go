@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Data is the data of an event as the log stores it: what the aggregate says and,
@@ -20,17 +19,10 @@ type Data struct {
 	Order *Order `json:"order,omitzero" doc:"The whole order as it was accepted"`
 }
 
-// TransformSchema lists the statuses, which the aggregate declares without tags.
-func (Data) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.Properties["status"].Enum = statusEnum()
-	s.Properties["previousStatus"].Enum = statusEnum()
-	return s
-}
-
 // encodeEvent renders an event of a user's order for the log. accepted is the
 // order of order.created, nil otherwise.
 func encodeEvent(e lifecycle.Event, user uuid.UUID, accepted *Order) (events.Event, error) {
-	raw, err := web.Marshal(Data{Data: e.Data, Order: accepted})
+	raw, err := canonical.Marshal(Data{Data: e.Data, Order: accepted})
 	if err != nil {
 		return events.Event{}, fmt.Errorf("render %s of order %s: %w", e.Type, e.Data.OrderID, err)
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
 // NDJSON and CSV are the ways to write orders down: one JSON document in each line,
@@ -17,7 +17,7 @@ var (
 
 // appendJSON writes an order as GET shows it, but for what its reader may do.
 func appendJSON(b []byte, o Order) ([]byte, error) {
-	raw, err := web.Marshal(o)
+	raw, err := canonical.Marshal(o)
 	return append(append(b, raw...), '\n'), err
 }
 

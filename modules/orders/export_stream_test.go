@@ -61,10 +61,10 @@ func TestExportIsOneSnapshot_C12(t *testing.T) {
 							return
 						default:
 						}
-						if _, err := b.Place(b.ctx, b.bob, basket("A", 1), idempotency.Key{}); err != nil {
+						if _, err := b.Place(b.ctx, b.bob, basket("A", 1), idempotency.Key[orders.Order]{}); err != nil {
 							t.Error(err)
 						}
-						if _, err := b.Cancel(b.ctx, b.admin, ids[n], nil, nil, idempotency.Key{}); err != nil {
+						if _, err := b.Cancel(b.ctx, b.admin, ids[n], nil, nil, idempotency.Key[orders.Order]{}); err != nil {
 							t.Error(err)
 						}
 						select {

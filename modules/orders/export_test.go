@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,3 +33,10 @@ func GiveUp(m *Module) func(ctx context.Context, order uuid.UUID, cause error) e
 		return m.exhaust(ctx, job, cause)
 	}
 }
+
+// How the routes render what is stored with a key.
+var (
+	PlacedRenderer  = orderPlaced.Renderer(http.StatusCreated)
+	ChangedRenderer = orderChanged.Renderer(http.StatusOK)
+	ManyRenderer    = ordersPlaced.Renderer(http.StatusOK)
+)

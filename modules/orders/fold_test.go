@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -71,19 +72,19 @@ func (b *bundle) doAny(r *rapid.T, id uuid.UUID) {
 	}
 	refund := func(amount *money.Money, skus []string, units []int64) func() error {
 		return func() error {
-			_, err := b.Refund(b.ctx, b.admin, id, amount, skus, units, "broken", idempotency.Key{})
+			_, err := b.Refund(b.ctx, b.admin, id, amount, skus, units, "broken", idempotency.Key[settlement.Refund]{})
 			return err
 		}
 	}
 	acts := map[string]func() error{
 		"advance": func() error { b.turn(id); return nil },
 		"cancel": func() error {
-			_, err := b.Cancel(b.ctx, b.alice, id, new("because"), nil, idempotency.Key{})
+			_, err := b.Cancel(b.ctx, b.alice, id, new("because"), nil, idempotency.Key[orders.Order]{})
 			return err
 		},
 		"ship": move(lifecycle.Shipped), "complete": move(lifecycle.Completed), "hold": move(lifecycle.OnHold), "reopen": move(lifecycle.Pending),
 		"release": func() error {
-			_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key{})
+			_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key[orders.Order]{})
 			return err
 		},
 		"refund some": refund(&money.Money{Amount: 40, Currency: "EUR"}, nil, nil),
@@ -135,7 +136,7 @@ func (b *bundle) resolveAny(id uuid.UUID, how string) error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	_, err = b.Resolve(b.ctx, b.admin, list[0].ID, how, new("a person said so"), idempotency.Key{})
+	_, err = b.Resolve(b.ctx, b.admin, list[0].ID, how, new("a person said so"), idempotency.Key[orders.Order]{})
 	return err
 }
 

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
@@ -19,24 +18,19 @@ type Move struct {
 	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's number; with SHIPPED and COMPLETED"`
 }
 
-// TransformSchema lists the statuses.
-func (Move) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.Properties["status"].Enum = statusEnum()
-	return s
-}
-
 // SetStatus makes the one transition of the table that leads where an administrator
 // wants the order: ship, complete, hold, release, reopen or cancel (SPEC C8).
-func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to Move, ifMatch *int64) (idempotency.Answer, error) {
+func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to Move, ifMatch *int64) (Order, error) {
 	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
+		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
 	}
 	if to.Status == lifecycle.OnHold && to.Reason == nil {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
+		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
 	}
-	return m.command(ctx, caller, id, ifMatch, idempotency.Key{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
+	moved, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.moveTo(ctx, o, to)
 	})
+	return moved.Value, err
 }
 
 // moveTo acts as an administrator: what only the system or the owner may do is refused.
@@ -75,14 +69,14 @@ func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to Move) error 
 
 // Hold stops an order until a person lets it go on. It keeps its stock and its
 // authorization (SPEC C8).
-func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
 		return o.record(o.Hold(u.role(o), &reason))
 	})
 }
 
 // Release lets a held order go on where it was (SPEC C8).
-func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
 		to := o.HeldFrom
 		if to == "" {
@@ -94,7 +88,7 @@ func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UU
 
 // Delete takes an order out of sight; an open one is cancelled first (SPEC C8).
 func (m *Module) Delete(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64) error {
-	_, err := m.command(ctx, caller, id, ifMatch, idempotency.Key{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
+	_, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		if !o.Status.Meaning().Closed {
 			if err := u.cancel(ctx, o, u.role(o), new("deleted")); err != nil {
 				return err

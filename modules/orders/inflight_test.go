@@ -231,7 +231,7 @@ func TestRefusedWhileAuthorising(t *testing.T) {
 				refused(t, b.move(id, to), "illegal-transition")
 			}
 		}
-		_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key{})
+		_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key[orders.Order]{})
 		refused(t, err, "illegal-transition")
 		_, err = b.tryRefund(id, 1)
 		refused(t, err, "nothing-captured")

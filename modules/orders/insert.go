@@ -70,36 +70,36 @@ func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (c
 func keysOf(list []*placement) (records []idempotency.Record) {
 	for _, p := range list {
 		if p.key.Given() {
-			records = append(records, idempotency.Record{Key: p.key, Answer: p.answer()})
+			records = append(records, idempotency.Record{Request: p.key.Request, Response: p.placed.Response})
 		}
 	}
 	return records
 }
 
 // insertOne writes one placement step by step, and answers for what is in its way:
-// the kept answer to its key, or a refusal.
-func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempotency.Answer, error) {
+// the stored response to its key, or a refusal.
+func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempotency.Result[Order], error) {
 	offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.wanted.Items))
 	if err != nil {
-		return idempotency.Answer{}, err
+		return idempotency.Result[Order]{}, err
 	}
 	if p.key.Given() {
-		kept, found, err := idempotency.Find(ctx, tx, p.key)
+		stored, found, err := idempotency.Find(ctx, tx, p.key)
 		if found || err != nil {
-			return kept, err
+			return stored, err
 		}
 	}
-	if err := p.price(offer, version); err != nil {
-		return idempotency.Answer{}, err
+	if err := p.price(ctx, offer, version); err != nil {
+		return idempotency.Result[Order]{}, err
 	}
 	if p.key.Given() {
 		fresh, err := idempotency.Insert(ctx, tx, keysOf([]*placement{p}))
 		if err != nil {
-			return idempotency.Answer{}, err
+			return idempotency.Result[Order]{}, err
 		}
 		if !fresh[0] { // another node was faster, just now
-			kept, _, err := idempotency.Find(ctx, tx, p.key)
-			return kept, err
+			stored, _, err := idempotency.Find(ctx, tx, p.key)
+			return stored, err
 		}
 	}
 
@@ -107,36 +107,36 @@ func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempo
 	b := &pgx.Batch{}
 	queueOrders(b, []*placement{p}, &written)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return idempotency.Answer{}, fmt.Errorf("insert an order: %w", err)
+		return idempotency.Result[Order]{}, fmt.Errorf("insert an order: %w", err)
 	}
 	if len(written) == 0 {
-		return refuseReference(ctx, tx, p)
+		return idempotency.Result[Order]{}, refuseReference(ctx, tx, p)
 	}
 	b = &pgx.Batch{}
 	queueRest(b, []*placement{p})
 	storage.QueueCounts(b, storage.PlacedCounts(1))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return idempotency.Answer{}, fmt.Errorf("insert an order's lines: %w", err)
+		return idempotency.Result[Order]{}, fmt.Errorf("insert an order's lines: %w", err)
 	}
-	return p.answer(), m.insertJobs(ctx, tx, []*placement{p})
+	return p.placed, m.insertJobs(ctx, tx, []*placement{p})
 }
 
-// refuseReference names the order that has the reference already (SPEC C4), and
-// keeps the refusal as the answer to the key.
-func refuseReference(ctx context.Context, tx pgx.Tx, p *placement) (idempotency.Answer, error) {
+// refuseReference returns the fault that names the order that has the reference
+// already (SPEC C4). It stores the refusal with the key, which must be committed.
+func refuseReference(ctx context.Context, tx pgx.Tx, p *placement) error {
 	there, err := db(tx).Order.Query().
 		Where(order.UserID(p.row.UserID), order.Reference(*p.row.Reference)).
 		OnlyID(ctx)
 	if err != nil {
-		return idempotency.Answer{}, fmt.Errorf("find the order with a reference: %w", err)
+		return fmt.Errorf("find the order with a reference: %w", err)
 	}
-	record := idempotency.KeepRefusal(p.key, referenceTaken(there))
+	taken := referenceTaken(there)
 	if p.key.Given() {
-		if err := idempotency.Replace(ctx, tx, record); err != nil {
-			return idempotency.Answer{}, err
+		if err := idempotency.Replace(ctx, tx, idempotency.KeepRefusal(p.key.Request, taken)); err != nil {
+			return err
 		}
 	}
-	return record.Answer, nil // Place turns it into the fault; the key must be committed
+	return taken
 }
 
 func referenceTaken(by uuid.UUID) *fault.Error {

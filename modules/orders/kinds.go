@@ -7,8 +7,8 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Kinds are the events that this module writes, for those who describe them (SPEC E1).
@@ -65,7 +65,7 @@ var (
 func euro(cents int64) money.Money { return money.Money{Amount: cents, Currency: "EUR"} }
 
 func someOrder() *Order {
-	at := web.At(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
+	at := jsontime.At(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
 	return &Order{
 		ID: someID, UserID: someUser, Status: lifecycle.Pending, PaymentStatus: string(lifecycle.PaymentNone), PaymentMethod: new("pm_card_visa"),
 		Reference: new("PO-4711"), Note: new("a gift"), Metadata: Metadata(`{"channel":"shop"}`), OnShortage: "fail",

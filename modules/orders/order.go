@@ -4,15 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Order is an order as the outside sees it.
@@ -38,20 +37,8 @@ type Order struct {
 	Stalled        *string            `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
 	Version        int64              `json:"version" doc:"Goes up by one with every event; the ETag"`
 	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
-	CreatedAt      web.Time           `json:"createdAt"`
-	UpdatedAt      web.Time           `json:"updatedAt"`
-}
-
-// TransformSchema says what a struct tag cannot: which statuses there are, and that
-// failure may be null.
-func (Order) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.Properties["status"].Enum = statusEnum()
-	doc := s.Properties["failure"].Description
-	s.Properties["failure"] = &huma.Schema{
-		Description: doc,
-		AnyOf:       []*huma.Schema{{Ref: s.Properties["failure"].Ref}, {Type: "null"}},
-	}
-	return s
+	CreatedAt      jsontime.Time      `json:"createdAt"`
+	UpdatedAt      jsontime.Time      `json:"updatedAt"`
 }
 
 // Line is one line of an order, as the API shows it.
@@ -81,14 +68,6 @@ func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Schema describes it to OpenAPI.
-func (Metadata) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{
-		Type: huma.TypeObject, Nullable: true, AdditionalProperties: true,
-		Description: "The caller's own JSON object, at most 16 KiB",
-	}
-}
-
 // render shows a row and its lines to a reader.
 func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
 	o := snapshot(row, lines)
@@ -102,7 +81,7 @@ func snapshot(row *ent.Order, lines []Line) Order {
 		ID: row.ID, UserID: row.UserID,
 		PaymentMethod: row.PaymentMethod, Reference: row.Reference, Note: row.Note, Metadata: Metadata(row.Metadata),
 		OnShortage: row.OnShortage, Items: lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
-		CreatedAt: web.At(row.CreatedAt),
+		CreatedAt: jsontime.At(row.CreatedAt),
 	}
 	o.show(storage.State(row))
 	return o
@@ -114,7 +93,7 @@ func (o *Order) show(s lifecycle.State) {
 	o.PaymentStatus = string(s.Payment.Status)
 	o.Captured, o.Refunded, o.Refunding = s.In(s.Payment.Captured), s.In(s.Payment.Refunded), s.In(s.Payment.Refunding)
 	o.Tracking, o.Stalled = s.Tracking, storage.NilIfEmpty(s.Stalled)
-	o.Version, o.UpdatedAt = s.Version, web.At(s.UpdatedAt)
+	o.Version, o.UpdatedAt = s.Version, jsontime.At(s.UpdatedAt)
 }
 
 // roleOf is what a caller is to an order: an administrator may own it as well.

@@ -89,7 +89,7 @@ type Deps struct {
 // Module is the orders module.
 type Module struct {
 	Deps
-	placing   *batch.Gatherer[*placement, idempotency.Answer]
+	placing   *batch.Gatherer[*placement, idempotency.Result[Order]]
 	advancing *batch.Gatherer[advanceRequest, settlement.Call]
 	metrics   metrics
 	exports   exports

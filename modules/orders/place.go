@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Wanted is what a client asks for. Names and prices are not its to say.
@@ -46,25 +44,25 @@ const maxMetadata = 16 << 10
 type placement struct {
 	caller  identity.Caller
 	wanted  Wanted
-	key     idempotency.Key
+	key     idempotency.Key[Order]
 	trace   []byte // metadata of its job: the trace that the request belongs to
 	version int64  // of the catalogue that it was priced with
 
-	row   *ent.Order
-	lines []Line
-	body  []byte // the answer, kept with the key
-	event events.Event
+	row    *ent.Order
+	lines  []Line
+	placed idempotency.Result[Order] // with the response that is stored with the key
+	event  events.Event
 }
 
 // Place accepts an order. When it returns without an error the order, its lines,
 // its first event, its key and its job are committed (SPEC C2). Its faults are
 // those of C1 and C4; an error that wraps batch.ErrUnknown leaves open whether
 // the order exists, and the client learns it by repeating the key.
-func (m *Module) Place(ctx context.Context, caller identity.Caller, w Wanted, key idempotency.Key) (idempotency.Answer, error) {
+func (m *Module) Place(ctx context.Context, caller identity.Caller, w Wanted, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	key.Still = stillPlaced
-	leave, err := m.Running.Enter(key)
+	leave, err := m.Running.Enter(key.Request)
 	if err != nil {
-		return idempotency.Answer{}, err
+		return idempotency.Result[Order]{}, err
 	}
 	defer leave()
 
@@ -73,19 +71,17 @@ func (m *Module) Place(ctx context.Context, caller identity.Caller, w Wanted, ke
 		return m.replayOr(ctx, key, err)
 	}
 
-	answer, err := m.placing.Do(ctx, p)
+	placed, err := m.placing.Do(ctx, p)
 	switch {
 	case errors.Is(err, batch.ErrBusy), errors.Is(err, batch.ErrStopped):
-		return idempotency.Answer{}, fault.Away("The order queue", err)
+		return idempotency.Result[Order]{}, fault.Away("The order queue", err)
 	case unknown(err):
 		e := fault.New(fault.Unavailable, "outcome-unknown",
 			"It is not known whether the order was accepted. Repeat the request with its Idempotency-Key or reference.")
 		e.RetryAfter = 2 * time.Second
-		return idempotency.Answer{}, e.Because(err)
-	case err != nil:
-		return idempotency.Answer{}, err
+		return idempotency.Result[Order]{}, e.Because(err)
 	}
-	return answer, idempotency.Refused(answer)
+	return placed, err
 }
 
 func unknown(err error) bool {
@@ -93,20 +89,17 @@ func unknown(err error) bool {
 	return errors.Is(err, batch.ErrUnknown) || errors.As(err, &commit) && commit.Unknown()
 }
 
-// replayOr gives the kept answer when the basket was acceptable once but is no
+// replayOr gives the stored response when the basket was acceptable once but is no
 // longer: a repeated request gets what the first one got.
-func (m *Module) replayOr(ctx context.Context, key idempotency.Key, refused error) (idempotency.Answer, error) {
+func (m *Module) replayOr(ctx context.Context, key idempotency.Key[Order], refused error) (idempotency.Result[Order], error) {
 	if _, told := fault.As(refused); !told || !key.Given() {
-		return idempotency.Answer{}, refused
+		return idempotency.Result[Order]{}, refused
 	}
-	a, found, err := idempotency.Find(ctx, m.Pool, key)
-	if err != nil {
-		return idempotency.Answer{}, err
+	stored, found, err := idempotency.Find(ctx, m.Pool, key)
+	if err == nil && !found {
+		err = refused
 	}
-	if !found {
-		return idempotency.Answer{}, refused
-	}
-	return a, idempotency.Refused(a)
+	return stored, err
 }
 
 // refuseWanted says what is wrong with an order whatever is in the catalogue, or is nil.
@@ -132,7 +125,7 @@ func (m *Module) prepare(ctx context.Context, p *placement) error {
 	if err != nil {
 		return err
 	}
-	err = p.price(offer, version)
+	err = p.price(ctx, offer, version)
 	if _, told := fault.As(err); !told {
 		return err
 	}
@@ -143,13 +136,13 @@ func (m *Module) prepare(ctx context.Context, p *placement) error {
 		if err != nil {
 			return err
 		}
-		return p.price(offer, version)
+		return p.price(ctx, offer, version)
 	})
 }
 
 // price makes the order's rows from the basket and the catalogue. It names every
 // unfit line at once.
-func (p *placement) price(offer func(string) (string, money.Money, bool, bool), version int64) error {
+func (p *placement) price(ctx context.Context, offer func(string) (string, money.Money, bool, bool), version int64) error {
 	lines, total, faults := price(p.wanted.Items, offer)
 	if len(faults) > 0 {
 		return fault.Unprocessable(faults...)
@@ -170,28 +163,22 @@ func (p *placement) price(offer func(string) (string, money.Money, bool, bool), 
 	placed := lifecycle.Load(storage.State(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
 	placed.Record(lifecycle.Place(placed.Terms))
 	storage.Fill(placed, p.row)
-	return p.render(placed.Recorded[0])
+	return p.render(ctx, placed.Recorded[0])
 }
 
-func (p *placement) render(placed lifecycle.Event) (err error) {
+// render makes the first event and the response. It runs before the transaction, on
+// its caller's goroutine: the batch only writes what is ready.
+func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err error) {
 	first := snapshot(p.row, p.lines)
 	if p.event, err = encodeEvent(placed, p.row.UserID, &first); err != nil {
 		return err
 	}
 	first.AllowedActions = allowedActions(p.row, p.caller)
-	p.body, err = web.Marshal(first)
+	p.placed, err = p.key.Result(ctx, first)
 	if err != nil {
 		return fmt.Errorf("render order %s: %w", p.row.ID, err)
 	}
 	return nil
-}
-
-func (p *placement) answer() idempotency.Answer {
-	return idempotency.Answer{
-		Status:  http.StatusCreated,
-		Headers: map[string]string{"Location": "/v1/orders/" + p.row.ID.String(), "ETag": web.ETag(p.row.Version)},
-		Body:    p.body,
-	}
 }
 
 // price copies names and prices into lines and adds them up, exactly.
@@ -225,7 +212,9 @@ func price(items []WantedItem, offer func(string) (string, money.Money, bool, bo
 			refuse(i, "quantity", "overflow", "makes the total larger than can be counted")
 			continue
 		}
-		lines[i] = Line{item.SKU, name, item.Quantity, unit, money.Money{Amount: sum, Currency: unit.Currency}}
+		lines[i] = Line{
+			SKU: item.SKU, Name: name, Quantity: item.Quantity, UnitPrice: unit, Total: money.Money{Amount: sum, Currency: unit.Currency},
+		}
 	}
 	return lines, total, faults
 }
@@ -234,11 +223,11 @@ func price(items []WantedItem, offer func(string) (string, money.Money, bool, bo
 // table, however many orders there are. Those that turn out to have something in
 // their way, which is rare, are taken out and written step by step behind the
 // others, each with an answer of its own.
-func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result[idempotency.Answer], error) {
+func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result[idempotency.Result[Order]], error) {
 	var (
 		together = all
 		apart    []*placement
-		answers  map[*placement]batch.Result[idempotency.Answer]
+		answers  map[*placement]batch.Result[idempotency.Result[Order]]
 	)
 	for {
 		var contested []*placement
@@ -259,14 +248,14 @@ func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result
 		together = slices.DeleteFunc(slices.Clone(together), func(p *placement) bool { return slices.Contains(contested, p) })
 	}
 
-	results := make([]batch.Result[idempotency.Answer], len(all))
+	results := make([]batch.Result[idempotency.Result[Order]], len(all))
 	placed := 0
 	for i, p := range all {
 		r, alone := answers[p]
 		if !alone {
-			r.Value = p.answer()
+			r.Value = p.placed
 		}
-		if r.Err == nil && r.Value.Status == http.StatusCreated && !r.Value.Replayed {
+		if r.Err == nil && !r.Value.Replayed {
 			placed++
 		}
 		results[i] = r
@@ -278,14 +267,14 @@ func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result
 
 // insertEach writes placements one after the other in one transaction. A refusal
 // is one placement's own; an error of the database ends them all.
-func (m *Module) insertEach(ctx context.Context, tx pgx.Tx, list []*placement) (map[*placement]batch.Result[idempotency.Answer], error) {
-	results := make(map[*placement]batch.Result[idempotency.Answer], len(list))
+func (m *Module) insertEach(ctx context.Context, tx pgx.Tx, list []*placement) (map[*placement]batch.Result[idempotency.Result[Order]], error) {
+	results := make(map[*placement]batch.Result[idempotency.Result[Order]], len(list))
 	for _, p := range list {
-		answer, err := m.insertOne(ctx, tx, p)
+		placed, err := m.insertOne(ctx, tx, p)
 		if _, told := fault.As(err); err != nil && !told {
 			return nil, err
 		}
-		results[p] = batch.Result[idempotency.Answer]{Value: answer, Err: err}
+		results[p] = batch.Result[idempotency.Result[Order]]{Value: placed, Err: err}
 	}
 	return results, nil
 }

@@ -28,7 +28,7 @@ func TestPlaceCommitsEverythingTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := read(t, a)
+	o := a.Value
 	if o.Status != "PENDING" || o.Total != (money.Money{Amount: 600, Currency: "EUR"}) || len(o.Items) != 3 || o.Version != 1 {
 		t.Errorf("order is %+v", o)
 	}
@@ -73,7 +73,7 @@ func TestPlaceNamesEveryFault(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 
-			_, err := b.Place(b.ctx, b.alice, row.wanted, idempotency.Key{})
+			_, err := b.Place(b.ctx, b.alice, row.wanted, idempotency.Key[orders.Order]{})
 
 			var got []string
 			if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
@@ -116,7 +116,7 @@ func TestSameKeyActsOnce(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			bodies = append(bodies, a.Body)
+			bodies = append(bodies, a.Response.Body)
 			if !a.Replayed {
 				first++
 			}
@@ -169,7 +169,7 @@ func TestReplayOutlivesTheCatalogue(t *testing.T) {
 
 	again, err := b.Place(b.ctx, b.alice, basket("A", 1), key(b.alice, "k", "body"))
 
-	if err != nil || !again.Replayed || !bytes.Equal(first.Body, again.Body) {
+	if err != nil || !again.Replayed || !bytes.Equal(first.Response.Body, again.Response.Body) {
 		t.Errorf("replayed %v, %v", again.Replayed, err)
 	}
 }
@@ -211,7 +211,7 @@ func TestReferenceIsUniquePerCaller(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
-				placed = append(placed, read(t, a).ID)
+				placed = append(placed, a.Value.ID)
 				return
 			}
 			f, ok := fault.As(err)
@@ -232,7 +232,7 @@ func TestReferenceIsUniquePerCaller(t *testing.T) {
 			t.Errorf("named %v, want %v", id, placed[0])
 		}
 	}
-	if _, err := b.Place(b.ctx, b.bob, w, idempotency.Key{}); err != nil {
+	if _, err := b.Place(b.ctx, b.bob, w, idempotency.Key[orders.Order]{}); err != nil {
 		t.Errorf("another caller: %v", err)
 	}
 	// The refusal is an answer, so it is kept with its key (C3).
@@ -274,7 +274,7 @@ func TestBadItemFailsAlone(t *testing.T) {
 			if i == 17 {
 				w.Note = new("a NUL \x00 that the edge should have refused")
 			}
-			_, err := b.Place(b.ctx, b.alice, w, idempotency.Key{})
+			_, err := b.Place(b.ctx, b.alice, w, idempotency.Key[orders.Order]{})
 			if (err != nil) != (i == 17) {
 				t.Errorf("order %d: %v", i, err)
 			}
@@ -295,7 +295,7 @@ func TestPlaceWhenStopped(t *testing.T) {
 	b.products(map[string]int64{"A": -1})
 	b.pool.Close()
 
-	_, err := b.Place(b.ctx, b.alice, basket("A", 1), idempotency.Key{})
+	_, err := b.Place(b.ctx, b.alice, basket("A", 1), idempotency.Key[orders.Order]{})
 
 	if err == nil || errors.Is(err, fault.Absent("order")) {
 		t.Errorf("error is %v", err)

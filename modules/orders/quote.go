@@ -2,22 +2,14 @@ package orders
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
-
-// QuoteWanted is the basket that a client asks about.
-type QuoteWanted struct {
-	Items []WantedItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
-}
 
 // Quote is what a basket would cost now, and whether there is enough of it. It
 // promises nothing: only an order does.
@@ -39,17 +31,6 @@ type Shortage struct {
 	SKU       string `json:"sku"`
 	Requested int64  `json:"requested" doc:"Units of all lines together"`
 	Available int64  `json:"available"`
-}
-
-func (m *Module) quoteRoutes(api *web.API) {
-	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: "/v1/orders/quote", Name: "quote-order", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
-		Summary: "Price a basket and check the stock",
-		Doc:     "Refuses what placing the order would refuse. Writes nothing and promises nothing.",
-	}, func(ctx context.Context, in *struct{ Body QuoteWanted }) (*struct{ Body Quote }, error) {
-		quote, err := m.Quote(ctx, in.Body.Items)
-		return &struct{ Body Quote }{quote}, err
-	})
 }
 
 // Quote prices a basket by the database, as it is now, and compares it with what is

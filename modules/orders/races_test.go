@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
@@ -21,11 +22,11 @@ import (
 // deeds are what people and the system do to an order, all at once.
 var deeds = []func(b *bundle, id uuid.UUID) error{
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Cancel(b.ctx, b.alice, id, nil, nil, idempotency.Key{})
+		_, err := b.Cancel(b.ctx, b.alice, id, nil, nil, idempotency.Key[orders.Order]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Cancel(b.ctx, b.admin, id, nil, nil, idempotency.Key{})
+		_, err := b.Cancel(b.ctx, b.admin, id, nil, nil, idempotency.Key[orders.Order]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error { return b.move(id, lifecycle.Shipped) },
@@ -33,12 +34,12 @@ var deeds = []func(b *bundle, id uuid.UUID) error{
 	func(b *bundle, id uuid.UUID) error { return b.move(id, lifecycle.OnHold) },
 	func(b *bundle, id uuid.UUID) error { return b.move(id, lifecycle.Pending) },
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key{})
+		_, err := b.Release(b.ctx, b.admin, id, nil, idempotency.Key[orders.Order]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error { _, err := b.tryRefund(id, 60); return err },
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{1}, "broken", idempotency.Key{})
+		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{1}, "broken", idempotency.Key[settlement.Refund]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error {

@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // A deleted order is a 404 for everybody. Its events stay in the log, so that a client that
@@ -64,7 +64,7 @@ func redact(e *events.Event) error {
 	if o := d.Order; o != nil {
 		o.Reference, o.Note, o.Metadata, o.PaymentMethod, o.Reason, o.Tracking = nil, nil, nil, nil, nil, nil
 	}
-	raw, err := web.Marshal(d)
+	raw, err := canonical.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("redact event %d of order %s: %w", e.Version, e.OrderID, err)
 	}

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/google/uuid"
 
@@ -17,18 +16,18 @@ import (
 // Refund asks for money to go back: amount, or what units[i] of skus[i] cost. All
 // refunds of an order together never exceed what was captured, however many are
 // asked for at once (SPEC C8). The money itself goes back by a durable job. The
-// answer is the refund.
-func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key) (idempotency.Answer, error) {
+// value is the refund as payments show it.
+func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	if (amount == nil) == (len(skus) == 0) {
-		return idempotency.Answer{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
+		return idempotency.Result[settlement.Refund]{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
 	}
-	return m.answer(ctx, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (idempotency.Answer, error) {
-		body, err := u.refund(o, amount, skus, units, reason)
-		return idempotency.Answer{Status: http.StatusCreated, Body: body}, err
+	key.Still = stillVisible[settlement.Refund](m, caller, id, false, nil)
+	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (settlement.Refund, error) {
+		return u.refund(o, amount, skus, units, reason)
 	})
 }
 
-func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, units []int64, reason string) ([]byte, error) {
+func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, units []int64, reason string) (settlement.Refund, error) {
 	if o.Payment.Captured == 0 {
 		return nil, fault.New(fault.Conflict, "nothing-captured", "No money was taken for this order, so none can go back.").
 			With("paymentStatus", o.Payment.Status)

@@ -2,10 +2,7 @@ package orders
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,94 +12,86 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// A kept answer is given again to somebody who may still see what it shows (SPEC C3, A5).
+// A stored response is given again to somebody who may still see what it shows (SPEC C3, A5).
 
 func orderDeleted() *fault.Error {
 	return fault.New(fault.Conflict, "order-deleted", "The order that this request placed was deleted.")
 }
 
-// stillVisible is for acts on one order: who may not see it any more is answered as the
-// act would answer. A demoted administrator's own order shows what they may do now.
-func (m *Module) stillVisible(caller identity.Caller, id uuid.UUID, deletedToo bool) func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error) {
-	return func(ctx context.Context, q postgres.Querier, kept idempotency.Answer) (idempotency.Answer, error) {
+// stillVisible is for use cases on one order: a caller who may not see it any more gets
+// the refusal that the use case would give. show adapts the stored value for a demoted
+// administrator, who may still see the order as its owner; nil leaves it as it is.
+func stillVisible[T any](m *Module, caller identity.Caller, id uuid.UUID, deletedToo bool, show func(row *ent.Order, v *T)) func(context.Context, postgres.Querier, *idempotency.Replay[T]) error {
+	return func(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[T]) error {
 		row, err := db(q).Order.Get(ctx, id)
 		switch {
 		case ent.IsNotFound(err):
-			return kept, fault.Absent("order")
+			return fault.Absent("order")
 		case err != nil:
-			return kept, fmt.Errorf("read order %s: %w", id, err)
+			return fmt.Errorf("read order %s: %w", id, err)
 		case roleOf(row, caller) == 0, row.DeletedAt != nil && !deletedToo:
-			return kept, fault.Absent("order")
-		case !kept.Demoted || kept.Status != http.StatusOK:
-			return kept, nil
+			return fault.Absent("order")
+		case show == nil, !replay.Demoted, replay.Refused():
+			return nil
 		}
-		var o Order
-		if err := json.Unmarshal(kept.Body, &o); err != nil {
-			return kept, fmt.Errorf("read a kept order: %w", err)
+		v, err := replay.Value()
+		if err != nil {
+			return fmt.Errorf("read the stored response about order %s: %w", id, err)
 		}
-		o.AllowedActions = allowedActions(row, caller)
-		kept.Body, err = web.Marshal(o)
-		return kept, err
+		show(row, &v)
+		return replay.Rewrite(ctx, v)
 	}
 }
 
-// stillPlaced is for the answer that names one new order.
-func stillPlaced(ctx context.Context, q postgres.Querier, kept idempotency.Answer) (idempotency.Answer, error) {
-	id, err := uuid.Parse(strings.TrimPrefix(kept.Headers["Location"], "/v1/orders/"))
-	if err != nil {
-		return kept, nil //nolint:nilerr // a refusal: it names no order of this request
+// actionsOf shows of a stored order what the caller may do with it now.
+func actionsOf(caller identity.Caller) func(*ent.Order, *Order) {
+	return func(row *ent.Order, o *Order) { o.AllowedActions = allowedActions(row, caller) }
+}
+
+// stillPlaced is for the response that names one new order.
+func stillPlaced(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[Order]) error {
+	if replay.Refused() {
+		return nil // it names no order of this request
 	}
-	gone, err := deletedAmong(ctx, q, []uuid.UUID{id})
-	if err == nil && gone[id] {
+	o, err := replay.Value()
+	if err != nil {
+		return fmt.Errorf("read a stored order: %w", err)
+	}
+	gone, err := deletedAmong(ctx, q, []uuid.UUID{o.ID})
+	if err == nil && gone[o.ID] {
 		err = orderDeleted()
 	}
-	return kept, err
+	return err
 }
 
-// stillPlacedMany is for the answer to many: in the place of deleted orders there is why
-// they do not show.
-func stillPlacedMany(ctx context.Context, q postgres.Querier, kept idempotency.Answer) (idempotency.Answer, error) {
-	if kept.Status != http.StatusOK {
-		return kept, nil
+// stillPlacedMany is for the response about many: deleted orders are replaced by the
+// reason why they do not show.
+func stillPlacedMany(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[[]Outcome]) error {
+	if replay.Refused() {
+		return nil
 	}
-	var page web.Page[struct {
-		Index  int             `json:"index"`
-		Status int             `json:"status"`
-		Order  json.RawMessage `json:"order,omitempty"`
-		Error  json.RawMessage `json:"error,omitempty"`
-	}]
-	if err := json.Unmarshal(kept.Body, &page); err != nil {
-		return kept, fmt.Errorf("read the kept answer to many orders: %w", err)
+	list, err := replay.Value()
+	if err != nil {
+		return fmt.Errorf("read the stored response about many orders: %w", err)
 	}
-	ids := make([]uuid.UUID, len(page.Data))
-	for i, r := range page.Data {
-		var o struct{ ID uuid.UUID }
-		if len(r.Order) > 0 {
-			if err := json.Unmarshal(r.Order, &o); err != nil {
-				return kept, fmt.Errorf("read the kept order %d of many: %w", i, err)
-			}
+	ids := make([]uuid.UUID, len(list))
+	for i, o := range list {
+		if o.Order != nil {
+			ids[i] = o.Order.ID
 		}
-		ids[i] = o.ID
 	}
 	gone, err := deletedAmong(ctx, q, ids)
 	if err != nil || len(gone) == 0 {
-		return kept, err
+		return err
 	}
-	problem, err := web.Marshal(web.ProblemOf(ctx, orderDeleted()))
-	if err != nil {
-		return kept, err
-	}
-	for i := range page.Data {
+	for i := range list {
 		if gone[ids[i]] {
-			r := &page.Data[i]
-			r.Status, r.Order, r.Error = http.StatusConflict, nil, problem
+			list[i] = Outcome{Refused: orderDeleted()}
 		}
 	}
-	kept.Body, err = web.Marshal(page)
-	return kept, err
+	return replay.Rewrite(ctx, list)
 }
 
 // deletedAmong asks for each id by itself: without statistics the planner would read the

@@ -1,13 +1,13 @@
 package orders_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -15,8 +15,10 @@ import (
 )
 
 // roleKey is a key as the route makes it, which knows its caller's role.
-func roleKey(c identity.Caller, route string) idempotency.Key {
-	return idempotency.Key{Caller: c.UserID, Role: c.Role, Route: route, Key: "k", Fingerprint: []byte("0123456789abcdef0123456789abcdef")}
+func roleKey[T any](c identity.Caller, route string, renderer idempotency.Renderer[T]) idempotency.Key[T] {
+	return idempotency.Key[T]{Renderer: renderer, Request: idempotency.Request{
+		Caller: c.UserID, Role: c.Role, Route: route, Key: "k", Fingerprint: []byte("0123456789abcdef0123456789abcdef"),
+	}}
 }
 
 // C3, A5: a kept answer asks the same right as the act. A demoted administrator gets what
@@ -27,39 +29,46 @@ func TestReplayAsksForTheRight_C3(t *testing.T) {
 	b.products(map[string]int64{"A": -1})
 	demoted := b.admin
 	demoted.Role = identity.User
-	acts := map[string]func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error){
-		"cancel": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
-			return b.Cancel(b.ctx, c, o.ID, new("secret reason"), nil, k)
+	shown := func(r idempotency.Result[orders.Order], err error) (string, bool, error) {
+		return string(r.Response.Body), r.Replayed, err
+	}
+	of := func(k idempotency.Request) idempotency.Key[orders.Order] {
+		return idempotency.Key[orders.Order]{Request: k}
+	}
+	acts := map[string]func(c identity.Caller, o orders.Order, k idempotency.Request) (body string, replayed bool, err error){
+		"cancel": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
+			return shown(b.Cancel(b.ctx, c, o.ID, new("secret reason"), nil, of(k)))
 		},
-		"hold": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
-			return b.Hold(b.ctx, c, o.ID, "secret reason", nil, k)
+		"hold": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
+			return shown(b.Hold(b.ctx, c, o.ID, "secret reason", nil, of(k)))
 		},
-		"release": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
-			return b.Release(b.ctx, c, o.ID, nil, k) // a refusal that is kept: it tells the status
+		"release": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
+			return shown(b.Release(b.ctx, c, o.ID, nil, of(k))) // a refusal that is kept: it tells the status
 		},
-		"refund": func(c identity.Caller, o orders.Order, k idempotency.Key) (idempotency.Answer, error) {
-			return b.Refund(b.ctx, c, o.ID, &money.Money{Amount: 1, Currency: "EUR"}, nil, nil, "secret reason", k)
+		"refund": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
+			r, err := b.Refund(b.ctx, c, o.ID, &money.Money{Amount: 1, Currency: "EUR"}, nil, nil, "secret reason", idempotency.Key[settlement.Refund]{Request: k})
+			return string(r.Response.Body), r.Replayed, err
 		},
 	}
 	for name, act := range acts {
 		o := b.place(b.alice, basket("A", 1))
-		k := roleKey(b.admin, "POST "+name)
-		first, firstErr := act(b.admin, o, k)
-		again, againErr := act(b.admin, o, k)
-		if f, told := fault.As(againErr); !again.Replayed && (!told || !f.Replayed) || !bytes.Equal(first.Body, again.Body) {
-			t.Fatalf("%s: %s %v, again %s %v", name, first.Body, firstErr, again.Body, againErr)
+		k := roleKey[orders.Order](b.admin, "POST "+name, nil).Request
+		first, _, firstErr := act(b.admin, o, k)
+		again, replayed, againErr := act(b.admin, o, k)
+		if f, told := fault.As(againErr); !replayed && (!told || !f.Replayed) || first != again {
+			t.Fatalf("%s: %s %v, again %s %v", name, first, firstErr, again, againErr)
 		}
 
 		k.Role = demoted.Role
-		if a, err := act(demoted, o, k); !fault.Is(err, "not-found") {
-			t.Errorf("%s, demoted: %s %v", name, a.Body, err)
+		if body, _, err := act(demoted, o, k); !fault.Is(err, "not-found") {
+			t.Errorf("%s, demoted: %s %v", name, body, err)
 		}
 		if err := b.Delete(b.ctx, b.admin, o.ID, nil); err != nil {
 			t.Fatal(err)
 		}
 		k.Role = identity.Admin
-		if a, err := act(b.admin, o, k); !fault.Is(err, "not-found") {
-			t.Errorf("%s of a deleted order: %s %v", name, a.Body, err)
+		if body, _, err := act(b.admin, o, k); !fault.Is(err, "not-found") {
+			t.Errorf("%s of a deleted order: %s %v", name, body, err)
 		}
 	}
 }
@@ -71,19 +80,23 @@ func TestReplayOfAnOwnAct_C3(t *testing.T) {
 	b := setup(t)
 	b.products(map[string]int64{"A": -1})
 	o := b.place(b.admin, basket("A", 1))
-	k := roleKey(b.admin, "POST cancel")
+	k := roleKey(b.admin, "POST cancel", orders.ChangedRenderer)
 	first, err := b.Cancel(b.ctx, b.admin, o.ID, nil, nil, k)
-	if err != nil || !slices.Contains(read(t, first).AllowedActions, "delete") {
-		t.Fatalf("%s %v", first.Body, err)
+	if err != nil || !slices.Contains(first.Value.AllowedActions, "delete") {
+		t.Fatalf("%s %v", first.Response.Body, err)
 	}
 	demoted := b.admin
 	demoted.Role, k.Role = identity.User, identity.User
 
 	a, err := b.Cancel(b.ctx, demoted, o.ID, nil, nil, k)
 
-	got, want := read(t, a), read(t, first)
+	var got orders.Order
+	want := first.Value
+	if err := json.Unmarshal(a.Response.Body, &got); err != nil {
+		t.Fatal(err)
+	}
 	if err != nil || !a.Replayed || len(got.AllowedActions) != 0 || got.Version != want.Version || got.Status != want.Status {
-		t.Errorf("%s %v", a.Body, err)
+		t.Errorf("%s %v", a.Response.Body, err)
 	}
 }
 
@@ -97,40 +110,40 @@ func TestReplayOfADeletedOrder_C3(t *testing.T) {
 		w.Note = new("a canary in a note")
 		return w
 	}
-	k := roleKey(b.alice, "POST /v1/orders")
+	k := roleKey(b.alice, "POST /v1/orders", orders.PlacedRenderer)
 	first, err := b.Place(b.ctx, b.alice, noted("A"), k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Delete(b.ctx, b.admin, read(t, first).ID, nil); err != nil {
+	if err := b.Delete(b.ctx, b.admin, first.Value.ID, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, sku := range []string{"A", "gone"} { // the second way: what was acceptable once
-		if a, err := b.Place(b.ctx, b.alice, noted(sku), k); !fault.Is(err, "order-deleted") || len(a.Body) > 0 {
-			t.Errorf("%s: %s %v", sku, a.Body, err)
+		if a, err := b.Place(b.ctx, b.alice, noted(sku), k); !fault.Is(err, "order-deleted") || len(a.Response.Body) > 0 {
+			t.Errorf("%s: %s %v", sku, a.Response.Body, err)
 		}
 	}
 	if n := b.count(`select count(*) from orders`); n != 1 {
 		t.Errorf("%d orders", n)
 	}
 
-	k = roleKey(b.alice, "POST /v1/orders/bulk")
+	all := roleKey(b.alice, "POST /v1/orders/bulk", orders.ManyRenderer)
 	many := []orders.Basket{{Wanted: noted("A")}, {Wanted: noted("B")}, {Wanted: noted("none")}}
 	place := func() (body string, list []struct {
 		Index, Status int
 		Order         *orders.Order
 		Error         *struct{ Code string }
 	}) {
-		a, err := b.PlaceMany(b.ctx, b.alice, many, false, k)
+		a, err := b.PlaceMany(b.ctx, b.alice, many, false, all)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var page struct{ Data any }
 		page.Data = &list
-		if err := json.Unmarshal(a.Body, &page); err != nil {
+		if err := json.Unmarshal(a.Response.Body, &page); err != nil {
 			t.Fatal(err)
 		}
-		return string(a.Body), list
+		return string(a.Response.Body), list
 	}
 	before, list := place()
 	if again, _ := place(); again != before {

@@ -2,7 +2,6 @@ package orders_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -157,24 +156,20 @@ func basket(pairs ...any) orders.Wanted {
 // place places an order without a key and returns it.
 func (b *bundle) place(c identity.Caller, w orders.Wanted) orders.Order {
 	b.t.Helper()
-	a, err := b.Place(b.ctx, c, w, idempotency.Key{})
+	a, err := b.Place(b.ctx, c, w, idempotency.Key[orders.Order]{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return read(b.t, a)
+	return a.Value
 }
 
-func read(t *testing.T, a idempotency.Answer) orders.Order {
-	t.Helper()
-	var o orders.Order
-	if err := json.Unmarshal(a.Body, &o); err != nil {
-		t.Fatal(err)
-	}
-	return o
+// key is the key of a request to place an order, with the route's rendering.
+func key(c identity.Caller, name, body string) idempotency.Key[orders.Order] {
+	return idempotency.Key[orders.Order]{Request: requestOf(c, name, body), Renderer: orders.PlacedRenderer}
 }
 
-func key(c identity.Caller, name, body string) idempotency.Key {
-	return idempotency.Key{Caller: c.UserID, Route: "POST /v1/orders", Key: name, Fingerprint: []byte(body)}
+func requestOf(c identity.Caller, name, body string) idempotency.Request {
+	return idempotency.Request{Caller: c.UserID, Route: "POST /v1/orders", Key: name, Fingerprint: []byte(body)}
 }
 
 // count runs a query for one number.

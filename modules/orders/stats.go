@@ -3,18 +3,16 @@ package orders
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/reads"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // ratedAtMost bounds how many orders are looked at to tell the rate: where more
@@ -27,15 +25,7 @@ type Stats struct {
 	Counts map[lifecycle.Status]int64   `json:"counts" doc:"By status; deleted orders do not count"`
 	Rate   Rate                         `json:"rate"`
 	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"By status; null where there is none"`
-	At     web.Time                     `json:"at"`
-}
-
-// TransformSchema says what a struct tag cannot: that the oldest may be null.
-func (*Stats) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	if each, ok := s.Properties["oldest"].AdditionalProperties.(*huma.Schema); ok {
-		s.Properties["oldest"].AdditionalProperties = &huma.Schema{AnyOf: []*huma.Schema{{Ref: each.Ref}, {Type: "null"}}}
-	}
-	return s
+	At     jsontime.Time                `json:"at"`
 }
 
 // Rate is how many orders were placed, on average, lately.
@@ -53,22 +43,8 @@ type PerMinute struct {
 
 // Oldest is the order that was placed first of those with a status.
 type Oldest struct {
-	ID        uuid.UUID `json:"id"`
-	CreatedAt web.Time  `json:"createdAt"`
-}
-
-func (m *Module) statsRoutes(api *web.API) {
-	web.Handle(api, web.Route{
-		Method: http.MethodGet, Path: "/v1/orders/stats", Name: "get-order-stats", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
-		Summary: "Count orders by status, with their rate and the oldest of each",
-		Doc: "Of your own orders; administrators see everybody's, or one user's. In a rush the rate is that of the " +
-			"newest 20,000 orders. 429 `too-many-reads` when ten requests of the account wait for their turn.",
-	}, func(ctx context.Context, in *struct {
-		UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
-	}) (*struct{ Body Stats }, error) {
-		stats, err := m.Stats(ctx, identity.Must(ctx), in.UserID)
-		return &struct{ Body Stats }{stats}, err
-	})
+	ID        uuid.UUID     `json:"id"`
+	CreatedAt jsontime.Time `json:"createdAt"`
 }
 
 // Stats are those of a user's orders, or of all when an administrator names
@@ -87,7 +63,7 @@ func (m *Module) Stats(ctx context.Context, caller identity.Caller, user uuid.UU
 }
 
 func (m *Module) statsAt(ctx context.Context, user uuid.UUID, at time.Time) (Stats, error) {
-	s := Stats{Counts: map[lifecycle.Status]int64{}, Oldest: map[lifecycle.Status]*Oldest{}, At: web.At(at)}
+	s := Stats{Counts: map[lifecycle.Status]int64{}, Oldest: map[lifecycle.Status]*Oldest{}, At: jsontime.At(at)}
 	for _, status := range lifecycle.All {
 		s.Counts[status], s.Oldest[status] = 0, nil
 	}
@@ -153,7 +129,7 @@ func (s *Stats) queueOf(b *pgx.Batch, user uuid.UUID) {
 }
 
 // oldest needs no more than the id: an order's id and its date never differ.
-func oldest(id uuid.UUID) *Oldest { return &Oldest{ID: id, CreatedAt: web.At(createdAt(id))} }
+func oldest(id uuid.UUID) *Oldest { return &Oldest{ID: id, CreatedAt: jsontime.At(createdAt(id))} }
 
 // queueRate counts the newest orders by the time in their ids, deleted ones too:
 // they were placed.

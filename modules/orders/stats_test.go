@@ -55,19 +55,19 @@ func TestCountsUnderEverything_C11_G2(t *testing.T) {
 		placing.Go(func() {
 			n := nodes[i%2]
 			for range 15 {
-				a, err := n.Place(n.ctx, b.alice, basket([]string{"A", "FEW"}[rand.IntN(2)], 1), idempotency.Key{})
+				a, err := n.Place(n.ctx, b.alice, basket([]string{"A", "FEW"}[rand.IntN(2)], 1), idempotency.Key[orders.Order]{})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				id := read(t, a).ID
+				id := a.Value.ID
 				if rand.IntN(2) == 0 {
 					if err := n.Advance(n.ctx, id); err != nil {
 						t.Error(err)
 					}
 				}
 				if rand.IntN(2) == 0 {
-					_, err := n.Cancel(n.ctx, b.admin, id, nil, nil, idempotency.Key{})
+					_, err := n.Cancel(n.ctx, b.admin, id, nil, nil, idempotency.Key[orders.Order]{})
 					if _, refused := fault.As(err); err != nil && !refused {
 						t.Error(err)
 					}

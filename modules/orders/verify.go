@@ -11,8 +11,8 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // The laws that Check knows.
@@ -113,8 +113,8 @@ func follows(s lifecycle.State, e lifecycle.Event, first bool, role lifecycle.Ro
 
 // differ names the members in which two renderings differ.
 func differ(folded, row Order) string {
-	a, errA := web.Marshal(folded)
-	b, errB := web.Marshal(row)
+	a, errA := canonical.Marshal(folded)
+	b, errB := canonical.Marshal(row)
 	if errA != nil || errB != nil {
 		return fmt.Sprintf("cannot be rendered: %v %v", errA, errB)
 	}

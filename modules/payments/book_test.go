@@ -21,7 +21,7 @@ import (
 func TestNext(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		payments, refunds      string // states, oldest first
+		payments, refunds              string // states, oldest first
 		authorize, capture, void, keep string // the step for each
 	}{
 		{payments: ""},

@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // The accounts. A hold is a promise by the provider, owed to the buyer until it
@@ -52,13 +52,13 @@ func queueTransfers(b *pgx.Batch, list []transfer) {
 // Entry is one side of a movement of money. Every movement has two, of the same
 // amount, so that debits equal credits at any time.
 type Entry struct {
-	ID        string      `json:"id" doc:"The same for both sides but for its ending"`
-	At        web.Time    `json:"at"`
-	Type      string      `json:"type" enum:"authorize,void,settle,capture,refund"`
-	Source    uuid.UUID   `json:"source" doc:"The payment or the refund that it is of"`
-	Account   string      `json:"account" enum:"authorized-funds,customer-holds,provider-balance,sales,refunds"`
-	Direction string      `json:"direction" enum:"debit,credit"`
-	Amount    money.Money `json:"amount"`
+	ID        string        `json:"id" doc:"The same for both sides but for its ending"`
+	At        jsontime.Time `json:"at"`
+	Type      string        `json:"type" enum:"authorize,void,settle,capture,refund"`
+	Source    uuid.UUID     `json:"source" doc:"The payment or the refund that it is of"`
+	Account   string        `json:"account" enum:"authorized-funds,customer-holds,provider-balance,sales,refunds"`
+	Direction string        `json:"direction" enum:"debit,credit"`
+	Amount    money.Money   `json:"amount"`
 }
 
 func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]Entry, error) {
@@ -73,7 +73,7 @@ func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]Entry, error) {
 	_, err = pgx.ForEachRow(rows, []any{&t.kind, &t.source, &t.debit, &t.credit, &t.amount, &t.currency, &t.at}, func() error {
 		id := t.source.String() + ":" + t.kind
 		e := Entry{
-			ID: id + ":debit", At: web.At(t.at), Type: t.kind, Source: t.source,
+			ID: id + ":debit", At: jsontime.At(t.at), Type: t.kind, Source: t.source,
 			Account: t.debit, Direction: "debit", Amount: money.Money{Amount: t.amount, Currency: t.currency},
 		}
 		list = append(list, e)

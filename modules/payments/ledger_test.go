@@ -127,8 +127,8 @@ func (o owned) Visible(_ context.Context, c identity.Caller, order uuid.UUID) er
 	return nil
 }
 
-func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money, []string, []int64, string, idempotency.Key) (idempotency.Answer, error) {
-	return idempotency.Answer{}, fault.New(fault.Conflict, "asked", "Somebody asked.")
+func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money, []string, []int64, string, idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
+	return idempotency.Result[settlement.Refund]{}, fault.New(fault.Conflict, "asked", "Somebody asked.")
 }
 
 var volatile = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)

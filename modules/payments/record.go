@@ -10,7 +10,6 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Apply carries out a command on the money of one order, and returns what it changed.
@@ -181,8 +180,7 @@ func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settl
 	}
 	b.refunds[order] = append(b.refunds[order], r)
 	b.asked = append(b.asked, r)
-	body, err := web.Marshal(renderRefund(r))
-	return settlement.Change{Outcome: settlement.RefundRequested, Amount: c.Amount, Refund: body}, err
+	return settlement.Change{Outcome: settlement.RefundRequested, Amount: c.Amount, Refund: renderRefund(r)}, nil
 }
 
 // covers tells whether so many units of each sku are still unrefunded.

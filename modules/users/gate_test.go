@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // line is a gate of one place at which hashing takes until next is called. The
@@ -49,7 +49,7 @@ func newLine(t *testing.T) *line {
 }
 
 func from(address string) context.Context {
-	return web.WithAddress(context.Background(), netip.MustParseAddr(address))
+	return clientaddr.With(context.Background(), netip.MustParseAddr(address))
 }
 
 // logIn and register come to the gate, and return once they stand there.

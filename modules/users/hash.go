@@ -12,8 +12,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (
@@ -169,7 +169,7 @@ func (h *hasher) room(ctx context.Context) error {
 
 // site is whose turn at the gate a request takes: its network's. What comes from no
 // request has a turn of its own.
-func site(ctx context.Context) netip.Prefix { return web.Site(web.AddressFrom(ctx)) }
+func site(ctx context.Context) netip.Prefix { return clientaddr.Network(clientaddr.From(ctx)) }
 
 // busy returns the error of a request that found no place. Log-ins get no error of their
 // own address: many accounts may share one.

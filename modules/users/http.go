@@ -10,6 +10,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -20,14 +21,14 @@ type User struct {
 	Name      string        `json:"name" doc:"Empty when none was given"`
 	Role      identity.Role `json:"role" enum:"user,admin"`
 	Active    bool          `json:"active" doc:"An inactive account cannot log in"`
-	CreatedAt web.Time      `json:"createdAt"`
-	UpdatedAt web.Time      `json:"updatedAt"`
+	CreatedAt jsontime.Time `json:"createdAt"`
+	UpdatedAt jsontime.Time `json:"updatedAt"`
 }
 
 func render(u *ent.User) User {
 	return User{
 		ID: u.ID, Email: u.Email, Name: u.Name, Role: identity.Role(u.Role), Active: u.Active,
-		CreatedAt: web.At(u.CreatedAt), UpdatedAt: web.At(u.UpdatedAt),
+		CreatedAt: jsontime.At(u.CreatedAt), UpdatedAt: jsontime.At(u.UpdatedAt),
 	}
 }
 

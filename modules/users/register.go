@@ -12,10 +12,10 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const maxName = 200 // characters
@@ -38,7 +38,7 @@ func (m *Module) register(ctx context.Context, email, password, name string) (*e
 	}
 	giveBack := func(context.Context) {}
 	if m.registrations != nil {
-		back, wait, refused := m.registrations.Begin(ctx, web.AddressFrom(ctx))
+		back, wait, refused := m.registrations.Begin(ctx, clientaddr.From(ctx))
 		if refused {
 			f := tooManyRegistrations()
 			f.RetryAfter = wait

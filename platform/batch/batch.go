@@ -1,9 +1,9 @@
-// Package batch gathers what concurrent callers want while the last commit is
-// on its way, and runs it as one transaction.
+// Package batch collects the calls that arrive while the previous transaction is being committed,
+// and runs them as one transaction.
 //
-// There is no timer: a caller that is alone waits for nobody, and under load the
-// time that a commit takes is what fills the next batch. Each caller gets an
-// answer of its own, only after COMMIT.
+// There is no timer. A caller that arrives alone is served at once; under load the next batch is
+// formed by the calls that arrive during a commit. Every caller receives its own result, and only
+// after COMMIT.
 package batch
 
 import (
@@ -16,40 +16,40 @@ import (
 	"time"
 )
 
-// ErrUnknown is the answer to a caller that stopped waiting after its item had
-// been taken, and to all of a batch whose function panicked or miscounted, since
-// that may have been after COMMIT. Telling such a caller "failed" would be a lie
-// (SPEC C2).
+// ErrUnknown means that the item may or may not have taken effect. Do returns it when its context
+// ends after the item became part of a batch. All items of a batch get it when the function panics
+// or returns the wrong number of results, because that may have happened after COMMIT. Reporting a
+// failure instead could be wrong (SPEC C2).
 var ErrUnknown = errors.New("outcome unknown")
 
-// ErrBusy is the answer to a caller for whom the queue has no room, and ErrStopped
-// to one that came after the end. In both cases nothing was done.
+// Do returns ErrBusy when the queue is full, and ErrStopped after the end of Run. In both cases
+// nothing was done.
 var (
 	ErrBusy    = errors.New("too many callers are waiting")
 	ErrStopped = errors.New("stopped")
 )
 
-// Result is one caller's part of what a batch came to.
+// Result is the outcome of one item of a batch.
 type Result[R any] struct {
 	Value R
 	Err   error
 }
 
-// Options have working defaults.
+// Options configure a Gatherer. Every zero value has a working default.
 type Options struct {
 	Max     int           // items in one transaction; 500 when zero
 	Queue   int           // callers that may wait; 10,000 when zero
-	Timeout time.Duration // for one transaction; 8 s when zero
-	Writers int           // batches under way at once; 1 when zero. More than one must sort its keys
-	// Alone tells which errors of a whole batch are worth running its items one
-	// by one, so that a bad item fails alone. It must be false where the batch
-	// may have been committed, and is not asked about ErrUnknown.
+	Timeout time.Duration // of one transaction; 8 s when zero
+	Writers int           // batches that run at once; 1 when zero. With more than one, the function must lock rows in a fixed order
+	// Alone reports whether the items of a batch that failed with this error are run again one by
+	// one, so that only the faulty item fails. It must return false if the batch may have been
+	// committed. It is not called for ErrUnknown.
 	Alone func(error) bool
-	// Observe is told the size and duration of each batch.
+	// Observe, when set, receives the size and the duration of each batch.
 	Observe func(items int, took time.Duration)
 }
 
-// Gatherer turns many calls of Do into few calls of its function.
+// Gatherer combines concurrent calls of Do into fewer calls of its function.
 type Gatherer[T, R any] struct {
 	opts  Options
 	run   func(ctx context.Context, items []T) ([]Result[R], error)
@@ -72,8 +72,9 @@ type call[T, R any] struct {
 	Result[R]
 }
 
-// New makes a gatherer over run, which must answer with as many results as it
-// got items and in their order, or with an error for all. Nothing happens until Run.
+// New returns a gatherer that processes its batches with run. The function must return one result
+// for each item, in the order of the items, or an error for the whole batch. Batches are processed
+// only while Run is running.
 func New[T, R any](o Options, run func(ctx context.Context, items []T) ([]Result[R], error)) *Gatherer[T, R] {
 	if o.Max == 0 {
 		o.Max = 500
@@ -93,9 +94,9 @@ func New[T, R any](o Options, run func(ctx context.Context, items []T) ([]Result
 	return &Gatherer[T, R]{opts: o, run: run, queue: make(chan *call[T, R], o.Queue)}
 }
 
-// Do hands in an item and waits for its result. When ctx ends first the item is
-// taken back, and the context's error says that nothing was done; if it can no
-// longer be taken back the error is ErrUnknown, and the item is still in use.
+// Do submits an item and waits for its result. If ctx ends before the item became part of a batch,
+// the item is withdrawn and Do returns the error of the context: nothing was done. If ctx ends
+// later, the error wraps ErrUnknown, and the batch may still be using the item.
 func (g *Gatherer[T, R]) Do(ctx context.Context, item T) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
@@ -115,7 +116,7 @@ func (g *Gatherer[T, R]) Do(ctx context.Context, item T) (R, error) {
 		return none, ctx.Err()
 	}
 	select {
-	case <-c.done: // both came at once: what is known is not unknown
+	case <-c.done: // the result and the end of ctx came together: return the result, which is known
 		return c.Value, c.Err
 	default:
 		return none, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
@@ -137,8 +138,8 @@ func (g *Gatherer[T, R]) enqueue(c *call[T, R]) error {
 	}
 }
 
-// Run works until ctx ends, then answers everybody who is still waiting, and
-// returns. Stop those who call Do first.
+// Run processes batches until ctx ends. It then processes the calls that are still queued, rejects
+// new ones with ErrStopped, and returns nil. Stop the callers of Do first.
 func (g *Gatherer[T, R]) Run(ctx context.Context) error {
 	var writers sync.WaitGroup
 	for range g.opts.Writers {
@@ -163,7 +164,7 @@ func (g *Gatherer[T, R]) write() {
 	}
 }
 
-// gather takes what is waiting right now, and does not wait for more.
+// gather collects the calls that are queued at this moment. It does not wait for more.
 func (g *Gatherer[T, R]) gather(first *call[T, R]) []*call[T, R] {
 	var calls []*call[T, R]
 	if first.state.CompareAndSwap(waiting, taken) {
@@ -205,7 +206,7 @@ func (g *Gatherer[T, R]) commit(calls []*call[T, R]) {
 }
 
 func (g *Gatherer[T, R]) attempt(calls []*call[T, R]) (results []Result[R], err error) {
-	// The batch belongs to many callers: none of their contexts may end it.
+	// A batch belongs to many callers, so the context of none of them may cancel it.
 	ctx, cancel := context.WithTimeout(context.Background(), g.opts.Timeout)
 	defer cancel()
 	defer func() {

@@ -1,9 +1,9 @@
-// Package bulkhead divides a bounded resource of one process among keys, such as
-// accounts or network addresses, so that one key cannot exhaust it for the others.
+// Package bulkhead divides a bounded resource of one process among keys, such as accounts or
+// network addresses, so that one key cannot exhaust it for the others.
 //
-// A bulkhead has a number of slots, and limits for each class of work and each key in
-// it. Work that finds no slot waits in a queue of its key; the queues are served round
-// robin, so that a key waits for at most one grant of each other key before its own.
+// A bulkhead has a number of slots, and limits for each class of work and for each key in a class.
+// Work that finds no free slot waits in the queue of its key. The queues are served round robin, so
+// that a key waits for at most one grant to each other key before its own.
 package bulkhead
 
 import (
@@ -13,49 +13,50 @@ import (
 	"sync"
 )
 
-// Class is a kind of work. Its zero value may use all slots and does not wait.
+// Class configures a kind of work. The zero value may use all slots and does not queue.
 type Class struct {
-	Slots       int // that the class may hold at once; Options.Slots when zero
+	Slots       int // slots that the class may hold at once; Options.Slots when zero
 	PerKey      int // slots that one key may hold at once in this class; Slots when zero
 	Queue       int // callers that may wait; none when zero
 	QueuePerKey int // callers that may wait for one key; Queue when zero
 }
 
-// Options of a Bulkhead.
+// Options configure a Bulkhead.
 type Options struct {
-	Slots  int // in total; at least one
+	Slots  int // total number of slots; at least one
 	PerKey int // slots that one key may hold over all classes; Slots when zero
-	// Classes in the order of their precedence; Class{} alone when empty. A class whose
-	// Slots are fewer than the total leaves the rest to the others.
+	// Classes are listed in the order of their precedence; a single Class{} when empty. A class
+	// with fewer Slots than the total leaves the remaining ones to the other classes.
 	Classes []Class
-	// Burst is how many slots in a row may go to classes of higher precedence while a
-	// class waits; then it gets one. 8 when zero, so that no class starves.
+	// Burst is the number of consecutive slots that may go to classes of higher precedence while
+	// another class waits; the waiting class gets the next one. 8 when zero. It prevents
+	// starvation.
 	Burst int
-	// Headroom lets a key take a further slot only while more slots are free than it
-	// holds. One key is then left half of the slots at most, a second one half of the
-	// rest, and a further one finds a free slot until as many as log2(Slots) are greedy.
+	// Headroom gives a key a further slot only while more slots are free than the key holds. One
+	// key then gets at most half of the slots, a second key at most half of the rest, and a new key
+	// finds a free slot until about log2(Slots) keys take all that they can.
 	Headroom bool
 }
 
-// The reasons for a refusal. ErrKeyLimit is the caller's own doing, and ErrLimit
-// everybody's.
+// ErrKeyLimit means that the key itself has reached its limit. ErrLimit means that all keys
+// together have exhausted the slots and the queue.
 var (
 	ErrKeyLimit = errors.New("bulkhead: the key has all that one key may have")
 	ErrLimit    = errors.New("bulkhead: all slots and places to wait are taken")
 )
 
-// Bulkhead is safe for concurrent use.
+// Bulkhead grants slots to keys. It is safe for concurrent use.
 type Bulkhead[K comparable] struct {
 	slots, perKey, burst int
 	headroom             bool
 
 	mu      sync.Mutex
 	free    int
-	holding map[K]int // over all classes
+	holding map[K]int // slots held by each key in all classes
 	classes []*class[K]
 }
 
-// New makes a bulkhead. It panics without slots.
+// New returns a bulkhead. It panics when Options.Slots is below one.
 func New[K comparable](o Options) *Bulkhead[K] {
 	if o.Slots < 1 {
 		panic("bulkhead: no slots")
@@ -76,31 +77,31 @@ func New[K comparable](o Options) *Bulkhead[K] {
 	return b
 }
 
-// TryAcquire takes a slot, or refuses at once with ErrKeyLimit or ErrLimit. The slot is
-// held until release is called; further calls of it do nothing.
+// TryAcquire takes a slot or returns ErrKeyLimit or ErrLimit without waiting. The slot is held
+// until release is called; further calls of release have no effect.
 func (b *Bulkhead[K]) TryAcquire(class int, key K) (release func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
 	c := b.classes[class]
-	if err := b.refusal(c, key); err != nil {
+	if err := b.limitError(c, key); err != nil {
 		return nil, err
 	}
 	b.take(c, key)
 	return b.releaser(c, key), nil
 }
 
-// Acquire takes a slot, and waits for one while the queues have room: ErrKeyLimit or
-// ErrLimit say that they have not. When all places to wait are taken, the newest caller
-// of the key with the most of them gives its place up to a key with fewer. An error of
-// ctx says that it ended before the slot was granted.
+// Acquire takes a slot, and waits for one if the queue has space; otherwise it returns ErrKeyLimit
+// or ErrLimit. When the queue is full, the newest caller of the key with the most waiting callers
+// is removed in favour of a key with fewer, and gets ErrLimit. An error of ctx means that ctx ended
+// before a slot was granted. Release works as for TryAcquire.
 func (b *Bulkhead[K]) Acquire(ctx context.Context, class int, key K) (release func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	b.mu.Lock()
 	c := b.classes[class]
-	full := b.refusal(c, key)
+	full := b.limitError(c, key)
 	if full == nil {
 		b.take(c, key)
 		b.mu.Unlock()
@@ -123,21 +124,22 @@ func (b *Bulkhead[K]) Acquire(ctx context.Context, class int, key K) (release fu
 	return b.releaser(c, key), nil
 }
 
-// Room tells whether Acquire would be refused at this moment, and why.
+// Room reports whether a call of Acquire would be rejected at this moment, and with which error. It
+// takes no slot.
 func (b *Bulkhead[K]) Room(class int, key K) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 
 	c := b.classes[class]
-	full := b.refusal(c, key)
+	full := b.limitError(c, key)
 	if full == nil {
 		return nil
 	}
-	_, err := c.place(key, full)
+	_, err := c.findPlace(key, full)
 	return err
 }
 
-// Usage is how many slots are held, and how many callers wait.
+// Usage returns the number of slots in use and the number of waiting callers.
 func (b *Bulkhead[K]) Usage() (held, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,9 +150,9 @@ func (b *Bulkhead[K]) Usage() (held, waiting int) {
 	return b.slots - b.free, waiting
 }
 
-// refusal says why a key cannot have a slot now; nil when it can. Nobody who waits
-// could have it instead: grant leaves no slot free that somebody could use.
-func (b *Bulkhead[K]) refusal(c *class[K], key K) error {
+// limitError returns the reason why key cannot get a slot now, or nil. No waiting caller could use a
+// slot that refusal finds free, because grant assigns every usable slot at once.
+func (b *Bulkhead[K]) limitError(c *class[K], key K) error {
 	switch {
 	case c.held[key] >= c.PerKey, b.holding[key] >= b.perKey:
 		return ErrKeyLimit
@@ -186,8 +188,8 @@ func decrease[K comparable](counts map[K]int, key K) {
 	}
 }
 
-// abandon takes a waiter out whose context has ended. A slot that was granted just then
-// is given back.
+// abandon removes a waiter after its context ended, and returns why. It releases a slot that was
+// granted at the same moment.
 func (b *Bulkhead[K]) abandon(c *class[K], w *waiter[K], why error) error {
 	b.mu.Lock()
 	removed := c.remove(w)
@@ -202,7 +204,7 @@ func (b *Bulkhead[K]) abandon(c *class[K], w *waiter[K], why error) error {
 	return why
 }
 
-// grant gives free slots to those who wait.
+// grant assigns free slots to waiting callers until none of them can use one.
 func (b *Bulkhead[K]) grant() {
 	for b.free > 0 {
 		c, e := b.choose()
@@ -215,15 +217,15 @@ func (b *Bulkhead[K]) grant() {
 	}
 }
 
-// choose finds the class whose turn it is among those with a waiter that can be served,
-// and that waiter's queue: the first, unless one behind it has been passed over often
-// enough.
+// choose returns the class to serve next and the queue of the key to serve in it, or nil. It is the
+// first class with a waiter that can be served, unless a later class has been passed over more than
+// burst times.
 func (b *Bulkhead[K]) choose() (chosen *class[K], queue *list.Element) {
 	for _, c := range b.classes {
 		if c.inUse >= c.Slots {
 			continue
 		}
-		e := c.next(func(key K) bool { return b.refusal(c, key) == nil })
+		e := c.next(func(key K) bool { return b.limitError(c, key) == nil })
 		if e == nil {
 			continue
 		}

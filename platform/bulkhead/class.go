@@ -10,13 +10,13 @@ type class[K comparable] struct {
 	Class
 	inUse   int
 	held    map[K]int
-	passed  int // grants to other classes since the last to this one, while it waited
+	passed  int // grants to other classes since the last one to this class, while it waited
 	waiting int
-	ring    *list.List // of *queue[K]: the keys that wait, the next to be served first
+	ring    *list.List // of *queue[K]: the keys with waiting callers, the next one to serve first
 	queues  map[K]*list.Element
 }
 
-// queue holds those who wait for one key, in the order in which they came.
+// queue holds the waiting callers of one key, in the order of their arrival.
 type queue[K comparable] struct {
 	key     K
 	waiters []*waiter[K]
@@ -24,7 +24,7 @@ type queue[K comparable] struct {
 
 type waiter[K comparable] struct {
 	key  K
-	done chan error // gets nil with the slot, or the reason for giving the place up
+	done chan error // receives nil with the slot, or the error when the waiter is removed
 }
 
 func newClass[K comparable](c Class, slots int) *class[K] {
@@ -49,9 +49,9 @@ func (c *class[K]) waitingFor(key K) int {
 	return 0
 }
 
-// place says whether one more may wait for a key that got no slot since it was full, and
-// who has to give a place up for it.
-func (c *class[K]) place(key K, full error) (victim *waiter[K], err error) {
+// findPlace reports whether one more caller may wait for key, and which waiter has to be removed for
+// it. The argument full is the reason why the key got no slot.
+func (c *class[K]) findPlace(key K, full error) (victim *waiter[K], err error) {
 	own := c.waitingFor(key)
 	switch {
 	case c.Queue == 0:
@@ -74,7 +74,7 @@ func (c *class[K]) place(key K, full error) (victim *waiter[K], err error) {
 }
 
 func (c *class[K]) enqueue(key K, full error) (*waiter[K], error) {
-	victim, err := c.place(key, full)
+	victim, err := c.findPlace(key, full)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (c *class[K]) enqueue(key K, full error) (*waiter[K], error) {
 	return w, nil
 }
 
-// remove takes a waiter out of its queue; false when it is not there any more.
+// remove takes a waiter out of its queue. It returns false if the waiter is no longer queued.
 func (c *class[K]) remove(w *waiter[K]) bool {
 	e := c.queues[w.key]
 	if e == nil {
@@ -104,11 +104,11 @@ func (c *class[K]) remove(w *waiter[K]) bool {
 	if at < 0 {
 		return false
 	}
-	c.takeOut(e, at)
+	c.removeAt(e, at)
 	return true
 }
 
-func (c *class[K]) takeOut(e *list.Element, at int) *waiter[K] {
+func (c *class[K]) removeAt(e *list.Element, at int) *waiter[K] {
 	q := queueIn[K](e)
 	w := q.waiters[at]
 	q.waiters = slices.Delete(q.waiters, at, at+1)
@@ -120,7 +120,7 @@ func (c *class[K]) takeOut(e *list.Element, at int) *waiter[K] {
 	return w
 }
 
-// next finds the first key in the ring that may have a slot.
+// next returns the first key in the ring that is allowed to take a slot.
 func (c *class[K]) next(may func(K) bool) *list.Element {
 	for e := c.ring.Front(); e != nil; e = e.Next() {
 		if may(queueIn[K](e).key) {
@@ -130,8 +130,8 @@ func (c *class[K]) next(may func(K) bool) *list.Element {
 	return nil
 }
 
-// serve takes out the first waiter of a key, and sends the key to the end of the ring.
+// serve takes out the first waiter of a key and moves the key to the end of the ring.
 func (c *class[K]) serve(e *list.Element) *waiter[K] {
 	c.ring.MoveToBack(e)
-	return c.takeOut(e, 0)
+	return c.removeAt(e, 0)
 }

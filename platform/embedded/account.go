@@ -18,22 +18,23 @@ import (
 
 const note = "WHERE.txt"
 
-// bases are where folders go that the server's user cannot enter; both outlive a reboot.
-var bases = []string{"/var/lib/orderflow", "/var/tmp/orderflow"}
+// fallbackDirs are the parents of data folders that the user of the server cannot enter at the given
+// place. Both survive a reboot.
+var fallbackDirs = []string{"/var/lib/orderflow", "/var/tmp/orderflow"}
 
-// account is whom PostgreSQL runs as: ourselves, or an unprivileged user when we are root, because it
-// refuses to run as root.
+// account is the user that runs PostgreSQL: the user of this process, or an unprivileged user if
+// this process runs as root, because PostgreSQL refuses to run as root.
 type account struct {
-	credential *syscall.Credential // nil: ourselves
+	credential *syscall.Credential // nil: the user of this process
 }
 
-// settle decides where the files of a data folder go and whom the server runs as.
-func settle(dir string) (home string, as account, err error) {
+// chooseHome chooses the place of the files of a data folder and the account that runs the server.
+func chooseHome(dir string) (home string, as account, err error) {
 	as, err = owner(filepath.Join(dir, dataName))
 	if err != nil {
 		return "", as, err
 	}
-	home, err = as.place(dir)
+	home, err = as.makeFolder(dir)
 	if err != nil {
 		return "", as, err
 	}
@@ -42,7 +43,8 @@ func settle(dir string) (home string, as account, err error) {
 	return home, as, err
 }
 
-// owner is the user that data belong to already, so that root can start what a user has made.
+// owner returns the account that owns the data, so that root can start a server that a user
+// created.
 func owner(data string) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{}, nil
@@ -67,14 +69,15 @@ func owner(data string) (account, error) {
 	return account{}, errors.New("PostgreSQL refuses to run as root, and there is neither a user postgres nor a user nobody")
 }
 
-// place makes dir and returns its absolute path, or that of a stand-in when the account cannot enter
-// it, as below a home of mode 0700. Modes of folders that were there are left alone.
-func (a account) place(dir string) (string, error) {
+// makeFolder creates dir and returns its absolute path. If the account cannot enter it, for example
+// below a home of mode 0700, place returns a folder below bases instead. It does not change the
+// modes of existing folders.
+func (a account) makeFolder(dir string) (string, error) {
 	dir, err := makeDir(dir)
 	if err != nil || a.credential == nil {
 		return dir, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, note)); err != nil && a.reaches(dir) {
+	if _, err := os.Lstat(filepath.Join(dir, note)); err != nil && a.canEnter(dir) {
 		return dir, nil
 	}
 	if _, err := os.Lstat(filepath.Join(dir, dataName)); err == nil {
@@ -99,7 +102,7 @@ func makeDir(dir string) (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// openDir makes a folder that others may pass through, whatever the umask is.
+// openDir creates a folder that other users may enter, for any umask.
 func openDir(dir string) error {
 	err := os.Mkdir(dir, 0o711)
 	if errors.Is(err, os.ErrExist) {
@@ -114,8 +117,8 @@ func openDir(dir string) error {
 
 func (a account) elsewhere(dir string) (string, error) {
 	sum := sha256.Sum256([]byte(dir))
-	for _, base := range bases {
-		if openDir(base) != nil || !ours(base) || !a.reaches(base) {
+	for _, base := range fallbackDirs {
+		if openDir(base) != nil || !isOwnFolder(base) || !a.canEnter(base) {
 			continue
 		}
 		home := filepath.Join(base, hex.EncodeToString(sum[:6]))
@@ -127,26 +130,26 @@ func (a account) elsewhere(dir string) (string, error) {
 		return home, os.WriteFile(filepath.Join(dir, note), []byte(said), 0o644)
 	}
 
-	return "", fmt.Errorf("user %d can enter neither it nor any of %v", a.credential.Uid, bases)
+	return "", fmt.Errorf("user %d can enter neither it nor any of %v", a.credential.Uid, fallbackDirs)
 }
 
-// ours guards against a folder that somebody else put into /var/tmp.
-func ours(dir string) bool {
+// isOwnFolder rejects a folder in /var/tmp that another user created.
+func isOwnFolder(dir string) bool {
 	info, err := os.Lstat(dir)
 
 	return err == nil && info.IsDir() && info.Mode().Perm()&0o022 == 0 && info.Sys().(*syscall.Stat_t).Uid == 0
 }
 
-// reaches asks the kernel instead of reading modes, so that ACLs and mounts count as well.
-func (a account) reaches(dir string) bool {
+// canEnter asks the kernel instead of interpreting modes, so that ACLs and mounts count as well.
+func (a account) canEnter(dir string) bool {
 	cmd := a.command(context.Background(), "/bin/sh", "-c", ":")
 	cmd.Dir = dir
 
 	return cmd.Run() == nil
 }
 
-// own hands a file that we have just made to the account.
-func (a account) own(path string) error {
+// chown gives a file that this process created to the account.
+func (a account) chown(path string) error {
 	if a.credential == nil {
 		return nil
 	}
@@ -154,8 +157,9 @@ func (a account) own(path string) error {
 	return os.Lchown(path, int(a.credential.Uid), int(a.credential.Gid))
 }
 
-// command runs a program as the account, from a folder that everybody can enter. It sees none of our
-// environment: PG* variables would change what it does, and our secrets are not its business.
+// command returns a command that runs as the account, in a folder that every user can enter. It
+// passes no environment, because PG* variables would change the behaviour of the program, and the
+// secrets of this process must not leak to it.
 func (a account) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = "/"

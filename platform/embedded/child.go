@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// Spawn starts cmd in a process group of its own, so that a Ctrl-C in the terminal reaches us and not
-// the servers that we still need for stopping. On Linux the kernel sends it SIGINT when this process
-// dies, kill -9 included. The channel is closed when it has exited and was waited for.
+// Spawn starts cmd in its own process group, so that Ctrl-C in the terminal reaches only this
+// process, which still needs the servers while it stops. On Linux the kernel sends SIGINT to cmd
+// when this process dies, even after kill -9. The channel is closed when cmd has exited and has
+// been waited for.
 func Spawn(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -23,13 +24,14 @@ func Spawn(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 
 	started, done := make(chan error), make(chan struct{})
 	go func() {
-		// The kernel's promise is about the thread that forked, so it must last as long as the child.
+		// The parent-death signal is bound to the thread that forked, so that thread must outlive
+		// the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // its outcome is in cmd.ProcessState
+			_ = cmd.Wait() // the result is in cmd.ProcessState
 			close(done)
 		}
 	}()
@@ -37,7 +39,7 @@ func Spawn(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	return done, <-started
 }
 
-// run is cmd.Run for a child that must not outlive us.
+// run is cmd.Run for a child that must not outlive this process.
 func run(cmd *exec.Cmd) error {
 	exited, err := Spawn(cmd)
 	if err != nil {

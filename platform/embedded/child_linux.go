@@ -2,5 +2,5 @@ package embedded
 
 import "syscall"
 
-// PostgreSQL takes SIGINT for a fast shutdown.
+// dieWithParent sends SIGINT, which requests a fast shutdown of PostgreSQL.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }

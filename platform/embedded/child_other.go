@@ -4,5 +4,5 @@ package embedded
 
 import "syscall"
 
-// No such promise here: the next Start stops what a killed owner left behind.
+// dieWithParent does nothing on this system. The next Start stops the server of a killed process.
 func dieWithParent(*syscall.SysProcAttr) {}

@@ -21,19 +21,20 @@ const (
 	dataName  = "data"
 )
 
-// defaults suit a developer's machine of two cores. Durability is PostgreSQL's own: fsync stays on.
+// defaults are for a developer's machine with two cores. They keep fsync on, so commits are
+// durable.
 var defaults = map[string]string{
 	"listen_addresses":        "127.0.0.1",
 	"unix_socket_directories": "", // Debian's default folder need not exist, and a path is limited to 107 bytes
 	"max_connections":         "200",
 	"shared_buffers":          "256MB",
 	"max_wal_size":            "2GB",
-	"jit":                     "off", // it costs more than it gives to short statements
+	"jit":                     "off", // it costs more than it saves for short statements
 	"timezone":                "UTC",
 	"log_timezone":            "UTC",
 }
 
-// cluster is what lies in a data folder: data/ itself, the password, the lock and the log.
+// cluster is the content of a data folder: data/, the password, the lock and the log.
 type cluster struct {
 	home string
 	as   account
@@ -42,7 +43,7 @@ type cluster struct {
 func (c cluster) data() string         { return filepath.Join(c.home, dataName) }
 func (c cluster) passwordFile() string { return filepath.Join(c.home, "password") }
 
-// major is the version that made the data, as in PG_VERSION, or "" when there are none.
+// major returns the PostgreSQL version of the data, as in PG_VERSION, or "" when there are none.
 func (c cluster) major() (string, error) {
 	b, err := os.ReadFile(filepath.Join(c.data(), "PG_VERSION"))
 	if err == nil {
@@ -58,8 +59,8 @@ func (c cluster) major() (string, error) {
 	return "", nil
 }
 
-// create makes the data when there are none. They appear under their name in one step, so a kill in
-// the middle leaves only a data.new that the next start throws away.
+// create initializes the data if there are none. It renames the finished folder in one step, so a
+// kill during creation leaves only a data.new, which the next start deletes.
 func (c cluster) create(ctx context.Context, in programs, noSync bool) error {
 	if major, err := c.major(); err != nil || major != "" {
 		return err
@@ -74,7 +75,7 @@ func (c cluster) create(ctx context.Context, in programs, noSync bool) error {
 	if err := os.Mkdir(fresh, 0o700); err != nil {
 		return err
 	}
-	if err := c.as.own(fresh); err != nil {
+	if err := c.as.chown(fresh); err != nil {
 		return err
 	}
 
@@ -95,7 +96,7 @@ func (c cluster) create(ctx context.Context, in programs, noSync bool) error {
 	return os.Rename(fresh, c.data())
 }
 
-// createPassword keeps the one that is there: an initdb that was killed may have written it.
+// createPassword keeps an existing password, because a killed initdb may already have used it.
 func (c cluster) createPassword() error {
 	if _, err := os.Lstat(c.passwordFile()); err == nil {
 		return nil
@@ -104,7 +105,7 @@ func (c cluster) createPassword() error {
 	if err := os.WriteFile(fresh, []byte(rand.Text()+"\n"), 0o600); err != nil {
 		return err
 	}
-	if err := c.as.own(fresh); err != nil { // initdb reads it
+	if err := c.as.chown(fresh); err != nil { // initdb reads it
 		return err
 	}
 

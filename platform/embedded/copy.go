@@ -13,15 +13,15 @@ import (
 	"strings"
 )
 
-// Copy makes to a cluster like the one in from, which must be stopped, as a cold backup does: same
-// system identifier, same password. What to held before is deleted. It fails with an *InUseError while
-// a live process owns either of them.
+// Copy replaces the cluster in to by a copy of the cluster in from, which must be stopped, as a
+// cold backup does: both have the same system identifier and password. It deletes the previous
+// content of to. It returns an *InUseError while a live process owns either of them.
 func Copy(ctx context.Context, from, to string) error {
-	source, as, err := settle(from)
+	source, as, err := chooseHome(from)
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	target, _, err := settle(to)
+	target, _, err := chooseHome(to)
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", to, err)
 	}
@@ -44,7 +44,8 @@ func Copy(ctx context.Context, from, to string) error {
 		if err := os.RemoveAll(pair[1]); err != nil {
 			return err
 		}
-		// Not as the account: it may not write into a folder of ours. The owner is kept.
+		// Runs as this process and not as the account, which may not write into the folders of this
+		// process. The owner of the files is kept.
 		cmd := account{}.command(ctx, "cp", "-a", pair[0], pair[1])
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("copy %s: %w\n%s", pair[0], err, bytes.TrimSpace(out))
@@ -54,8 +55,8 @@ func Copy(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// follow makes the next start one of a standby. A server that is promoted stops being one by itself.
-func (c cluster) follow(primary string) error {
+// configureStandby configures the next start as a standby. A promotion removes this configuration.
+func (c cluster) configureStandby(primary string) error {
 	if primary == "" {
 		return nil
 	}
@@ -66,7 +67,7 @@ func (c cluster) follow(primary string) error {
 	if err != nil {
 		return err
 	}
-	// The last line wins, and a password has no place on a command line.
+	// The last line wins. The command line would expose the password to other users.
 	_, err = fmt.Fprintf(conf, "primary_conninfo = '%s'\n", strings.ReplaceAll(primary, "'", "''"))
 	if err := errors.Join(err, conf.Close()); err != nil {
 		return err
@@ -76,5 +77,5 @@ func (c cluster) follow(primary string) error {
 		return err
 	}
 
-	return c.as.own(signal)
+	return c.as.chown(signal)
 }

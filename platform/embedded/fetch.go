@@ -15,7 +15,7 @@ import (
 
 const (
 	mavenCentral = "https://repo1.maven.org/maven2"
-	fetchedMajor = "17" // for data that do not exist yet
+	fetchedMajor = "17" // for new data folders
 )
 
 var releases = map[string]embeddedpostgres.PostgresVersion{
@@ -28,7 +28,8 @@ type fetcher struct {
 	cache      string // the user's cache folder by default
 }
 
-// fetch returns the folder of downloaded programs, from the cache when they are there.
+// fetch returns the folder of the downloaded programs. It downloads them only if the cache lacks
+// them.
 func (f fetcher) fetch(ctx context.Context, as account, major string) (bin string, err error) {
 	if major == "" {
 		major = fetchedMajor
@@ -57,7 +58,7 @@ func (f fetcher) fetch(ctx context.Context, as account, major string) (bin strin
 	}
 	err = os.Rename(filepath.Join(work, "programs"), unpacked)
 	if _, statErr := os.Stat(bin); statErr == nil {
-		return bin, nil // ours, or those of a process that was faster
+		return bin, nil // isOwnFolder, or those of a process that was faster
 	}
 
 	return "", err
@@ -72,13 +73,13 @@ func (f fetcher) folder(as account) (string, error) {
 		f.cache = filepath.Join(user, "orderflow")
 	}
 
-	return as.place(f.cache)
+	return as.makeFolder(f.cache)
 }
 
-// download uses the library for its knowledge of where programs lie and how they are packed. It can
-// only fetch as a part of starting a server, so it gets a data folder that is nothing but a
-// PG_VERSION: seeing that, it makes no cluster, and the server that it then tries has nothing to run.
-// Everything it may delete is below work.
+// download uses the library because it knows where the programs are published and how they are
+// packed. The library can download only as a part of starting a server. It therefore gets a data
+// folder that contains nothing but PG_VERSION: it then does not create a cluster, and the start of
+// the server fails. Everything that it may delete is below work.
 func (f fetcher) download(ctx context.Context, version embeddedpostgres.PostgresVersion, major, work string) error {
 	nothing := filepath.Join(work, "nothing")
 	if err := os.Mkdir(nothing, 0o700); err != nil {
@@ -100,7 +101,7 @@ func (f fetcher) download(ctx context.Context, version embeddedpostgres.Postgres
 		CachePath(work).RuntimePath(filepath.Join(work, "runtime")).
 		BinariesPath(filepath.Join(work, "programs")).DataPath(nothing))
 
-	tried := make(chan error, 1) // the library takes no context: after a Ctrl-C it ends with the process
+	tried := make(chan error, 1) // the library takes no context: after Ctrl-C it ends with the process
 	go func() { tried <- library.Start() }()
 	select {
 	case <-ctx.Done():

@@ -19,8 +19,9 @@ import (
 	"time"
 )
 
-// acquire takes the lock of a data folder. The kernel drops it with the process, so a kill -9 leaves
-// nothing to clean; the file stays, because removing it would let two owners lock two files.
+// acquire takes the lock of a data folder. The kernel releases it when the process ends, so nothing
+// has to be cleaned up after kill -9. The file is never removed, because two owners could then lock
+// two different files.
 func acquire(home string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(home, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -45,8 +46,8 @@ func acquire(home string) (*os.File, error) {
 	return f, nil
 }
 
-// tryLock asks for a moment: a child between fork and exec still holds what its
-// parent has just closed.
+// tryLock retries for a moment, because a child between fork and exec still holds the files that
+// its parent has just closed.
 func tryLock(f *os.File) (err error) {
 	for range 10 {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -64,8 +65,8 @@ func writeAt(f *os.File, s string) error {
 	return err
 }
 
-// stopOrphan ends the server of an owner that was killed. The caller holds the lock, so no live owner
-// exists. A process is signalled only when it is a postgres on exactly this folder.
+// stopOrphan stops the server of an owner that was killed. The caller holds the lock, so no live
+// owner exists. It signals a process only if it is a postgres on exactly this folder.
 func stopOrphan(ctx context.Context, data string) error {
 	file := filepath.Join(data, "postmaster.pid")
 	b, err := os.ReadFile(file)
@@ -81,7 +82,7 @@ func stopOrphan(ctx context.Context, data string) error {
 		return nil //nolint:nilerr // PostgreSQL itself clears away a stale file
 	}
 	if !serves(pid, data) {
-		return disown(file, rest)
+		return replaceStalePID(file, rest)
 	}
 	for deadline, hard := time.Now().Add(15*time.Second), time.Now().Add(10*time.Second); serves(pid, data); {
 		signal := syscall.SIGINT
@@ -100,11 +101,13 @@ func stopOrphan(ctx context.Context, data string) error {
 	return nil
 }
 
-// disown keeps a postmaster.pid whose number now belongs to some other process from blocking the
-// start. PostgreSQL takes its parent's pid for stale and still checks the shared memory named further
-// down, which removing the file would skip.
-func disown(file string, rest []byte) error {
-	// The folder belongs to the server's user, who must not lead root elsewhere with a link.
+// replaceStalePID prevents a postmaster.pid with the number of an unrelated process from blocking the start.
+// It writes the pid of this process, which PostgreSQL treats as stale because it is its parent;
+// PostgreSQL then still checks the shared memory named in the file, which a removal of the file
+// would skip.
+func replaceStalePID(file string, rest []byte) error {
+	// The folder belongs to the user of the server, which must not redirect root with a symbolic
+	// link.
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_TRUNC|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return err

@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	logLimit  = 10 << 20 // a longer file is put aside at the next start
+	logLimit  = 10 << 20 // a longer file is renamed at the next start
 	tailLimit = 4 << 10
 )
 
-// tail passes the server's log on and remembers its end, which explains a failed start.
+// tail forwards the log of the server and remembers its end, to explain a failed start.
 type tail struct {
 	to    io.Writer
 	close func() error
@@ -22,7 +22,7 @@ type tail struct {
 	last []byte
 }
 
-// openLog appends to the file at path unless the caller brought a writer.
+// openLog appends to the file at path unless the caller provided a writer.
 func openLog(to io.Writer, path string) (*tail, error) {
 	if to != nil {
 		return &tail{to: to, close: func() error { return nil }}, nil
@@ -40,7 +40,8 @@ func openLog(to io.Writer, path string) (*tail, error) {
 	return &tail{to: f, close: f.Close}, nil
 }
 
-// Write never fails: a full disk must not take the server's standard error away.
+// Write never returns an error, because a full disk must not close the standard error of the
+// server.
 func (t *tail) Write(b []byte) (int, error) {
 	_, _ = t.to.Write(b)
 	t.mu.Lock()

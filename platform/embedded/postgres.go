@@ -26,16 +26,17 @@ type Postgres struct {
 
 	port, password string
 
-	exited <-chan struct{} // the process is gone
-	done   chan struct{}   // and so are our lock and log file
+	exited <-chan struct{} // closed when the process has exited
+	done   chan struct{}   // closed when the lock and the log file are closed too
 }
 
-// Start runs the server on o.Dir and returns when it accepts connections. It makes the cluster and the
-// database when there are none, and stops a server whose owner was killed. It fails with an
-// *InUseError when another live process owns the folder, and without touching anything when the data
-// are of another major version than the programs. The context covers the start only; call Stop.
+// Start runs the server on o.Dir and returns when it accepts connections. It creates the cluster
+// and the database if they do not exist, and stops a server whose owner was killed. It returns an
+// *InUseError if another live process owns the folder. It fails without changing anything if the
+// data have another major version than the programs. The context covers the start only; the caller
+// must call Stop.
 func Start(ctx context.Context, o Options) (*Postgres, error) {
-	return start(ctx, o, machine())
+	return start(ctx, o, defaultSources())
 }
 
 func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error) {
@@ -43,7 +44,7 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 	if err != nil {
 		return nil, err
 	}
-	home, as, err := settle(o.Dir)
+	home, as, err := chooseHome(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("postgres in %s: %w", o.Dir, err)
 	}
@@ -64,7 +65,7 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 
 		return nil, err
 	}
-	if err := p.up(ctx, o, from); err != nil {
+	if err := p.start(ctx, o, from); err != nil {
 		p.log.Close()
 		lock.Close()
 
@@ -75,8 +76,8 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 	return p, nil
 }
 
-// up brings the server from nothing to ready; on error no process is left.
-func (p *Postgres) up(ctx context.Context, o Options, from sources) error {
+// start starts the server and waits until it is ready. On error no process is left.
+func (p *Postgres) start(ctx context.Context, o Options, from sources) error {
 	if err := stopOrphan(ctx, p.cluster.data()); err != nil {
 		return err
 	}
@@ -94,14 +95,14 @@ func (p *Postgres) up(ctx context.Context, o Options, from sources) error {
 	if p.password, err = p.cluster.password(); err != nil {
 		return err
 	}
-	if err := p.cluster.follow(o.Follow); err != nil {
+	if err := p.cluster.configureStandby(o.Follow); err != nil {
 		return err
 	}
 	if err := p.serve(ctx, programs, o); err != nil {
 		return err
 	}
 	if err := p.createDatabase(ctx); err != nil {
-		p.halt()
+		p.abort()
 
 		return err
 	}
@@ -128,7 +129,7 @@ func (p *Postgres) createDatabase(ctx context.Context) error {
 	return nil
 }
 
-// watch keeps the lock for as long as the server lives, so that nobody else can start beside it.
+// watch keeps the lock while the server runs, so that no other process can start a second one.
 func (p *Postgres) watch(lock io.Closer) {
 	<-p.exited
 	p.log.Close()
@@ -136,7 +137,7 @@ func (p *Postgres) watch(lock io.Closer) {
 	close(p.done)
 }
 
-// URL is the address of the database, password included; do not print it.
+// URL returns the URL of the database. It contains the password, so do not log it.
 func (p *Postgres) URL() string { return p.address(p.db) }
 
 func (p *Postgres) address(database string) string {
@@ -148,18 +149,19 @@ func (p *Postgres) address(database string) string {
 	return u.String()
 }
 
-// Dir is where the data really are: Options.Dir, or a folder elsewhere when we are root and the
-// server's own user cannot enter Options.Dir. A file there says so too; tell the user.
+// Dir returns the actual data folder: Options.Dir, or another folder if this process runs as root
+// and the user of the server cannot enter Options.Dir. A file in Options.Dir names it too. Show it
+// to the user.
 func (p *Postgres) Dir() string { return p.cluster.home }
 
-// Done is closed when the server has exited, for whatever reason.
+// Done returns a channel that is closed when the server has exited for any reason.
 func (p *Postgres) Done() <-chan struct{} { return p.done }
 
-// Stop disconnects everybody, shuts the server down and waits for it. When ctx ends first the server
-// stops at once, which costs a replay of the log at the next start and loses nothing committed. A
-// second call, or one for a server that has died, returns nil.
+// Stop disconnects all clients, shuts the server down and waits for it. If ctx ends first, the
+// server stops immediately, which requires a recovery at the next start but loses no committed
+// data. It returns nil when it is called again or after the server has exited.
 func (p *Postgres) Stop(ctx context.Context) error {
-	_ = p.cmd.Process.Signal(syscall.SIGINT) // an error means that it is gone
+	_ = p.cmd.Process.Signal(syscall.SIGINT) // an error means that the process has exited
 	select {
 	case <-p.done:
 		return nil
@@ -176,15 +178,16 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	}
 }
 
-// Crash stops the server at once, as far as it can be done without losing power:
-// nobody is asked, nothing is written, and the next Start replays the log. It is
-// for tests of whoever must survive that.
+// Crash stops the server immediately, as close to a power failure as possible: it disconnects
+// clients and writes no checkpoint, so the next Start runs a recovery. It is for tests of crash
+// recovery.
 func (p *Postgres) Crash() {
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 	<-p.done
 }
 
-// Promote makes a standby a primary, with what it has received, and returns when it takes writes.
+// Promote turns a standby into a primary with the data received so far, and returns when it accepts
+// writes.
 func (p *Postgres) Promote(ctx context.Context) error {
 	conn, err := pgx.Connect(ctx, p.address("postgres"))
 	if err != nil {
@@ -204,10 +207,10 @@ func (p *Postgres) Promote(ctx context.Context) error {
 	return nil
 }
 
-// Remove deletes a stopped cluster and its folder: for tests, and for whoever wants to begin anew.
-// It fails with an *InUseError while a live process owns it.
+// Remove deletes a stopped cluster and its folder. It returns an *InUseError while a live process
+// owns it.
 func Remove(ctx context.Context, dir string) error {
-	home, _, err := settle(dir)
+	home, _, err := chooseHome(dir)
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}

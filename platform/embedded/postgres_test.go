@@ -301,7 +301,7 @@ func TestPidFileOfSomebodyElse(t *testing.T) {
 	}
 	_, rest, _ := strings.Cut(string(before), "\n")
 	stale := fmt.Sprintf("%d\n%s", bystander.Process.Pid, rest)
-	if err := errors.Join(os.WriteFile(pidFile, []byte(stale), 0o600), p.cluster.as.own(pidFile)); err != nil {
+	if err := errors.Join(os.WriteFile(pidFile, []byte(stale), 0o600), p.cluster.as.chown(pidFile)); err != nil {
 		t.Fatal(err)
 	}
 

@@ -22,15 +22,16 @@ type programs struct {
 
 func (p programs) path(name string) string { return filepath.Join(p.bin, name) }
 
-// sources is where programs may come from.
+// sources lists the places to search for programs.
 type sources struct {
-	first string   // asked before the others, which go by version
+	first string   // preferred to the other folders, which are ordered by version
 	globs []string // folders
 	fetch func(ctx context.Context, as account, major string) (bin string, err error)
 }
 
-// machine is what this machine may have, and the network for one that has nothing.
-func machine() sources {
+// defaultSources returns the usual folders of this machine, and a download for machines without
+// PostgreSQL.
+func defaultSources() sources {
 	from := sources{
 		globs: []string{
 			"/usr/lib/postgresql/*/bin", // Debian, Ubuntu
@@ -50,7 +51,7 @@ func machine() sources {
 	return from
 }
 
-// find returns programs of the given major version, or the best there are when it is "".
+// find returns programs of the given major version, or those of the newest one when it is "".
 func (s sources) find(ctx context.Context, as account, major string) (programs, error) {
 	installed := s.installed(ctx, as)
 	for _, p := range installed {
@@ -96,7 +97,7 @@ func (s sources) installed(ctx context.Context, as account) []programs {
 
 var versionLine = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// inspect runs the server program for its version, which also proves that the account may.
+// inspect runs the server program for its version, which also proves that the account may run it.
 func inspect(ctx context.Context, as account, bin string) (programs, error) {
 	p := programs{bin: bin}
 	if _, err := os.Stat(p.path("initdb")); err != nil {

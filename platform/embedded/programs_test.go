@@ -44,7 +44,7 @@ func TestOtherMajorVersionIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	from := machine()
+	from := defaultSources()
 	from.fetch = offline
 	_, err := start(t.Context(), throwAway(dir), from)
 

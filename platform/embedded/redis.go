@@ -8,32 +8,32 @@ import (
 
 const redisTick = 50 * time.Millisecond
 
-// Redis is an in-process Redis: one process only, nothing on disk, keys expire up to 50 ms late. It
-// has EVAL but neither FUNCTION nor SPUBLISH.
+// Redis is an in-process Redis. It serves one process, stores nothing on disk, and expires keys up
+// to 50 ms late. It supports EVAL, but neither FUNCTION nor SPUBLISH.
 type Redis struct {
 	server *miniredis.Miniredis
 	quit   chan struct{}
 	ended  chan struct{}
 }
 
-// StartRedis listens on a free port of the loopback interface. Close it.
+// StartRedis listens on a free port of the loopback interface. The caller must close it.
 func StartRedis() (*Redis, error) { return StartRedisAt("127.0.0.1:0") }
 
-// StartRedisAt is StartRedis on a given host:port, for one that must come back where it was.
+// StartRedisAt is StartRedis on a given host:port, for a restart at the same address.
 func StartRedisAt(addr string) (*Redis, error) {
 	r := &Redis{server: miniredis.NewMiniRedis(), quit: make(chan struct{}), ended: make(chan struct{})}
 	if err := r.server.StartAddr(addr); err != nil {
 		return nil, err
 	}
-	go r.age()
+	go r.expireKeys()
 
 	return r, nil
 }
 
-// age lets keys grow old, which miniredis does not do by itself. Its ClockTTL would, at the price of a
-// walk over every key with a TTL in each command: too much for a limiter's keys under load. TIME
-// needs no help, it follows the wall clock until somebody calls SetTime.
-func (r *Redis) age() {
+// expireKeys advances the expiry of keys, which miniredis does not do by itself. Its ClockTTL would visit
+// every key with a TTL in each command, which is too slow for the keys of a limiter under load.
+// TIME needs no help: it follows the wall clock until SetTime is called.
+func (r *Redis) expireKeys() {
 	defer close(r.ended)
 	every := time.NewTicker(redisTick)
 	defer every.Stop()
@@ -48,13 +48,13 @@ func (r *Redis) age() {
 	}
 }
 
-// Addr is where it listens, as host:port.
+// Addr returns its address as host:port.
 func (r *Redis) Addr() string { return r.server.Addr() }
 
-// URL is Addr in the form that REDIS_URL takes.
+// URL returns the address in the form of REDIS_URL.
 func (r *Redis) URL() string { return "redis://" + r.Addr() }
 
-// Close disconnects everybody and forgets everything. Call it once.
+// Close disconnects all clients and discards all data. Call it once.
 func (r *Redis) Close() {
 	close(r.quit)
 	<-r.ended

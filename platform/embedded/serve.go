@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	readyWithin = 30 * time.Second // crash recovery after a kill is part of it
-	retryWithin = 10 * time.Second // for a port or a postmaster.pid that somebody still holds
+	readyWithin = 30 * time.Second // includes crash recovery after a kill
+	retryWithin = 10 * time.Second // for a port or a postmaster.pid that another process still holds
 )
 
-// serve tries again when the chosen port was taken before PostgreSQL could bind it, or when a server
-// that was killed had not yet let go of the folder.
+// serve starts the server, and retries if another process took the chosen port first or a killed
+// server had not yet released the folder.
 func (p *Postgres) serve(ctx context.Context, in programs, o Options) error {
 	for deadline := time.Now().Add(retryWithin); ; {
 		err := p.attempt(ctx, in, o)
-		if err == nil || !p.log.passing() || time.Now().After(deadline) {
+		if err == nil || !p.log.isTransient() || time.Now().After(deadline) {
 			return err
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
@@ -38,8 +38,8 @@ func (p *Postgres) serve(ctx context.Context, in programs, o Options) error {
 	}
 }
 
-// passing is true for the two refusals that end by themselves.
-func (t *tail) passing() bool {
+// isTransient reports whether the server failed for one of the two reasons that go away by themselves.
+func (t *tail) isTransient() bool {
 	said := t.recent()
 
 	return strings.Contains(said, "could not create any TCP/IP sockets") ||
@@ -63,7 +63,7 @@ func (p *Postgres) attempt(ctx context.Context, in programs, o Options) (err err
 		return err
 	}
 	if err := p.ready(ctx); err != nil {
-		p.halt()
+		p.abort()
 
 		return err
 	}
@@ -94,9 +94,9 @@ func (p *Postgres) ready(ctx context.Context) error {
 	}
 }
 
-// halt ends a server that did not come up. An immediate shutdown costs a replay of the log at the
-// next start and nothing else.
-func (p *Postgres) halt() {
+// abort ends a server that did not start. An immediate shutdown loses nothing; it only requires a
+// recovery at the next start.
+func (p *Postgres) abort() {
 	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
 	<-p.exited
 }

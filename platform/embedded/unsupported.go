@@ -10,10 +10,10 @@ import (
 
 var errUnsupported = errors.New("a private PostgreSQL runs on Linux and macOS only: set DATABASE_URL to a server")
 
-// Postgres cannot exist on this system: its account, lock and signal handling are those of Unix.
+// Postgres is not available on this system: accounts, locks and signals are handled as on Unix.
 type Postgres struct{}
 
-// Start fails and says what to do instead.
+// Start returns an error that names the alternative.
 func Start(_ context.Context, o Options) (*Postgres, error) {
 	if _, err := o.withDefaults(); err != nil {
 		return nil, err
@@ -28,16 +28,16 @@ func (*Postgres) Done() <-chan struct{}      { return nil }
 func (*Postgres) Stop(context.Context) error { return nil }
 func (*Postgres) Crash()                     {}
 
-// Promote fails, as Start does.
+// Promote returns the error of Start.
 func (*Postgres) Promote(context.Context) error { return errUnsupported }
 
-// Copy fails, as Start does.
+// Copy returns the error of Start.
 func Copy(context.Context, string, string) error { return errUnsupported }
 
-// Remove fails, as Start does.
+// Remove returns the error of Start.
 func Remove(context.Context, string) error { return errUnsupported }
 
-// Spawn starts cmd; nothing here ends it together with this process.
+// Spawn starts cmd. On this system cmd does not end together with this process.
 func Spawn(cmd *exec.Cmd) (exited <-chan struct{}, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err

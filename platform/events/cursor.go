@@ -14,20 +14,20 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Cursor is a place in the log: everything up to and including it has been seen.
-// Its order is (Xid, Seq): see After for why that loses nothing. The zero place, of
-// both, is the beginning of the log.
+// Cursor is a position in the log. Its holder has received all events up to and including this
+// position. Cursors are ordered by (Xid, Seq); the package comment explains why this order loses no
+// event. Zero in both is the beginning of the log.
 type Cursor struct {
-	Epoch string // which cluster and database the numbers belong to
+	Epoch string // identifies the cluster and the database that assigned the numbers
 	Xid   uint64
 	Seq   int64
-	// Digest tells the event at this place from another one that may get the same numbers
-	// when the database goes back to an earlier state. 0 is unknown: the cursors of
-	// versions that had none, and the beginning of the log.
+	// Digest distinguishes the event at this position from another one that gets the same numbers
+	// after the database was restored to an earlier state. 0 means unknown: in cursors of versions
+	// without digests, and at the beginning of the log.
 	Digest uint32
 }
 
-// String is the form that clients keep. They must not look inside.
+// String returns the form that clients store. It is opaque to them.
 func (c Cursor) String() string {
 	if c.Digest == 0 {
 		return fmt.Sprintf("%s-%x-%x", c.Epoch, c.Xid, c.Seq)
@@ -35,20 +35,20 @@ func (c Cursor) String() string {
 	return fmt.Sprintf("%s-%x-%x-%08x", c.Epoch, c.Xid, c.Seq, c.Digest)
 }
 
-// Before tells whether c comes earlier in the log than d.
+// Before reports whether c is earlier in the log than d.
 func (c Cursor) Before(d Cursor) bool {
 	return c.Xid < d.Xid || c.Xid == d.Xid && c.Seq < d.Seq
 }
 
-// follows tells whether c is a place of the log in which its numbers lead to found. An
-// empty epoch is any; only this package makes such cursors, and tests.
+// follows reports whether found, the position in the log with the numbers of c, is the event of c.
+// An empty epoch matches every epoch; only this package and tests create such cursors.
 func (c Cursor) follows(found Cursor) bool {
 	return (c.Epoch == "" || c.Epoch == found.Epoch) && c.Xid == found.Xid && c.Seq == found.Seq &&
 		(c.Digest == 0 || c.Digest == found.Digest)
 }
 
-// digest identifies an event by what never changes of it, as the database returns it. It
-// is never 0.
+// digest identifies an event by the columns that never change, with the values that the database
+// returns. It is never 0.
 func digest(order uuid.UUID, version int64, kind string, at time.Time) uint32 {
 	b := make([]byte, 0, 64)
 	b = append(b, order[:]...)
@@ -60,7 +60,7 @@ func digest(order uuid.UUID, version int64, kind string, at time.Time) uint32 {
 
 var cursorForm = regexp.MustCompile(`^([0-9a-f]{8})-([0-9a-f]{1,16})-([0-9a-f]{1,16})(?:-([0-9a-f]{8}))?$`)
 
-// ParseCursor reads what String wrote. Anything else is a fault that a client may be told.
+// ParseCursor parses the result of String. For any other text it returns a fault for the client.
 func ParseCursor(s string) (Cursor, error) {
 	bad := fault.New(fault.Malformed, "malformed", "The cursor is not one that this API gave out.")
 	bad.Fields = []fault.Field{{Pointer: "/query/after", Code: "format", Message: "is not a cursor"}}

@@ -7,10 +7,10 @@ import (
 )
 
 // PollEvery is how often a tail looks without being told.
-const PollEvery = pollEvery
+const PollEvery = pollInterval
 
 // OnlyWhenWoken makes a tail read only after Wake, or when events wait for an older transaction. Call it before Run.
-func (t *Tail) OnlyWhenWoken() { t.poll = 24 * time.Hour }
+func (t *Tail) OnlyWhenWoken() { t.interval = 24 * time.Hour }
 
 // Looks returns once the tail has looked from beginning to end after the call, and has been told
 // nothing that it has not taken up.

@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrGone says that an event is not in the log, or no longer.
+// ErrGone means that the log does not contain the event, or no longer contains it.
 var ErrGone = errors.New("there is no such event")
 
-// Find reads one event; ErrGone when it is not there.
+// Find returns one event. The error wraps ErrGone if the log does not contain it.
 func (l *Log) Find(ctx context.Context, order uuid.UUID, version int64) (Event, error) {
 	e, err := scan(l.pool.QueryRow(ctx, `select l.epoch, `+columns+` from event_log l cross join events e where e.order_id = $1 and e.version = $2`, order, version))
 	if errors.Is(err, pgx.ErrNoRows) {

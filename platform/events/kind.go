@@ -1,20 +1,20 @@
 package events
 
-// Kind describes the events of one type to those who are told of them. Types are for
-// ever, and to the data of a type members are only ever added.
+// Kind describes the events of one type for subscribers. A type never changes its meaning, and
+// members are only ever added to its data.
 type Kind struct {
 	Type string // order.created
 	Doc  string // one sentence: what has happened
-	// Data is an example: a value of what data are rendered from, with every member that
-	// events of this type may have.
+	// Data is an example: a value of the type from which the data is rendered, with every member
+	// that events of this type may have.
 	Data any
-	// Always names the members of the data that are there besides those that every
-	// event has.
+	// Always lists the members of the data that are always present, besides those that every event
+	// has.
 	Always []string
-	Note   bool // goes to the inbox of whose order it is (SPEC E7)
+	Note   bool // added to the inbox of the order's owner (SPEC E7)
 }
 
-// Types are the names, in the same order.
+// Types returns the names of the types, in the same order.
 func Types(kinds []Kind) []string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {

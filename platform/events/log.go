@@ -1,13 +1,11 @@
-// Package events is the append-only log of what happened, and the one way to
-// read it.
+// Package events is the append-only log of events, and the only way to read it.
 //
-// Whoever changes something appends in the same transaction. Readers keep a
-// cursor (xid, seq) and stop below the oldest transaction that is still open, so
-// that a number which commits late is never skipped: with a plain sequence the
-// later number may commit first, and a reader that has moved on misses the other.
-// A cursor always is the place of an event that was read, never the horizon
-// itself: a database that crashes gives the xids of rolled back transactions out
-// again, below the horizon that was seen before.
+// A change and its events are written in the same transaction. Consumers keep a cursor (xid, seq)
+// and read only below the oldest transaction that is still open, so that they never skip an event
+// that commits late. With a plain sequence the higher number may be committed first, and a consumer
+// that has passed it misses the lower one. A cursor always is the position of an event that was
+// read, and never the horizon itself: after a crash the database assigns the xids of rolled back
+// transactions again, and these are below a horizon that was seen before the crash.
 package events
 
 import (
@@ -24,21 +22,21 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Event is one change of one order. Version counts an order's events from 1
-// without a hole, and is the order's version after it.
+// Event is one change of one order. Version numbers the events of an order from 1 without a gap. It
+// is also the version of the order after the event.
 type Event struct {
 	Cursor  Cursor // set by the log
 	OrderID uuid.UUID
 	Version int64
-	UserID  uuid.UUID // whose order it is
+	UserID  uuid.UUID // the owner of the order
 	Type    string
 	Data    json.RawMessage
 	Actor   identity.Actor
 	At      time.Time
 }
 
-// Append writes events in tx, all in one statement. A second event with the same
-// order and version breaks the primary key: two writers that did not lock.
+// Append writes events in tx with one statement. A second event with the same order and version
+// violates the primary key; it means that two transactions changed the order without a lock.
 func Append(ctx context.Context, tx pgx.Tx, list []Event) error {
 	if len(list) == 0 {
 		return nil
@@ -49,17 +47,18 @@ func Append(ctx context.Context, tx pgx.Tx, list []Event) error {
 	return nil
 }
 
-// Queue is Append as a part of a batch of statements that share a round trip.
+// Queue adds the statement of Append to a batch of statements that share a round trip.
 func Queue(b *pgx.Batch, list []Event) {
 	if len(list) > 0 {
 		b.Queue(insertEvents, rowsOf(list)...)
 	}
 }
 
-// An order's events keep their order in the log. A transaction may have got its id
-// before the one that changed the order just before it, and waited for that one's
-// lock: then it writes under that one's id, which readers cannot have passed while
-// it was open itself.
+// The events of an order must be in the log in the order of their versions. A transaction may have
+// got its xid before the transaction that made the previous change of the order, and then have
+// waited for the lock of that one. It then writes its events under the xid of the previous event.
+// Consumers cannot have passed that xid, because this transaction, with the lower xid, is still
+// open.
 const insertEvents = `
 	insert into events (order_id, version, user_id, type, data, actor, at, xid)
 	select e.*, case when e.version = 1 then pg_current_xact_id() else greatest(pg_current_xact_id(),
@@ -79,12 +78,11 @@ func rowsOf(list []Event) []any {
 	return []any{orders, versions, users, types, data, actors, at}
 }
 
-// Log reads the log of one database. It keeps nothing of the database in memory: the
-// epoch is read with every page, since the log may be adopted, or the database
-// replaced, while the process runs.
+// Log reads the event log of one database. It caches nothing: the epoch is read with every page,
+// because the log may be adopted, or the database replaced, while the process runs.
 type Log struct{ pool *postgres.Pool }
 
-// OpenLog returns the log of the pool's database, and fails when it has none.
+// OpenLog returns the log of the pool's database. It returns an error if the database has no log.
 func OpenLog(ctx context.Context, pool *postgres.Pool) (*Log, error) {
 	var epoch string
 	if err := pool.QueryRow(ctx, `select epoch from event_log`).Scan(&epoch); err != nil {
@@ -94,11 +92,11 @@ func OpenLog(ctx context.Context, pool *postgres.Pool) (*Log, error) {
 }
 
 const (
-	columns = `e.xid, e.seq, e.order_id, e.version, e.user_id, e.type, e.data, e.actor, e.at`
-	witness = `e.xid, e.seq, e.order_id, e.version, e.type, e.at` // what a cursor is made of
+	columns       = `e.xid, e.seq, e.order_id, e.version, e.user_id, e.type, e.data, e.actor, e.at`
+	cursorColumns = `e.xid, e.seq, e.order_id, e.version, e.type, e.at` // the columns of which a cursor consists
 )
 
-// position is the identity of an event, or of none, as a query returns it.
+// position holds the columns of witness as a query returns them: all nil when there is no event.
 type position struct {
 	xid     *uint64
 	seq     *int64
@@ -108,9 +106,11 @@ type position struct {
 	at      *time.Time
 }
 
-func (p *position) into() []any { return []any{&p.xid, &p.seq, &p.order, &p.version, &p.kind, &p.at} }
+func (p *position) targets() []any {
+	return []any{&p.xid, &p.seq, &p.order, &p.version, &p.kind, &p.at}
+}
 
-// cursor is the beginning of the log when there is no event.
+// cursor returns the cursor of the event, or of the beginning of the log when there is none.
 func (p *position) cursor(epoch string) Cursor {
 	if p.xid == nil {
 		return Cursor{Epoch: epoch}
@@ -118,11 +118,11 @@ func (p *position) cursor(epoch string) Cursor {
 	return Cursor{epoch, *p.xid, *p.seq, digest(*p.order, *p.version, *p.kind, *p.at)}
 }
 
-// Head is the present end of the log for readers: a reader that starts here sees all
-// that becomes visible from now on.
+// Head returns the current end of the readable log. A consumer that starts there receives all
+// events that become readable from now on.
 func (l *Log) Head(ctx context.Context) (Cursor, error) {
 	c, err := l.cursor(ctx, `
-		select l.epoch, `+witness+` from event_log l
+		select l.epoch, `+cursorColumns+` from event_log l
 		left join lateral (select * from events where xid < pg_snapshot_xmin(pg_current_snapshot())
 			order by xid desc, seq desc limit 1) e on true`)
 	if err != nil {
@@ -131,9 +131,9 @@ func (l *Log) Head(ctx context.Context) (Cursor, error) {
 	return c, nil
 }
 
-// Since is the place of the last event before everything that happened at or after a
-// time; what overlapped just then may lie on either side. It halves the range of
-// transactions again and again, since there is no index by time.
+// Since returns the position before the events that happened at or after a time. Events of
+// transactions that overlapped at that time may be on either side. The query searches the range of
+// xids by bisection, because there is no index by time.
 func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
 	c, err := l.cursor(ctx, `
 		with recursive halves (low, high) as (
@@ -144,7 +144,7 @@ func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
 			cross join lateral (select h.low + (h.high - h.low) / 2 as mid) m
 			left join lateral (select at from events where xid >= m.mid::text::xid8 order by xid, seq limit 1) e on true
 			where h.low < h.high)
-		select l.epoch, `+witness+` from event_log l
+		select l.epoch, `+cursorColumns+` from event_log l
 		join halves h on h.low >= h.high
 		left join lateral (select * from events where xid < h.low::text::xid8 order by xid desc, seq desc limit 1) e on true`, at)
 	if err != nil {
@@ -156,20 +156,18 @@ func (l *Log) Since(ctx context.Context, at time.Time) (Cursor, error) {
 func (l *Log) cursor(ctx context.Context, query string, args ...any) (Cursor, error) {
 	var epoch string
 	var p position
-	err := l.pool.QueryRow(ctx, query, args...).Scan(append([]any{&epoch}, p.into()...)...)
+	err := l.pool.QueryRow(ctx, query, args...).Scan(append([]any{&epoch}, p.targets()...)...)
 	return p.cursor(epoch), err
 }
 
-// Verify returns ErrRewritten when the log no longer has the event that the cursor
-// follows.
+// Verify returns ErrRewritten if the log no longer contains the event at the cursor.
 func (l *Log) Verify(ctx context.Context, c Cursor) error {
 	_, err := l.After(ctx, c, uuid.Nil, 0)
 	return err
 }
 
-// Gone tells whether a cursor can no longer be resumed: the log does not have the event
-// that it follows (ErrRewritten), or what comes after it for that reader is older than
-// keep.
+// Gone reports whether a consumer can no longer resume at a cursor: the log does not contain the
+// event at the cursor (ErrRewritten), or the next event for that user is older than keep.
 func (l *Log) Gone(ctx context.Context, c Cursor, user uuid.UUID, keep time.Duration) (bool, error) {
 	next, err := l.After(ctx, c, user, 1)
 	if errors.Is(err, ErrRewritten) {
@@ -181,7 +179,7 @@ func (l *Log) Gone(ctx context.Context, c Cursor, user uuid.UUID, keep time.Dura
 	return len(next.Events) > 0 && time.Since(next.Events[0].At) > keep, nil
 }
 
-// History is everything that happened to one order, first to last.
+// History returns the events of an order, in the order of their versions.
 func (l *Log) History(ctx context.Context, order uuid.UUID) ([]Event, error) {
 	rows, err := l.pool.Query(ctx, `select l.epoch, `+columns+` from event_log l cross join events e where e.order_id = $1 order by e.version`, order)
 	if err != nil {
@@ -190,7 +188,7 @@ func (l *Log) History(ctx context.Context, order uuid.UUID) ([]Event, error) {
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) { return scan(row) })
 }
 
-// scan reads one event from a row of the epoch and columns.
+// scan reads one event from a row that consists of the epoch and columns.
 func scan(row pgx.Row) (e Event, err error) {
 	err = row.Scan(&e.Cursor.Epoch, &e.Cursor.Xid, &e.Cursor.Seq, &e.OrderID, &e.Version, &e.UserID, &e.Type, &e.Data, &e.Actor, &e.At)
 	e.Cursor.Digest = digest(e.OrderID, e.Version, e.Type, e.At)

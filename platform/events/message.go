@@ -8,9 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Message is an event as the outside sees it, on every transport: a CloudEvents
-// 1.0 document in its JSON format, with our extensions after the standard
-// attributes (SPEC E1, E3).
+// Message is the external form of an event on every transport: a CloudEvents 1.0 document in JSON,
+// with extensions after the standard attributes (SPEC E1, E3).
 type Message struct {
 	SpecVersion     string          `json:"specversion" doc:"Always 1.0" example:"1.0"`
 	ID              string          `json:"id" doc:"Unique: order id and version" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
@@ -26,7 +25,7 @@ type Message struct {
 	UserID          uuid.UUID       `json:"userid" doc:"Whose order it is"`
 }
 
-// Message renders the event for the outside.
+// Message returns the external form of the event.
 func (e Event) Message() Message {
 	return Message{
 		SpecVersion: "1.0",
@@ -45,5 +44,5 @@ func (e Event) Message() Message {
 
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// Now is the present as the log keeps it: UTC, whole milliseconds.
+// Now returns the current time as the log stores it: in UTC and whole milliseconds.
 func Now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }

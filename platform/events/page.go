@@ -11,64 +11,66 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// ErrRewritten says that the log does not have the event that a cursor follows: the
-// database was replaced by an older copy of itself or by another one, or the log was
-// adopted. The reader is ahead of this log, or was never in it, and must not go on
-// from there (SPEC E3).
+// ErrRewritten means that the log does not contain the event at a cursor: the database was replaced
+// by an older copy of itself or by another database, or the log was adopted. The consumer is ahead
+// of this log or was never in it, and must not continue from that cursor (SPEC E3).
 var ErrRewritten = errors.New("the log does not have the event of this cursor")
 
 var errNoEpoch = errors.New("read events: the log has no epoch")
 
-// Page is a stretch of the log.
+// Page is a sequence of consecutive events.
 type Page struct {
 	Events []Event
-	// Next is where to go on: the last event's place, or where the page began.
+	// Next is the cursor of the next page: the position of the last event, or the start of an empty
+	// page.
 	Next Cursor
-	// Full says that the limit cut the page: there is more at once.
+	// Full means that the limit ended the page, so the next page can be read at once.
 	Full bool
-	// Behind says that something is committed but waits for an older transaction.
+	// Behind means that committed events wait for an older transaction to end.
 	Behind bool
 }
 
-// A page is taken below the oldest open transaction (SPEC E3). Its first row is there
-// even when there is no event. It tells whether something waits: whether the newest
-// event is at or beyond that transaction, asked in this way because for an "exists" the
-// planner reads the whole table as long as it has no statistics. It has the epoch, and
-// the event at the cursor: read in the same snapshot as the page, so no page is ever
-// taken behind an event that is not there.
+// A page ends below the oldest open transaction (SPEC E3). Its first row exists even if there are
+// no events. It holds the epoch, the event at the cursor, and whether events are waiting. All of
+// them come from the snapshot of the page, so a page never follows an event that the log does not
+// contain.
+//
+// Events are waiting if the newest event is at or above the oldest open transaction. The query
+// compares the newest event instead of using "exists", because without statistics the planner reads
+// the whole table for "exists".
 const pageSQL = `
 	select coalesce((select b.xid from events b order by b.xid desc, b.seq desc limit 1) >= h.xmin, false) as behind, l.epoch,
-		` + witness + `, null::uuid as user_id, null::json as data, null as actor
+		` + cursorColumns + `, null::uuid as user_id, null::json as data, null as actor
 	from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) h
 	cross join event_log l
 	left join lateral (select * from events c where c.xid = $1 and c.seq = $2 and c.xid < h.xmin) e on true
 	union all
-	select null, null, ` + witness + `, e.user_id, e.data, e.actor
+	select null, null, ` + cursorColumns + `, e.user_id, e.data, e.actor
 	from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) h
 	cross join lateral (select * from events e where %s and e.xid < h.xmin order by %s limit $3) e
 	order by epoch, xid, seq`
 
-// One user's page is written so that events_user_stream alone gives its order.
-// With user_id = $4 the planner may prefer to walk everybody's events and to drop
-// nearly all of them.
+// The condition on one user's page lets the index events_user_stream alone provide the order. With
+// user_id = $4 the planner may prefer to read the events of all users and to discard nearly all.
 var (
 	pageOfAll  = fmt.Sprintf(pageSQL, `(e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
 	pageOfUser = fmt.Sprintf(pageSQL, `(e.user_id, e.xid, e.seq) > ($4, $1, $2) and e.user_id <= $4`, `e.user_id, e.xid, e.seq`)
-	// An order has few events: all of them are read, and sorted.
+	// An order has few events, so all of them are read and sorted.
 	pageOfOrder = fmt.Sprintf(pageSQL, `e.order_id = $4 and $5::uuid in (e.user_id, '`+uuid.Nil.String()+`') and (e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
 )
 
-// After reads up to limit events behind the cursor, of one user or, with
-// uuid.Nil, of everybody; ErrRewritten when the cursor is not of this log. Its cost
-// does not depend on the length of the log.
+// After returns up to limit events after the cursor, of one user or, with uuid.Nil, of all users.
+// It returns ErrRewritten if the cursor is not a position of this log. Its cost does not depend on
+// the length of the log.
 func (l *Log) After(ctx context.Context, after Cursor, user uuid.UUID, limit int) (Page, error) {
 	query, args := pageQuery(user, after, limit)
-	return read(ctx, l.pool, after, limit, query, args)
+	return readPage(ctx, l.pool, after, limit, query, args)
 }
 
-// AfterInOrder is After for one order, if it is that user's.
+// AfterInOrder is After for the events of one order. It returns none if the order is not the
+// user's.
 func (l *Log) AfterInOrder(ctx context.Context, after Cursor, order, user uuid.UUID, limit int) (Page, error) {
-	return read(ctx, l.pool, after, limit, pageOfOrder, []any{after.Xid, after.Seq, limit, order, user})
+	return readPage(ctx, l.pool, after, limit, pageOfOrder, []any{after.Xid, after.Seq, limit, order, user})
 }
 
 func pageQuery(user uuid.UUID, after Cursor, limit int) (string, []any) {
@@ -79,7 +81,7 @@ func pageQuery(user uuid.UUID, after Cursor, limit int) (string, []any) {
 	return pageOfUser, append(args, user)
 }
 
-func read(ctx context.Context, q postgres.Querier, after Cursor, limit int, query string, args []any) (Page, error) {
+func readPage(ctx context.Context, q postgres.Querier, after Cursor, limit int, query string, args []any) (Page, error) {
 	rows, err := q.Query(ctx, query, args...)
 	if err != nil {
 		return Page{}, fmt.Errorf("read events: %w", err)
@@ -96,7 +98,7 @@ func read(ctx context.Context, q postgres.Querier, after Cursor, limit int, quer
 			owner  *uuid.UUID
 			actor  *string
 		)
-		if err := rows.Scan(append(append([]any{&behind, &epoch}, at.into()...), &owner, &e.Data, &actor)...); err != nil {
+		if err := rows.Scan(append(append([]any{&behind, &epoch}, at.targets()...), &owner, &e.Data, &actor)...); err != nil {
 			return Page{}, fmt.Errorf("read events: %w", err)
 		}
 		if first {

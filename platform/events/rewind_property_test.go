@@ -89,7 +89,7 @@ func (h *history) goBack(n int) {
 	h.beneath(`delete from events where (xid, seq) > ($1, $2)`, h.xid, h.seq)
 }
 
-// read reads to the end, in pages.
+// readPage reads to the end, in pages.
 func (h *history) read(t *rapid.T, c *client, ever map[*client]map[string]bool, limit int) {
 	for {
 		page, err := h.bundle.log.After(h.ctx, c.at, c.owner, limit)

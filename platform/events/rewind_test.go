@@ -312,7 +312,7 @@ func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 	cancel()
 	r.must(<-done)
 
-	if !strings.Contains(why, "test stands at") || len(r.taken()) != 2 {
+	if !strings.Contains(why, "test is at") || len(r.taken()) != 2 {
 		t.Errorf("said %q, took %v", why, r.taken())
 	}
 }

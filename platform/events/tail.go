@@ -10,49 +10,49 @@ import (
 	"github.com/google/uuid"
 )
 
-// How often the tail looks without being told (SPEC E5), and how soon it looks
-// again at something that waits for an older transaction.
+// The polling interval without wake-ups (SPEC E5), and the intervals while events wait for an older
+// transaction: they double from lookAgain to lookAtMost.
 const (
-	pollEvery  = time.Second
-	lookAgain  = 4 * time.Millisecond
-	lookAtMost = 100 * time.Millisecond
-	readWithin = 5 * time.Second
-	pageSize   = 2000
+	pollInterval = time.Second
+	retryMin     = 4 * time.Millisecond
+	retryMax     = 100 * time.Millisecond
+	readTimeout  = 5 * time.Second
+	pageSize     = 2000
 )
 
-// Tail reads new events once per node and hands them to whoever subscribed, so
-// that the cost of reading does not grow with the number of sockets.
+// Tail reads new events once per node and passes them to all subscribers, so that the cost of
+// reading does not grow with the number of sockets.
 type Tail struct {
-	log  *Log
-	out  *slog.Logger
-	wake chan struct{}
-	poll time.Duration // between two looks that nobody asked for
-	lag  atomic.Int64  // age of the last delivered event, ns
+	log      *Log
+	logger   *slog.Logger
+	wake     chan struct{}
+	interval time.Duration // interval without wake-ups
+	lag      atomic.Int64  // age of the last event when it was delivered, ns
 
-	at        Cursor
-	subs      []func([]Event, Cursor)
-	rewritten []func(Cursor)
-	rewrites  atomic.Int64
+	at          Cursor
+	subscribers []func([]Event, Cursor)
+	rewritten   []func(Cursor)
+	rewrites    atomic.Int64
 }
 
-// NewTail makes a tail that starts at the head of the log when it runs.
+// NewTail returns a tail that starts at the head of the log when Run is called.
 func NewTail(log *Log, out *slog.Logger) *Tail {
-	return &Tail{log: log, out: out, wake: make(chan struct{}, 1), poll: pollEvery}
+	return &Tail{log: log, logger: out, wake: make(chan struct{}, 1), interval: pollInterval}
 }
 
-// Subscribe registers fn before Run. It is called from one goroutine, in order,
-// with new events and the place that is reached with them; it must not block.
-func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subs = append(t.subs, fn) }
+// Subscribe registers fn. Call it before Run. Run calls fn from one goroutine and in order, with
+// new events and the position of the last one; fn must not block. The first call has no events.
+func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subscribers = append(t.subscribers, fn) }
 
-// Rewritten registers fn before Run. It is called in the same way, instead of with events,
-// when the log went back behind what was delivered, or was adopted (ErrRewritten): what
-// comes from now on follows the place that it is given.
+// Rewritten registers fn. Call it before Run. Run calls fn when the log was restored to a state
+// before the last delivered event, or was adopted (ErrRewritten), with the position that later
+// events follow.
 func (t *Tail) Rewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn) }
 
-// Rewrites counts how often that happened.
+// Rewrites returns the number of times that the log was rewritten.
 func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
 
-// Wake says "look now". It never blocks, and to call it for nothing does no harm.
+// Wake makes the tail look for events now. It never blocks, and an unneeded call does no harm.
 func (t *Tail) Wake() {
 	select {
 	case t.wake <- struct{}{}:
@@ -60,15 +60,15 @@ func (t *Tail) Wake() {
 	}
 }
 
-// Lag is the time between the last delivered event and its delivery.
+// Lag returns the age of the last delivered event at its delivery.
 func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }
 
-// Run tails the log until ctx ends. A database that is away is waited for: the
-// cursor stays where it was, so nothing is missed.
+// Run delivers events until ctx ends and then returns nil. While the database is unavailable it
+// retries from the same position, so no event is lost.
 func (t *Tail) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	pause := lookAgain
+	pause := retryMin
 
 	for {
 		select {
@@ -79,28 +79,28 @@ func (t *Tail) Run(ctx context.Context) error {
 		}
 
 		from := t.at
-		behind, err := t.look(ctx)
-		if t.at != from { // what was waited for came, and what waits now is something else
-			pause = lookAgain
+		behind, err := t.deliverNew(ctx)
+		if t.at != from { // progress: what waits now is a different event
+			pause = retryMin
 		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			t.out.WarnContext(ctx, "tail cannot read the event log", "error", err)
-			timer.Reset(pollEvery / 2)
+			t.logger.WarnContext(ctx, "tail cannot read the event log, retrying", "error", err)
+			timer.Reset(pollInterval / 2)
 		case behind:
 			timer.Reset(pause)
-			pause = min(pause*2, lookAtMost)
+			pause = min(pause*2, retryMax)
 		default:
-			timer.Reset(t.poll)
-			pause = lookAgain
+			timer.Reset(t.interval)
+			pause = retryMin
 		}
 	}
 }
 
-// look delivers all that is visible now.
-func (t *Tail) look(ctx context.Context) (behind bool, err error) {
+// deliverNew delivers all events that are readable now.
+func (t *Tail) deliverNew(ctx context.Context) (behind bool, err error) {
 	if t.at.Epoch == "" {
 		head, err := t.head(ctx)
 		if err != nil {
@@ -112,7 +112,7 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	for {
 		page, err := t.page(ctx)
 		if errors.Is(err, ErrRewritten) {
-			return true, t.rewind(ctx, err) // and look again soon
+			return true, t.rewind(ctx, err) // deliverNew again soon
 		}
 		if err != nil {
 			return false, err
@@ -127,8 +127,8 @@ func (t *Tail) look(ctx context.Context) (behind bool, err error) {
 	}
 }
 
-// rewind goes to the head of a log that does not have the event that was delivered last.
-// Connections that are still open may lead to the database of before, so none is kept.
+// rewind moves to the head of a log that does not contain the last delivered event. It closes all
+// connections, because they may lead to the previous database.
 func (t *Tail) rewind(ctx context.Context, why error) error {
 	t.log.pool.Reset()
 	head, err := t.head(ctx)
@@ -136,7 +136,7 @@ func (t *Tail) rewind(ctx context.Context, why error) error {
 		return err
 	}
 	t.rewrites.Add(1)
-	t.out.WarnContext(ctx, "the event log was replaced by one that lacks events which were delivered; readers that are ahead of it are reset",
+	t.logger.WarnContext(ctx, "the event log was replaced by one that lacks events which were delivered; readers that are ahead of it are reset",
 		"reason", why, "head", head)
 	t.at = head
 	for _, fn := range t.rewritten {
@@ -146,13 +146,13 @@ func (t *Tail) rewind(ctx context.Context, why error) error {
 }
 
 func (t *Tail) head(ctx context.Context) (Cursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return t.log.Head(ctx)
 }
 
 func (t *Tail) page(ctx context.Context) (Page, error) {
-	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return t.log.After(ctx, t.at, uuid.Nil, pageSize)
 }
@@ -161,7 +161,7 @@ func (t *Tail) deliver(list []Event, at Cursor) {
 	if n := len(list); n > 0 {
 		t.lag.Store(int64(time.Since(list[n-1].At)))
 	}
-	for _, fn := range t.subs {
+	for _, fn := range t.subscribers {
 		fn(list, at)
 	}
 }

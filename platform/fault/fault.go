@@ -1,8 +1,8 @@
-// Package fault holds the errors that a caller may be told.
+// Package fault defines the errors that a client of the API may see.
 //
-// Everything else is internal: it is logged once, at the edge, and the caller
-// learns only that something went wrong. A fault's Code is part of the public
-// interface and never changes meaning; its Detail is prose for people.
+// All other errors are internal: they are logged once, at the HTTP edge, and the client receives a
+// general message. The Code of a fault is part of the public interface and never changes its
+// meaning. The Detail is text for people.
 package fault
 
 import (
@@ -11,52 +11,53 @@ import (
 	"time"
 )
 
-// Kind decides the HTTP status, and nothing else does.
+// Kind classifies a fault. It alone decides the HTTP status.
 type Kind int
 
-// The kinds, each with the status that platform/web gives it.
+// The kinds, with the HTTP status that platform/web sends for each.
 const (
-	Internal           Kind = iota // 500, never built on purpose
+	Internal           Kind = iota // 500, never created on purpose
 	Malformed                      // 400: not JSON, not a cursor, not a UUID
 	Unauthenticated                // 401: no valid credentials
-	Forbidden                      // 403: your role may not
-	NotFound                       // 404: absent, or somebody else's
+	Forbidden                      // 403: the caller's role does not allow it
+	NotFound                       // 404: does not exist, or belongs to another account
 	NotAllowed                     // 405
-	Conflict                       // 409: at odds with the present state
+	Conflict                       // 409: conflicts with the current state
 	PreconditionFailed             // 412: stale If-Match
 	TooLarge                       // 413
 	UnsupportedMedia               // 415
-	Invalid                        // 422: well-formed but wrong
+	Invalid                        // 422: well-formed but not valid
 	RateLimited                    // 429
-	Unavailable                    // 503: a dependency is down, try again
+	Unavailable                    // 503: a dependency is down, retry later
 )
 
-// Field is one thing wrong with the input. Pointer is a JSON pointer (RFC 6901)
-// into the body, or /query/<name>, /path/<name>, /header/<name>.
+// Field is one error in the input. Pointer is a JSON pointer (RFC 6901) into the body, or
+// /query/<name>, /path/<name> or /header/<name>.
 type Field struct {
 	Pointer string `json:"pointer"`
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
-// Error is a refusal that a caller may read. The zero value is of no use; make
-// one with New or with a function named after its kind.
+// Error is an error with a kind and a code that may be shown to the client. Create it with New or
+// with the function for its kind; the zero value is not usable.
 type Error struct {
 	Kind       Kind
-	Code       string // stable, kebab-case
+	Code       string // stable, in kebab-case
 	Detail     string // a sentence for people
 	Fields     []Field
-	Extra      map[string]any // further members of the problem document
-	RetryAfter time.Duration  // sent as Retry-After when above zero
-	Replayed   bool           // the kept answer to an Idempotency-Key; sent as a header
+	Extra      map[string]any // additional members of the problem document
+	RetryAfter time.Duration  // sent as the Retry-After header when above zero
+	Replayed   bool           // the fault is the stored response of an Idempotency-Key; sent as a header
 	cause      error
 }
 
-// New makes a fault of any kind.
+// New returns a fault with a formatted Detail.
 func New(kind Kind, code, format string, args ...any) *Error {
 	return &Error{Kind: kind, Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
+// Error returns the code, the detail and the cause, for logs.
 func (e *Error) Error() string {
 	if e.cause != nil {
 		return e.Code + ": " + e.Detail + ": " + e.cause.Error()
@@ -64,15 +65,16 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Detail
 }
 
+// Unwrap returns the internal cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Because keeps the internal reason for the log; the caller never sees it.
+// Because sets the internal cause and returns e. The cause is logged and never sent to the client.
 func (e *Error) Because(err error) *Error {
 	e.cause = err
 	return e
 }
 
-// With adds a member to the problem document.
+// With adds a member to the problem document and returns e.
 func (e *Error) With(key string, value any) *Error {
 	if e.Extra == nil {
 		e.Extra = map[string]any{}
@@ -81,35 +83,41 @@ func (e *Error) With(key string, value any) *Error {
 	return e
 }
 
-// As finds the fault in an error chain.
+// WithRetryAfter sets the time after which the client may retry, and returns e. It is sent as the
+// Retry-After header, in whole seconds.
+func (e *Error) WithRetryAfter(d time.Duration) *Error {
+	e.RetryAfter = d
+	return e
+}
+
+// As returns the first fault in the chain of err.
 func As(err error) (*Error, bool) {
 	var f *Error
 	ok := errors.As(err, &f)
 	return f, ok
 }
 
-// Is tells whether err is a fault with that code.
+// Is reports whether the chain of err contains a fault with that code.
 func Is(err error, code string) bool {
 	f, ok := As(err)
 	return ok && f.Code == code
 }
 
-// Absent is the one 404 of every resource. It looks the same for a thing that
-// never was and for a thing of somebody else (SPEC R4).
+// Absent returns the 404 of every resource. It is the same for a resource that never existed and
+// for one that belongs to another account (SPEC R4).
 func Absent(what string) *Error {
 	return New(NotFound, "not-found", "There is no such %s.", what)
 }
 
-// Unprocessable names every fault of a well-formed input at once.
+// Unprocessable returns the 422 that lists every error of a well-formed input.
 func Unprocessable(fields ...Field) *Error {
 	e := New(Invalid, "invalid", "The request is well-formed but not valid; see errors.")
 	e.Fields = fields
 	return e
 }
 
-// Away says that a dependency is down and when to come back.
+// Away returns the 503 for a dependency that cannot be reached. It asks the client to retry after
+// one second.
 func Away(what string, cause error) *Error {
-	e := New(Unavailable, "unavailable", "%s cannot be reached just now; try again.", what)
-	e.RetryAfter = time.Second
-	return e.Because(cause)
+	return New(Unavailable, "unavailable", "%s cannot be reached just now; try again.", what).WithRetryAfter(time.Second).Because(cause)
 }

@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// Reason says why something could not be reached or opened, for start-up errors and
-// logs: in words of its own, without the address, URL, user or path, which come from the
-// configuration and may hold a secret. What it does not know it does not describe.
+// Reason describes why a server could not be reached or a resource could not be opened, for
+// start-up errors and logs. It never quotes the address, URL, user or path, because these come from
+// the configuration and may contain a secret. An unknown error gets a general text.
 func Reason(err error) string {
 	var (
 		dns         *net.DNSError

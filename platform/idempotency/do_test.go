@@ -21,12 +21,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-var created = idempotency.Answer{Status: 201, Headers: map[string]string{"Location": "/x"}, Body: []byte(`{"a":1}`)}
+var created = idempotency.Response{Status: 201, Headers: map[string]string{"Location": "/x"}, Body: []byte(`{"a":1}`)}
 
-func isCreated(t *testing.T, a idempotency.Answer, err error, replayed bool) {
+var made = thing{A: 1}
+
+func isCreated(t *testing.T, r idempotency.Result[thing], err error, replayed bool) {
 	t.Helper()
-	if err != nil || a.Status != 201 || string(a.Body) != `{"a":1}` || !maps.Equal(a.Headers, created.Headers) || a.Replayed != replayed {
-		t.Errorf("got %+v, %v; want the answer with Replayed %v", a, err, replayed)
+	a := r.Response
+	if err != nil || a.Status != 201 || string(a.Body) != `{"a":1}` || !maps.Equal(a.Headers, created.Headers) || r.Replayed != replayed {
+		t.Errorf("got %+v, %v; want the response with Replayed %v", r, err, replayed)
+	}
+	if want := (thing{}); !replayed && r.Value != made || replayed && r.Value != want {
+		t.Errorf("the value is %+v with Replayed %v", r.Value, replayed)
 	}
 }
 
@@ -36,7 +42,7 @@ func TestOnce(t *testing.T) {
 	url := pgtest.URL(t)
 	one, two := open(t, url), open(t, url)
 	one.exec("create table work (n int)")
-	w := answers(created)
+	w := returns(made)
 
 	var all sync.WaitGroup
 	var first, again, refused atomic.Int32
@@ -44,9 +50,9 @@ func TestOnce(t *testing.T) {
 		all.Go(func() {
 			a, err := []*node{one, two}[i%2].do(key("k", "body"), w)
 			switch f, _ := fault.As(err); {
-			case err == nil && bytes.Equal(a.Body, created.Body) && !a.Replayed:
+			case err == nil && bytes.Equal(a.Response.Body, created.Body) && !a.Replayed:
 				first.Add(1)
-			case err == nil && bytes.Equal(a.Body, created.Body):
+			case err == nil && bytes.Equal(a.Response.Body, created.Body):
 				again.Add(1)
 			case f != nil && f.Code == "idempotency-key-in-use" && f.Kind == fault.Conflict && f.RetryAfter > 0:
 				refused.Add(1)
@@ -68,9 +74,9 @@ func TestOnce(t *testing.T) {
 func TestWithoutAKey(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	w := answers(created)
+	w := returns(made)
 	for range 2 {
-		a, err := n.do(idempotency.Key{}, w)
+		a, err := n.do(idempotency.Key[thing]{Renderer: renderer{}}, w)
 		isCreated(t, a, err, false)
 	}
 	if n.worked() != 2 || n.keys() != 0 {
@@ -120,7 +126,7 @@ func TestWhichRefusalsAreKept(t *testing.T) {
 func TestKindsOnDiskStayTheSame(t *testing.T) {
 	t.Parallel()
 	for kind, number := range map[fault.Kind]int{fault.NotFound: 4, fault.Conflict: 6, fault.PreconditionFailed: 7} {
-		if r := idempotency.KeepRefusal(key("k", "b"), fault.New(kind, "c", "d")); r.Status != number {
+		if r := idempotency.KeepRefusal(request("k", "b"), fault.New(kind, "c", "d")); r.Status != number {
 			t.Errorf("%d is stored as %d, was %d", kind, r.Status, number)
 		}
 	}
@@ -130,9 +136,9 @@ func TestKindsOnDiskStayTheSame(t *testing.T) {
 func TestARefusalAfterAnErrorOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	w := &work{end: func(tx pgx.Tx) (idempotency.Answer, error) {
+	w := &work{end: func(tx pgx.Tx) (thing, error) {
 		_, err := tx.Exec(t.Context(), "select 1/0")
-		return idempotency.Answer{}, fault.New(fault.Conflict, "taken", "Taken.").Because(err)
+		return thing{}, fault.New(fault.Conflict, "taken", "Taken.").Because(err)
 	}}
 
 	_, first := n.do(key("k", "b"), w)
@@ -151,11 +157,11 @@ func TestOtherErrorsLeaveTheKeyFree(t *testing.T) {
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = n.do(key("k", "b"), &work{end: func(pgx.Tx) (idempotency.Answer, error) { panic("oh") }})
+		_, _ = n.do(key("k", "b"), &work{end: func(pgx.Tx) (thing, error) { panic("oh") }})
 		t.Error("the panic was swallowed")
 	}()
 
-	a, err := n.do(key("k", "another body"), answers(created))
+	a, err := n.do(key("k", "another body"), returns(made))
 
 	isCreated(t, a, err, false)
 	if n.worked() != 1 {
@@ -166,8 +172,8 @@ func TestOtherErrorsLeaveTheKeyFree(t *testing.T) {
 func TestAnotherBody(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	_, _ = n.do(key("k", "body"), answers(created))
-	w := answers(created)
+	_, _ = n.do(key("k", "body"), returns(made))
+	w := returns(made)
 
 	_, err := n.do(key("k", "another"), w)
 
@@ -181,15 +187,15 @@ func TestAnotherBody(t *testing.T) {
 func TestWhoseKeyItIs(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	for _, change := range []func(*idempotency.Key){
-		func(*idempotency.Key) {},
-		func(k *idempotency.Key) { k.Caller = uuid.New() },
-		func(k *idempotency.Key) { k.Route = "POST /v1/other" },
-		func(k *idempotency.Key) { k.Key = "K" },
+	for _, change := range []func(*idempotency.Key[thing]){
+		func(*idempotency.Key[thing]) {},
+		func(k *idempotency.Key[thing]) { k.Caller = uuid.New() },
+		func(k *idempotency.Key[thing]) { k.Route = "POST /v1/other" },
+		func(k *idempotency.Key[thing]) { k.Key = "K" },
 	} {
 		k := key("k", "body")
 		change(&k)
-		a, err := n.do(k, answers(created))
+		a, err := n.do(k, returns(made))
 		isCreated(t, a, err, false)
 	}
 	if n.worked() != 4 {
@@ -200,16 +206,16 @@ func TestWhoseKeyItIs(t *testing.T) {
 func TestAfterADay(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	_, _ = n.do(key("k", "body"), answers(created))
+	_, _ = n.do(key("k", "body"), returns(made))
 	n.exec("update idempotency_keys set created_at = now() - interval '23 h 59 min'")
-	a, err := n.do(key("k", "body"), answers(created))
+	a, err := n.do(key("k", "body"), returns(made))
 	isCreated(t, a, err, true)
 
 	n.exec("update idempotency_keys set created_at = now() - interval '24 h 1 s'")
-	a, err = n.do(key("k", "another body"), answers(created))
+	a, err = n.do(key("k", "another body"), returns(made))
 
 	isCreated(t, a, err, false)
-	a, err = n.do(key("k", "another body"), answers(created))
+	a, err = n.do(key("k", "another body"), returns(made))
 	isCreated(t, a, err, true)
 }
 
@@ -217,15 +223,15 @@ func TestAfterADay(t *testing.T) {
 func TestACrash(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	killed := &work{end: func(tx pgx.Tx) (idempotency.Answer, error) {
+	killed := &work{end: func(tx pgx.Tx) (thing, error) {
 		_, err := tx.Exec(t.Context(), "select pg_terminate_backend(pg_backend_pid())")
-		return created, err
+		return made, err
 	}}
 	if _, err := n.do(key("k", "b"), killed); err == nil {
 		t.Error("no error")
 	}
 
-	a, err := n.do(key("k", "b"), answers(created))
+	a, err := n.do(key("k", "b"), returns(made))
 
 	isCreated(t, a, err, false)
 	if n.worked() != 1 {
@@ -241,15 +247,15 @@ func TestAnotherNodeHoldsTheKey(t *testing.T) {
 	one.exec("create table work (n int)")
 	entered, leave, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := one.do(key("k", "b"), &work{end: func(pgx.Tx) (idempotency.Answer, error) {
+		_, err := one.do(key("k", "b"), &work{end: func(pgx.Tx) (thing, error) {
 			close(entered)
 			<-leave
-			return idempotency.Answer{}, errors.New("crashed")
+			return thing{}, errors.New("crashed")
 		}})
 		ended <- err
 	}()
 	<-entered
-	w := answers(created)
+	w := returns(made)
 
 	_, there := two.do(key("k", "b"), w)
 	_, here := one.do(key("k", "b"), w)
@@ -271,9 +277,9 @@ func TestAnotherNodeHoldsTheKey(t *testing.T) {
 func TestALockWithinTheWork(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	w := &work{end: func(tx pgx.Tx) (idempotency.Answer, error) {
+	w := &work{end: func(tx pgx.Tx) (thing, error) {
 		_, err := tx.Exec(t.Context(), "do $$ begin raise 'busy' using errcode = '55P03'; end $$")
-		return created, err
+		return made, err
 	}}
 
 	_, err := n.do(key("k", "b"), w)
@@ -288,7 +294,7 @@ func TestALockWithinTheWork(t *testing.T) {
 func TestReplayNeedsTheRight(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	as := func(role identity.Role, still func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error)) idempotency.Key {
+	as := func(role identity.Role, still func(context.Context, postgres.Querier, *idempotency.Replay[thing]) error) idempotency.Key[thing] {
 		k := key("k", "body")
 		k.Role, k.Still = role, still
 		return k
@@ -297,27 +303,27 @@ func TestReplayNeedsTheRight(t *testing.T) {
 	for _, row := range []struct {
 		name        string
 		first, then identity.Role
-		still       func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error)
+		still       func(context.Context, postgres.Querier, *idempotency.Replay[thing]) error
 		code        string
 	}{
 		{"the same", identity.Admin, identity.Admin, nil, ""},
 		{"promoted", identity.User, identity.Admin, nil, ""},
 		{"demoted", identity.Admin, identity.User, nil, "forbidden"},
-		{"demoted, allowed", identity.Admin, identity.User, func(_ context.Context, _ postgres.Querier, a idempotency.Answer) (idempotency.Answer, error) {
-			if !a.Demoted {
+		{"demoted, allowed", identity.Admin, identity.User, func(_ context.Context, _ postgres.Querier, r *idempotency.Replay[thing]) error {
+			if !r.Demoted {
 				t.Error("it does not know")
 			}
-			return a, nil
+			return nil
 		}, ""},
-		{"no longer visible", identity.User, identity.User, func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error) {
-			return created, refused
+		{"no longer visible", identity.User, identity.User, func(context.Context, postgres.Querier, *idempotency.Replay[thing]) error {
+			return refused
 		}, "not-found"},
 	} {
 		n.exec("delete from idempotency_keys")
-		if _, err := n.do(as(row.first, nil), answers(created)); err != nil {
+		if _, err := n.do(as(row.first, nil), returns(made)); err != nil {
 			t.Fatal(err)
 		}
-		w := answers(created)
+		w := returns(made)
 
 		a, err := n.do(as(row.then, row.still), w)
 
@@ -326,8 +332,54 @@ func TestReplayNeedsTheRight(t *testing.T) {
 			t.Errorf("%s: it was done again", row.name)
 		case row.code == "":
 			isCreated(t, a, err, true)
-		case !fault.Is(err, row.code) || len(a.Body) > 0:
+		case !fault.Is(err, row.code) || len(a.Response.Body) > 0:
 			t.Errorf("%s: %+v, %v", row.name, a, err)
 		}
+	}
+}
+
+// A use case may show a repeated request another value than the stored one, with the
+// stored status and headers, and the table keeps what it has.
+func TestReplayIsRewritten(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	_, _ = n.do(key("k", "body"), returns(made))
+	k := key("k", "body")
+	k.Still = func(ctx context.Context, _ postgres.Querier, r *idempotency.Replay[thing]) error {
+		v, err := r.Value()
+		if err != nil || v != made || r.Refused() {
+			t.Errorf("stored was %+v, %v", v, err)
+		}
+		return r.Rewrite(ctx, thing{A: v.A + 1})
+	}
+
+	got, err := n.do(k, returns(made))
+
+	if err != nil || string(got.Response.Body) != `{"a":2}` || got.Response.Status != 201 || !maps.Equal(got.Response.Headers, created.Headers) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	again, err := n.do(key("k", "body"), returns(made))
+	isCreated(t, again, err, true)
+}
+
+// A caller in Go needs no Renderer: the value's JSON is stored. Without a key nothing is
+// rendered at all.
+func TestWithoutARenderer(t *testing.T) {
+	t.Parallel()
+	n := setup(t)
+	k := idempotency.Key[thing]{Request: request("k", "body")}
+
+	first, err1 := n.do(k, returns(made))
+	again, err2 := n.do(k, returns(made))
+	free, err3 := n.do(idempotency.Key[thing]{}, returns(made))
+
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(first.Response, again.Response) || string(again.Response.Body) != `{"a":1}` || !again.Replayed || first.Value != made {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+	if free.Value != made || free.Response.Body != nil {
+		t.Errorf("%+v", free)
 	}
 }

@@ -1,62 +1,151 @@
-// Package idempotency makes a repeated POST act once (SPEC C3).
+// Package idempotency makes a repeated request act once (SPEC C3).
 //
-// A key's row is written in the transaction that does the work, with the answer
-// in it: after a crash either both are there or neither, so there is no state
-// "started" to clean up, and a key is free again at once.
+// A key's row is written in the transaction that does the work, with the response in
+// it: after a crash either both are there or neither, so there is no state "started"
+// to clean up, and a key is free again at once.
+//
+// Use cases return values and know no HTTP. How a value becomes the response that is
+// stored is the Renderer's business, which the HTTP edge puts into the Key. This
+// package stores responses and gives them again without looking into them.
 package idempotency
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Keep is how long an answer is kept.
+// Keep is how long a response is kept.
 const Keep = 24 * time.Hour
 
-// Key says which repetition a request may be: same caller, same route with its
-// ids, same key. Fingerprint tells whether the body is the same as well.
-type Key struct {
+// Request identifies a request among those of its caller: same caller, same route
+// with its ids, same key. Fingerprint tells whether the body is the same as well.
+type Request struct {
 	Caller      uuid.UUID
-	Role        identity.Role // of the caller; kept with the answer
+	Role        identity.Role // of the caller; stored with the response
 	Route       string        // "POST /v1/orders"
-	Key         string
+	Key         string        // what the client chose; "" when it sent none
 	Fingerprint []byte
-	// Still asks the right of the act again before a kept answer is given, where q
-	// stands: it may refuse with a fault, or change the answer. nil refuses nobody but a
-	// caller with a lower role than the answer was made for.
-	Still func(ctx context.Context, q postgres.Querier, kept Answer) (Answer, error)
 }
 
 // Given tells whether the client sent a key at all.
-func (k Key) Given() bool { return k.Key != "" }
+func (r Request) Given() bool { return r.Key != "" }
 
-// Answer is what is kept, and given again.
-type Answer struct {
-	Status   int
-	Headers  map[string]string
-	Body     []byte
-	Replayed bool
-	Demoted  bool // replayed to a caller with a lower role than it was made for
+// Key is the idempotency key of a request for a T, as a use case takes it. The zero
+// Key is for callers that never repeat: nothing is stored and nothing is rendered.
+type Key[T any] struct {
+	Request
+	// Renderer makes the response that is stored. Without one, for callers in Go, the
+	// value's JSON is stored.
+	Renderer Renderer[T]
+	// Still checks again, before a stored response is given to a repeated request,
+	// that the caller may have it: it may refuse with a fault, or rewrite the response.
+	// nil refuses only a caller with a lower role than the response was made for. The use
+	// case sets it.
+	Still func(ctx context.Context, q postgres.Querier, replay *Replay[T]) error
 }
 
-// Record is a key with the answer to keep for it.
-type Record struct {
-	Key
-	Answer
+// Response is what is stored for a key and given again byte for byte. Its meaning is
+// known to the Renderer that made it.
+type Response struct {
+	Status  int // from 100 on; lower numbers are stored refusals
+	Headers map[string]string
+	Body    []byte
+}
+
+// Result is what a use case returns.
+type Result[T any] struct {
+	Value    T        // the zero T when Replayed, see Response
+	Response Response // of the key's Renderer, or as it was stored; zero for a zero Key
+	Replayed bool     // the response of an earlier request with this key
+}
+
+// Renderer turns the values of one route into responses. It must give the same
+// response for the same value.
+type Renderer[T any] interface {
+	Render(ctx context.Context, v T) (Response, error)
+	// Parse is the reverse of Render, for the few replays that depend on the value. It
+	// must read what earlier versions of the program have rendered.
+	Parse(r Response) (T, error)
+}
+
+// render makes the response of a value, the zero Response for a zero Key.
+func (k Key[T]) render(ctx context.Context, v T) (Response, error) {
+	if k.Renderer == nil && !k.Given() {
+		return Response{}, nil
+	}
+	return k.renderer().Render(ctx, v)
+}
+
+// Result renders a new value. It is for use cases that write keys themselves; Do
+// renders what its work returns.
+func (k Key[T]) Result(ctx context.Context, v T) (Result[T], error) {
+	response, err := k.render(ctx, v)
+	return Result[T]{Value: v, Response: response}, err
+}
+
+func (k Key[T]) renderer() Renderer[T] {
+	if k.Renderer == nil {
+		return plain[T]{}
+	}
+	return k.Renderer
+}
+
+// plain is the Renderer of keys that come from no route.
+type plain[T any] struct{}
+
+func (plain[T]) Render(_ context.Context, v T) (Response, error) {
+	const ok = 200
+	body, err := canonical.Marshal(v)
+	return Response{Status: ok, Body: body}, err
+}
+
+func (plain[T]) Parse(r Response) (v T, err error) {
+	err = json.Unmarshal(r.Body, &v)
+	return v, err
+}
+
+// Replay is a stored response on its way to a repeated request.
+type Replay[T any] struct {
+	Demoted bool // the caller has a lower role than the response was made for
+
+	response Response
+	renderer Renderer[T]
+}
+
+// Refused tells whether a refusal is stored, which has no value.
+func (r *Replay[T]) Refused() bool { return isRefusal(r.response.Status) }
+
+// Value reads the value back from the stored response.
+func (r *Replay[T]) Value() (T, error) { return r.renderer.Parse(r.response) }
+
+// Rewrite shows v instead of what is stored. Status and headers stay.
+func (r *Replay[T]) Rewrite(ctx context.Context, v T) error {
+	fresh, err := r.renderer.Render(ctx, v)
+	if err != nil {
+		return err
+	}
+	r.response.Body = fresh.Body
+	return nil
+}
+
+// allow asks whether a stored response may be given to the caller.
+func (k Key[T]) allow(ctx context.Context, q postgres.Querier, replay *Replay[T]) error {
+	switch {
+	case k.Still != nil:
+		return k.Still(ctx, q, replay)
+	case replay.Demoted:
+		return fault.New(fault.Forbidden, "forbidden", "The answer was for an administrator.")
+	}
+	return nil
 }
 
 // errors that a caller may be told.
@@ -79,188 +168,16 @@ type mark struct {
 	route, key string
 }
 
-func (k Key) mark() mark { return mark{k.Caller, k.Route, k.Key} }
+func (r Request) mark() mark { return mark{r.Caller, r.Route, r.Key} }
 
 // Enter claims the key until leave is called, or answers 409 with Retry-After.
-func (r *Running) Enter(k Key) (leave func(), err error) {
-	if !k.Given() {
+func (r *Running) Enter(q Request) (leave func(), err error) {
+	if !q.Given() {
 		return func() {}, nil
 	}
-	m := k.mark()
+	m := q.mark()
 	if _, taken := r.keys.LoadOrStore(m, struct{}{}); taken {
 		return nil, inUse()
 	}
 	return func() { r.keys.Delete(m) }, nil
-}
-
-// Insert writes the records in tx and tells which of them were new. One that was
-// not is left alone: ask Find. A record older than Keep is replaced. Of several
-// with one key the first is new at most.
-//
-// It waits for other transactions that hold one of the keys, at most for
-// lock_timeout (55P03), and takes the keys in one order, so that two batches
-// cannot dead-lock.
-func Insert(ctx context.Context, tx pgx.Tx, list []Record) (fresh []bool, err error) {
-	b := &pgx.Batch{}
-	Queue(b, list, func(f []bool) { fresh = f })
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return nil, fmt.Errorf("insert idempotency keys: %w", err)
-	}
-	return fresh, nil
-}
-
-// Queue is Insert as a part of a batch of statements that share a round trip; told
-// is called when the batch is read.
-func Queue(b *pgx.Batch, list []Record, told func(fresh []bool)) {
-	order := firsts(list)
-	n := len(order)
-	callers, routes, keys := make([]uuid.UUID, n), make([]string, n), make([]string, n)
-	prints, bodies := make([][]byte, n), make([][]byte, n)
-	statuses, headers := make([]int16, n), make([]*string, n)
-	for at, i := range order {
-		r := list[i]
-		callers[at], routes[at], keys[at], prints[at] = r.Caller, r.Route, r.Key.Key, r.print()
-		statuses[at], headers[at], bodies[at] = int16(r.Status), encode(r.Headers), notNil(r.Body)
-	}
-
-	b.Queue(`
-		insert into idempotency_keys as k (caller, route, key, fingerprint, status, headers, body)
-		select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::smallint[], $6::json[], $7::bytea[])
-		on conflict (caller, key, route) do update
-			set fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
-			    body = excluded.body, created_at = excluded.created_at
-			where k.created_at < now() - $8::interval
-		returning caller, route, key`,
-		callers, routes, keys, prints, statuses, headers, bodies, Keep,
-	).Query(func(rows pgx.Rows) error {
-		written := make(map[mark]bool, n)
-		for rows.Next() {
-			var m mark
-			if err := rows.Scan(&m.caller, &m.route, &m.key); err != nil {
-				return err
-			}
-			written[m] = true
-		}
-		fresh := make([]bool, len(list))
-		for _, i := range order {
-			fresh[i] = written[list[i].mark()]
-		}
-		told(fresh)
-		return rows.Err()
-	})
-}
-
-// firsts are the indices of the records, without those whose key an earlier one
-// has, in the order of their keys.
-func firsts(list []Record) []int {
-	order := make([]int, 0, len(list))
-	seen := make(map[mark]bool, len(list))
-	for i, r := range list {
-		if m := r.mark(); !seen[m] {
-			seen[m] = true
-			order = append(order, i)
-		}
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		x, y := list[a].Key, list[b].Key
-		return cmp.Or(bytes.Compare(x.Caller[:], y.Caller[:]), cmp.Compare(x.Key, y.Key), cmp.Compare(x.Route, y.Route))
-	})
-	return order
-}
-
-// Replace changes the answer kept for a key that Insert wrote in the same tx.
-func Replace(ctx context.Context, tx pgx.Tx, r Record) error {
-	_, err := tx.Exec(ctx, `
-		update idempotency_keys set status = $4, headers = $5, body = $6
-		where caller = $1 and route = $2 and key = $3`,
-		r.Caller, r.Route, r.Key.Key, r.Status, encode(r.Headers), notNil(r.Body))
-	if err != nil {
-		return fmt.Errorf("replace an idempotent answer: %w", err)
-	}
-	return nil
-}
-
-// Find returns the kept answer, false when there is none, and the fault of a
-// reused key when the body is another, or of a caller who may not have it any more.
-func Find(ctx context.Context, q postgres.Querier, k Key) (Answer, bool, error) {
-	var (
-		a           Answer
-		fingerprint []byte
-		headers     []byte
-	)
-	err := q.QueryRow(ctx, `
-		select fingerprint, status, headers, body from idempotency_keys
-		where caller = $1 and route = $2 and key = $3 and created_at >= now() - $4::interval`,
-		k.Caller, k.Route, k.Key, Keep).Scan(&fingerprint, &a.Status, &headers, &a.Body)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return Answer{}, false, nil
-	case err != nil:
-		return Answer{}, false, fmt.Errorf("find an idempotent answer: %w", err)
-	}
-	role, same := k.match(fingerprint)
-	if !same {
-		return Answer{}, true, reused()
-	}
-
-	if headers != nil {
-		if err := json.Unmarshal(headers, &a.Headers); err != nil {
-			return Answer{}, false, fmt.Errorf("read kept headers: %w", err)
-		}
-	}
-	a.Replayed, a.Demoted = true, !k.Role.Covers(role)
-	a, err = k.still(ctx, q, a)
-	return a, true, err
-}
-
-func (k Key) still(ctx context.Context, q postgres.Querier, a Answer) (Answer, error) {
-	var err error
-	switch {
-	case k.Still != nil:
-		a, err = k.Still(ctx, q, a)
-	case a.Demoted:
-		err = fault.New(fault.Forbidden, "forbidden", "The answer was for an administrator.")
-	}
-	if err != nil {
-		return Answer{}, err
-	}
-	return a, nil
-}
-
-// ofAdmin stands behind the fingerprints of administrators' requests in the table. All
-// others are as they were before the role was kept.
-const ofAdmin = 'a'
-
-func (k Key) print() []byte {
-	if k.Role == identity.Admin {
-		return append(slices.Clone(k.Fingerprint), ofAdmin)
-	}
-	return notNil(k.Fingerprint)
-}
-
-// match tells whether a kept fingerprint is this one's, and which role it was kept with.
-func (k Key) match(kept []byte) (identity.Role, bool) {
-	if rest, found := bytes.CutSuffix(kept, []byte{ofAdmin}); found && bytes.Equal(rest, k.Fingerprint) {
-		return identity.Admin, true
-	}
-	return identity.Anyone, bytes.Equal(kept, notNil(k.Fingerprint))
-}
-
-func encode(headers map[string]string) *string {
-	if len(headers) == 0 {
-		return nil
-	}
-	raw, err := json.Marshal(headers)
-	if err != nil {
-		panic(err) // strings always marshal
-	}
-	s := string(raw)
-	return &s
-}
-
-func notNil(b []byte) []byte {
-	if b == nil {
-		return []byte{}
-	}
-	return b
 }

@@ -2,6 +2,8 @@ package idempotency_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"sync/atomic"
 	"testing"
@@ -73,31 +75,54 @@ func (n *node) count(sql string, args ...any) (c int) {
 func (n *node) worked() int { n.t.Helper(); return n.count("select count(*) from work") }
 func (n *node) keys() int   { n.t.Helper(); return n.count("select count(*) from idempotency_keys") }
 
-func key(name, body string) idempotency.Key {
-	return idempotency.Key{Caller: uuid.MustParse("018f0000-0000-7000-8000-000000000001"), Route: "POST /v1/things", Key: name, Fingerprint: []byte(body)}
+func request(name, body string) idempotency.Request {
+	return idempotency.Request{Caller: uuid.MustParse("018f0000-0000-7000-8000-000000000001"), Route: "POST /v1/things", Key: name, Fingerprint: []byte(body)}
+}
+
+func key(name, body string) idempotency.Key[thing] {
+	return idempotency.Key[thing]{Request: request(name, body), Renderer: renderer{}}
+}
+
+// thing is the value of the work, {"a":1} as a response.
+type thing struct {
+	A int `json:"a"`
+}
+
+// renderer is the HTTP edge's.
+type renderer struct{}
+
+func (renderer) Render(_ context.Context, v thing) (idempotency.Response, error) {
+	r := created
+	r.Body = fmt.Appendf(nil, `{"a":%d}`, v.A)
+	return r, nil
+}
+
+func (renderer) Parse(r idempotency.Response) (v thing, err error) {
+	err = json.Unmarshal(r.Body, &v)
+	return v, err
 }
 
 // work writes a row and then ends as it is told.
 type work struct {
 	runs atomic.Int32
-	end  func(tx pgx.Tx) (idempotency.Answer, error)
+	end  func(tx pgx.Tx) (thing, error)
 }
 
-func (n *node) do(k idempotency.Key, w *work) (idempotency.Answer, error) {
+func (n *node) do(k idempotency.Key[thing], w *work) (idempotency.Result[thing], error) {
 	ctx := n.t.Context()
-	return n.Do(ctx, n.Pool, k, func(tx pgx.Tx) (idempotency.Answer, error) {
+	return idempotency.Do(ctx, &n.Running, n.Pool, k, func(tx pgx.Tx) (thing, error) {
 		w.runs.Add(1)
 		if _, err := tx.Exec(ctx, "insert into work values (1)"); err != nil {
-			return idempotency.Answer{}, err
+			return thing{}, err
 		}
 		return w.end(tx)
 	})
 }
 
-func answers(a idempotency.Answer) *work {
-	return &work{end: func(pgx.Tx) (idempotency.Answer, error) { return a, nil }}
+func returns(v thing) *work {
+	return &work{end: func(pgx.Tx) (thing, error) { return v, nil }}
 }
 
 func fails(err error) *work {
-	return &work{end: func(pgx.Tx) (idempotency.Answer, error) { return idempotency.Answer{}, err }}
+	return &work{end: func(pgx.Tx) (thing, error) { return thing{}, err }}
 }

@@ -1,7 +1,7 @@
-// Package identity says who is calling.
+// Package identity identifies the caller of a request.
 //
-// It is the one thing that every module knows of authentication: auth proves a
-// credential and puts a Caller in the context, everybody else only reads it.
+// It is the only part of authentication that other modules know: package auth verifies a credential
+// and stores a Caller in the context, and all other packages only read it.
 package identity
 
 import (
@@ -11,18 +11,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// Role is what a caller may do at large. The order Anyone < User < Admin holds.
+// Role is the general permission of a caller. The roles are ordered: Anyone < User < Admin.
 type Role string
 
-// The closed set of roles (SPEC A7). Anyone marks routes that need no credential;
-// no account ever has it.
+// The closed set of roles (SPEC A7). Anyone marks routes that need no credential; no account has
+// it.
 const (
 	Anyone Role = "anyone"
 	User   Role = "user"
 	Admin  Role = "admin"
 )
 
-// Covers tells whether a holder of r may do what needs the role need.
+// Covers reports whether a caller with role r may use what requires the role need.
 func (r Role) Covers(need Role) bool {
 	switch need {
 	case Anyone:
@@ -34,25 +34,25 @@ func (r Role) Covers(need Role) bool {
 	}
 }
 
-// Caller is a proven identity. Its role is read from the database within the
-// last second, never from the token alone (SPEC A5). It comes by a session or by an
-// API key, so one of SessionID and KeyID is zero.
+// Caller is an authenticated caller. Its role was read from the database within the last second and
+// is never taken from the token alone (SPEC A5). The credential is either a session or an API key,
+// so one of SessionID and KeyID is zero.
 type Caller struct {
 	UserID    uuid.UUID
 	SessionID uuid.UUID
 	KeyID     uuid.UUID
 	Role      Role
-	Scopes    ScopeSet // of the key; a session needs none
+	Scopes    ScopeSet // of the API key; sessions have no scopes
 }
 
-// IsAdmin is true for administrators, and for their keys: what a key may do of it
-// is checked where routes are, before anybody asks.
+// IsAdmin reports whether the caller is an administrator or uses an administrator's API key. The
+// scopes of the key are checked at the route, before any handler runs.
 func (c Caller) IsAdmin() bool { return c.Role == Admin }
 
-// IsKey is true when it is a machine that calls, on its owner's behalf.
+// IsKey reports whether the credential is an API key.
 func (c Caller) IsKey() bool { return c.KeyID != uuid.Nil }
 
-// Credential is the id of what proved the caller: the session or the key.
+// Credential returns the id of the session or API key.
 func (c Caller) Credential() uuid.UUID {
 	if c.IsKey() {
 		return c.KeyID
@@ -60,11 +60,11 @@ func (c Caller) Credential() uuid.UUID {
 	return c.SessionID
 }
 
-// May tells whether the credential opens a route with that scope. The role is
-// another question; both must be answered with yes.
+// May reports whether the credential allows the scope. It does not check the role: a route checks
+// both.
 func (c Caller) May(scope Scope) bool { return !c.IsKey() || c.Scopes.Has(scope) }
 
-// Actor is how the caller is written into histories.
+// Actor returns the name of the caller for histories.
 func (c Caller) Actor() Actor {
 	actor := "user:" + c.UserID.String()
 	if c.IsAdmin() {
@@ -76,12 +76,12 @@ func (c Caller) Actor() Actor {
 	return Actor(actor)
 }
 
-// Actor names who did something: "system", "user:<id>" or "admin:<id>", and behind
-// the last two "/key:<id>" when it was done with an API key.
+// Actor names the author of a change: "system", "user:<id>" or "admin:<id>". The suffix "/key:<id>"
+// of the last two names the API key that was used.
 type Actor string
 
-// Parts are the kind, such as "user", and the account's id; whether it came with a
-// key makes no difference to either. The system has no id.
+// Parts returns the kind, such as "user", and the id of the account, both without the API key. The
+// system has no id.
 func (a Actor) Parts() (kind, id string) {
 	kind, rest, _ := strings.Cut(string(a), ":")
 	id, _, _ = strings.Cut(rest, "/")
@@ -98,19 +98,19 @@ func With(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// Without returns a context without a caller, whatever was in it.
+// Without returns a context that carries no caller, even if ctx carries one.
 func Without(ctx context.Context) context.Context {
 	return context.WithValue(ctx, callerKey{}, nil)
 }
 
-// From returns the caller, and false when nobody proved who they are.
+// From returns the caller of ctx, or false if the request is not authenticated.
 func From(ctx context.Context) (Caller, bool) {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	return c, ok
 }
 
-// Must returns the caller on routes that only callers reach. It panics
-// otherwise: a route registered with the wrong role is a programmer's mistake.
+// Must returns the caller of ctx. It panics if there is none, because a route that is registered
+// with the wrong role is a programming error.
 func Must(ctx context.Context) Caller {
 	c, ok := From(ctx)
 	if !ok {

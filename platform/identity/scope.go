@@ -1,13 +1,17 @@
 package identity
 
-import "slices"
+import (
+	"slices"
 
-// Scope is something that an API key may be allowed to do. A session may do
-// whatever its role allows; a key only what its scopes allow as well (SPEC A8).
+	"github.com/orderflow-dev/orderflow/platform/fault"
+)
+
+// Scope is a permission of an API key. A session may do what its role allows; a key needs the scope
+// in addition (SPEC A8).
 type Scope string
 
-// The closed set. A route names the one that it needs; the names are part of the
-// API and stay.
+// The closed set of scopes. Each route names the one that it requires. The names are part of the
+// API and do not change.
 const (
 	AccountRead        Scope = "account:read"
 	DeadLettersRead    Scope = "dead-letters:read"
@@ -27,8 +31,8 @@ const (
 	WebhooksWrite      Scope = "webhooks:write"
 )
 
-// NoKeys marks routes that no key opens: those by which an account, its
-// credentials or other people's accounts change. It is no scope that a key can have.
+// NoKeys marks routes that no API key may use: the ones that change an account, its credentials or
+// other accounts. It is not a scope that a key can have.
 const NoKeys Scope = "no-keys"
 
 var scopes = []Scope{
@@ -36,14 +40,14 @@ var scopes = []Scope{
 	ProductsRead, ProductsWrite, StockRead, StockWrite, WebhooksRead, WebhooksWrite,
 }
 
-// AllScopes lists the closed set, by name.
+// AllScopes returns all scopes, sorted by name.
 func AllScopes() []Scope { return slices.Clone(scopes) }
 
-// ScopeSet is a set of scopes. The zero value is empty; sets can be compared.
+// ScopeSet is a set of scopes. The zero value is empty. Sets are comparable with ==.
 type ScopeSet uint32
 
-// ScopesOf makes a set. Names that are no scopes are left out: a set never holds
-// more than it was given.
+// ScopesOf returns a set of the names. It ignores unknown names, so a set never allows more than it
+// was given.
 func ScopesOf(names ...Scope) (set ScopeSet) {
 	for _, name := range names {
 		if i := slices.Index(scopes, name); i >= 0 {
@@ -53,13 +57,14 @@ func ScopesOf(names ...Scope) (set ScopeSet) {
 	return set
 }
 
-// Has is false for what is no scope, such as NoKeys or "".
+// Has reports whether the set contains scope. It is false for values that are not scopes, such as
+// NoKeys or "".
 func (s ScopeSet) Has(scope Scope) bool {
 	i := slices.Index(scopes, scope)
 	return i >= 0 && s&(1<<i) != 0
 }
 
-// List gives the names, sorted.
+// List returns the scopes of the set, sorted by name.
 func (s ScopeSet) List() []Scope {
 	list := []Scope{}
 	for i, name := range scopes {
@@ -68,4 +73,9 @@ func (s ScopeSet) List() []Scope {
 		}
 	}
 	return list
+}
+
+// ScopeMissing refuses an API key that may do less than was asked for.
+func ScopeMissing(scope Scope) error {
+	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
 }

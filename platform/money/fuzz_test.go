@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -44,7 +45,7 @@ func FuzzAmount(f *testing.F) {
 			return
 		}
 		var again money.Money
-		raw, err := web.Marshal(m)
+		raw, err := canonical.Marshal(m)
 		if err == nil {
 			err = web.Decode(raw, &again)
 		}

@@ -1,8 +1,9 @@
-// Package pgtest gives each test a migrated PostgreSQL database of its own, and a Redis of its own.
+// Package pgtest gives each test its own migrated PostgreSQL database and its own Redis.
 //
-// One server per test binary, started by the first test that asks, in a folder that is thrown away;
-// one template that is migrated once; a database per test cloned from it. With TEST_DATABASE_URL set
-// that server is used instead. Migrations are handed in, because platform knows no module.
+// Each test binary starts one server, when its first test needs one, in a temporary folder. It
+// migrates one template database, and each test gets a clone of it. With TEST_DATABASE_URL the
+// tests use that server instead. Callers pass the migrations, because package platform knows no
+// modules.
 package pgtest
 
 import (
@@ -19,10 +20,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A clone waits for the clones before it, so this covers a whole package's tests starting at once.
-const patience = 2 * time.Minute
+// Clones are made one after the other, so this has to cover all tests of a package starting at
+// once.
+const cloneTimeout = 2 * time.Minute
 
-// Migrate brings the empty database at url to the current schema and closes what it opened.
+// Migrate migrates the empty database at url to the current schema. It closes all its connections.
 type Migrate func(ctx context.Context, url string) error
 
 var (
@@ -31,7 +33,7 @@ var (
 	opened  bool // by shared; Main reads it after the last test
 )
 
-// Main runs a package's tests and then removes the server. It is the whole TestMain, and does not
+// Main runs the tests of a package and then removes the server. It calls os.Exit and does not
 // return:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
@@ -50,16 +52,16 @@ func Main(m *testing.M, up func(ctx context.Context, url string) error) {
 	os.Exit(code)
 }
 
-// unhurried replaces the product's bounds on statements and on waiting (platform/postgres), so that
-// a slow machine does not turn a test's request into a 503. A test of a bound sets its own.
-var unhurried = map[string]time.Duration{
-	"statement_timeout": patience, "lock_timeout": patience, "idle_in_transaction_session_timeout": patience,
-	"orderflow.acquire_timeout": patience,
+// longTimeouts replaces the timeouts of platform/postgres, so that a slow machine does not turn a
+// request of a test into a 503. Tests of a timeout set their own.
+var longTimeouts = map[string]time.Duration{
+	"statement_timeout": cloneTimeout, "lock_timeout": cloneTimeout, "idle_in_transaction_session_timeout": cloneTimeout,
+	"orderflow.acquire_timeout": cloneTimeout,
 }
 
-// URL clones a fresh database and returns its address, with bounds on statements that only a test
-// that hangs exceeds. It is dropped when the test ends, even while connections are open. A clone takes
-// about 20 ms, the first one 1 to 2 s more, for the server.
+// URL creates a database and returns its URL. Its timeouts are so long that only a hanging test
+// exceeds them. The database is dropped at the end of the test, even if connections are open. A
+// clone takes about 20 ms; the first one takes 1 to 2 s more, for the start of the server.
 func URL(t testing.TB) string {
 	t.Helper()
 	u, err := url.Parse(HurriedURL(t))
@@ -67,7 +69,7 @@ func URL(t testing.TB) string {
 		t.Fatalf("pgtest: %v", err)
 	}
 	q := u.Query()
-	for name, limit := range unhurried {
+	for name, limit := range longTimeouts {
 		q.Set(name, strconv.FormatInt(limit.Milliseconds(), 10))
 	}
 	u.RawQuery = q.Encode()
@@ -75,7 +77,7 @@ func URL(t testing.TB) string {
 	return u.String()
 }
 
-// HurriedURL is URL with the product's own bounds, for a test of those.
+// HurriedURL is URL with the timeouts of the product, for tests of these.
 func HurriedURL(t testing.TB) string {
 	t.Helper()
 	if migrate == nil {
@@ -85,14 +87,14 @@ func HurriedURL(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 	defer cancel()
 	name, err := s.clone(ctx)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 		defer cancel()
 		if err := s.drop(ctx, name); err != nil {
 			t.Errorf("pgtest: %v", err)
@@ -102,21 +104,21 @@ func HurriedURL(t testing.TB) string {
 	return s.address(name)
 }
 
-// server is one PostgreSQL with a migrated template.
+// server is a PostgreSQL server with a migrated template.
 type server struct {
 	base     url.URL
 	template string
 	strategy string       // of a clone
-	stop     func() error // the private server; does nothing when it is not ours
+	stop     func() error // stops the private server; does nothing for TEST_DATABASE_URL
 
-	mu     sync.Mutex // two clones of one template get in each other's way
+	mu     sync.Mutex // serializes clones, because two clones of one template conflict
 	admin  *pgx.Conn
 	clones int
 }
 
 func open(migrate Migrate) (_ *server, err error) {
 	opened = true
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 	defer cancel()
 	address, stop := os.Getenv("TEST_DATABASE_URL"), func() error { return nil }
 	if address == "" {
@@ -156,7 +158,7 @@ func (s *server) prepare(ctx context.Context, address string, migrate Migrate) e
 	if err := migrate(ctx, s.address(name)); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	// Nobody can be connected to what is cloned.
+	// A database can be cloned only while it has no connections.
 	if err := s.exec(ctx, "alter database %s with allow_connections false", name); err != nil {
 		return err
 	}
@@ -164,7 +166,7 @@ func (s *server) prepare(ctx context.Context, address string, migrate Migrate) e
 	return s.disconnect(ctx, name)
 }
 
-// disconnect ends what the migration left open and waits until the server has noticed.
+// disconnect ends the connections that the migration left open, and waits until they are gone.
 func (s *server) disconnect(ctx context.Context, name string) error {
 	every := time.NewTicker(5 * time.Millisecond)
 	defer every.Stop()
@@ -192,8 +194,8 @@ func (s *server) clone(ctx context.Context) (string, error) {
 	return name, s.exec(ctx, "create database %s template "+pgx.Identifier{s.template}.Sanitize()+s.strategy, name)
 }
 
-// cloneStrategy picks the checkpoint and copy of files where they cost no fsync: a clone and its drop
-// then take 21 ms against 29 through the write-ahead log, measured with 60 tables.
+// cloneStrategy chooses file copy and a checkpoint where they need no fsync. A clone and its drop
+// then take 21 ms instead of 29 ms through the write-ahead log, measured with 60 tables.
 func cloneStrategy(ctx context.Context, admin *pgx.Conn) (clause string, err error) {
 	var copies bool
 	err = admin.QueryRow(ctx, `select current_setting('server_version_num')::int >= 150000
@@ -229,7 +231,7 @@ func (s *server) address(database string) string {
 }
 
 func (s *server) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 	defer cancel()
 	var err error
 	if s.template != "" {

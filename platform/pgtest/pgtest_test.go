@@ -94,7 +94,7 @@ func TestGivenServerIsLeftClean(t *testing.T) {
 	t.Parallel()
 	url := URL(t)
 	admin := connect(t, url)
-	stale := fmt.Sprintf("%s%d_gone_1", prefix, time.Now().Add(-2*leftover).Unix())
+	stale := fmt.Sprintf("%s%d_gone_1", prefix, time.Now().Add(-2*staleAfter).Unix())
 	if _, err := admin.Exec(t.Context(), "create database "+stale); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestFolderIsRemoved(t *testing.T) {
 	if err := os.Mkdir(stale, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(stale, time.Time{}, time.Now().Add(-2*leftover)); err != nil {
+	if err := os.Chtimes(stale, time.Time{}, time.Now().Add(-2*staleAfter)); err != nil {
 		t.Fatal(err)
 	}
 

@@ -17,24 +17,26 @@ import (
 )
 
 const (
-	prefix   = "orderflow_test_"
-	leftover = 3 * time.Hour // older than any test run; a younger one may be starting this moment
+	prefix     = "orderflow_test_"
+	staleAfter = 3 * time.Hour // older than any test run; a younger one may be starting this moment
 )
 
-// settings give up what only a crash would need.
+// settings turn off what is only needed after a crash.
 var settings = map[string]string{
 	"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
 	"max_connections": "500", "shared_buffers": "128MB",
 }
 
-// startPrivate runs a server in a temporary folder; stop ends it and removes the folder.
+// startPrivate runs a server in a temporary folder. The function stop ends it and removes the
+// folder.
 func startPrivate(ctx context.Context) (address string, stop func() error, err error) {
 	sweepFolders(ctx)
 	parent, err := os.MkdirTemp(tempDir(), prefix+"*")
 	if err != nil {
 		return "", nil, err
 	}
-	// Run by root, the server is another user and must pass through.
+	// If the tests run as root, the server runs as another user, which must be able to enter the
+	// folder.
 	if err := os.Chmod(parent, 0o711); err != nil {
 		return "", nil, err
 	}
@@ -43,7 +45,7 @@ func startPrivate(ctx context.Context) (address string, stop func() error, err e
 		return "", nil, errors.Join(err, removeFolder(ctx, parent))
 	}
 	stop = func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
 		defer cancel()
 
 		return errors.Join(pg.Stop(ctx), removeFolder(ctx, parent))
@@ -58,17 +60,18 @@ func removeFolder(ctx context.Context, parent string) error {
 	return errors.Join(embedded.Remove(ctx, folder(parent)), os.RemoveAll(parent))
 }
 
-// sweepFolders removes what killed test runs have left. A failure is of no interest to this run.
+// sweepFolders removes the folders of killed test runs. It ignores errors, because they do not
+// affect this run.
 func sweepFolders(ctx context.Context) {
 	parents, _ := filepath.Glob(filepath.Join(tempDir(), prefix+"*"))
 	for _, parent := range parents {
-		if info, err := os.Stat(parent); err == nil && time.Since(info.ModTime()) > leftover {
+		if info, err := os.Stat(parent); err == nil && time.Since(info.ModTime()) > staleAfter {
 			_ = removeFolder(ctx, parent)
 		}
 	}
 }
 
-// newName carries its time, for the sweep.
+// newName returns a name that contains the time, for the sweep.
 func newName() string {
 	return fmt.Sprintf("%s%d_%s", prefix, time.Now().Unix(), strings.ToLower(rand.Text()[:8]))
 }
@@ -85,7 +88,7 @@ func sweepDatabases(ctx context.Context, admin *pgx.Conn) error {
 	for _, name := range names {
 		seconds, _, _ := strings.Cut(strings.TrimPrefix(name, prefix), "_")
 		made, err := strconv.ParseInt(seconds, 10, 64)
-		if err == nil && time.Since(time.Unix(made, 0)) > leftover {
+		if err == nil && time.Since(time.Unix(made, 0)) > staleAfter {
 			_, _ = admin.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)")
 		}
 	}

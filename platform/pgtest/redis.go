@@ -17,27 +17,27 @@ import (
 
 const redisReady = 10 * time.Second
 
-// RedisServer is a Redis of one test, for a test that takes it away and brings it back. Its methods
-// fail the test; call them from the test's goroutine.
+// RedisServer is the Redis of one test that can be stopped and started again. Its methods fail the
+// test; call them from the goroutine of the test.
 type RedisServer struct {
 	URL string // the same after a restart
 
 	t    testing.TB
 	addr string
 	mu   sync.Mutex
-	stop func() // nil while it is down
+	stop func() // nil while it is stopped
 }
 
-// Redis returns the address of a fresh, empty Redis that ends with the test: redis-server where it is
-// installed, about 20 ms, and the in-process one elsewhere. It is a whole server and not a database
-// number, because PUBLISH crosses those.
+// Redis starts an empty Redis for the test and returns its URL. It runs redis-server if it is
+// installed, which takes about 20 ms, and the in-process one otherwise. Each test gets a whole
+// server and not a database number, because PUBLISH is global to a server.
 func Redis(t testing.TB) string {
 	t.Helper()
 
 	return NewRedis(t).URL
 }
 
-// NewRedis is Redis with its switch.
+// NewRedis is Redis for tests that stop and restart it.
 func NewRedis(t testing.TB) *RedisServer {
 	t.Helper()
 	s := &RedisServer{t: t, addr: "127.0.0.1:0"}
@@ -48,7 +48,8 @@ func NewRedis(t testing.TB) *RedisServer {
 	return s
 }
 
-// Start brings it back at the same address, empty. It does nothing while it is up.
+// Start starts the Redis again at the same address, without data. It does nothing while it is
+// running.
 func (s *RedisServer) Start() {
 	s.t.Helper()
 	s.mu.Lock()
@@ -68,13 +69,13 @@ func (s *RedisServer) Start() {
 		if err == nil {
 			return
 		}
-		if ctx.Err() != nil { // until then the port may have been taken, or not let go
+		if ctx.Err() != nil { // until then another process may hold the port
 			s.t.Fatalf("pgtest: redis: %v", err)
 		}
 	}
 }
 
-// Stop takes it away at once, as a crash does. It does nothing while it is down.
+// Stop stops the Redis immediately, as a crash does. It does nothing while it is stopped.
 func (s *RedisServer) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,16 +11,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Driver runs ent on the pool or on an open transaction:
+// Driver lets ent run on a pool or on an open transaction:
 //
 //	ent.NewClient(ent.Driver(postgres.Driver(tx)))
 //
-// ent opens a transaction of its own for UpdateOne and for edges. On an open one
-// that is a no-op; on the pool it is refused, so UpdateOne and ent's client.Tx
-// need a transaction from InTx.
+// ent opens its own transaction for UpdateOne and for edges. On an open transaction that is a
+// no-op. On a pool it is an error, so UpdateOne and client.Tx of ent need a transaction of InTx.
 //
-// Ask Violates for a constraint: ent.IsConstraintError reads the message, which
-// a server may write in another language.
+// Use Violates to detect a violated constraint: ent.IsConstraintError reads the message of the
+// error, which a server may send in another language.
 func Driver(q Querier) dialect.Driver { return &driver{q} }
 
 type driver struct{ q Querier }
@@ -35,7 +34,7 @@ func (d *driver) Tx(context.Context) (dialect.Tx, error) {
 	return dialect.NopTx(d), nil
 }
 
-// Exec implements ent's ExecQuerier: v is nil or a *sql.Result.
+// Exec implements ent's ExecQuerier. The argument v is nil or a *sql.Result.
 func (d *driver) Exec(ctx context.Context, query string, args, v any) error {
 	list, err := arguments(args)
 	if err != nil {
@@ -51,7 +50,7 @@ func (d *driver) Exec(ctx context.Context, query string, args, v any) error {
 	return nil
 }
 
-// Query implements ent's ExecQuerier: v is a *sql.Rows.
+// Query implements ent's ExecQuerier. The argument v is a *sql.Rows.
 func (d *driver) Query(ctx context.Context, query string, args, v any) error {
 	out, ok := v.(*sql.Rows)
 	if !ok {
@@ -82,7 +81,7 @@ type result int64
 func (r result) LastInsertId() (int64, error) { return 0, fmt.Errorf("postgres: no insert ids") }
 func (r result) RowsAffected() (int64, error) { return int64(r), nil }
 
-// scanner shows pgx's rows as database/sql's.
+// scanner adapts pgx.Rows to the interface of database/sql.
 type scanner struct{ pgx.Rows }
 
 func (s scanner) Close() error {

@@ -1,9 +1,9 @@
-// Package postgres is the one way to the database: a pool, a transaction type
-// shared by plain pgx, ent and River, and the retry that both may need.
+// Package postgres provides the access to the database: a pool, a transaction type shared by pgx,
+// ent and River, and the retry of transactions.
 //
-// A transaction is a pgx.Tx that the use case opens and hands down as a
-// parameter. It never hides in a context, and nobody who holds one may ask the
-// pool for a second connection: under load that dead-locks.
+// A transaction is a pgx.Tx that the use case opens and passes down as a parameter. It is never
+// stored in a context. Code that holds a transaction must not acquire a second connection from the
+// pool: under load that is a deadlock.
 package postgres
 
 import (
@@ -20,7 +20,7 @@ import (
 	pgxuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
 
-// Querier is what the pool and a transaction have in common.
+// Querier has the methods that a pool and a transaction share.
 type Querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -28,40 +28,40 @@ type Querier interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// The server-side bounds, each below the deadline of whoever waits for it (see
+// The limits on the server. Each is below the deadline of the code that waits for it (see
 // docs/architecture.md).
 const (
 	statementTimeout = 4 * time.Second
 	lockTimeout      = 3 * time.Second
-	idleInTx         = 10 * time.Second // an open transaction holds up the event stream
+	idleInTx         = 10 * time.Second // an open transaction delays the event stream
 	acquireTimeout   = 2 * time.Second
-	cancelTimeout    = time.Second // for the server to cancel a statement, before its connection is closed
+	cancelTimeout    = time.Second // time for the server to cancel a statement before its connection is closed
 )
 
-// Settings in the address, in milliseconds, that replace bounds of the pool as its other timeouts
-// replace those of the server. They are for the databases of tests, where a slow machine must not
-// turn a wait into a 503, and are not sent to the server.
+// Settings in the URL, in milliseconds, that replace limits of the pool. They are not sent to the
+// server. They exist for the databases of tests, where a slow machine must not turn a wait into a
+// 503.
 const (
 	acquireSetting = "orderflow.acquire_timeout"
 	cancelSetting  = "orderflow.cancel_timeout"
 )
 
-// Pool is pgx's, with a bound on waiting for a connection, and an eye on what the
-// server says about itself.
+// Pool is a pgxpool.Pool that limits the wait for a connection and observes the errors of the
+// server, to recognize a database that cannot be written.
 type Pool struct {
 	*pgxpool.Pool
-	ills ills
+	health health
 
-	acquireWithin time.Duration // acquireTimeout when zero
+	acquireTimeout time.Duration // acquireTimeout when zero
 }
 
-// Check decides whether a new connection may be used; its error refuses the connection.
+// Check decides whether the pool may use a new connection. An error rejects the connection.
 type Check func(ctx context.Context, conn *pgx.Conn) error
 
-// Open makes a pool of at most size connections, each of which has passed the checks. It
-// does not dial: a database that is down at the start is a database that may come
-// back. The error of a check is found by errors.Is in what Acquire returns. A timeout that
-// the address sets, such as statement_timeout=60000, replaces the product's own.
+// Open returns a pool of at most size connections, each of which has passed the checks. It does not
+// connect, so a process can start while the database is down. The error of a check can be found
+// with errors.Is in the error of Acquire. A timeout in the URL, such as statement_timeout=60000,
+// replaces the default of this package. The caller closes the pool.
 func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
@@ -73,11 +73,11 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	cfg.MaxConnLifetimeJitter = 10 * time.Minute
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	params := cfg.ConnConfig.RuntimeParams
-	acquireWithin, err := takeLimit(params, acquireSetting, acquireTimeout)
+	acquireWithin, err := takeTimeout(params, acquireSetting, acquireTimeout)
 	if err != nil {
 		return nil, err
 	}
-	cancelWithin, err := takeLimit(params, cancelSetting, cancelTimeout)
+	cancelWithin, err := takeTimeout(params, cancelSetting, cancelTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -96,9 +96,9 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	}
 	params["timezone"] = "UTC"
 
-	// By default a cancelled context closes the connection, and a storm of
-	// impatient clients becomes a storm of new connections. Ask the server to
-	// cancel first, and only then give the connection up.
+	// By default pgx closes the connection of a canceled context, so that many impatient clients
+	// cause many new connections. Cancel the statement on the server first, and close the
+	// connection only if that fails.
 	cfg.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{
 			Conn:               conn,
@@ -107,8 +107,8 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 		}
 	}
 
-	// Otherwise pgx takes google/uuid through its text form: a seventh of all the
-	// time that placing an order costs this process.
+	// Without this, pgx converts google/uuid to text and back, which is a seventh of the CPU time
+	// of placing an order.
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
 		for _, check := range checks {
@@ -119,7 +119,7 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 		return nil
 	}
 
-	p := &Pool{acquireWithin: acquireWithin}
+	p := &Pool{acquireTimeout: acquireWithin}
 	closes := cfg.ConnConfig.OnPgError
 	cfg.ConnConfig.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		p.observe(err)
@@ -131,8 +131,8 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	return p, nil
 }
 
-// takeLimit takes a setting of the pool out of those for the server.
-func takeLimit(params map[string]string, name string, usual time.Duration) (time.Duration, error) {
+// takeTimeout removes a setting of the pool from the parameters for the server and returns its value.
+func takeTimeout(params map[string]string, name string, usual time.Duration) (time.Duration, error) {
 	text, set := params[name]
 	if !set {
 		return usual, nil
@@ -145,10 +145,10 @@ func takeLimit(params map[string]string, name string, usual time.Duration) (time
 	return time.Duration(ms) * time.Millisecond, nil
 }
 
-// Acquire waits at most two seconds for a connection, whatever the context
-// allows; the caller then answers 503 rather than queue for ever.
+// Acquire waits at most two seconds for a connection, even if ctx allows more, so that callers get
+// a 503 instead of an unbounded queue. Its error is an *AcquireError.
 func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.acquireWithin, acquireTimeout))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.acquireTimeout, acquireTimeout))
 	defer cancel()
 
 	conn, err := p.Pool.Acquire(ctx)
@@ -158,19 +158,20 @@ func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, nil
 }
 
-// AcquireError says that no connection was to be had: the database is down or
-// the pool exhausted. Nothing has been sent, so a retry is safe.
+// AcquireError means that no connection was available: the database is down or the pool is
+// exhausted. Nothing has been sent, so a retry is safe.
 type AcquireError struct{ cause error }
 
+// Error describes the cause without quoting the URL.
 func (e *AcquireError) Error() string { return "acquire connection: " + Unreachable(e.cause).Error() }
 
-// Unwrap gives the pool's own reason.
+// Unwrap returns the error of the pool.
 func (e *AcquireError) Unwrap() error { return e.cause }
 
-// Unavailable marks the error as one of a dependency that is away.
+// Unavailable marks the error as one of an unavailable dependency.
 func (e *AcquireError) Unavailable() bool { return true }
 
-// Exec runs one statement on its own connection.
+// Exec runs one statement on a connection of the pool.
 func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	conn, err := p.Acquire(ctx)
 	if err != nil {
@@ -180,7 +181,7 @@ func (p *Pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comman
 	return conn.Exec(ctx, sql, args...)
 }
 
-// Query runs one query; its connection goes back when the rows are closed.
+// Query runs one query. Its connection returns to the pool when the rows are closed.
 func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	conn, err := p.Acquire(ctx)
 	if err != nil {
@@ -194,7 +195,7 @@ func (p *Pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, er
 	return &pooledRows{Rows: rows, conn: conn}, nil
 }
 
-// SendBatch sends many statements at once; the connection goes back when the
+// SendBatch sends several statements in one round trip. The connection returns to the pool when the
 // results are closed.
 func (p *Pool) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	conn, err := p.Acquire(ctx)
@@ -204,7 +205,7 @@ func (p *Pool) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	return &pooledBatch{conn.SendBatch(ctx, b), conn}
 }
 
-// QueryRow runs a query for one row.
+// QueryRow runs a query for one row. Scan returns the errors and must be called.
 func (p *Pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	rows, err := p.Query(ctx, sql, args...)
 	return &oneRow{rows: rows, err: err}

@@ -10,18 +10,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-const attempts = 4
+const maxAttempts = 4
 
-// InTx runs do in one transaction and commits it when do returns nil. On a
-// serialization failure or a dead-lock (40001, 40P01) it starts afresh, up to
-// four times, so do must not keep anything from a run that failed.
+// InTx runs do in a transaction and commits it when do returns nil. After a serialization failure
+// or a deadlock (40001, 40P01) it runs do again in a new transaction, at most four times in all, so
+// do must not keep results of a failed attempt. If do returns an error, nothing is committed.
 //
-// An error after COMMIT was sent leaves the outcome unknown; it is then a
-// *CommitError.
+// A *CommitError is an error of COMMIT; see its Unknown method for whether the transaction may have
+// been committed.
 func InTx(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	for try := 1; ; try++ {
-		err := once(ctx, pool, do)
-		if err == nil || try == attempts || !again(err) {
+		err := runOnce(ctx, pool, do)
+		if err == nil || try == maxAttempts || !retryable(err) {
 			return err
 		}
 
@@ -34,7 +34,7 @@ func InTx(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	}
 }
 
-func once(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
+func runOnce(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -45,8 +45,8 @@ func once(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	// After a commit this does nothing. The caller's context may be over by
-	// now, and a rollback that is not sent costs the connection.
+	// After a commit this does nothing. The rollback needs its own deadline, because the caller's
+	// context may have ended, and a connection with an open transaction is lost to the pool.
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -56,7 +56,7 @@ func once(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	if err := do(tx); err != nil {
 		return err
 	}
-	// A commit that is not sent because the context is over would close the connection.
+	// A COMMIT that is not sent because the context has ended would close the connection.
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -66,31 +66,32 @@ func once(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	return nil
 }
 
-// CommitError is an error of COMMIT itself: unless the server refused, nobody
-// knows whether the transaction took effect.
+// CommitError is an error of COMMIT itself. Unless the server rejected the COMMIT, the transaction
+// may have been committed.
 type CommitError struct{ cause error }
 
+// Error returns the error of the driver, with a prefix.
 func (e *CommitError) Error() string { return "commit: " + e.cause.Error() }
 
-// Unwrap gives the driver's error.
+// Unwrap returns the error of the driver.
 func (e *CommitError) Unwrap() error { return e.cause }
 
-// Unknown is true when the server never said what became of the commit.
+// Unknown reports whether the transaction may have been committed.
 func (e *CommitError) Unknown() bool {
 	if said, ok := errors.AsType[*pgconn.PgError](e.cause); ok {
-		// An ERROR is a refusal. FATAL and PANIC end the connection, perhaps
-		// between the commit and its confirmation.
+		// An ERROR means that the server rejected the COMMIT. FATAL and PANIC end the connection,
+		// possibly between the commit and its confirmation.
 		return said.SeverityUnlocalized != "ERROR"
 	}
 	return !errors.Is(e.cause, pgx.ErrTxCommitRollback) && !errors.Is(e.cause, pgx.ErrTxClosed) && !pgconn.SafeToRetry(e.cause)
 }
 
-func again(err error) bool {
+func retryable(err error) bool {
 	code := Code(err)
 	return code == "40001" || code == "40P01"
 }
 
-// Code returns the SQLSTATE in an error chain, or "".
+// Code returns the SQLSTATE of the first PostgreSQL error in the chain, or "".
 func Code(err error) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
@@ -98,7 +99,7 @@ func Code(err error) string {
 	return ""
 }
 
-// Violates tells whether err is a breach of the named constraint or unique index.
+// Violates reports whether err is a violation of the named constraint or unique index.
 func Violates(err error, constraint string) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.ConstraintName == constraint

@@ -11,9 +11,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Unreachable replaces the text of an error of connecting, which quotes host, user and
-// database of the URL, and of a URL that cannot be parsed, by one that quotes nothing.
-// Other errors stay as they are. The chain is kept.
+// Unreachable replaces the text of a connection error, which quotes the host, user and database of
+// the URL, and of a URL that cannot be parsed, by a text that quotes nothing. Other errors do not
+// change. The error chain is kept.
 func Unreachable(err error) error {
 	var (
 		connect *pgconn.ConnectError
@@ -52,10 +52,9 @@ func reason(err error) string {
 	return fault.Reason(err)
 }
 
-// Misconfigured tells whether connecting failed for a reason that does not pass by
-// itself: the server refuses the user or the password, does not have the database, or
-// does not accept a parameter of the URL (poolers answer 08P01 to those that they do not
-// know).
+// Misconfigured reports whether connecting failed for a reason that does not go away by itself: the
+// server rejects the user or the password, does not have the database, or does not accept a
+// parameter of the URL (poolers return 08P01 for unknown ones).
 func Misconfigured(err error) bool {
 	code := Code(err)
 	return strings.HasPrefix(code, "28") || slices.Contains([]string{"3D000", "42704", "22023", "42501", "08P01"}, code)

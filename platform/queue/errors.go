@@ -13,20 +13,20 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Permanent marks an error that no further try can mend (SPEC D4).
+// Permanent marks an error that a retry cannot fix (SPEC D4).
 func Permanent(err error) error { return &permanent{err} }
 
-// IsPermanent tells whether an error is marked so.
+// IsPermanent reports whether the chain of err contains a Permanent error.
 func IsPermanent(err error) bool {
 	_, ok := errors.AsType[*permanent](err)
 	return ok
 }
 
-// Later marks an error that says nothing about the job: what it needs is away,
-// and it comes back after wait without a try being counted (SPEC D4).
+// Later marks an error that is not caused by the job: a dependency is unavailable. The job runs
+// again after wait, and the attempt is not counted (SPEC D4).
 func Later(wait time.Duration, err error) error { return &later{err, wait} }
 
-// IsLater tells whether an error is marked so, and how long to wait.
+// IsLater reports whether the chain of err contains a Later error, and returns its wait.
 func IsLater(err error) (wait time.Duration, ok bool) {
 	l, ok := errors.AsType[*later](err)
 	if !ok {
@@ -35,14 +35,14 @@ func IsLater(err error) (wait time.Duration, ok bool) {
 	return l.wait, true
 }
 
-// withoutDatabase is how long a job waits when the database cannot do its work.
-const withoutDatabase = 5 * time.Second
+// databaseSnooze is the minimum wait of a job while the database is unavailable.
+const databaseSnooze = 5 * time.Second
 
-// Patient turns the error of a job that failed since the database is unavailable into a
-// snooze, which counts no attempt: it says nothing about the job. It leaves other errors,
-// nil and snoozes as they are; so it does damage and I/O errors (classes XX and 58), which may be
-// of one row, and then need a person. Every working client applies it to what workers return; a
-// worker that gives up by itself after its last attempt asks it before.
+// Patient converts an error that means that the database is unavailable into a snooze, which does
+// not count as an attempt, because the job is not the cause. It returns all other errors, nil and
+// snoozes unchanged. This includes corruption and I/O errors (classes XX and 58), which may concern
+// a single row and then need an operator. Every working client applies Patient to the results of
+// its workers. A worker that handles its last attempt itself calls it first.
 func Patient(err error) error {
 	_, isSnooze := errors.AsType[*river.JobSnoozeError](err)
 	if err == nil || isSnooze || !postgres.Unavailable(err) {
@@ -51,17 +51,17 @@ func Patient(err error) error {
 	if code := postgres.Code(err); strings.HasPrefix(code, "XX") || strings.HasPrefix(code, "58") {
 		return err
 	}
-	return river.JobSnooze(withoutDatabase + rand.N(withoutDatabase)) //nolint:gosec // jitter: they must not all come back at once
+	return river.JobSnooze(databaseSnooze + rand.N(databaseSnooze)) //nolint:gosec // jitter: they must not all come back at once
 }
 
-// patience is Patient as River's middleware.
-type patience struct{}
+// snoozeMiddleware is Patient as a middleware of River.
+type snoozeMiddleware struct{}
 
-// IsMiddleware marks it for River.
-func (patience) IsMiddleware() bool { return true }
+// IsMiddleware implements rivertype.Middleware.
+func (snoozeMiddleware) IsMiddleware() bool { return true }
 
-// Work implements river's worker middleware.
-func (patience) Work(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
+// Work implements rivertype.WorkerMiddleware.
+func (snoozeMiddleware) Work(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
 	return Patient(inner(ctx))
 }
 

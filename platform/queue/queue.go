@@ -1,8 +1,7 @@
-// Package queue is River with one set of timings.
+// Package queue configures River with one set of timings.
 //
-// A process that only serves the API inserts and never starts; a process that
-// works knows every kind of job, because a started client that does not know a
-// kind would discard it when it leads.
+// A process that only serves the API inserts jobs and never starts its client. A process that works
+// jobs must know every kind of job, because a started client discards jobs of an unknown kind.
 package queue
 
 import (
@@ -22,31 +21,31 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Client inserts jobs, also in a transaction, and works them once started.
+// Client inserts jobs, also in a transaction, and works them after Start.
 type Client = river.Client[pgx.Tx]
 
-// The timings of the whole product. A job's limit stays below the time after
-// which it counts as lost with its worker (SPEC D5).
+// The timings of all jobs. The timeout of a job is below the time after which River considers the
+// job lost with its worker (SPEC D5).
 const (
 	JobTimeout  = 20 * time.Second
 	RescueAfter = 60 * time.Second
-	// MaxAttempts is how often a retryable job is tried (SPEC D4).
+	// MaxAttempts is the number of attempts of a retryable job (SPEC D4).
 	MaxAttempts = 8
 
-	// The inserting client limits its notifications by its own cool-down, so both
-	// sides need the small one: 0.7 ms from commit to start instead of 50.
+	// The inserting client limits its notifications by its own cooldown, so both sides need the
+	// small value. It takes 0.7 ms instead of 50 ms from commit to start.
 	fetchCooldown = 2 * time.Millisecond
-	// A notification is spent when a job is inserted, not when it is committed:
-	// what commits late is found by the poll.
+	// River sends its notification when a job is inserted, not when it is committed. Polling finds
+	// the jobs that commit late.
 	fetchPoll = 100 * time.Millisecond
-	// At thousands of orders a second, done jobs would be the largest table.
-	keepCompleted = 5 * time.Minute
-	startAgain    = 500 * time.Millisecond
-	// How long cancelled jobs may take to notice.
-	cancelWithin = 10 * time.Second
+	// At thousands of orders per second, completed jobs would become the largest table.
+	completedRetention = 5 * time.Minute
+	startRetry         = 500 * time.Millisecond
+	// The time that canceled jobs have to return.
+	cancelTimeout = 10 * time.Second
 )
 
-// Inserter makes a client that cannot work jobs.
+// Inserter returns a client that inserts jobs and cannot work them.
 func Inserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
 	c, err := river.NewClient(riverpgxv5.New(pool.Pool), &river.Config{
 		Logger:        log,
@@ -59,23 +58,24 @@ func Inserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
 	return c, nil
 }
 
-// Options for a working client.
+// Options configure a working client.
 type Options struct {
 	Workers *river.Workers
 	Slots   int // jobs that run at once on this node; 500 when zero
-	// Apart names further queues and how many of their jobs run at once: what waits
-	// for strangers must not take the slots of what does not.
+	// Apart names additional queues and the number of their jobs that run at once. Jobs that wait
+	// for servers of third parties get their own queue, so that they do not occupy the slots of the
+	// others.
 	Apart    map[string]int
 	Observer rivertype.Middleware
 	Log      *slog.Logger
 }
 
-// Worker makes a client that works jobs once it is started.
+// Worker returns a client that works jobs after Run or Start.
 func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 	if o.Slots == 0 {
 		o.Slots = 500
 	}
-	middleware := []rivertype.Middleware{patience{}}
+	middleware := []rivertype.Middleware{snoozeMiddleware{}}
 	if o.Observer != nil {
 		middleware = append(middleware, o.Observer)
 	}
@@ -91,7 +91,7 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  JobTimeout,
 		RescueStuckJobsAfter:        RescueAfter,
-		CompletedJobRetentionPeriod: keepCompleted,
+		CompletedJobRetentionPeriod: completedRetention,
 		MaxAttempts:                 MaxAttempts,
 		RetryPolicy:                 backoff{},
 		Middleware:                  middleware,
@@ -102,16 +102,16 @@ func Worker(pool *postgres.Pool, o Options) (*Client, error) {
 	return c, nil
 }
 
-// Run starts a working client and stops it when ctx ends: what runs may finish
-// for soft, then its context is cancelled, which a worker turns into "come back
-// later" rather than a failed try (SPEC D5).
+// Run starts a working client and stops it when ctx ends. Running jobs may finish for the duration
+// soft. Then their contexts are canceled, and workers return a snooze instead of a failed attempt
+// (SPEC D5).
 func Run(ctx context.Context, c *Client, soft time.Duration) error {
-	// A database that goes away just now is no reason for the process to end: what is
-	// up already would go down with it.
+	// A database that is unavailable at start-up must not end the process, because that would also
+	// stop the parts that already run.
 	for err := c.Start(context.WithoutCancel(ctx)); err != nil; err = c.Start(context.WithoutCancel(ctx)) {
-		slog.WarnContext(ctx, "the queue cannot start yet", "error", err)
+		slog.WarnContext(ctx, "the queue cannot start yet, retrying", "error", err)
 		select {
-		case <-time.After(startAgain):
+		case <-time.After(startRetry):
 		case <-ctx.Done():
 			return nil
 		}
@@ -123,7 +123,7 @@ func Run(ctx context.Context, c *Client, soft time.Duration) error {
 	if err := c.Stop(gentle); err == nil {
 		return nil
 	}
-	hard, cancel := context.WithTimeout(context.Background(), cancelWithin)
+	hard, cancel := context.WithTimeout(context.Background(), cancelTimeout)
 	defer cancel()
 	if err := c.StopAndCancel(hard); err != nil {
 		return fmt.Errorf("stop the queue: %w", err)
@@ -131,15 +131,15 @@ func Run(ctx context.Context, c *Client, soft time.Duration) error {
 	return nil
 }
 
-// Stopping tells a job whether its context ended because the node is stopping:
-// it should return river.JobSnooze(0), which counts no try (SPEC D5). A job that
-// ran out of time, or that somebody cancelled, is not meant.
+// Stopping reports whether the context of a job ended because the node is stopping. The job should
+// then return river.JobSnooze(0), which does not count as an attempt (SPEC D5). It returns false
+// for a job that timed out or was canceled by a user.
 func Stopping(ctx context.Context) bool {
 	return errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), rivertype.ErrJobCancelledRemotely)
 }
 
-// backoff waits 1, 2, 4 ... 64 s between tries, each up to a quarter more or
-// less, so that what failed together does not come back together.
+// backoff waits 1, 2, 4 ... 64 s between attempts, each up to a quarter more or less, so that jobs
+// that failed together do not retry together.
 type backoff struct{}
 
 func (backoff) NextRetry(job *rivertype.JobRow) time.Time {

@@ -13,16 +13,16 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Tracing goes on, around each job, with the trace of the request that inserted
-// it: its metadata holds the W3C trace context (SPEC F3).
+// Tracing is a middleware of River that continues the trace of the request that inserted the job.
+// The metadata of the job holds the W3C trace context (SPEC F3).
 type Tracing struct{ Tracers trace.TracerProvider }
 
-// IsMiddleware marks it for River.
+// IsMiddleware implements rivertype.Middleware.
 func (Tracing) IsMiddleware() bool { return true }
 
-// Work implements river's worker middleware.
+// Work implements rivertype.WorkerMiddleware.
 func (t Tracing) Work(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) error {
-	// Metadata holds more than strings; what does not fit is not a trace.
+	// The metadata has other members too, and not all of them are strings.
 	var members map[string]json.RawMessage
 	if json.Unmarshal(job.Metadata, &members) == nil {
 		carrier := propagation.MapCarrier{}

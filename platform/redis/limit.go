@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// Limit is Count calls in Period, refilled evenly (GCRA): all of them may come at
-// once, and each is given back after its share of the period.
+// Limit allows Count calls per Period, with even refill (GCRA): all of them may be made at once,
+// and each is available again after its share of the period.
 type Limit struct {
-	Count  int // zero or less: no limit
+	Count  int // no limit when zero or less
 	Period time.Duration
 }
 
-// Off tells whether the limit lets everything pass.
+// Off reports whether there is no limit.
 func (l Limit) Off() bool { return l.Count <= 0 || l.Period <= 0 }
 
-// step is the time that one call costs.
+// step is the cost of one call as a time.
 func (l Limit) step() time.Duration {
 	return max(1, l.Period/time.Duration(l.Count))
 }
 
-// remaining is how many calls fit now, with reset until all of them do. The
-// hundredth forgives floating point: redis_rate's own count is often one short
-// (198.99999 becomes 198).
+// remaining returns the number of calls that are allowed now, when all calls are available after
+// reset. The hundredth compensates for floating point: the count of redis_rate is often one too
+// small (198.99999 becomes 198).
 func (l Limit) remaining(reset time.Duration) int {
 	used := math.Ceil(float64(reset)/float64(l.step()) - 0.01)
 	return max(0, l.Count-int(used))
 }
 
-// Decision is the answer about one call.
+// Decision is the result for one call.
 type Decision struct {
 	Allowed    bool
 	Limit      Limit
-	Remaining  int           // calls that would pass if made at once
-	RetryAfter time.Duration // until one call passes; zero when this one did
-	ResetAfter time.Duration // until Remaining is Limit.Count again
-	Local      bool          // counted on this node only, because Redis is away
+	Remaining  int           // calls that would be allowed at once now
+	RetryAfter time.Duration // until one call is allowed; zero when this one was
+	ResetAfter time.Duration // until Remaining equals Limit.Count again
+	Local      bool          // counted on this node only, because Redis is unavailable
 }

@@ -14,25 +14,24 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// probeEvery is how often a limiter without Redis looks whether it is back.
+// probeEvery is the interval in which a degraded limiter checks whether Redis is available again.
 const probeEvery = time.Second
 
-// Limiter counts calls for all nodes together in Redis, by one atomic script and
-// one round trip per call and without a lock across it. After the first call that
-// Redis fails to answer in 100 ms it counts on this node alone: not open, not
-// shut, and nobody else waits. A probe in the background finds out when Redis is
-// back (SPEC F4).
+// Limiter counts the calls of all nodes in Redis, with one atomic script and one round trip per
+// call and without holding a lock. After the first call without a response from Redis within 100 ms
+// it counts on this node alone. It then neither allows nor rejects everything, and no further call
+// waits for Redis. A background probe detects when Redis is available again (SPEC F4).
 //
-// One Limiter serves every policy of a process, so that they share the breaker.
+// All policies of a process share one Limiter, and with it the detection of failures.
 type Limiter struct {
 	conn  goredis.UniversalClient
 	redis *redis_rate.Limiter
 	local local
-	wait  time.Duration // for Redis, in one call
+	wait  time.Duration // limit of each call of Redis
 	start time.Time
 
-	down                   atomic.Bool
-	shared, alone, refused atomic.Uint64
+	down                    atomic.Bool
+	shared, onNode, refused atomic.Uint64
 
 	mu     sync.Mutex // guards closed against a probe that is about to start
 	closed bool
@@ -40,15 +39,15 @@ type Limiter struct {
 	probes sync.WaitGroup
 }
 
-// NewLimiter makes a limiter on c, with its bound on every call. Close it before c.
-func NewLimiter(c *Client) *Limiter { return limiterOn(c.UniversalClient, c.within) }
+// NewLimiter returns a limiter on c with the timeout of c. Close it before c.
+func NewLimiter(c *Client) *Limiter { return limiterOn(c.UniversalClient, c.timeout) }
 
 func limiterOn(conn goredis.UniversalClient, wait time.Duration) *Limiter {
 	return &Limiter{conn: conn, redis: redis_rate.NewLimiter(conn), wait: wait, start: time.Now(), stop: make(chan struct{})}
 }
 
-// Close ends the background probe and waits for it. Allow keeps working, locally
-// if Redis is away.
+// Close stops the background probe and waits for it. Allow keeps working, and counts locally if
+// Redis is unavailable. Further calls of Close do nothing.
 func (l *Limiter) Close() {
 	l.mu.Lock()
 	if !l.closed {
@@ -59,22 +58,22 @@ func (l *Limiter) Close() {
 	l.probes.Wait()
 }
 
-// Allow counts one call under key and decides about it. It never fails and takes
-// 100 ms at most. The key is hashed before it is kept anywhere, so it may name a
-// person; prefix it with what is being limited, for all keys share one space.
-// A limit that is off allows without asking Redis.
+// Allow counts one call of key and decides whether it is allowed. It never fails and takes at most
+// 100 ms. The key is hashed before it is stored, so it may contain personal data. All keys share
+// one namespace: prefix them with the name of the limit. If the limit is off, the call is allowed
+// without a round trip to Redis.
 func (l *Limiter) Allow(ctx context.Context, key string, limit Limit) Decision {
 	if limit.Off() {
 		return Decision{Allowed: true}
 	}
 
 	id := hash(key)
-	d, ok := l.ask(ctx, id, limit)
+	d, ok := l.allowShared(ctx, id, limit)
 	if ok {
 		l.shared.Add(1)
 	} else {
 		d = l.local.allow(time.Since(l.start), id, limit)
-		l.alone.Add(1)
+		l.onNode.Add(1)
 	}
 	if !d.Allowed {
 		l.refused.Add(1)
@@ -82,23 +81,23 @@ func (l *Limiter) Allow(ctx context.Context, key string, limit Limit) Decision {
 	return d
 }
 
-// Degraded tells whether this node counts alone at the moment.
+// Degraded reports whether this node counts alone at the moment.
 func (l *Limiter) Degraded() bool { return l.down.Load() }
 
-// Stats counts decisions since the start of the process.
+// Stats counts the decisions since the start of the process.
 type Stats struct {
 	Shared  uint64 // made by Redis for all nodes
-	Local   uint64 // made on this node while Redis was away
-	Refused uint64 // of both, those that said no
+	Local   uint64 // made on this node while Redis was unavailable
+	Refused uint64 // rejections among both
 }
 
-// Stats may be read at any time; its numbers are not of one instant.
+// Stats returns the counters. They are not read at one instant.
 func (l *Limiter) Stats() Stats {
-	return Stats{Shared: l.shared.Load(), Local: l.alone.Load(), Refused: l.refused.Load()}
+	return Stats{Shared: l.shared.Load(), Local: l.onNode.Load(), Refused: l.refused.Load()}
 }
 
-// ask lets Redis decide, unless it is known to be away.
-func (l *Limiter) ask(ctx context.Context, id id, limit Limit) (Decision, bool) {
+// allowShared lets Redis decide. It returns false if Redis is, or becomes, unavailable.
+func (l *Limiter) allowShared(ctx context.Context, id hashedKey, limit Limit) (Decision, bool) {
 	if l.down.Load() {
 		return Decision{}, false
 	}
@@ -107,13 +106,13 @@ func (l *Limiter) ask(ctx context.Context, id id, limit Limit) (Decision, bool) 
 	if err == nil {
 		return d, true
 	}
-	if ctx.Err() == nil { // else the caller was out of time, not Redis
+	if ctx.Err() == nil { // otherwise the caller ran out of time, not Redis
 		l.trip(err)
 	}
 	return Decision{}, false
 }
 
-func (l *Limiter) decide(ctx context.Context, id id, limit Limit) (Decision, error) {
+func (l *Limiter) decide(ctx context.Context, id hashedKey, limit Limit) (Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.wait)
 	defer cancel()
 
@@ -130,7 +129,7 @@ func (l *Limiter) decide(ctx context.Context, id id, limit Limit) (Decision, err
 	return d, nil
 }
 
-// trip switches to local counting and starts the one probe.
+// trip switches to local counting and starts the probe, once.
 func (l *Limiter) trip(err error) {
 	if !l.down.CompareAndSwap(false, true) {
 		return
@@ -144,7 +143,7 @@ func (l *Limiter) trip(err error) {
 	}
 }
 
-// probe asks Redis every second until it answers. No caller waits for it.
+// probe calls Redis every second until it responds. No caller waits for it.
 func (l *Limiter) probe() {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -155,7 +154,7 @@ func (l *Limiter) probe() {
 			return
 		case <-tick.C:
 		}
-		if l.answers() {
+		if l.redisResponds() {
 			l.down.Store(false)
 			slog.Info("rate limits are shared again: redis answers")
 			return
@@ -163,10 +162,10 @@ func (l *Limiter) probe() {
 	}
 }
 
-// answers makes a real decision, since a Redis that is loading, full or read-only
-// would still answer a PING. redis_rate panics on a reply it does not expect, and
-// here nobody else would recover.
-func (l *Limiter) answers() (ok bool) {
+// redisResponds makes a real decision, because a Redis that is loading, full or read-only still responds
+// to PING. redis_rate panics on an unexpected reply, and nothing else would recover in this
+// goroutine.
+func (l *Limiter) redisResponds() (ok bool) {
 	defer func() {
 		if recover() != nil {
 			ok = false
@@ -177,13 +176,13 @@ func (l *Limiter) answers() (ok bool) {
 	return err == nil
 }
 
-// id is a key as Redis and the local table see it. Half of a SHA-256: long enough
-// that nobody can make two keys meet, which a fast hash would not promise.
-type id [16]byte
+// hashedKey is the hashed key for Redis and the local table: half of a SHA-256 sum, so that no client can
+// construct colliding keys, as it could with a fast hash.
+type hashedKey [16]byte
 
-func hash(key string) id {
+func hash(key string) hashedKey {
 	sum := sha256.Sum256([]byte(key))
-	return id(sum[:16])
+	return hashedKey(sum[:16])
 }
 
-func (i id) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }
+func (i hashedKey) String() string { return base64.RawURLEncoding.EncodeToString(i[:]) }

@@ -275,7 +275,7 @@ func TestProbeSurvivesAnOddReply(t *testing.T) {
 	}))
 	l := newLimiter(t, c)
 
-	if l.answers() {
+	if l.redisResponds() {
 		t.Error("took an odd reply for an answer")
 	}
 }

@@ -6,25 +6,24 @@ import (
 )
 
 const (
-	shards   = 16   // locks, so that cores do not queue for one
-	capacity = 8192 // keys of one shard; all shards full are about 6 MB
+	shards   = 16   // locks, to reduce contention between cores
+	capacity = 8192 // keys of one shard; all shards together take about 6 MB when full
 	sweepMin = 512
 )
 
-// local is GCRA on one node, with the arithmetic of redis_rate in whole
-// nanoseconds: a key's time is when its last call will have been paid for, and a
-// call passes if paying for it too stays within the limit's period. The zero
-// value is ready.
+// local is GCRA on one node, with the arithmetic of redis_rate in whole nanoseconds. The time of a
+// key is the moment at which its last call is paid off. A call is allowed if the time stays within
+// the period of the limit after adding its cost. The zero value is ready to use.
 type local [shards]shard
 
 type shard struct {
 	mu    sync.Mutex
-	times map[id]time.Duration // since the limiter's start
-	sweep int                  // look for paid keys when there are so many
+	times map[hashedKey]time.Duration // since the start of the limiter
+	sweep int                         // number of keys at which expired ones are dropped
 }
 
-// allow decides about one call at now, in constant time on average.
-func (l *local) allow(now time.Duration, key id, limit Limit) Decision {
+// allow decides about one call at now, in amortized constant time.
+func (l *local) allow(now time.Duration, key hashedKey, limit Limit) Decision {
 	s := &l[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,8 +43,8 @@ func (l *local) allow(now time.Duration, key id, limit Limit) Decision {
 	return d
 }
 
-// giveBack undoes one call, unless its key has made room for another since.
-func (l *local) giveBack(key id, limit Limit) {
+// giveBackScript undoes one call, unless its key has been evicted since.
+func (l *local) giveBack(key hashedKey, limit Limit) {
 	s := &l[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,11 +53,11 @@ func (l *local) giveBack(key id, limit Limit) {
 	}
 }
 
-// put keeps the table small: it drops paid keys whenever their number has doubled,
-// and one other key for each new one when all slots are taken.
-func (s *shard) put(now time.Duration, key id, at time.Duration) {
+// put keeps the table small: it drops expired keys whenever the number of keys has doubled, and
+// evicts other keys when the table is full.
+func (s *shard) put(now time.Duration, key hashedKey, at time.Duration) {
 	if s.times == nil {
-		s.times, s.sweep = make(map[id]time.Duration), sweepMin
+		s.times, s.sweep = make(map[hashedKey]time.Duration), sweepMin
 	}
 	if _, known := s.times[key]; !known && len(s.times) >= s.sweep {
 		s.drop(now)
@@ -78,13 +77,13 @@ func (s *shard) drop(now time.Duration) {
 	s.sweep = min(capacity, max(sweepMin, 2*len(s.times)))
 }
 
-// evict makes a little room at the cost of the least limited among a few keys, so
-// that a flood of new keys does not free those that are refused now. A little,
-// for a full table must not be walked through for every new key.
+// evict removes a few keys: of each small sample the one with the most calls left, so that a flood
+// of new keys does not reset the keys that are rejected now. It removes several at once, because
+// searching a full table for every new key is too expensive.
 func (s *shard) evict() {
 	const rooms, sample = capacity / 64, 8
 	for range rooms {
-		var victim id
+		var victim hashedKey
 		seen := 0
 		for k, t := range s.times {
 			if seen == 0 || t < s.times[victim] {

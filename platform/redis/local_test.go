@@ -124,7 +124,7 @@ func TestLocalIsBounded(t *testing.T) {
 	}
 }
 
-func numbered(n uint64) id {
+func numbered(n uint64) hashedKey {
 	var buf [8]byte
 	binary.BigEndian.PutUint64(buf[:], n)
 	return hash(string(buf[:]))

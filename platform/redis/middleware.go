@@ -10,25 +10,25 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Middleware puts a Limiter behind Fiber's own limiter, as its LimiterMiddleware.
-// The stock ones hold one lock across the Redis round trip, count inexactly
-// between nodes and let everything pass when Redis is down.
+// Middleware implements the limiter of Fiber with a Limiter, as its LimiterMiddleware. The stock
+// implementations hold a lock during the round trip to Redis, count inexactly over several nodes,
+// and allow everything when Redis is down.
 //
-// Of limiter.Config it uses KeyGenerator, LimitReached, Next and Storage (only its
-// Conn). Max and Expiration are replaced by Limit, because Fiber turns a Max of
-// zero, which would be "off", into five.
+// It uses KeyGenerator, LimitReached, Next and Storage (only its Conn) of limiter.Config. Limit
+// replaces Max and Expiration, because Fiber changes a Max of zero, which would mean "off", to
+// five.
 //
-// Several may guard one route, each with its own Name; each adds its member to the
-// RateLimit fields, and the first that refuses answers.
+// Several middlewares with different names may guard one route. Each adds its policy to the
+// RateLimit fields, and the first one that rejects the call responds.
 type Middleware struct {
 	Name    string   // of the policy, shown to clients and part of the key; "default" if empty
-	Limit   Limit    // off: no fields, no call to Redis
-	Limiter *Limiter // shared by all policies; if nil, one of its own on Config.Storage
+	Limit   Limit    // when off, no fields are sent and Redis is not called
+	Limiter *Limiter // shared by all policies; if nil, a new one on Config.Storage
 }
 
-// New implements limiter.LimiterHandler. It panics on a configuration that cannot
-// be honoured. The answer's fields are set before the next handler runs, so
-// streams and errors carry them too; LimitReached finds status and fields set.
+// New implements limiter.LimiterHandler. It panics on an unsupported configuration. The fields of
+// the response are set before the next handler runs, so that streams and errors have them too. When
+// LimitReached is called, status and fields are already set.
 func (m Middleware) New(cfg limiter.Config) fiber.Handler {
 	if m.Limit.Off() {
 		return func(c *fiber.Ctx) error { return c.Next() }
@@ -55,10 +55,10 @@ func (m Middleware) New(cfg limiter.Config) fiber.Handler {
 	}
 }
 
-// SetFields adds the policy to the answer's RateLimit-Policy and RateLimit
-// (draft-ietf-httpapi-ratelimit-headers-10), and Retry-After if the call was
-// refused (RFC 9110, 10.2.3), in whole seconds, rounded up. It is for handlers
-// that call Allow themselves; it does nothing for a limit that is off.
+// SetFields adds the policy to the RateLimit-Policy and RateLimit fields of the response
+// (draft-ietf-httpapi-ratelimit-headers-10), and sets Retry-After if the call was rejected (RFC
+// 9110, 10.2.3), in whole seconds, rounded up. Handlers that call Allow themselves use it. It does
+// nothing for a limit that is off.
 func (d Decision) SetFields(c *fiber.Ctx, policy string) {
 	if d.Limit.Off() {
 		return
@@ -70,8 +70,8 @@ func (d Decision) SetFields(c *fiber.Ctx, policy string) {
 	}
 }
 
-// policy leaves the window out when it is not whole seconds, as the draft has no
-// other unit.
+// policy omits the window if it is not a number of whole seconds, because the draft has no other
+// unit.
 func (l Limit) policy(name string) string {
 	s := `"` + name + `";q=` + strconv.Itoa(l.Count)
 	if l.Period%time.Second != 0 {
@@ -84,7 +84,7 @@ func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Seco
 
 func (m Middleware) check(cfg limiter.Config) {
 	if cfg.SkipFailedRequests || cfg.SkipSuccessfulRequests {
-		panic("redis: a GCRA limit cannot take a call back; SkipFailedRequests and SkipSuccessfulRequests are not supported")
+		panic("redis: SkipFailedRequests and SkipSuccessfulRequests are not supported")
 	}
 	for _, r := range m.Name {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {

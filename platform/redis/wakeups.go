@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	pauseMin = 50 * time.Millisecond // before the first new try
-	pauseMax = time.Second
-	silence  = 3 * time.Second // of a subscription, before it is asked for a sign of life
+	pauseMin  = 50 * time.Millisecond // before the first retry
+	pauseMax  = time.Second
+	pingAfter = 3 * time.Second // without a message on a subscription, before it is pinged
 )
 
-// Publisher tells the other nodes to look now. Many Wakes become few messages: at
-// most one PUBLISH is on its way, and whatever comes meanwhile is one more after it.
+// Publisher sends wake-ups to the other nodes. It coalesces them: at most one PUBLISH is in
+// progress, and all calls of Wake during that time lead to one more.
 type Publisher struct {
 	client  *Client
 	channel string
 	due     chan struct{}
 }
 
-// Publisher makes a publisher for channel. It sends nothing before Run.
+// Publisher returns a publisher for channel. It sends nothing before Run.
 func (c *Client) Publisher(channel string) *Publisher {
 	return &Publisher{client: c, channel: channel, due: make(chan struct{}, 1)}
 }
 
-// Wake asks for a message that leaves after this call. It never blocks, and may be
-// called from anywhere, after COMMIT.
+// Wake requests a message that is sent after this call. It never blocks and is safe for concurrent
+// use. Call it after COMMIT.
 func (p *Publisher) Wake() {
 	select {
 	case p.due <- struct{}{}:
-	default: // one is due already, and it has not left yet
+	default: // a message is already pending and has not been sent yet
 	}
 }
 
-// Run sends until ctx ends, then returns nil. While Redis is away it tries again
-// about once a second, with one message for all the Wakes of that time.
+// Run sends messages until ctx ends and then returns nil. While Redis is unavailable it retries
+// about once per second, with one message for all calls of Wake in that time.
 func (p *Publisher) Run(ctx context.Context) error {
 	pause := pauseMin
 	for {
@@ -53,42 +53,41 @@ func (p *Publisher) Run(ctx context.Context) error {
 			continue
 		}
 		p.Wake()
-		pause = rest(ctx, pause)
+		pause = sleep(ctx, pause)
 	}
 }
 
-// Listen calls fn for every message on channel until ctx ends, then returns nil.
-// It subscribes again by itself whenever Redis was away, and calls fn("") after
-// each subscription, the first one too: messages sent before it are lost, so look
-// now. Redis drops messages silently; fn must not be the only way to notice
-// anything (SPEC E5).
+// Listen calls fn for every message on channel until ctx ends and then returns nil. It subscribes
+// again after every failure. It calls fn("") after each subscription, including the first one,
+// because messages sent before are lost, and the caller has to look for changes. Redis may drop
+// messages without notice, so fn must not be the only way to detect a change (SPEC E5).
 //
-// fn runs in Listen's goroutine and holds up the next message: it should only
-// pass the word on.
+// fn runs in the goroutine of Listen and delays the next message, so it should only pass the signal
+// on.
 func (c *Client) Listen(ctx context.Context, channel string, fn func(payload string)) error {
 	pause := pauseMin
 	for ctx.Err() == nil {
-		if c.hear(ctx, channel, fn) {
+		if c.listenOnce(ctx, channel, fn) {
 			pause = pauseMin
 		}
-		pause = rest(ctx, pause)
+		pause = sleep(ctx, pause)
 	}
 	return nil
 }
 
-// hear listens on one connection until it breaks, and tells whether it ever worked.
-func (c *Client) hear(ctx context.Context, channel string, fn func(string)) (subscribed bool) {
-	sub := c.Subscribe(ctx) // no channel yet: with one, the error would be lost
+// listenOnce listens on one connection until it fails, and reports whether the subscription succeeded.
+func (c *Client) listenOnce(ctx context.Context, channel string, fn func(string)) (subscribed bool) {
+	sub := c.Subscribe(ctx) // without a channel, because Subscribe would lose the error
 	defer func() { _ = sub.Close() }()
-	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // a blocked read does not see ctx
+	defer context.AfterFunc(ctx, func() { _ = sub.Close() })() // ends a blocked read, which ignores ctx
 	if sub.Subscribe(ctx, channel) != nil {
 		return false
 	}
 
 	asked := false
 	for {
-		got, err := sub.ReceiveTimeout(ctx, silence)
-		if idle(err) && subscribed && !asked {
+		got, err := sub.ReceiveTimeout(ctx, pingAfter)
+		if isTimeout(err) && subscribed && !asked {
 			asked = true
 			if sub.Ping(ctx) != nil {
 				return subscribed
@@ -110,15 +109,15 @@ func (c *Client) hear(ctx context.Context, channel string, fn func(string)) (sub
 	}
 }
 
-// idle tells a read that ran out of time from a connection that broke.
-func idle(err error) bool {
+// isTimeout reports whether a read timed out, as opposed to a failed connection.
+func isTimeout(err error) bool {
 	var timed net.Error
 	return errors.As(err, &timed) && timed.Timeout()
 }
 
-// rest waits for pause, give or take a half so that nodes do not return in step,
-// or until ctx ends, and answers the next pause.
-func rest(ctx context.Context, pause time.Duration) time.Duration {
+// sleep waits for pause, half more or less, so that nodes do not reconnect at the same time, or
+// until ctx ends. It returns the next pause.
+func sleep(ctx context.Context, pause time.Duration) time.Duration {
 	timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // spread, not secrecy
 	defer timer.Stop()
 	select {

@@ -1,8 +1,8 @@
-// Package testwait is how tests wait for what another goroutine or process brings about.
+// Package testwait lets tests wait for the effect of another goroutine or process.
 //
-// No test may depend on the speed of its machine: what is waited for either comes, however
-// late, or the test hangs. Limit only ends a test that hangs. It is not part of any assertion:
-// a rule about time is tested with a clock of the test's own, see testing/synctest.
+// No test may depend on the speed of its machine. The awaited effect occurs at some time, or the
+// test hangs, and Limit ends a test that hangs. Limit is not part of any assertion: rules about
+// time are tested with a synthetic clock, see testing/synctest.
 package testwait
 
 import (
@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Limit ends a test that hangs. It is far more than anything takes that works, also on a
-// machine that is ten times slower and does five other things.
+// Limit ends a test that hangs. It is much longer than any correct wait takes, also on a machine
+// that is ten times slower and runs five other programs.
 const Limit = 2 * time.Minute
 
-// The pauses between two looks grow from least to most, so that a slow machine is not kept
-// busy by being asked.
+// The pause between two polls grows from least to most, so that polling does not load a slow
+// machine.
 const (
 	least = time.Millisecond
 	most  = 50 * time.Millisecond
 )
 
-// For takes one value that must come. what names it in the failure's text.
+// For receives one value from a channel. It fails the test, naming what, after Limit.
 func For[T any](t testing.TB, what string, from <-chan T) T {
 	t.Helper()
 	timer := time.NewTimer(Limit)
@@ -35,7 +35,8 @@ func For[T any](t testing.TB, what string, from <-chan T) T {
 	}
 }
 
-// Until asks again and again whether something holds that gives no signal when it does.
+// Until polls holds until it returns true, for conditions without a signal. It fails the test,
+// naming what, after Limit.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	begun := time.Now()
@@ -47,16 +48,18 @@ func Until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// slower is how often AtSomePace tries, each time four times slower.
-const slower = 4
+// paces is the number of attempts of AtSomePace. Each one is four times slower than the one
+// before.
+const paces = 4
 
-// AtSomePace is for what can only be shown with real time between two steps, such as a peer
-// that stays alive as long as it answers: a machine that stands still for longer than the pace
-// makes it fail. What is right holds at some pace, and what is wrong at none. do returns an error
-// when it failed in the way that the machine may be to blame for; it may fail t for any other reason.
+// AtSomePace tests behaviour that can only be shown with real time between two steps, such as a
+// peer that stays connected as long as it responds. A machine that stalls for longer than the pace
+// makes a correct program fail, so the test is repeated more slowly: a correct program passes at
+// some pace, an incorrect one at none. do returns an error for a failure that a slow machine may
+// have caused, and fails t for any other.
 func AtSomePace(t *testing.T, pace time.Duration, do func(t *testing.T, pace time.Duration) error) {
 	t.Helper()
-	for range slower {
+	for range paces {
 		err := do(t, pace)
 		if err == nil || t.Failed() {
 			return

@@ -18,14 +18,14 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// unmatched is the route of requests that no route took: their paths are the
-// caller's invention and would make as many metrics.
+// unmatched is the route of requests that match no route. Their paths are chosen by clients and
+// would create any number of metrics.
 const unmatched = "unmatched"
 
-// Access writes one line, one observation and one span for each request. All of
-// them name the route's pattern: a path or a query may hold personal data. Put it
-// inside RequestID and outside everything that may answer; reg and tracers may be
-// nil. It turns errors into answers, so that it sees their status.
+// Access writes one log line, one metric and one span for each request. They contain the pattern of
+// the route, because paths and queries may contain personal data. Place it inside RequestID and
+// outside of every handler that may respond. The arguments reg and tracers may be nil. It converts
+// errors to responses, so that it knows their status.
 func Access(log *slog.Logger, reg prometheus.Registerer, tracers trace.TracerProvider) fiber.Handler {
 	if tracers == nil {
 		tracers = noop.NewTracerProvider()
@@ -46,7 +46,7 @@ func (a *access) handle(c *fiber.Ctx) error {
 	ctx, span := a.tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
 	c.SetUserContext(ctx)
 
-	status, route := http.StatusInternalServerError, "" // what a panic leaves behind
+	status, route := http.StatusInternalServerError, "" // kept if a handler panics
 	defer func() { a.report(c, span, route, status, time.Since(start)) }()
 	err := c.Next()
 	route = patternOf(c, err)
@@ -96,8 +96,8 @@ func (a *access) report(c *fiber.Ctx, span trace.Span, route string, status int,
 	a.log.LogAttrs(ctx, slog.LevelInfo, "request", attrs...)
 }
 
-// patternOf is Fiber's own pattern where no route of the API was reached. Fiber
-// leaves the last middleware there when it finds nothing.
+// patternOf returns Fiber's pattern when no route of the API was reached. It ignores the last
+// middleware, which Fiber reports when it finds no route.
 func patternOf(c *fiber.Ctx, err error) string {
 	if pattern, ok := c.Locals(patternKey).(string); ok {
 		return pattern
@@ -127,7 +127,7 @@ func durations(reg prometheus.Registerer) *prometheus.HistogramVec {
 	return h
 }
 
-// headers shows a request's headers to a propagator.
+// headers adapts the headers of a request to a propagator.
 type headers struct{ c *fiber.Ctx }
 
 func (h headers) Get(key string) string { return h.c.Get(key) }

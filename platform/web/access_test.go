@@ -11,6 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
@@ -72,7 +73,7 @@ func TestContextOfAHandler(t *testing.T) {
 			}
 		}) (*struct{ Body seen }, error) {
 			_, bounded := ctx.Deadline()
-			out := seen{AddressFrom(ctx).String(), RequestIDFrom(ctx), bounded, "none"}
+			out := seen{clientaddr.From(ctx).String(), RequestIDFrom(ctx), bounded, "none"}
 			if in.Body != nil {
 				out.Note = in.Body.Note
 			}
@@ -127,11 +128,11 @@ func TestSite(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7/32", "2001:db8::1": "2001:db8::/64", "2001:db8::ffff:0:0:1": "2001:db8::/64", "2001:db8:0:1::1": "2001:db8:0:1::/64",
 	} {
-		if got := Site(netip.MustParseAddr(in)).String(); got != want {
+		if got := clientaddr.Network(netip.MustParseAddr(in)).String(); got != want {
 			t.Errorf("%s is of %s, want %s", in, got, want)
 		}
 	}
-	if Site(netip.Addr{}).IsValid() {
+	if clientaddr.Network(netip.Addr{}).IsValid() {
 		t.Error("no address is somewhere")
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// adapter stands between huma's pipeline and its Fiber adapter: every typed
-// route passes serve first.
+// adapter sits between huma's pipeline and its Fiber adapter, so that every typed route passes
+// through serve first.
 type adapter struct {
 	huma.Adapter
 	api *API
@@ -57,6 +57,7 @@ func (a *adapter) serve(ctx huma.Context, plan *plan, need demand, next func(hum
 	r := &request{humaContext: ctx, c: c, log: a.api.log, plan: plan}
 	plan.checkQuery(r)
 	plan.checkParams(r)
+	plan.checkKey(r)
 	done, err := plan.checkBody(r, a.api.large)
 	defer done()
 	if err != nil {
@@ -67,12 +68,11 @@ func (a *adapter) serve(ctx huma.Context, plan *plan, need demand, next func(hum
 	next(r)
 }
 
-// Negotiate always chooses JSON: the API speaks nothing else, and a strange
-// Accept header is no reason to refuse.
+// Negotiate always chooses JSON. The API has no other format, and an unusual Accept header is no
+// reason to reject a request.
 func (a *API) Negotiate(string) (string, error) { return "application/json", nil }
 
-// Marshal writes v only once it is rendered in full, so a value that cannot be
-// rendered leaves no half a body behind.
+// Marshal renders v completely before it writes, so that a rendering error leaves no partial body.
 func (a *API) Marshal(w io.Writer, _ string, v any) error {
 	raw, err := bytesOf(v)
 	if err != nil {
@@ -82,11 +82,11 @@ func (a *API) Marshal(w io.Writer, _ string, v any) error {
 	return err
 }
 
-// Unmarshal reads a body that checkBody has let through.
+// Unmarshal decodes a body that checkBody has accepted.
 func (a *API) Unmarshal(_ string, data []byte, v any) error { return decodeInto(data, v) }
 
-// request is huma's view of one request, with its gaps closed, and what is
-// wrong with the input so far.
+// request is huma's view of a request, with additional checks, and collects the errors of the
+// input.
 type request struct {
 	humaContext
 	c      *fiber.Ctx
@@ -98,16 +98,16 @@ type request struct {
 	each   []jsontext.Value // the items of the body's Each
 	params []fault.Field
 	body   []fault.Field
-	more   bool                     // and more than that
-	items  map[string][]fault.Field // those of the body's Each by item, once somebody asked
+	more   bool                     // there are more than the listed ones
+	items  map[string][]fault.Field // the errors of the items of the body's Each, by index; computed on first use
 }
 
-// humaContext gives the embedded interface a name that leaves Context free.
+// humaContext names the embedded interface, because the name Context is a method.
 type humaContext huma.Context
 
 type requestKey struct{}
 
-// Context is the caller's, with the deadline and this request in it.
+// Context returns the context of the caller, with the deadline and this request.
 func (r *request) Context() context.Context { return r.ctx }
 
 // Param decodes the escapes that Fiber leaves in path parameters.
@@ -119,10 +119,10 @@ func (r *request) Param(name string) string {
 	if value, err := url.PathUnescape(raw); err == nil {
 		return value
 	}
-	return raw // checkParams has refused it
+	return raw // checkParams has rejected it
 }
 
-// Query is the first value, or all of them with commas where a list is meant.
+// Query returns the first value, or all values joined with commas for a list.
 func (r *request) Query(name string) string {
 	if param := r.plan.query[name]; param != nil && isList(param.Schema) {
 		return strings.Join(r.query[name], ",")
@@ -130,8 +130,8 @@ func (r *request) Query(name string) string {
 	return r.query.Get(name)
 }
 
-// Header joins the lines of a header that came in several, as RFC 9110 allows
-// for lists; single-valued ones are refused before (checkParams).
+// Header joins the lines of a header that occurs several times, as RFC 9110 allows for lists.
+// checkParams has rejected repeated headers with a single value.
 func (r *request) Header(name string) string {
 	lines := r.c.Request().Header.PeekAll(name)
 	if len(lines) == 1 {
@@ -144,17 +144,17 @@ func (r *request) Header(name string) string {
 	return strings.Join(parts, ", ")
 }
 
-// BodyReader is the body as it was judged, which is no longer on the connection.
+// BodyReader returns the body as it was validated. The connection has no more of it.
 func (r *request) BodyReader() io.Reader { return bytes.NewReader(r.raw) }
 
-// URL replaces one that panics over a path such as /%zz.
+// URL replaces an implementation that panics for a path such as /%zz.
 func (r *request) URL() url.URL {
 	return url.URL{Path: r.c.Path(), RawQuery: r.query.Encode()}
 }
 
-// SetReadDeadline does nothing. huma would put its own time-out for the body on
-// the connection, where it stays and drops the connection while it is idle;
-// Fiber's ReadTimeout has already bounded the body by then.
+// SetReadDeadline does nothing. huma would set its own timeout for the body on the connection,
+// where it remains and closes the idle connection. Fiber's ReadTimeout has already limited the
+// body.
 func (r *request) SetReadDeadline(time.Time) error { return nil }
 
 func requestFrom(ctx context.Context) *request {

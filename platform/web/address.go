@@ -1,19 +1,17 @@
 package web
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 )
 
-type addressKey struct{}
-
-// ClientAddress finds out where a request comes from. X-Forwarded-For is anyone's
-// to write, so it is read from the right, and only as long as the address read
-// so far is one of our own proxies (SPEC A6). Without trusted proxies the header
-// means nothing.
+// ClientAddress determines the address of the client. Any client can send X-Forwarded-For, so the
+// header is read from the right, and only as long as the address read so far is a trusted proxy
+// (SPEC A6). Without trusted proxies the header is ignored.
 func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 	own := make([]netip.Prefix, 0, len(trusted))
 	for _, p := range trusted {
@@ -28,38 +26,13 @@ func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 			}
 		}
 		addr := walk(plainAddr(remote), lines, own)
-		c.SetUserContext(WithAddress(c.UserContext(), addr))
+		c.SetUserContext(clientaddr.With(c.UserContext(), addr))
 		return c.Next()
 	}
 }
 
-// WithAddress returns a context whose AddressFrom is addr.
-func WithAddress(ctx context.Context, addr netip.Addr) context.Context {
-	return context.WithValue(ctx, addressKey{}, addr)
-}
-
-// AddressFrom returns the client's address; it is not valid outside of a request.
-func AddressFrom(ctx context.Context) netip.Addr {
-	addr, _ := ctx.Value(addressKey{}).(netip.Addr)
-	return addr
-}
-
-// sitePrefix is how much of an IPv6 address is its owner's network: whoever has one
-// has 2^64, and may call from each of them.
-const sitePrefix = 64
-
-// Site is what to count an address by.
-func Site(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = sitePrefix
-	}
-	p, _ := a.Prefix(bits) // zero for the zero address
-	return p
-}
-
-// walk goes from the connection's address towards the client. An entry that is
-// not an address ends the walk: what is left of it cannot be believed.
+// walk goes from the address of the connection towards the client. It stops at an entry that is not
+// an address, because the remaining entries cannot be trusted.
 func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr {
 	entries := strings.Split(strings.Join(lines, ","), ",")
 	at := remote
@@ -73,7 +46,7 @@ func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr 
 	return at
 }
 
-// parseAddress also takes "1.2.3.4:5" and "[::1]:5", which some proxies write.
+// parseAddress also accepts "1.2.3.4:5" and "[::1]:5", which some proxies write.
 func parseAddress(s string) (netip.Addr, bool) {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return plainAddr(addr), true
@@ -93,7 +66,7 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// plainAddr makes one address of ::ffff:1.2.3.4 and 1.2.3.4.
+// plainAddr returns the same address for ::ffff:1.2.3.4 and 1.2.3.4.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func plainPrefix(p netip.Prefix) netip.Prefix {

@@ -13,40 +13,38 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// firstBytes is the buffer in which a body begins. It doubles as the body arrives, and
-// is never larger than four times what has come; of an announced length it knows only
-// where to stop.
+// firstBytes is the initial size of the buffer of a body. The buffer doubles as the body arrives
+// and is never larger than four times the received bytes. An announced length only limits it.
 const firstBytes = 4 << 10
 
-// freeBytes of each body are not counted: small requests never wait for large ones.
+// freeBytes of each body are not counted, so that small requests never wait for large ones.
 const freeBytes = 16 << 10
 
 type incomingKey struct{}
 
-// incoming is the body of a request that is still on its connection. fasthttp hands
-// over the stream and drops what is left of it afterwards, so that no byte of a body
-// is ever taken for the next request. Nothing reads it but the methods here: Fiber and
-// fasthttp would read all of it into memory, and see an empty body instead.
+// incoming is the body of a request that is still on its connection. fasthttp provides the stream
+// and discards the unread rest afterwards, so that no byte of a body is taken for the next request.
+// Only the methods below may read it: Fiber and fasthttp would read all of it into memory, and they
+// see an empty body instead.
 //
-// The connection's read deadline, which was set when the request began, bounds every
-// read.
+// The read deadline of the connection, set when the request began, limits every read.
 type incoming struct {
 	stream io.Reader
 	length int // as announced; -1 for chunks
-	most   int // bytes that are read at all, kept or not
+	most   int // maximum number of bytes that are read, stored or not
 
 	budget *budget
-	caller string // whose share of the budget it counts on; known once somebody reads
+	caller string // key of the budget; known at the first read
 	held   int    // bytes taken from the budget
 
 	buf    []byte
 	seen   int  // bytes read from the stream
-	ended  bool // seen is all there is
+	ended  bool // the whole body has been read
 	broken error
 }
 
-// receive detaches the body from a request before any handler runs. It is nil where
-// there is none.
+// receive detaches the body from a request before any handler runs. It returns nil if there is
+// none.
 func receive(ctx *fasthttp.RequestCtx, most int, b *budget) *incoming {
 	stream := ctx.RequestBodyStream()
 	if stream == nil || ctx.Request.Header.ContentLength() == 0 {
@@ -63,8 +61,8 @@ func incomingOf(c *fiber.Ctx) *incoming {
 	return in
 }
 
-// hasBody tells whether a request has a body, of which it reads the first bytes where
-// the header does not say.
+// hasBody reports whether a request has a body. It reads the first bytes if the header does not say
+// so.
 func hasBody(c *fiber.Ctx) (bool, error) {
 	in := incomingOf(c)
 	if in == nil {
@@ -78,9 +76,9 @@ func hasBody(c *fiber.Ctx) (bool, error) {
 	return len(in.buf) > 0, err
 }
 
-// readBody reads a body of at most limit bytes into memory, where it counts on the
-// caller's share. c.Request().Body() returns it from then on, until the handlers have
-// returned. Its errors are 400, 408, 413, 429 and 503 faults.
+// readBody reads a body of at most limit bytes into memory, and counts it against the caller's
+// budget. From then on c.Request().Body() returns it, until the handlers have returned. Its errors
+// are faults with the status 400, 408, 413, 429 or 503.
 func readBody(c *fiber.Ctx, limit int) ([]byte, error) {
 	in := incomingOf(c)
 	if in == nil {
@@ -112,7 +110,7 @@ func readBody(c *fiber.Ctx, limit int) ([]byte, error) {
 	return in.buf, nil
 }
 
-// dropBody reads a body that nobody wants and keeps nothing of it.
+// dropBody reads a body and discards it.
 func dropBody(c *fiber.Ctx, limit int) error {
 	in := incomingOf(c)
 	if in == nil {
@@ -137,7 +135,7 @@ func tooLarge(limit int) error {
 	return fault.New(fault.TooLarge, "too-large", "The body is larger than the %d bytes that this route takes.", limit)
 }
 
-// room makes place for one more byte at least.
+// room provides space for at least one more byte.
 func (in *incoming) room(ctx context.Context, most int) error {
 	size := cap(in.buf)
 	if len(in.buf) < size {
@@ -145,7 +143,7 @@ func (in *incoming) room(ctx context.Context, most int) error {
 	}
 	next := max(2*size, firstBytes)
 	if in.length >= 0 && next >= in.length/2 {
-		next = in.length // a quarter has come: spare it the last copies
+		next = in.length // a quarter has arrived: avoid the last copies
 	}
 	next = min(next, most)
 	if next > freeBytes {
@@ -160,7 +158,7 @@ func (in *incoming) room(ctx context.Context, most int) error {
 	return nil
 }
 
-// more reads what has arrived into the room that there is.
+// more reads what has arrived into the free space.
 func (in *incoming) more() error {
 	n, err := in.read(in.buf[len(in.buf):cap(in.buf)])
 	in.buf = in.buf[:len(in.buf)+n]
@@ -186,7 +184,7 @@ func (in *incoming) read(into []byte) (int, error) {
 	return n, in.broken
 }
 
-// skip reads until so many bytes have been seen, or the body has ended.
+// skip reads until the given number of bytes has been seen, or the body has ended.
 func (in *incoming) skip(most int) error {
 	into := in.buf[:cap(in.buf)]
 	if len(into) == 0 {
@@ -200,10 +198,9 @@ func (in *incoming) skip(most int) error {
 	return nil
 }
 
-// brokenBody is a body that did not come to its end, in Fiber's words for what
-// fasthttp refuses by itself.
+// brokenBody converts an error of reading a body, with the texts of Fiber for errors of fasthttp.
 func brokenBody(err error) error {
-	// fasthttp hides some time-outs behind their text, where Fiber finds them too.
+	// fasthttp hides some timeouts in a text, which Fiber recognizes too.
 	timeout, is := errors.AsType[net.Error](err)
 	if is && timeout.Timeout() || strings.Contains(err.Error(), "timeout") {
 		return fiber.ErrRequestTimeout
@@ -211,10 +208,10 @@ func brokenBody(err error) error {
 	return fiber.NewError(fiber.StatusBadRequest, err.Error())
 }
 
-// finish is called when the handlers have returned. fasthttp drops a small remainder
-// after the answer where the connection goes on; of any other one as much is dropped
-// before it as would have been read, since a client that is cut off while it sends may
-// see a reset instead of the answer. Whatever is left then closes the connection.
+// finish is called when the handlers have returned. If the connection continues, fasthttp discards
+// a small rest of the body after the response. Otherwise finish discards, before the response, as
+// much as would have been read, because a client that is disconnected while it sends may see a
+// reset instead of the response. The connection is closed if anything is left.
 func (in *incoming) finish(ctx *fasthttp.RequestCtx) {
 	in.buf = nil
 	in.budget.give(in.caller, in.held)

@@ -8,20 +8,20 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// BodyBudget is how many bytes of request bodies a process keeps at once unless
-// Options say more.
+// BodyBudget is the number of bytes of request bodies that a process keeps in memory at once,
+// unless Options set another one.
 const BodyBudget = 48 << 20
 
 const budgetWait = 1500 * time.Millisecond
 
-// budget bounds the bytes of all bodies in memory together. They are taken as they
-// arrive, never for an announced length, and given back when their request is over.
-// One caller may hold a third of them, and so may all together who have not proved who
-// they are.
+// budget limits the bytes of all bodies in memory. Bytes are counted as they arrive, never for an
+// announced length, and released when their request ends. One caller may use a third of them, and
+// so may all unauthenticated callers together.
 type budget struct {
 	total int
 
@@ -29,15 +29,15 @@ type budget struct {
 	used      int
 	strangers int
 	held      map[string]int
-	freed     chan struct{} // closed when there is more to take again
+	freed     chan struct{} // closed when bytes have been released
 }
 
 func newBudget(total int) *budget {
 	return &budget{total: total, held: map[string]int{}, freed: make(chan struct{})}
 }
 
-// take waits a moment for other requests to end. It fails with a 503 when the process
-// has no more to give, and with a 429 when it is the caller who has too much.
+// take waits a moment for other requests to end. It returns a 503 if the budget of the process is
+// exhausted, and a 429 if the share of the caller is.
 func (b *budget) take(ctx context.Context, caller string, n int) error {
 	patience := time.NewTimer(budgetWait)
 	defer patience.Stop()
@@ -101,13 +101,13 @@ func busy() error {
 
 const strangerPrefix = "address:"
 
-// CallerKey names the account or, for requests without a credential, the network address
-// that a request counts against, in rate limits and in the budget of bodies alike.
+// CallerKey returns the key by which rate limits and the budget of bodies count a request: the
+// account or, for requests without a credential, the network of the address.
 func CallerKey(c *fiber.Ctx) string {
 	if caller, ok := identity.From(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}
-	return strangerPrefix + Site(AddressFrom(c.UserContext())).String()
+	return strangerPrefix + clientaddr.Network(clientaddr.From(c.UserContext())).String()
 }
 
 func isStranger(caller string) bool { return strings.HasPrefix(caller, strangerPrefix) }

@@ -7,31 +7,29 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// What pages of other origins may send and read, beyond what the Fetch standard
-// always lets them. TestCORSCoversTheDocument compares both with the OpenAPI
-// document.
+// The headers that pages of other origins may send and read, besides those that the Fetch standard
+// always allows. TestCORSCoversTheDocument compares both with the OpenAPI document.
 const (
 	corsRequestHeaders = "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, " +
 		"Last-Event-ID, X-Request-ID, traceparent, tracestate, baggage"
 	corsResponseHeaders = "Allow, Content-Disposition, Content-Length, ETag, Idempotency-Replayed, Link, Location, RateLimit, " +
 		"RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-ID"
-	// Seconds for which a browser need not ask again; two hours are the most that
-	// Chromium honours. An origin that is taken off the list can send requests for
-	// that long, but no longer read a response.
+	// The number of seconds for which a browser caches a preflight; two hours are the maximum in
+	// Chromium. After its removal from the list an origin can send requests for that long, but
+	// cannot read responses.
 	corsMaxAge = "7200"
 )
 
-// CORS lets pages of the listed origins read every response (SPEC E2), errors and
-// streams included. It belongs outermost, before everything that may answer;
-// Options.Origins does the same for what fasthttp refuses by itself. Preflights are
-// answered by Preflight.
+// CORS allows pages of the listed origins to read every response (SPEC E2), including errors and
+// streams. Place it outermost, before every handler that may respond. Options.Origins does the same
+// for errors of fasthttp itself. Preflight responds to preflights.
 //
-// Cookies are not used, so Access-Control-Allow-Credentials is never sent. An origin
-// that is not listed gets no CORS header.
+// The API uses no cookies, so Access-Control-Allow-Credentials is never sent. An origin that is not
+// listed gets no CORS header.
 //
-// This is not Fiber's cors middleware, as that answers OPTIONS of unknown paths,
-// names the same methods for every path, compares origins after lowering their case,
-// and sends its Allow headers to every origin.
+// Fiber's cors middleware is not used, because it responds to OPTIONS of unknown paths, lists the
+// same methods for every path, compares origins in lower case, and sends its Allow headers to every
+// origin.
 func CORS(origins Origins) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		origins.expose(c)
@@ -42,7 +40,7 @@ func CORS(origins Origins) fiber.Handler {
 // expose sets the CORS headers of a response. It may be called more than once.
 func (o Origins) expose(c *fiber.Ctx) {
 	if len(o) == 0 {
-		return // no response depends on the origin
+		return // responses do not depend on the origin
 	}
 	c.Vary(fiber.HeaderOrigin)
 	if o.Judge(c) == ListedOrigin {
@@ -51,14 +49,13 @@ func (o Origins) expose(c *fiber.Ctx) {
 	}
 }
 
-// Preflight answers OPTIONS with 204 and the methods of the path in Allow (RFC 9110
-// section 9.3.7), and to a CORS preflight of a listed origin that its request may
-// follow. It belongs inside Access and Headers, and before credentials, which a
-// preflight does not carry.
+// Preflight responds to OPTIONS with 204 and the methods of the path in Allow (RFC 9110 section
+// 9.3.7). It allows the request that follows the CORS preflight of a listed origin. Place it inside
+// Access and Headers, and before authentication, because a preflight carries no credential.
 //
-// No limit counts these requests: the answer comes from a table in memory and costs
-// less than a refusal would, and a browser reports a refused preflight as a network
-// failure, without the Retry-After. Unknown paths go on to the limiter and are 404.
+// No rate limit applies: the response comes from a table in memory and costs less than a rejection,
+// and a browser reports a rejected preflight as a network error, without Retry-After. Unknown paths
+// continue to the limiter and get a 404.
 func Preflight(app *fiber.App, origins Origins) fiber.Handler {
 	table := newMethodTable(app)
 	return func(c *fiber.Ctx) error {

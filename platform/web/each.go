@@ -13,18 +13,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Each is a list in a body whose items are judged one by one. It is described as
-// a list of T; but where only items are at fault the handler runs, and Read tells
-// it of each item what a request with that item alone would have been told. Where there
-// are more faults than anybody looks for (mostFaults), the whole is refused. A body has
-// one Each at most, among its own members.
+// Each is a list in a body whose items are validated separately. The OpenAPI document shows a list
+// of T. If only items are invalid, the handler runs, and Read returns for each item the error that
+// a request with this item alone would get. If there are more errors than are collected
+// (mostFaults), the whole request is rejected. A body has at most one Each, as a direct member.
 type Each[T any] struct{ items []jsontext.Value }
 
-// Len is the number of items, good and bad.
+// Len returns the number of items, valid or not.
 func (e Each[T]) Len() int { return len(e.items) }
 
-// Read decodes an item as strictly as any body. The fault's pointers begin at the
-// item.
+// Read decodes an item as strictly as a body. The pointers in its fault are relative to the item.
 func (e Each[T]) Read(ctx context.Context, i int) (item T, err error) {
 	raw := e.items[i]
 	if r := requestFrom(ctx); r != nil {
@@ -41,17 +39,17 @@ func (e Each[T]) Read(ctx context.Context, i int) (item T, err error) {
 	return item, nil
 }
 
-// UnmarshalJSON keeps the items as they are.
+// UnmarshalJSON stores the items without decoding them.
 func (e *Each[T]) UnmarshalJSON(raw []byte) error { return json.Unmarshal(raw, &e.items) }
 
-// Schema is a list of T's.
+// Schema returns the schema of a list of T.
 func (Each[T]) Schema(registry huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Items: registry.Schema(reflect.TypeFor[T](), true, "")}
 }
 
 func (Each[T]) apart() {}
 
-// apartIn is the pointer of the Each in an input's body.
+// apartIn returns the pointer of the Each in the body of an input, or "".
 func apartIn(input reflect.Type) string {
 	body, ok := input.FieldByName("Body")
 	if !ok || body.Type.Kind() != reflect.Struct {
@@ -66,7 +64,7 @@ func apartIn(input reflect.Type) string {
 	return ""
 }
 
-// within are the faults of one item, as seen from there.
+// within returns the errors of one item, with pointers relative to it.
 func (r *request) within(i int) []fault.Field {
 	if r.items == nil {
 		r.items = map[string][]fault.Field{}
@@ -84,7 +82,7 @@ func (r *request) within(i int) []fault.Field {
 	return r.items[strconv.Itoa(i)]
 }
 
-// onlyApart tells whether every fault of the body is one of an item.
+// onlyApart reports whether every error of the body is in an item.
 func (r *request) onlyApart() bool {
 	if r.plan == nil || r.plan.apart == "" || r.more {
 		return false

@@ -32,7 +32,7 @@ var statuses = map[fault.Kind]int{
 	fault.Unavailable:        http.StatusServiceUnavailable,
 }
 
-// explain turns any error into what its reader may know, and a status.
+// explain converts any error to a fault that the client may see, and its status.
 func explain(err error) (*fault.Error, int) {
 	if f, ok := fault.As(err); ok {
 		if f.Kind == fault.Internal {
@@ -68,10 +68,11 @@ func timeout(err error) *fault.Error {
 	return f
 }
 
-// explainPostgres is nil for what a client has no part in.
+// explainPostgres converts the errors of PostgreSQL that concern the client; it returns nil for
+// others.
 func explainPostgres(err error) *fault.Error {
 	var connect *pgconn.ConnectError
-	isOver := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) // the caller's time, not the database
+	isOver := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) // the deadline of the caller, not the database
 	if errors.As(err, &connect) || !isOver && postgres.Unavailable(err) {
 		return fault.Away("The database", err)
 	}
@@ -98,11 +99,11 @@ func explainPostgres(err error) *fault.Error {
 func disconnected(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, pgconn.ErrConnClosed) // a connection that died between two statements
+		errors.Is(err, pgconn.ErrConnClosed) // a connection that failed between two statements
 }
 
-// explainFiber has words of its own for what Fiber and fasthttp refuse: their
-// texts quote the request.
+// explainFiber uses its own texts for the errors of Fiber and fasthttp, because theirs quote the
+// request.
 func explainFiber(fe *fiber.Error) (*fault.Error, int) {
 	switch fe.Code {
 	case http.StatusNotFound:
@@ -113,7 +114,7 @@ func explainFiber(fe *fiber.Error) (*fault.Error, int) {
 		return fault.New(fault.TooLarge, "too-large", "The body is too large."), fe.Code
 	case http.StatusServiceUnavailable:
 		return fault.Away("The service", fe), fe.Code
-	case http.StatusBadRequest, http.StatusBadGateway: // the latter is a client that hung up
+	case http.StatusBadRequest, http.StatusBadGateway: // 502 is a client that disconnected
 		return fault.New(fault.Malformed, "malformed", "The request is not well-formed HTTP."), http.StatusBadRequest
 	}
 	text := http.StatusText(fe.Code)

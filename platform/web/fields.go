@@ -10,8 +10,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// fieldCodes turns huma's messages into stable codes. The first prefix that fits
-// wins; validation/messages.go of huma is the source, and a test walks it.
+// fieldCodes maps the messages of huma to stable codes. The first matching prefix applies. The
+// messages are in validation/messages.go of huma, and a test covers them all.
 var fieldCodes = []struct{ prefix, code string }{
 	{"unexpected property", "unknown-field"},
 	{"expected required property", "required"},
@@ -58,7 +58,7 @@ func codeOf(message string) string {
 	return "invalid"
 }
 
-// bodyField turns a finding of huma's validator into one of ours.
+// bodyField converts an error of huma's validator to a Field.
 func bodyField(err error) fault.Field {
 	var detail *huma.ErrorDetail
 	if !errors.As(err, &detail) {
@@ -78,8 +78,8 @@ func bodyField(err error) fault.Field {
 	return field
 }
 
-// paramField does the same for a parameter; its location is "query.limit".
-// Only the place of an item within a list is lost, which nobody counts in a URL.
+// paramField converts an error of a parameter; its location is "query.limit". The index of an item
+// in a list is omitted, because it is of no use in a URL.
 func paramField(detail *huma.ErrorDetail) fault.Field {
 	in, name, _ := strings.Cut(detail.Location, ".")
 	name, _, _ = strings.Cut(name, "[")
@@ -90,14 +90,14 @@ func paramField(detail *huma.ErrorDetail) fault.Field {
 	}
 }
 
-// pointerOf turns ".items[0].sku" into "/items/0/sku".
+// pointerOf converts ".items[0].sku" to "/items/0/sku".
 func pointerOf(location string) string {
 	return unescapeName(locations.Replace(location))
 }
 
 var locations = strings.NewReplacer(".", "/", "[", "/", "]", "")
 
-// words takes the Go out of a message.
+// words removes Go types from a message.
 func words(message string) string {
 	switch {
 	case strings.HasPrefix(message, "invalid date/time"):

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
 func FuzzDecodeCursor(f *testing.F) {
@@ -120,7 +121,7 @@ func FuzzTime(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		var at, back Time
+		var at, back jsontime.Time
 		if at.UnmarshalText([]byte(text)) != nil {
 			return
 		}

@@ -14,25 +14,25 @@ const challenge = `Bearer realm="orderflow"`
 type localKey int
 
 const (
-	refusedKey localKey = iota // the error of a credential that was presented
+	refusedKey localKey = iota // the error of the presented credential
 	patternKey                 // "/v1/orders/{id}"
 	logKey                     // *slog.Logger
 )
 
-// Refuse remembers that a credential was presented and is no good. Routes for
-// anyone go on as if there were none; all others answer err, which is a 401
-// fault, or a 503 one when the credential could not be checked.
+// Refuse records that the presented credential was rejected. Routes for anyone continue without a
+// caller. All other routes respond with err, which is a 401 fault, or a 503 fault if the credential
+// could not be checked.
 func Refuse(c *fiber.Ctx, err error) { c.Locals(refusedKey, err) }
 
-// demand is what a route asks of its caller. Without a scope it opens to no key.
+// demand is what a route requires of its caller. Without a scope it accepts no API key.
 type demand struct {
 	role  identity.Role
 	scope identity.Scope
 	also  []identity.Scope
 }
 
-// authorize compares the caller with what a route needs. Where nobody has to prove
-// anything, a key without the scope is passed over like a bad token.
+// authorize compares the caller with the requirements of the route. On routes for anyone, an API
+// key without the scope is ignored, like an invalid token.
 func (need demand) authorize(c *fiber.Ctx) error {
 	caller, known := identity.From(c.UserContext())
 	switch {
@@ -51,24 +51,19 @@ func (need demand) authorize(c *fiber.Ctx) error {
 	for _, scope := range append([]identity.Scope{need.scope}, need.also...) {
 		if !caller.May(scope) {
 			c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_scope", scope="`+need.scopes(" ")+`"`) // RFC 6750 section 3.1
-			return ScopeMissing(scope)
+			return identity.ScopeMissing(scope)
 		}
 	}
 	return nil
 }
 
-// scopes are all that a key needs.
+// scopes returns all scopes that an API key needs.
 func (need demand) scopes(between string) string {
 	list := []string{string(need.scope)}
 	for _, scope := range need.also {
 		list = append(list, string(scope))
 	}
 	return strings.Join(list, between)
-}
-
-// ScopeMissing refuses an API key that may do less than was asked for.
-func ScopeMissing(scope identity.Scope) error {
-	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
 }
 
 func unauthenticated(c *fiber.Ctx) error {

@@ -13,15 +13,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// plan is what a route's input may look like, worked out once.
+// plan describes the input of a route. It is computed once, at registration.
 type plan struct {
 	path    string
 	query   map[string]*huma.Param
 	others  []*huma.Param // path and header
 	schemas huma.Registry
-	body    *huma.Schema // nil: the route takes none
-	needed  bool         // the body may not be empty
+	body    *huma.Schema // nil: the route has no body
+	needed  bool         // the body is required
 	limit   int          // of the body, in bytes
+	key     *huma.Param  // Idempotency-Key, on routes that take one
 	apart   string       // the pointer of the body's Each, or ""
 	list    *apartPlan   // of that Each
 }
@@ -36,6 +37,9 @@ func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 		case "path", "header":
 			p.others = append(p.others, param)
 		}
+		if idempotent, _ := op.Metadata[idempotentKey].(bool); idempotent && param.Name == idempotencyKey {
+			p.key = param
+		}
 	}
 	if op.RequestBody == nil {
 		return p
@@ -49,9 +53,8 @@ func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 	return p
 }
 
-// checkQuery finds what huma lets pass: parameters that nobody knows, values
-// given twice, empty ones that it would take as absent, and text that no
-// database column holds.
+// checkQuery finds errors that huma accepts: unknown parameters, repeated ones, empty ones, which
+// huma treats as absent, and text that no database column can store.
 func (p *plan) checkQuery(r *request) {
 	raw := r.c.Request().URI().QueryString()
 	if len(raw) == 0 {
@@ -81,8 +84,8 @@ func (p *plan) checkQuery(r *request) {
 	}
 }
 
-// checkValues is for routes without types, whose parameters huma never sees: texts
-// and lists of texts against their schemas.
+// checkValues validates the parameters of untyped routes, which huma does not see: texts and lists
+// of texts.
 func (p *plan) checkValues(r *request) {
 	for name, values := range r.query {
 		param, known := p.query[name]
@@ -126,9 +129,9 @@ func (p *plan) checkParams(r *request) {
 	}
 }
 
-// checkBody receives and judges the body. It returns an error for one that is not JSON
-// at all; what is wrong in its members is kept, to be named together with the rest.
-// done must be called when the request is over.
+// checkBody receives and validates the body. It returns an error for a body that is not JSON.
+// Errors in its members are collected, to be reported together with the others. The caller must
+// call done at the end of the request.
 func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error) {
 	if p.limit > BodyLimit {
 		release, err := large.receive(r.c.UserContext(), CallerKey(r.c))
@@ -182,7 +185,7 @@ func (p *plan) judgeBody(r *request, raw []byte) error {
 	return err
 }
 
-// postpone moves the request's deadline by the time that its body took to arrive.
+// postpone extends the deadline of the request by the time that its body took to arrive.
 func postpone(r *request, took time.Duration) (done func()) {
 	const unnoticed = 10 * time.Millisecond
 	ctx := r.c.UserContext()
@@ -215,9 +218,9 @@ func (r *request) checkText(pointer, value string) {
 	}
 }
 
-// fault sums up what is wrong, or is nil. A bad parameter outweighs a bad body:
-// the request did not even reach what it was meant for. Faults of items that are
-// judged apart alone are no reason to refuse the whole.
+// fault returns the collected errors as one fault, or nil. Errors in parameters take precedence
+// over those in the body, because the request did not reach its resource. Errors in the items of an
+// Each alone do not reject the request.
 func (r *request) fault() error {
 	all := tidy(append(r.params, r.body...))
 	if r.more {
@@ -253,7 +256,7 @@ func mayBeEmpty(s *huma.Schema) bool {
 		len(s.Enum) == 0 && (s.MinLength == nil || *s.MinLength == 0)
 }
 
-// brief keeps an echoed name short.
+// brief shortens a name that an error quotes.
 func brief(s string) string {
 	const limit = 64
 	if len(s) <= limit {

@@ -13,24 +13,14 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-var (
-	encoding = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	decoding = json.RejectUnknownMembers(true)
-)
+var decoding = json.RejectUnknownMembers(true)
 
-// maxDepth is deeper than any input of ours; without a limit a few kilobytes of
-// brackets cost a deep stack.
+// maxDepth is greater than the depth of any valid input. Without a limit a few kilobytes of
+// brackets need a deep stack.
 const maxDepth = 64
 
-// Marshal is the one JSON encoder of the product. The same value always gives
-// the same bytes (members of maps are sorted), a nil slice is [] and a nil map
-// {}, and text that is not UTF-8 is repaired rather than refused. As in JSON v2,
-// omitempty drops what renders as "", null, [] or {}; a zero number needs omitzero.
-func Marshal(v any) ([]byte, error) { return json.Marshal(v, encoding) }
-
-// Decode reads one JSON value strictly: unknown and duplicate members, letters
-// in another case, invalid UTF-8 and anything after the value are errors, and
-// they are faults that a caller may be told.
+// Decode decodes one JSON value strictly. Unknown and duplicate members, names in another case,
+// invalid UTF-8 and data after the value are errors. All of its errors are faults for the client.
 func Decode(data []byte, v any) error {
 	parsed, err := parse(data, BodyLimit)
 	if err != nil {
@@ -45,7 +35,7 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// decodeInto fails with a fieldText: huma keeps only the text of an error.
+// decodeInto returns its errors as fieldText, because huma keeps only the text of an error.
 func decodeInto(data []byte, v any) error {
 	err := json.Unmarshal(data, v, decoding)
 	if err == nil {
@@ -65,7 +55,7 @@ func decodeInto(data []byte, v any) error {
 	return fieldText(field)
 }
 
-// fieldText is a fault.Field on its way through an interface made for text.
+// fieldText passes a fault.Field through an interface that keeps only the text.
 type fieldText fault.Field
 
 const fieldSeparator = "\x00"
@@ -82,16 +72,16 @@ func fieldFromText(text string) fault.Field {
 	return fault.Field{Pointer: parts[0], Code: parts[1], Message: parts[2]}
 }
 
-// tree is a parsed body in the shape that huma validates: map[string]any, []any,
-// string, float64, bool and nil. Names are escaped as in a JSON pointer, and
-// dots and brackets too, because huma builds its locations with them.
+// tree is a parsed body as huma validates it: map[string]any, []any, string, float64, bool and nil.
+// Names are escaped as in a JSON pointer, and so are dots and brackets, which huma uses in its
+// locations.
 type tree struct {
 	value any
-	nulls bool          // there is a null somewhere
-	wrong []fault.Field // what a schema does not see
-	more  bool          // there is more of that
+	nulls bool          // the body contains a null
+	wrong []fault.Field // errors that a schema does not find
+	more  bool          // there are more errors than listed
 
-	values int // how many there are
+	values int // number of values
 }
 
 type parser struct {
@@ -100,21 +90,22 @@ type parser struct {
 	dec *jsontext.Decoder
 }
 
-// part is what a parser has to know of a value that stands within another one.
+// part gives the parser the context of a value that is inside another one.
 type part struct {
 	at     string // pointer
-	name   string // of the member whose value it is
+	name   string // of the member with this value
 	depth  int
-	values int // at most
-	noted  int // bytes of the pointers to what was wrong before
+	values int // maximum number
+	noted  int // bytes of the pointers of earlier errors
 }
 
-// A body of brackets and commas alone would take fifty times its size in memory. Those
-// that mean something have one value for every ten bytes, and are far from their limit.
+// bytesPerValue limits the number of values in a body, because a body of brackets and commas would
+// take fifty times its size in memory. Valid bodies have one value per ten bytes but are far below
+// the limit of their route.
 const bytesPerValue = 16
 
-// parse reads strictly what a route with that limit takes. Its error is a 400 that says
-// what is wrong with the JSON, or a 413.
+// parse strictly parses a body for a route with that limit. Its error is a 400 that describes the
+// syntax error, or a 413.
 func parse(data []byte, limit int) (tree, error) {
 	parsed, _, err := parsePart(data, part{values: limit / bytesPerValue})
 	switch {
@@ -130,7 +121,7 @@ func tooManyValues(limit int) error {
 	return fault.New(fault.TooLarge, "too-large", "The JSON holds more than the %d values that this route takes.", limit/bytesPerValue)
 }
 
-// parsePart also returns what part.noted has become.
+// parsePart also returns the new value of part.noted.
 func parsePart(data []byte, within part) (tree, int, error) {
 	p := parser{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), part: within}
 	value, err := p.read(within.name, within.depth)
@@ -210,8 +201,8 @@ func (p *parser) array(depth int) (any, error) {
 	return items, err
 }
 
-// text refuses NUL, which PostgreSQL does not store (22021). Passwords never
-// reach a column, and may hold any character (SPEC A1).
+// text rejects NUL, which PostgreSQL does not store (22021). Passwords are never stored, and may
+// contain every character (SPEC A1).
 func (p *parser) text(name, value string) string {
 	switch name {
 	case "password", "currentPassword", "newPassword":
@@ -223,8 +214,8 @@ func (p *parser) text(name, value string) string {
 	return value
 }
 
-// number is a float64 because that is what huma compares with; the typed
-// decoding afterwards reads the digits again, without loss.
+// number returns a float64, which huma compares with the schema. The decoder later parses the
+// digits again, without loss.
 func (p *parser) number(digits string) float64 {
 	value, err := strconv.ParseFloat(digits, 64)
 	whole := !strings.ContainsAny(digits, ".eE")
@@ -239,8 +230,8 @@ func (p *parser) number(digits string) float64 {
 	return value
 }
 
-// note stops when there is more than anybody reads: a long name has as many pointers
-// as there are values in it.
+// note adds an error and stops at the limit. A long name would be repeated in the pointer of every
+// value below it.
 func (p *parser) note(code, message string) {
 	const most = 256 << 10
 	if p.noted > most {
@@ -258,11 +249,10 @@ func duplicate(pointer string) error {
 	return f
 }
 
-// notJSON says where the JSON is broken, in words that owe nothing to Go.
+// notJSON describes a syntax error in JSON without terms of Go.
 func notJSON(err error) error { return notJSONIn(err, "", 0) }
 
-// notJSONIn does so for a part of a body that stands at a pointer, and begins at an
-// offset.
+// notJSONIn does so for a part of a body, given its pointer and its offset.
 func notJSONIn(err error, at string, offset int) error {
 	const code = "malformed"
 	var syntax *jsontext.SyntacticError

@@ -9,15 +9,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Both waits together are shorter than a route's deadline.
+// Both waits together are shorter than the deadline of a route.
 const (
 	decodesPerNode = 4 // large bodies that are decoded at once
 	receiveWait    = 3 * time.Second
 	decodeWait     = 1500 * time.Millisecond
 )
 
-// largeBodies bounds the cost of routes whose limit is above BodyLimit: one body of each
-// caller is received and decoded at a time, and a few of all callers are decoded.
+// largeBodies limits the cost of routes with a limit above BodyLimit: each caller may send and
+// decode one such body at a time, and a few of all callers are decoded at once.
 type largeBodies struct {
 	receiving, decoding *bulkhead.Bulkhead[string]
 }
@@ -32,9 +32,8 @@ func newLargeBodies() *largeBodies {
 	}
 }
 
-// receive waits until the caller's other large bodies are decoded; no byte of this one is
-// read meanwhile. It returns a 429 when that takes too long, and a 503 when too many
-// callers wait.
+// receive waits until the other large bodies of the caller are decoded; meanwhile no byte of this
+// one is read. It returns a 429 if that takes too long, and a 503 if too many callers wait.
 func (l *largeBodies) receive(ctx context.Context, caller string) (release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, receiveWait)
 	defer cancel()
@@ -50,8 +49,7 @@ func (l *largeBodies) receive(ctx context.Context, caller string) (release func(
 	return release, nil
 }
 
-// decode waits for a slot among those of all callers, who are served in turn. It returns
-// a 503 when that takes too long.
+// decode waits for a slot; callers are served in turn. It returns a 503 if that takes too long.
 func (l *largeBodies) decode(ctx context.Context, caller string) (release func(), err error) {
 	waiting, cancel := context.WithTimeout(ctx, decodeWait)
 	defer cancel()

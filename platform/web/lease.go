@@ -12,7 +12,7 @@ import (
 
 const (
 	leaseEvery = 500 * time.Millisecond
-	leaseGrace = 5 * time.Second // without an answer, when nobody can tell
+	leaseGrace = 5 * time.Second // during which the lease cannot be checked
 )
 
 var (
@@ -21,11 +21,11 @@ var (
 	errNoLease = errors.New("the lease is over")
 )
 
-// watch cuts the stream when its lease or its time is over, its client is too slow, or
-// the server stops: it has more time to stop than a moment, but not for a download.
+// watch ends the stream when its lease or its maximum time expires, the client is too slow, or the
+// server has been stopping for streamGrace.
 func (s *stream) watch(stopping <-chan struct{}) {
 	var tick, tooLong, stopped <-chan time.Time
-	if s.options.Lease != nil || s.options.MinRate > 0 { // thousands of streams have neither
+	if s.options.Lease != nil || s.options.MinRate > 0 { // most streams have neither
 		ticker := time.NewTicker(leaseEvery)
 		defer ticker.Stop()
 		tick = ticker.C
@@ -54,8 +54,8 @@ func (s *stream) watch(stopping <-chan struct{}) {
 	}
 }
 
-// judge says why the stream must not go on. sure is when its lease was last known to
-// be good.
+// judge returns why the stream must end, or nil. The argument sure is the time of the last
+// successful check of the lease.
 func (s *stream) judge(sure *time.Time) error {
 	if s.pace.below(s.options.MinRate, s.options.RateAfter) {
 		return errTooSlow
@@ -76,8 +76,8 @@ func (s *stream) judge(sure *time.Time) error {
 	return fmt.Errorf("%w: %w", errNoLease, err)
 }
 
-// cut ends the stream for a reason. When that is its lease, what the kernel has not sent
-// yet is not sent any more: a slow client would go on reading megabytes.
+// cut ends the stream with an error. If the lease expired, data in the kernel's buffer is discarded
+// too, because a slow client would otherwise receive further megabytes.
 func (s *stream) cut(why error) {
 	s.deadline.Lock()
 	defer s.deadline.Unlock()
@@ -88,11 +88,11 @@ func (s *stream) cut(why error) {
 	_ = s.conn.SetWriteDeadline(time.Now())
 }
 
-// pace is how much a client takes, and how long it lets the stream wait.
+// pace measures the bytes that a client accepts and the time that the stream waits for it.
 type pace struct {
 	sent   atomic.Int64 // bytes
-	waited atomic.Int64 // ns, without the piece that is out
-	since  atomic.Int64 // when the piece that is out was offered, Unix ns; 0 while none is
+	waited atomic.Int64 // ns, without the current piece
+	since  atomic.Int64 // time at which the current piece was offered, Unix ns; 0 if there is none
 }
 
 func (p *pace) offered() { p.since.Store(time.Now().UnixNano()) }
@@ -103,8 +103,8 @@ func (p *pace) taken() {
 	}
 }
 
-// below tells whether a client has taken less than rate bytes a second, once it was
-// waited for that long.
+// below reports whether a client has accepted fewer than rate bytes per second, after waiting for
+// it at least that long.
 func (p *pace) below(rate int64, after time.Duration) bool {
 	waited := time.Duration(p.waited.Load())
 	if since := p.since.Load(); since != 0 {

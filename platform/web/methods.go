@@ -8,25 +8,24 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// methodTable knows the methods that each path takes. Fiber knows them too, but tells
-// only at the end of the chain of handlers, behind credentials and limits.
+// methodTable lists the methods of each path. Fiber has this list only at the end of the chain of
+// handlers, after authentication and limits.
 type methodTable struct {
 	app   *fiber.App
-	build sync.Once // at the first request, when every route is registered
+	build sync.Once // at the first request, when all routes are registered
 	rows  []methodRow
 }
 
 type methodRow struct {
-	pattern string // as the OpenAPI document writes it: /v1/orders/{id}
+	pattern string // as in the OpenAPI document: /v1/orders/{id}
 	parts   []string
 	methods []string
 }
 
 func newMethodTable(app *fiber.App) *methodTable { return &methodTable{app: app} }
 
-// find returns the first pattern that the path matches and the methods of all that it
-// matches, in the order of Fiber's Allow header. It costs some microseconds and keeps
-// nothing.
+// find returns the first pattern that matches the path, and the methods of all matching patterns in
+// the order of Fiber's Allow header. It takes some microseconds and caches nothing.
 func (t *methodTable) find(path string) (pattern string, methods []string) {
 	t.build.Do(t.read)
 	parts := strings.Split(path, "/")
@@ -61,7 +60,7 @@ func (t *methodTable) read() {
 	}
 }
 
-// documented is a pattern of Fiber's as the document writes it.
+// documented converts a pattern of Fiber to the form of the document.
 func documented(path string) string {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {

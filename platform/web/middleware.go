@@ -17,8 +17,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Recover belongs outermost. A panic is logged with its stack and answered with
-// a 500 that says nothing of it; without this the process would end.
+// Recover must be the outermost middleware. It logs a panic with its stack and responds with a
+// general 500. Without it a panic would end the process.
 func Recover(log *slog.Logger) fiber.Handler {
 	log = orDefault(log)
 	return func(c *fiber.Ctx) (err error) {
@@ -37,10 +37,9 @@ func Recover(log *slog.Logger) fiber.Handler {
 
 var errPanic = errors.New("panic")
 
-// Deadline bounds what a request may take: its context ends after d, and what
-// then fails is a 503 "timeout". The time in which the body arrives comes on top, for
-// which the server's ReadTimeout is the bound. A body that is streamed after the handler has
-// returned needs a context of its own, for this one has ended by then.
+// Deadline limits the duration of a request: its context ends after d, and errors after that become
+// a 503 "timeout". The time in which the body arrives is added; the ReadTimeout of the server
+// limits it. A stream that continues after the handler has returned needs its own context.
 func Deadline(d time.Duration) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ctx, cancel := context.WithTimeout(c.UserContext(), d)
@@ -50,8 +49,8 @@ func Deadline(d time.Duration) fiber.Handler {
 	}
 }
 
-// Headers sets what keeps browsers from misusing an answer. A handler may set
-// its own values: a page its Content-Security-Policy, an answer its caching.
+// Headers sets headers that prevent the misuse of responses in browsers. A handler may set its own
+// values: a page its Content-Security-Policy, a response its caching.
 func Headers() fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
@@ -67,9 +66,9 @@ func Headers() fiber.Handler {
 	}
 }
 
-// JSONOnly refuses a body that is not application/json in UTF-8, or that is
-// compressed, before anything reads it: Fiber would unpack it without a limit. Where
-// no route takes the request its body does not matter: that is 404 or 405.
+// JSONOnly rejects a body that is not application/json in UTF-8, or is compressed, before it is
+// read, because Fiber would decompress it without a limit. It does not check requests without a
+// route, which get 404 or 405.
 func JSONOnly() fiber.Handler {
 	var routes *methodTable
 	var once sync.Once

@@ -15,23 +15,28 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// The two credentials, as the document names them; both are bearer tokens.
+// The names of the two credentials in the document; both are bearer tokens.
 const (
 	bearer = "bearerAuth"
 	apiKey = "apiKeyAuth"
 )
 
-const demandKey = "demand" // in an operation's metadata
+// Keys in the metadata of an operation.
+const (
+	demandKey     = "demand"
+	idempotentKey = "idempotent"
+)
 
-// Document is the API's description, OpenAPI 3.1 as JSON. Call it after every
-// route is registered.
+// Document returns the OpenAPI 3.1 description of the API as JSON. Call it after all routes are
+// registered.
 func (a *API) Document() ([]byte, error) { return a.OpenAPI().MarshalJSON() }
 
-// describe is the part of the document that is the same for all routes: one
-// Problem schema, one response for each status, the headers, how to log in.
+// describe returns the part of the document that is common to all routes: the Problem schema, one
+// response for each error status, the headers, and the security schemes.
 func describe(o Options) *huma.OpenAPI {
 	schemas := huma.NewMapRegistry("#/components/schemas/", namer())
 	schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidText]())
+	describeTimes(schemas)
 	problem := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
@@ -57,11 +62,11 @@ func describe(o Options) *huma.OpenAPI {
 	}
 }
 
-// uuidText describes ids as what they are, in bodies and lists too; huma would say
-// that any text does, and the decoder then name only the first that does not.
+// uuidText describes ids with the format uuid, in bodies and lists too. With huma's description any
+// text would be valid, and the decoder would report only the first invalid id.
 type uuidText struct{}
 
-// Schema is a UUID.
+// Schema returns the schema of a UUID.
 func (uuidText) Schema(huma.Registry) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString, Format: "uuid"}
 	s.PrecomputeMessages()
@@ -117,7 +122,7 @@ func (r Route) operation() huma.Operation {
 		Description:   r.description(),
 		DefaultStatus: r.Status,
 		Responses:     map[string]*huma.Response{},
-		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope, r.Also}},
+		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope, r.Also}, idempotentKey: r.Idempotent},
 		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
 		Security:      r.security(),
 	}
@@ -135,8 +140,8 @@ func (r Route) operation() huma.Operation {
 
 func (r Route) keyless() bool { return r.Scope == "" || r.Scope == identity.NoKeys }
 
-// description says of keys what readers of the page would look for in vain: it
-// shows neither extensions nor the scopes of a bearer token.
+// description adds the scopes of API keys, because readers of the page see neither extensions nor
+// the scopes of a bearer token.
 func (r Route) description() string {
 	switch {
 	case !r.keyless():
@@ -147,7 +152,7 @@ func (r Route) description() string {
 	return r.Doc
 }
 
-// security lists the alternatives; {} is no credential at all.
+// security lists the alternatives; {} means that no credential is required.
 func (r Route) security() (list []map[string][]string) {
 	if r.Role == identity.Anyone && r.keyless() {
 		return nil
@@ -166,7 +171,7 @@ func (r Route) security() (list []map[string][]string) {
 	return list
 }
 
-// statuses are the refusals that any route of this shape may answer.
+// statuses returns the error statuses that a route of this kind may respond with.
 func (r Route) statuses() []int {
 	list := append([]int{400, 413, 415, 429, 500, 503}, r.Errors...)
 	if r.Role != identity.Anyone {
@@ -182,8 +187,8 @@ func (r Route) statuses() []int {
 	return slices.Compact(list)
 }
 
-// namer gives a type its short name, and the name of its package in front when
-// two modules use the same one: huma would refuse the second.
+// namer gives a type its short name, or a name with its package in front if two modules use the
+// same name, which huma would reject.
 func namer() func(reflect.Type, string) string {
 	taken := map[string]reflect.Type{}
 	return func(t reflect.Type, hint string) string {

@@ -12,14 +12,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 const problemType = "application/problem+json"
 
-// Problem is the document that every refusal is (RFC 9457). Type is always
-// about:blank, so Title is the name of the status; programs tell problems apart
-// by Code, which never changes its meaning.
+// Problem is the body of every error response (RFC 9457). Type is always about:blank, so Title is
+// the name of the status. Programs distinguish problems by Code, which never changes its meaning.
 type Problem struct {
 	_         struct{}       `additionalProperties:"true"`
 	Type      string         `json:"type" doc:"Always about:blank; see code" example:"about:blank"`
@@ -33,41 +33,40 @@ type Problem struct {
 	Extra     map[string]any `json:"-"`
 }
 
-// Error is for logs; like the next two, it makes the problem an answer of huma's.
+// Error returns a text for logs. With the next two methods it implements huma's StatusError.
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
-// GetStatus is the status that huma answers with.
+// GetStatus returns the HTTP status for huma.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// ContentType is the media type of problems, whatever huma would have chosen.
+// ContentType returns the media type of problems, independent of huma's choice.
 func (p *Problem) ContentType(string) string { return problemType }
 
-// MarshalJSON puts Extra beside the other members, or leaves it out when it
-// cannot be rendered: a refusal must not end as a 500.
+// MarshalJSON adds the members of Extra, or omits them if they cannot be rendered, so that an error
+// response never becomes a 500.
 func (p *Problem) MarshalJSON() ([]byte, error) {
 	type plain Problem
-	raw, err := Marshal(struct {
+	raw, err := canonical.Marshal(struct {
 		plain
 		More map[string]any `json:",embed"`
 	}{plain(*p), p.Extra})
 	if err != nil {
-		return Marshal(plain(*p))
+		return canonical.Marshal(plain(*p))
 	}
 	return raw, nil
 }
 
-// Fail answers with the problem that err is; it is the one place where an error
-// becomes an answer. What is not a fault is logged, once, and its reader learns
-// only that something went wrong. Its own result is for returning from a handler.
+// Fail responds with the problem for err. It is the only place where an error becomes a response.
+// It logs an error that is not a fault, once, and the client receives a general message. Handlers
+// return its result.
 func Fail(c *fiber.Ctx, err error) error {
 	log, _ := c.Locals(logKey).(*slog.Logger)
 	return fail(c, log, err)
 }
 
-// ErrorHandler is Fail for fiber.Config: unknown routes, methods without a
-// handler, bodies that are too large, and whatever a handler returns. What fasthttp
-// refuses reaches no middleware, so the CORS headers are set here as well; a request
-// whose head could not be read has no origin.
+// ErrorHandler is Fail for fiber.Config: for unknown routes, methods without a handler, bodies that
+// are too large, and the errors of handlers. It also sets the CORS headers, because the errors of
+// fasthttp reach no middleware. A request with an unreadable head has no origin.
 func ErrorHandler(log *slog.Logger, origins Origins) fiber.ErrorHandler {
 	return func(c *fiber.Ctx, err error) error {
 		origins.expose(c)
@@ -77,7 +76,7 @@ func ErrorHandler(log *slog.Logger, origins Origins) fiber.ErrorHandler {
 
 func fail(c *fiber.Ctx, log *slog.Logger, err error) error {
 	p := problemOf(c, orDefault(log), err)
-	raw, err := Marshal(p)
+	raw, err := canonical.Marshal(p)
 	if err != nil {
 		return err
 	}
@@ -85,8 +84,8 @@ func fail(c *fiber.Ctx, log *slog.Logger, err error) error {
 	return c.Status(p.Status).Send(raw)
 }
 
-// problemOf also sets the headers that belong to the problem, and takes away
-// those that belonged to the answer that will not come.
+// problemOf also sets the headers of the problem, and removes those of the response that it
+// replaces.
 func problemOf(c *fiber.Ctx, log *slog.Logger, err error) *Problem {
 	f, status := explain(err)
 	id := ensureRequestID(c)
@@ -123,7 +122,7 @@ func document(f *fault.Error, status int, instance, requestID string) *Problem {
 	}
 }
 
-// ProblemOf is a refusal as a part of an answer, such as that of one item of many.
+// ProblemOf returns a problem that is a part of a response, such as the error of one item.
 func ProblemOf(ctx context.Context, f *fault.Error) *Problem {
 	instance := ""
 	if r := requestFrom(ctx); r != nil {
@@ -138,7 +137,7 @@ func report(ctx context.Context, log *slog.Logger, id string, f *fault.Error, er
 		log.ErrorContext(ctx, "request failed", "request_id", id, "error", err.Error())
 	case fault.Unavailable:
 		log.WarnContext(ctx, "request refused", "request_id", id, "error", err.Error())
-	default: // the caller's own doing, which the answer explains
+	default: // errors of the client, which the response explains
 	}
 }
 
@@ -152,8 +151,8 @@ func retryAfter(f *fault.Error, status int) int {
 	return 0
 }
 
-// failure hides a handler's error from huma, which would look for a status in
-// its chain and otherwise send its text.
+// failure hides the error of a handler from huma, which would search its chain for a status and
+// otherwise send its text.
 type failure struct{ err error }
 
 func (f failure) Error() string { return f.err.Error() }
@@ -162,8 +161,7 @@ func newError(status int, message string, _ ...error) huma.StatusError {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: message}
 }
 
-// newErrorWithContext is what huma calls for everything that it refuses, and for
-// the errors of handlers.
+// newErrorWithContext replaces huma's constructor for its own errors and for those of handlers.
 func newErrorWithContext(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	r, ours := ctx.(*request)
 	if !ours {

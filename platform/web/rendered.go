@@ -4,27 +4,27 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
-// Rendered is a body that is JSON already, described as a T. It goes to the
-// client byte for byte, so what was stored under an idempotency key is replayed
-// exactly.
+// Rendered is a body that is already JSON, with the schema of T. It is sent byte for byte, so that
+// the response stored under an idempotency key is replayed exactly.
 type Rendered[T any] struct {
 	raw []byte
 	err error
 }
 
-// RenderedJSON takes bytes that were rendered before; they must not change
-// afterwards.
+// RenderedJSON wraps rendered bytes. They must not change afterwards.
 func RenderedJSON[T any](raw []byte) Rendered[T] { return Rendered[T]{raw: raw} }
 
-// Render renders v now. A value that cannot be rendered fails the request later.
+// Render renders v. An error of rendering is returned by MarshalJSON.
 func Render[T any](v T) Rendered[T] {
-	raw, err := Marshal(v)
+	raw, err := canonical.Marshal(v)
 	return Rendered[T]{raw: raw, err: err}
 }
 
-// MarshalJSON returns the bytes, to be stored or to be part of something else.
+// MarshalJSON returns the rendered bytes, or the error of Render.
 func (r Rendered[T]) MarshalJSON() ([]byte, error) {
 	if r.raw == nil && r.err == nil {
 		return []byte("null"), nil
@@ -34,7 +34,7 @@ func (r Rendered[T]) MarshalJSON() ([]byte, error) {
 
 func (r Rendered[T]) verbatim() ([]byte, error) { return r.MarshalJSON() }
 
-// Schema is T's.
+// Schema returns the schema of T.
 func (Rendered[T]) Schema(registry huma.Registry) *huma.Schema {
 	return registry.Schema(reflect.TypeFor[T](), true, "")
 }
@@ -43,5 +43,5 @@ func bytesOf(v any) ([]byte, error) {
 	if done, ok := v.(interface{ verbatim() ([]byte, error) }); ok {
 		return done.verbatim()
 	}
-	return Marshal(v)
+	return canonical.Marshal(v)
 }

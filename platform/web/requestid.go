@@ -11,9 +11,8 @@ type requestIDKey struct{}
 
 const maxRequestID = 128
 
-// RequestID gives every request an id: the caller's X-Request-Id when it is 1 to
-// 128 visible ASCII characters, else a UUIDv7. The answer carries it, and so do
-// the logs and the problem document.
+// RequestID gives every request an id: the X-Request-Id of the client if it consists of 1 to 128
+// visible ASCII characters, otherwise a UUIDv7. The response, the logs and problems contain it.
 func RequestID() fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ensureRequestID(c)
@@ -21,14 +20,13 @@ func RequestID() fiber.Handler {
 	}
 }
 
-// RequestIDFrom returns the id, or "" outside of a request.
+// RequestIDFrom returns the id of the request, or "" outside of a request.
 func RequestIDFrom(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
-// ensureRequestID also serves requests that fasthttp refuses before any
-// middleware has seen them.
+// ensureRequestID also serves requests that fasthttp rejects before any middleware.
 func ensureRequestID(c *fiber.Ctx) string {
 	if id := RequestIDFrom(c.UserContext()); id != "" {
 		return id

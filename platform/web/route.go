@@ -28,6 +28,7 @@ type Route struct {
 	Status       int              // on success; default 200, or 204 without a body
 	Errors       []int            // statuses beyond those that follow from the rest, 304 included
 	MaxBody      int              // bytes; default BodyLimit. Only on paths without parameters
+	Idempotent   bool             // takes an Idempotency-Key; HandleIdempotent sets it
 
 	// For Raw and for a Stream, where no types tell.
 	Produces string // content types on success, with commas between, such as text/event-stream
@@ -44,6 +45,13 @@ type Route struct {
 // It panics over a route that could not work: a duplicate, one without a role,
 // or one that an earlier pattern hides.
 func Handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O, error)) {
+	if r.Idempotent {
+		panic(fmt.Sprintf("web: %s %s is idempotent: register it with HandleIdempotent", r.Method, r.Path))
+	}
+	handle(api, r, h)
+}
+
+func handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	api.add(&r)
 	mustSee(r, reflect.TypeFor[I]())
 	op := r.operation()
@@ -52,6 +60,9 @@ func Handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O,
 	op.Metadata["apart"] = apartIn(reflect.TypeFor[I]())
 	if r.Produces != "" {
 		op.Responses[r.successCode()] = r.success()
+	}
+	if r.Idempotent {
+		op.Parameters = append(op.Parameters, keyParam(api.OpenAPI().Components.Schemas))
 	}
 
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
@@ -45,11 +46,11 @@ type idInput struct {
 
 type listInput struct {
 	Paging
-	Status []string `query:"status,explode" enum:"PENDING,CONFIRMED"`
-	From   Time     `query:"createdFrom"`
-	Q      string   `query:"q"`
-	Match  string   `header:"If-Match"`
-	Key    string   `header:"Idempotency-Key" minLength:"1" maxLength:"5"`
+	Status []string      `query:"status,explode" enum:"PENDING,CONFIRMED"`
+	From   jsontime.Time `query:"createdFrom"`
+	Q      string        `query:"q"`
+	Match  string        `header:"If-Match"`
+	Key    string        `header:"Idempotency-Key" minLength:"1" maxLength:"5"`
 }
 
 type bundle struct {

@@ -17,37 +17,37 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// Pieces makes a long body bit by bit, while it is sent. One goroutine calls it,
-// and Close is called exactly once, whatever happens.
+// Pieces produces a long body in parts, while it is sent. One goroutine calls its methods. Close is
+// called exactly once in every case.
 type Pieces interface {
-	// Next returns what comes next, good until the next call, and io.EOF after the
-	// last. Any other error cuts the connection: the client must not take what it
-	// has for the whole. ctx ends when nobody wants more.
+	// Next returns the next part, which is valid until the next call, and io.EOF after the last
+	// one. Any other error cuts the connection, so that the client does not mistake a part for the
+	// whole. The context ends when the stream ends.
 	Next(ctx context.Context) ([]byte, error)
 	Close()
 }
 
-// StreamOptions say what a stream is and how long it waits.
+// StreamOptions configure a stream and its time limits.
 type StreamOptions struct {
 	ContentType string
-	Filename    string        // for saving it; no quotes in it. "" is to be read as it comes
-	Patience    time.Duration // for the client to take one piece; 20 s when zero
-	Endless     bool          // a client that hangs up is no news
-	// Lease is asked at least every half second, so that what outlives its request does
-	// not outlive its caller's right. A fault ends the stream; so does any other error
-	// that lasts for 5 seconds. nil asks nobody.
+	Filename    string        // name for saving it, without quotes; displayed inline when ""
+	Patience    time.Duration // maximum time for the client to accept one part; 20 s when zero
+	Endless     bool          // the disconnection of a client is expected and not logged
+	// Lease is called at least every half second, so that a stream does not outlive the permission
+	// of its caller. A fault ends the stream, and so does any other error that lasts for 5 seconds.
+	// It may be nil.
 	Lease   func(context.Context) error
-	MaxTime time.Duration // in all; 0 is no bound
-	// MinRate is how many bytes a second the client must take on average, of the time
-	// that the stream waits for it; 0 is no bound. It counts after RateAfter.
+	MaxTime time.Duration // maximum duration; unlimited when 0
+	// MinRate is the minimum average of bytes per second that the client accepts while the stream
+	// waits for it; no minimum when 0. It applies after RateAfter.
 	MinRate   int64
 	RateAfter time.Duration
 	Log       *slog.Logger // default: slog.Default()
 }
 
-// Stream is an answer of any size, in the memory of one piece. A body that is
-// complete ends with its last chunk; one that is not ends without (RFC 9112
-// section 8), so that it looks like what it is.
+// Stream is a response of any size that needs the memory of one part. A complete body ends with the
+// last chunk, and an incomplete one without (RFC 9112 section 8), so that clients can distinguish
+// them.
 type Stream struct {
 	Disposition string `header:"Content-Disposition"`
 	Body        func(huma.Context)
@@ -55,11 +55,11 @@ type Stream struct {
 
 const (
 	streamPatience = 20 * time.Second
-	streamGrace    = 3 * time.Second // to go on once the server stops
+	streamGrace    = 3 * time.Second // to continue after the server began to stop
 )
 
-// Streamed answers with pieces. They have a context of their own: the request's
-// deadline is for the handler, and has nothing to say about a download.
+// Streamed responds with pieces. They have their own context, because the deadline of the request
+// applies to the handler only.
 func Streamed(pieces Pieces, o StreamOptions) *Stream {
 	if o.Patience == 0 {
 		o.Patience = streamPatience
@@ -71,9 +71,9 @@ func Streamed(pieces Pieces, o StreamOptions) *Stream {
 	return s
 }
 
-// serveStream hands the stream to fasthttp, which reads it when the handlers have
-// returned and closes it in the end. What it keeps of the request are values and the
-// connection, which outlives the answer.
+// serveStream passes the stream to fasthttp, which reads it after the handlers have returned and
+// then closes it. It keeps only values of the request, and the connection, which outlives the
+// response.
 func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 	r, ours := ctx.(*request)
 	if !ours {
@@ -87,8 +87,8 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 
 	r.c.Set(fiber.HeaderContentType, o.ContentType)
 	if o.Endless {
-		// A proxy that gathers or compresses the answer would hold events back. nginx
-		// buffers whatever does not say this.
+		// Prevents a proxy from buffering or compressing events. nginx buffers every response
+		// without this header.
 		r.c.Set("X-Accel-Buffering", "no")
 		r.c.Set(fiber.HeaderCacheControl, "no-store, no-transform")
 	}
@@ -96,7 +96,7 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 	r.c.Context().SetBodyStream(s, -1)
 }
 
-// stream is read by the goroutine that serves the connection, and by no other.
+// stream is read only by the goroutine that serves the connection.
 type stream struct {
 	pieces   Pieces
 	options  StreamOptions
@@ -106,11 +106,11 @@ type stream struct {
 	cancel   context.CancelCauseFunc
 	watching sync.WaitGroup
 	pace     pace
-	deadline sync.Mutex // of the connection: once the stream is cut, nothing moves it
+	deadline sync.Mutex // of the connection: not changed after the stream is cut
 
-	piece  []byte // what is left to send of it
+	piece  []byte // unsent rest
 	begun  bool
-	over   error // io.EOF, or why it ended before
+	over   error // io.EOF, or the error that ended it early
 	closed bool
 }
 
@@ -119,7 +119,7 @@ var (
 	errStopping = errors.New("the server is stopping")
 )
 
-// Read gives what is left of a piece, or of the next one.
+// Read returns the rest of a part, or the beginning of the next one.
 func (s *stream) Read(into []byte) (int, error) {
 	for len(s.piece) == 0 {
 		if s.over == nil {
@@ -137,8 +137,8 @@ func (s *stream) Read(into []byte) (int, error) {
 	return n, nil
 }
 
-// next also starts the clock for sending the piece. fasthttp's own would be one
-// for the whole body.
+// next also starts the timeout for sending the part, because the timeout of fasthttp covers the
+// whole body.
 func (s *stream) next() (piece []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -159,8 +159,8 @@ func (s *stream) next() (piece []byte, err error) {
 	return piece, s.conn.SetWriteDeadline(time.Now().Add(s.options.Patience))
 }
 
-// Close is called by fasthttp when the body has been sent, or cannot be. It may
-// come without any Read, for a HEAD.
+// Close is called by fasthttp when the body has been sent or cannot be sent, for HEAD without a
+// Read.
 func (s *stream) Close() error {
 	if s.closed {
 		return nil

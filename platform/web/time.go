@@ -1,59 +1,23 @@
 package web
 
 import (
-	"errors"
-	"time"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
-// Time is an instant as the API writes it: UTC, RFC 3339, milliseconds. It is
-// also a query parameter: any RFC 3339 offset is read. Absent is the zero Time.
-type Time time.Time
+// timeText describes a jsontime.Time, which knows nothing of OpenAPI, as a date-time.
+type timeText struct{}
 
-const timeLayout = "2006-01-02T15:04:05.000Z07:00"
-
-var errTime = errors.New("not an RFC 3339 date-time")
-
-// At turns a time into one for the API.
-func At(t time.Time) Time { return Time(t) }
-
-// AtOrNil keeps nil, for members that may be null.
-func AtOrNil(t *time.Time) *Time {
-	if t == nil {
-		return nil
-	}
-	at := Time(*t)
-	return &at
-}
-
-// Std is the time as the standard library has it, in UTC.
-func (t Time) Std() time.Time { return time.Time(t).UTC() }
-
-// IsZero is true for a parameter that was not given.
-func (t Time) IsZero() bool { return time.Time(t).IsZero() }
-
-func (t Time) String() string { return t.Std().Format(timeLayout) }
-
-// MarshalText writes milliseconds, always three digits.
-func (t Time) MarshalText() ([]byte, error) { return t.Std().AppendFormat(nil, timeLayout), nil }
-
-// UnmarshalText reads RFC 3339.
-func (t *Time) UnmarshalText(text []byte) error {
-	at, err := time.Parse(time.RFC3339, string(text))
-	if err != nil {
-		return errTime // the parser's own text is about Go's layouts
-	}
-	if year := at.UTC().Year(); year < 0 || year > 9999 {
-		return errTime // its offset leads to where RFC 3339 ends: we could not write it
-	}
-	*t = Time(at)
-	return nil
-}
-
-// Schema is a date-time.
-func (Time) Schema(huma.Registry) *huma.Schema {
+// Schema implements huma.SchemaProvider.
+func (timeText) Schema(huma.Registry) *huma.Schema {
 	s := &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-31T12:00:00.000Z"}}
 	s.PrecomputeMessages()
 	return s
+}
+
+func describeTimes(registry huma.Registry) {
+	registry.RegisterTypeAlias(reflect.TypeFor[jsontime.Time](), reflect.TypeFor[timeText]())
 }

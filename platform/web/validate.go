@@ -9,21 +9,20 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// maxFaults is how many are named at once; in a list whose items are judged apart it
-// is so many for a tenth of the items.
+// maxFaults is the maximum number of errors that a response lists. In an Each it is this number for
+// a tenth of the items.
 const maxFaults = 1000
 
-// maxPointer is the length at which a pointer is cut: the name of a member may be as
-// long as the body.
+// maxPointer is the length at which a pointer is truncated, because a name may be as long as the
+// body.
 const maxPointer = 1 << 10
 
-// validate names what is wrong with a parsed body; more tells that it is not all.
+// validate returns the errors of a parsed body. The result more means that there are further ones.
 func validate(schemas huma.Registry, schema *huma.Schema, body tree, most int) (fields []fault.Field, more bool) {
 	return validateAt(schemas, schema, "body", "", body, most)
 }
 
-// validateAt does so for a part of a body, by its place in the words of huma and as a
-// pointer.
+// validateAt validates a part of a body, given its location for huma and its pointer.
 func validateAt(schemas huma.Registry, schema *huma.Schema, location, pointer string, body tree, most int) (fields []fault.Field, more bool) {
 	var found huma.ValidateResult
 	fields = body.wrong
@@ -48,9 +47,8 @@ func validateAt(schemas huma.Registry, schema *huma.Schema, location, pointer st
 	return fields, body.more || len(found.Errors) > most || len(fields) > most
 }
 
-// findAll returns what made it panic, or nil. huma hashes the items of an array that
-// must be unique, which an object cannot be; no schema is so strange that a client may
-// cause a 500 with it.
+// findAll returns the value of a panic, or nil. huma hashes the items of an array with unique
+// items, which fails for objects. No schema may let a client cause a 500.
 func findAll(schemas huma.Registry, schema *huma.Schema, location string, value any, found *huma.ValidateResult) (reason any) {
 	defer func() { reason = recover() }()
 	path := huma.NewPathBuffer([]byte(location), len(location))
@@ -58,8 +56,8 @@ func findAll(schemas huma.Registry, schema *huma.Schema, location string, value 
 	return nil
 }
 
-// bounded ends a validation that has found enough, where huma asks it for the schema
-// of the next item: a megabyte of brackets has a million faults.
+// bounded ends a validation that has found enough errors, when huma requests the schema of the next
+// item. A megabyte of brackets would have a million errors.
 type bounded struct {
 	huma.Registry
 	found *huma.ValidateResult
@@ -73,8 +71,8 @@ func (b bounded) SchemaFromRef(ref string) *huma.Schema {
 	return b.Registry.SchemaFromRef(ref)
 }
 
-// nulls finds optional members that are null although their schema does not
-// allow it. huma skips those, and the decoder would store a zero.
+// nulls finds optional members that are null although their schema does not allow it. huma skips
+// them, and the decoder would store a zero.
 func nulls(schemas huma.Registry, s *huma.Schema, pointer string, value any) (found []fault.Field) {
 	s = resolve(schemas, s)
 	if s == nil {
@@ -106,8 +104,7 @@ func nulls(schemas huma.Registry, s *huma.Schema, pointer string, value any) (fo
 	return found
 }
 
-// unhashable finds what makes huma panic: objects and arrays in a list of unique
-// items.
+// unhashable finds the values for which huma panics: objects and arrays in a list of unique items.
 func unhashable(schemas huma.Registry, s *huma.Schema, pointer string, value any) (found []fault.Field) {
 	s = resolve(schemas, s)
 	if s == nil {
@@ -143,9 +140,8 @@ func resolve(schemas huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// escapeName and unescapeName carry a member's name through huma's locations:
-// what is special in a JSON pointer is escaped as RFC 6901 says, what is special
-// to huma in the same manner.
+// escapeName and unescapeName protect the name of a member in huma's locations: special characters
+// of JSON pointers are escaped as in RFC 6901, and those of huma in the same manner.
 func escapeName(name string) string {
 	if !strings.ContainsAny(name, "~/.[]") {
 		return name
@@ -168,8 +164,7 @@ var (
 
 func escapePointer(name string) string { return pointers.Replace(name) }
 
-// tidy sorts and keeps one fault of each kind in each place: huma walks maps, so
-// its order changes from call to call.
+// tidy sorts the errors and removes duplicates, because huma iterates over maps in random order.
 func tidy(fields []fault.Field) []fault.Field {
 	slices.SortFunc(fields, func(a, b fault.Field) int {
 		if c := strings.Compare(a.Pointer, b.Pointer); c != 0 {

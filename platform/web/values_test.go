@@ -11,8 +11,10 @@ import (
 
 	"github.com/danielgtaylor/huma/v2/validation"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
 // R1: times are UTC in RFC 3339 with milliseconds.
@@ -20,18 +22,18 @@ func TestTime(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6_999_999, time.FixedZone("", 3600))
 
-	raw, err := Marshal(At(at))
+	raw, err := canonical.Marshal(jsontime.At(at))
 	if err != nil || string(raw) != `"2026-01-02T02:04:05.006Z"` {
 		t.Errorf("%s %v", raw, err)
 	}
-	var back Time
+	var back jsontime.Time
 	if err := Decode(raw, &back); err != nil || !back.Std().Equal(at.Truncate(time.Millisecond)) {
 		t.Errorf("%v %v", back, err)
 	}
 	if err := Decode([]byte(`"2026-13-01T00:00:00Z"`), &back); !fault.Is(err, "invalid") {
 		t.Error(err)
 	}
-	if AtOrNil(nil) != nil {
+	if jsontime.AtOrNil(nil) != nil {
 		t.Error("nil is not kept")
 	}
 }

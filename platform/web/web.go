@@ -19,6 +19,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
+
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
 // BodyLimit is the largest body that a route takes unless its MaxBody says more.
@@ -68,7 +70,7 @@ func Config(o ...Options) fiber.Config {
 		// Else a connection that has sent nothing yet has buffers already.
 		ReduceMemoryUsage: true,
 		ErrorHandler:      ErrorHandler(first.Log, first.Origins),
-		JSONEncoder:       Marshal,
+		JSONEncoder:       canonical.Marshal,
 		JSONDecoder:       Decode,
 	}
 }
@@ -96,7 +98,9 @@ var settle = sync.OnceFunc(func() {
 // begin with the prefix.
 func Schemas(prefix string) huma.Registry {
 	settle()
-	return huma.NewMapRegistry(prefix, huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry(prefix, huma.DefaultSchemaNamer)
+	describeTimes(registry)
+	return registry
 }
 
 // New puts an API on the app. It mounts nothing by itself: serve Document where

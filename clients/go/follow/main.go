@@ -1,10 +1,10 @@
-// Command follow prints the events of your orders as they happen, and resumes where it
-// stopped, also after it was ended: the cursor is kept in a file.
+// Command follow prints the events of your orders as they happen. It stores the cursor in a file
+// and resumes from it, also after a restart.
 //
 //	ORDERFLOW_TOKEN=... go run ./clients/go/follow -server http://localhost:3000 -cursor .cursor
 //
-// The token is an API key with the scope events:read, or an access token. It is an
-// example to copy: a few lines that every client of the socket needs, and nothing else.
+// The token is an API key with the scope events:read, or an access token. The program is an example
+// to copy: it contains only what every client of the socket needs.
 package main
 
 import (
@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// event is what this example reads of one; /schemas/{type} has the rest.
+// event has the members of an event that this example uses; see /schemas/{type} for all.
 type event struct {
 	Type, Subject, Time, Cursor string
 	Version                     int64
@@ -55,12 +55,11 @@ type follower struct {
 	out                  io.Writer
 }
 
-// errRefused ends it: to come again would not help.
+// errRefused means that a retry would not help.
 var errRefused = errors.New("the server refuses")
 
-// run follows until ctx ends. What broke is tried again after a while, of which
-// chance decides how long, so that clients who were cut together do not come back
-// together.
+// run follows events until ctx ends. After a failure it retries with a random delay, so that
+// clients that were disconnected together do not reconnect together.
 func (f *follower) run(ctx context.Context) error {
 	if f.file != "" {
 		raw, err := os.ReadFile(f.file)
@@ -90,7 +89,7 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// follow is one connection.
+// follow reads one connection until it fails.
 func (f *follower) follow(ctx context.Context) (heard bool, err error) {
 	address, err := url.Parse(f.server)
 	if err != nil {
@@ -120,7 +119,7 @@ func (f *follower) follow(ctx context.Context) (heard bool, err error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 
-	// The server pings every 25 seconds: a minute without is a dead connection.
+	// The server sends a ping every 25 seconds, so a minute without one means a dead connection.
 	alive := func() { _ = conn.SetReadDeadline(time.Now().Add(time.Minute)) }
 	conn.SetPingHandler(func(text string) error {
 		alive()
@@ -139,7 +138,7 @@ func (f *follower) follow(ctx context.Context) (heard bool, err error) {
 	}
 }
 
-// take handles a frame and then, not before, keeps its cursor.
+// take handles a frame and only then stores its cursor.
 func (f *follower) take(text []byte) error {
 	var e event
 	if err := json.Unmarshal(text, &e); err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // credential: the API key that made the endpoint was revoked or has expired, lost a scope,
@@ -35,7 +34,7 @@ func stands(keys map[uuid.UUID]identity.ScopeSet, key uuid.UUID) bool {
 func mayCarry(c identity.Caller) error {
 	for _, scope := range carries {
 		if !c.May(scope) {
-			return web.ScopeMissing(scope)
+			return identity.ScopeMissing(scope)
 		}
 	}
 	return nil

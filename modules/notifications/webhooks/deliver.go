@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // DeliverArgs name the delivery that a job tries once.
@@ -110,7 +110,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 			return err
 		}
 	}
-	body, err := web.Marshal(messageOf(list[0], a.number))
+	body, err := canonical.Marshal(messageOf(list[0], a.number))
 	if err != nil {
 		return err
 	}

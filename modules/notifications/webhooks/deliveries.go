@@ -3,7 +3,6 @@ package webhooks
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
@@ -16,7 +15,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (
@@ -98,45 +96,40 @@ func (m *Module) attempts(ctx context.Context, delivery uuid.UUID) ([]*ent.Webho
 	return rows, nil
 }
 
-// stillOwned is asked before an answer that was kept is given again.
-func (m *Module) stillOwned(c identity.Caller, id uuid.UUID) func(context.Context, postgres.Querier, idempotency.Answer) (idempotency.Answer, error) {
-	return func(ctx context.Context, q postgres.Querier, kept idempotency.Answer) (idempotency.Answer, error) {
+// stillOwned is asked before a stored response is given again.
+func stillOwned[T any](m *Module, c identity.Caller, id uuid.UUID) func(context.Context, postgres.Querier, *idempotency.Replay[T]) error {
+	return func(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[T]) error {
 		_, err := m.webhook(ctx, q, c, id)
-		if err == nil && kept.Demoted {
-			err = fault.Absent("delivery") // of whose order it was is not kept
+		if err == nil && replay.Demoted {
+			err = fault.Absent("delivery") // of whose order it was is not stored
 		}
-		return kept, err
+		return err
 	}
 }
 
 // resend sends a delivery again, now and with all its tries before it, under its old
 // number and webhook-id.
-func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, number int64, key idempotency.Key) (idempotency.Answer, error) {
-	key.Still = m.stillOwned(c, id)
-	return m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
+func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, number int64, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
+	key.Still = stillOwned[*ent.WebhookDelivery](m, c, id)
+	return idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (*ent.WebhookDelivery, error) {
 		hook, err := m.lock(ctx, tx, c, id)
 		if err != nil {
-			return idempotency.Answer{}, err
+			return nil, err
 		}
 		if _, err := m.delivery(ctx, tx, c, id, number); err != nil {
-			return idempotency.Answer{}, err
+			return nil, err
 		}
 		if !hook.Enabled {
-			return idempotency.Answer{}, isDisabled()
+			return nil, isDisabled()
 		}
 		n, err := m.again(ctx, tx, hook, []int64{number})
 		if err != nil {
-			return idempotency.Answer{}, err
+			return nil, err
 		}
 		if n == 0 {
-			return idempotency.Answer{}, fault.New(fault.Conflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
+			return nil, fault.New(fault.Conflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
 		}
-		row, err := m.delivery(ctx, tx, c, id, number)
-		if err != nil {
-			return idempotency.Answer{}, err
-		}
-		body, err := web.Marshal(renderDelivery(row))
-		return idempotency.Answer{Status: http.StatusAccepted, Body: body}, err
+		return m.delivery(ctx, tx, c, id, number)
 	})
 }
 

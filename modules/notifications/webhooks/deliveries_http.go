@@ -10,6 +10,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -24,25 +25,25 @@ func (m *Module) deliveryRoutes(api *web.API) {
 		Method: http.MethodGet, Path: one + "/deliveries/{number}", Name: "get-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "One delivery with its tries, the last one first",
 	}, m.getDelivery)
-	web.Handle(api, web.Route{
+	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
-	}, m.postResend)
+	}, deliveryResent, m.postResend)
 }
 
 // Delivery is one event on its way to one endpoint.
 type Delivery struct {
-	Number    int64     `json:"number" doc:"Counts the webhook's deliveries without a hole"`
-	MessageID string    `json:"messageId" doc:"The webhook-id of all its tries"`
-	EventID   string    `json:"eventId" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
-	OrderID   uuid.UUID `json:"orderId" format:"uuid"`
-	Type      string    `json:"type" example:"order.confirmed"`
-	Status    string    `json:"status" enum:"pending,waiting,delivered,failed,held,withheld" doc:"waiting: behind another of its order; held: the webhook was disabled; withheld: you may not see the order any more"`
-	Tries     int64     `json:"tries" doc:"Since it was last asked for"`
-	NextTryAt *web.Time `json:"nextTryAt" nullable:"true"`
-	CreatedAt web.Time  `json:"createdAt"`
-	SettledAt *web.Time `json:"settledAt" nullable:"true"`
+	Number    int64          `json:"number" doc:"Counts the webhook's deliveries without a hole"`
+	MessageID string         `json:"messageId" doc:"The webhook-id of all its tries"`
+	EventID   string         `json:"eventId" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
+	OrderID   uuid.UUID      `json:"orderId" format:"uuid"`
+	Type      string         `json:"type" example:"order.confirmed"`
+	Status    string         `json:"status" enum:"pending,waiting,delivered,failed,held,withheld" doc:"waiting: behind another of its order; held: the webhook was disabled; withheld: you may not see the order any more"`
+	Tries     int64          `json:"tries" doc:"Since it was last asked for"`
+	NextTryAt *jsontime.Time `json:"nextTryAt" nullable:"true"`
+	CreatedAt jsontime.Time  `json:"createdAt"`
+	SettledAt *jsontime.Time `json:"settledAt" nullable:"true"`
 }
 
 // DeliveryWithTries is one with what came of each try.
@@ -54,13 +55,13 @@ type DeliveryWithTries struct {
 func renderDelivery(d *ent.WebhookDelivery) Delivery {
 	return Delivery{
 		Number: d.Number, MessageID: messageID(d.ID), EventID: d.OrderID.String() + "/" + strconv.FormatInt(d.Version, 10),
-		OrderID: d.OrderID, Type: d.Type, Status: d.Status, Tries: d.Tries, NextTryAt: web.AtOrNil(d.DueAt),
-		CreatedAt: web.At(d.CreatedAt), SettledAt: web.AtOrNil(d.SettledAt),
+		OrderID: d.OrderID, Type: d.Type, Status: d.Status, Tries: d.Tries, NextTryAt: jsontime.AtOrNil(d.DueAt),
+		CreatedAt: jsontime.At(d.CreatedAt), SettledAt: jsontime.AtOrNil(d.SettledAt),
 	}
 }
 
 func renderTry(a *ent.WebhookAttempt) Try {
-	return Try{At: web.At(a.At), DurationMS: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error, Answer: a.Answer}
+	return Try{At: jsontime.At(a.At), DurationMS: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error, Answer: a.Answer}
 }
 
 type deliveriesInput struct {
@@ -130,20 +131,10 @@ func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body D
 	return &struct{ Body DeliveryWithTries }{out}, nil
 }
 
-type resendInput struct {
-	ByNumber
-	idempotency.Header
+var deliveryResent = web.Responder[*ent.WebhookDelivery, Delivery]{
+	Body: func(_ context.Context, d *ent.WebhookDelivery) Delivery { return renderDelivery(d) },
 }
 
-func (m *Module) postResend(ctx context.Context, in *resendInput) (*idempotency.Output[Delivery], error) {
-	route := "POST " + path + "/" + in.ID.String() + "/deliveries/" + strconv.FormatInt(in.Number, 10) + "/resend"
-	key, err := in.KeyOf(ctx, route, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := m.resend(ctx, identity.Must(ctx), in.ID, in.Number, key)
-	if err != nil {
-		return nil, err
-	}
-	return idempotency.Out[Delivery](answer), nil
+func (m *Module) postResend(ctx context.Context, in *ByNumber, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
+	return m.resend(ctx, identity.Must(ctx), in.ID, in.Number, key)
 }

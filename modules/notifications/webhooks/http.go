@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -65,21 +66,21 @@ func (m *Module) Routes(api *web.API) {
 
 // Webhook is an endpoint as its owner sees it.
 type Webhook struct {
-	ID                  uuid.UUID  `json:"id" format:"uuid"`
-	URL                 string     `json:"url" example:"https://example.com/hooks"`
-	Description         string     `json:"description"`
-	Types               []string   `json:"types" nullable:"false" doc:"Of events; empty is all"`
-	Ordering            string     `json:"ordering" enum:"none,order" doc:"order: an order's deliveries are sent one after the other"`
-	UserID              *uuid.UUID `json:"userId" format:"uuid" nullable:"true" doc:"Whose orders; null: everybody's, for administrators"`
-	Enabled             bool       `json:"enabled"`
-	DisabledReason      *string    `json:"disabledReason" nullable:"true" doc:"manual: you did; gone: it answered 410; failing: it took nothing for three days, or one delivery never; credential: the API key that made it was revoked, expired or lost a scope, or your account was not active"`
-	DisabledAt          *web.Time  `json:"disabledAt" nullable:"true"`
-	FailingSince        *web.Time  `json:"failingSince" nullable:"true" doc:"The first failure since the last success"`
-	CreatedByKeyID      *uuid.UUID `json:"createdByKeyId" format:"uuid" nullable:"true" doc:"The API key that made it, or that last chose its URL or types or enabled it: it ends with the key. null: a session did"`
-	LastNumber          int64      `json:"lastNumber" doc:"Of its newest delivery"`
-	PreviousSecretUntil *web.Time  `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before the last rotation signs as well"`
-	CreatedAt           web.Time   `json:"createdAt"`
-	UpdatedAt           web.Time   `json:"updatedAt"`
+	ID                  uuid.UUID      `json:"id" format:"uuid"`
+	URL                 string         `json:"url" example:"https://example.com/hooks"`
+	Description         string         `json:"description"`
+	Types               []string       `json:"types" nullable:"false" doc:"Of events; empty is all"`
+	Ordering            string         `json:"ordering" enum:"none,order" doc:"order: an order's deliveries are sent one after the other"`
+	UserID              *uuid.UUID     `json:"userId" format:"uuid" nullable:"true" doc:"Whose orders; null: everybody's, for administrators"`
+	Enabled             bool           `json:"enabled"`
+	DisabledReason      *string        `json:"disabledReason" nullable:"true" doc:"manual: you did; gone: it answered 410; failing: it took nothing for three days, or one delivery never; credential: the API key that made it was revoked, expired or lost a scope, or your account was not active"`
+	DisabledAt          *jsontime.Time `json:"disabledAt" nullable:"true"`
+	FailingSince        *jsontime.Time `json:"failingSince" nullable:"true" doc:"The first failure since the last success"`
+	CreatedByKeyID      *uuid.UUID     `json:"createdByKeyId" format:"uuid" nullable:"true" doc:"The API key that made it, or that last chose its URL or types or enabled it: it ends with the key. null: a session did"`
+	LastNumber          int64          `json:"lastNumber" doc:"Of its newest delivery"`
+	PreviousSecretUntil *jsontime.Time `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before the last rotation signs as well"`
+	CreatedAt           jsontime.Time  `json:"createdAt"`
+	UpdatedAt           jsontime.Time  `json:"updatedAt"`
 }
 
 // NewWebhook is one with its secret, which is shown once.
@@ -91,11 +92,11 @@ type NewWebhook struct {
 func render(w *ent.Webhook) Webhook {
 	out := Webhook{
 		ID: w.ID, URL: w.URL, Description: w.Description, Types: w.Types, Ordering: w.Ordering, UserID: w.UserID,
-		Enabled: w.Enabled, DisabledReason: w.DisabledReason, DisabledAt: web.AtOrNil(w.DisabledAt), FailingSince: web.AtOrNil(w.FailingSince),
-		CreatedByKeyID: w.KeyID, LastNumber: w.LastNumber, CreatedAt: web.At(w.CreatedAt), UpdatedAt: web.At(w.UpdatedAt),
+		Enabled: w.Enabled, DisabledReason: w.DisabledReason, DisabledAt: jsontime.AtOrNil(w.DisabledAt), FailingSince: jsontime.AtOrNil(w.FailingSince),
+		CreatedByKeyID: w.KeyID, LastNumber: w.LastNumber, CreatedAt: jsontime.At(w.CreatedAt), UpdatedAt: jsontime.At(w.UpdatedAt),
 	}
 	if w.PreviousUntil != nil && time.Now().Before(*w.PreviousUntil) {
-		out.PreviousSecretUntil = web.AtOrNil(w.PreviousUntil)
+		out.PreviousSecretUntil = jsontime.AtOrNil(w.PreviousUntil)
 	}
 	return out
 }
@@ -220,4 +221,12 @@ func (m *Module) postRotate(ctx context.Context, in *ByID) (*struct{ Body NewWeb
 		return nil, err
 	}
 	return &struct{ Body NewWebhook }{NewWebhook{render(row), secret.Reveal()}}, nil
+}
+
+func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
+	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &struct{ Body TestResult }{result}, nil
 }

@@ -6,9 +6,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/web"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
 // TestType is the type of the message that a test sends. It is about no order.
@@ -16,11 +17,11 @@ const TestType = "webhook.test"
 
 // Try is what came of one try.
 type Try struct {
-	At         web.Time `json:"at"`
-	DurationMS int64    `json:"durationMs"`
-	StatusCode *int64   `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
-	Error      *string  `json:"error" nullable:"true" doc:"null: it was taken"`
-	Answer     string   `json:"answer" doc:"How the answer began"`
+	At         jsontime.Time `json:"at"`
+	DurationMS int64         `json:"durationMs"`
+	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
+	Error      *string       `json:"error" nullable:"true" doc:"null: it was taken"`
+	Answer     string        `json:"answer" doc:"How the answer began"`
 }
 
 // TestResult is what came of a test.
@@ -45,7 +46,7 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	if row.PreviousSecret != nil {
 		previous = *row.PreviousSecret
 	}
-	body, err := web.Marshal(pingOf(id, c))
+	body, err := canonical.Marshal(pingOf(id, c))
 	if err != nil {
 		return TestResult{}, err
 	}
@@ -55,7 +56,7 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	o := m.sender.post(ctx, p)
 	m.metrics.tries.WithLabelValues("test").Inc()
 
-	result := TestResult{MessageID: p.id, Delivered: o.taken(), Try: Try{At: web.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
+	result := TestResult{MessageID: p.id, Delivered: o.taken(), Try: Try{At: jsontime.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
 	if o.status != 0 {
 		result.StatusCode = new(int64(o.status))
 	}
@@ -73,22 +74,14 @@ func pingOf(id uuid.UUID, c identity.Caller) any {
 		Source          string          `json:"source"`
 		Type            string          `json:"type"`
 		Subject         uuid.UUID       `json:"subject"`
-		Time            web.Time        `json:"time"`
+		Time            jsontime.Time   `json:"time"`
 		DataContentType string          `json:"datacontenttype"`
 		Data            json.RawMessage `json:"data"`
 		Actor           string          `json:"actor"`
 		UserID          uuid.UUID       `json:"userid"`
 	}{
-		SpecVersion: "1.0", ID: uuid.NewString(), Source: path, Type: TestType, Subject: id, Time: web.At(events.Now()),
+		SpecVersion: "1.0", ID: uuid.NewString(), Source: path, Type: TestType, Subject: id, Time: jsontime.At(events.Now()),
 		DataContentType: "application/json", Data: json.RawMessage(`{"webhookId":"` + id.String() + `"}`),
 		Actor: string(c.Actor()), UserID: c.UserID,
 	}
-}
-
-func (m *Module) postTest(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
-	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return &struct{ Body TestResult }{result}, nil
 }

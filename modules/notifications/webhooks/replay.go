@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
@@ -19,7 +18,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // ReplayArgs name the replay that a job goes on with.
@@ -45,30 +43,28 @@ type stretch struct {
 // replay begins to send a stretch of an endpoint's deliveries again, with their old
 // numbers and webhook-ids. An endpoint has one replay at a time, so that the rate
 // means something.
-func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s stretch, key idempotency.Key) (idempotency.Answer, error) {
-	key.Still = m.stillOwned(c, id)
-	return m.Running.Do(ctx, m.Pool, key, func(tx pgx.Tx) (idempotency.Answer, error) {
+func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s stretch, key idempotency.Key[*ent.WebhookReplay]) (idempotency.Result[*ent.WebhookReplay], error) {
+	key.Still = stillOwned[*ent.WebhookReplay](m, c, id)
+	return idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (*ent.WebhookReplay, error) {
 		hook, err := m.lock(ctx, tx, c, id)
 		if err != nil {
-			return idempotency.Answer{}, err
+			return nil, err
 		}
 		if !hook.Enabled {
-			return idempotency.Answer{}, isDisabled()
+			return nil, isDisabled()
 		}
 		running, err := db(tx).WebhookReplay.Query().Where(webhookreplay.WebhookID(id), webhookreplay.Status("running")).Exist(ctx)
 		if err != nil {
-			return idempotency.Answer{}, err
+			return nil, err
 		}
 		if running {
-			return idempotency.Answer{}, fault.New(fault.Conflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
+			return nil, fault.New(fault.Conflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
 		}
 		row, err := m.insertReplay(ctx, tx, c, hook, s)
 		if err != nil {
-			return idempotency.Answer{}, fmt.Errorf("begin a replay of webhook %s: %w", id, err)
+			return nil, fmt.Errorf("begin a replay of webhook %s: %w", id, err)
 		}
-		body, err := web.Marshal(renderReplay(row))
-		headers := map[string]string{"Location": path + "/" + id.String() + "/replays/" + row.ID.String()}
-		return idempotency.Answer{Status: http.StatusAccepted, Headers: headers, Body: body}, err
+		return row, nil
 	})
 }
 

@@ -11,17 +11,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func (m *Module) replayRoutes(api *web.API) {
 	const replays = one + "/replays"
-	web.Handle(api, web.Route{
+	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
 		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
 			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
-	}, m.postReplay)
+	}, replayBegun, m.postReplay)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays, Name: "list-replays", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
 		Summary: "A webhook's replays, newest first",
@@ -38,57 +39,55 @@ func (m *Module) replayRoutes(api *web.API) {
 
 // Replay is a stretch of deliveries that is sent again.
 type Replay struct {
-	ID         uuid.UUID `json:"id" format:"uuid"`
-	Status     string    `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled meanwhile, or the API key that asked is over"`
-	From       int64     `json:"from" doc:"The first number"`
-	To         int64     `json:"to" doc:"The last number; below from when there is nothing to send"`
-	Types      []string  `json:"types" nullable:"false"`
-	Statuses   []string  `json:"statuses" nullable:"false"`
-	Rate       int64     `json:"rate" doc:"A second"`
-	Position   int64     `json:"position" doc:"The last number that was looked at"`
-	Sent       int64     `json:"sent" doc:"How many were sent again so far"`
-	CreatedAt  web.Time  `json:"createdAt"`
-	FinishedAt *web.Time `json:"finishedAt" nullable:"true"`
+	ID         uuid.UUID      `json:"id" format:"uuid"`
+	Status     string         `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled meanwhile, or the API key that asked is over"`
+	From       int64          `json:"from" doc:"The first number"`
+	To         int64          `json:"to" doc:"The last number; below from when there is nothing to send"`
+	Types      []string       `json:"types" nullable:"false"`
+	Statuses   []string       `json:"statuses" nullable:"false"`
+	Rate       int64          `json:"rate" doc:"A second"`
+	Position   int64          `json:"position" doc:"The last number that was looked at"`
+	Sent       int64          `json:"sent" doc:"How many were sent again so far"`
+	CreatedAt  jsontime.Time  `json:"createdAt"`
+	FinishedAt *jsontime.Time `json:"finishedAt" nullable:"true"`
 }
 
 func renderReplay(r *ent.WebhookReplay) Replay {
 	return Replay{
 		ID: r.ID, Status: r.Status, From: r.FromNumber, To: r.ToNumber, Types: r.Types, Statuses: r.Statuses, Rate: r.Rate,
-		Position: r.Position, Sent: r.Sent, CreatedAt: web.At(r.CreatedAt), FinishedAt: web.AtOrNil(r.FinishedAt),
+		Position: r.Position, Sent: r.Sent, CreatedAt: jsontime.At(r.CreatedAt), FinishedAt: jsontime.AtOrNil(r.FinishedAt),
 	}
 }
 
 // ReplayWanted is a stretch as somebody wants it.
 type ReplayWanted struct {
-	From   *int64   `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
-	To     *int64   `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
-	Since  web.Time `json:"since,omitzero" doc:"From this time on"`
-	Until  web.Time `json:"until,omitzero" doc:"Up to this time"`
-	Types  []string `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Only these"`
-	Status []string `json:"status,omitempty" enum:"delivered,failed,held,withheld" maxItems:"4" nullable:"false" doc:"Only those that ended so"`
-	Rate   int64    `json:"rate,omitempty" minimum:"1" maximum:"100" default:"10" doc:"How many a second"`
+	From   *int64        `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
+	To     *int64        `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
+	Since  jsontime.Time `json:"since,omitzero" doc:"From this time on"`
+	Until  jsontime.Time `json:"until,omitzero" doc:"Up to this time"`
+	Types  []string      `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Only these"`
+	Status []string      `json:"status,omitempty" enum:"delivered,failed,held,withheld" maxItems:"4" nullable:"false" doc:"Only those that ended so"`
+	Rate   int64         `json:"rate,omitempty" minimum:"1" maximum:"100" default:"10" doc:"How many a second"`
 }
 
 type replayInput struct {
 	ByID
-	idempotency.Header
 	Body ReplayWanted
 }
 
-func (m *Module) postReplay(ctx context.Context, in *replayInput) (*idempotency.Output[Replay], error) {
+var replayBegun = web.Responder[*ent.WebhookReplay, Replay]{
+	Location: func(r *ent.WebhookReplay) string {
+		return path + "/" + r.WebhookID.String() + "/replays/" + r.ID.String()
+	},
+	Body: func(_ context.Context, r *ent.WebhookReplay) Replay { return renderReplay(r) },
+}
+
+func (m *Module) postReplay(ctx context.Context, in *replayInput, key idempotency.Key[*ent.WebhookReplay]) (none idempotency.Result[*ent.WebhookReplay], err error) {
 	s, err := m.stretchOf(in.Body)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
-	key, err := in.KeyOf(ctx, "POST "+path+"/"+in.ID.String()+"/replays", in.Body)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := m.replay(ctx, identity.Must(ctx), in.ID, s, key)
-	if err != nil {
-		return nil, err
-	}
-	return idempotency.Out[Replay](answer), nil
+	return m.replay(ctx, identity.Must(ctx), in.ID, s, key)
 }
 
 func (m *Module) stretchOf(w ReplayWanted) (stretch, error) {

@@ -6,6 +6,8 @@ package settlement
 import (
 	"context"
 
+	"github.com/google/uuid"
+
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
@@ -71,7 +73,13 @@ type Change struct {
 	// FailedRefunds the number of those that wait for an administrator.
 	Refunding     int64
 	FailedRefunds int
-	Refund        []byte // the rendered refund, after RequestRefund
+	Refund        Refund // after RequestRefund
+}
+
+// Refund is a refund as the payments module shows it. Orders hand it on.
+type Refund interface {
+	// RefundID is the id of the refund.
+	RefundID() uuid.UUID
 }
 
 // Command is one of the commands below.

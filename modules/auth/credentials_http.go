@@ -1,0 +1,91 @@
+package auth
+
+import (
+	"strings"
+
+	jwtware "github.com/gofiber/contrib/jwt"
+	"github.com/gofiber/fiber/v2"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+const tokenKey = "auth.token"
+
+// Credentials is the middleware that turns an access token or an API key into a
+// Caller in the context. It never answers by itself: a request without either goes
+// on as nobody's, one with a bad one is marked with web.Refuse, and the route's
+// role decides what comes of it.
+//
+// Both come in the one header that proxies and loggers know to keep to themselves.
+// A second one, such as X-Api-Key, would let a request carry two callers.
+func (m *Module) Credentials() fiber.Handler {
+	verify := jwtware.New(jwtware.Config{
+		TokenLookup:        "header:" + fiber.HeaderAuthorization,
+		AuthScheme:         "Bearer",
+		TokenProcessorFunc: plausible,
+		KeyFunc:            m.signer.key,
+		Claims:             &claims{},
+		ContextKey:         tokenKey,
+		SuccessHandler:     m.admit,
+		ErrorHandler:       func(c *fiber.Ctx, err error) error { return refuse(c, invalidToken().Because(err)) },
+	})
+	return func(c *fiber.Ctx) error {
+		switch len(c.Request().Header.PeekAll(fiber.HeaderAuthorization)) {
+		case 0:
+			return c.Next()
+		case 1:
+			if key, ok := bearer(c); ok && isAPIKey(key) {
+				return m.admitKey(c, key)
+			}
+			return verify(c)
+		default: // which of them did a proxy in front of us believe?
+			return refuse(c, invalidToken())
+		}
+	}
+}
+
+// bearer is the token of the Authorization header; the scheme's case does not
+// matter (RFC 9110 section 11.1).
+func bearer(c *fiber.Ctx) (string, bool) {
+	scheme, token, found := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
+	return strings.TrimSpace(token), found && strings.EqualFold(scheme, "Bearer")
+}
+
+func (m *Module) admitKey(c *fiber.Ctx, key string) error {
+	caller, err := m.callerOf(c.UserContext(), key, clientaddr.From(c.UserContext()))
+	if err != nil {
+		return refuse(c, err)
+	}
+	c.SetUserContext(identity.With(c.UserContext(), caller))
+	return c.Next()
+}
+
+// admit runs when signature and claims are good. What is left is the standing.
+func (m *Module) admit(c *fiber.Ctx) error {
+	token, ok := c.Locals(tokenKey).(*jwt.Token)
+	if !ok {
+		return refuse(c, invalidToken())
+	}
+	said, ok := token.Claims.(*claims)
+	if !ok {
+		return refuse(c, invalidToken())
+	}
+	caller, err := m.Standing(c.UserContext(), uuid.MustParse(said.SessionID))
+	if err != nil {
+		return refuse(c, err)
+	}
+	if caller.UserID.String() != said.Subject || caller.IsKey() {
+		return refuse(c, invalidToken())
+	}
+	c.SetUserContext(identity.With(c.UserContext(), caller))
+	return c.Next()
+}
+
+func refuse(c *fiber.Ctx, err error) error {
+	web.Refuse(c, err)
+	return c.Next()
+}

@@ -1,0 +1,155 @@
+package inventory
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/money"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+func (m *Module) listProducts(ctx context.Context, in *struct {
+	web.Paging
+	Active string `query:"active" enum:"true,false" doc:"Only active ones, or only the others"`
+	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"Part of the sku or of the name"`
+}) (*web.PageOf[Product], error) {
+	f := filter{text: in.Q, limit: in.Limit, active: shown(ctx, in.Active)}
+	if in.Cursor != "" {
+		parts, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		f.after = parts[0]
+	}
+
+	rows, next, err := m.list(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if next != "" {
+		next = web.EncodeCursor(next)
+	}
+	return web.Paged(ctx, each(rows, render), next), nil
+}
+
+// shown is what the caller asked for, else active ones, and all to administrators.
+func shown(ctx context.Context, asked string) *bool {
+	caller, _ := identity.From(ctx)
+	if asked == "" && caller.IsAdmin() {
+		return nil
+	}
+	active := asked != "false"
+	return &active
+}
+
+func (m *Module) getProduct(ctx context.Context, in *BySKU) (*tagged, error) {
+	p, err := live(ctx, m.pool, in.SKU)
+	if err != nil {
+		return nil, err
+	}
+	return &tagged{web.ETag(p.Version), render(p)}, nil
+}
+
+var productCreated = web.Responder[*ent.Product, Product]{
+	Location: func(p *ent.Product) string { return "/v1/products/" + p.ID },
+	Version:  func(p *ent.Product) int64 { return p.Version },
+	Body:     func(_ context.Context, p *ent.Product) Product { return render(p) },
+}
+
+func (m *Module) postProduct(ctx context.Context, in *struct{ Body NewProduct }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
+	return m.create(ctx, identity.Must(ctx), key, in.Body)
+}
+
+// ProductChange is a merge patch (RFC 7396); a price is replaced as a whole.
+type ProductChange struct {
+	Name      *string         `json:"name,omitempty" nullable:"false" minLength:"1" maxLength:"200"`
+	UnitPrice *money.Money    `json:"unitPrice,omitempty" nullable:"false"`
+	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null is untracked"`
+	Active    *bool           `json:"active,omitempty" nullable:"false"`
+}
+
+func (m *Module) patchProduct(ctx context.Context, in *struct {
+	BySKU
+	Conditional
+	Body ProductChange
+}) (*tagged, error) {
+	meets, err := in.condition()
+	if err != nil {
+		return nil, err
+	}
+	c := change{name: in.Body.Name, price: in.Body.UnitPrice, active: in.Body.Active}
+	if in.Body.Stock.given {
+		c.stock = &in.Body.Stock.value
+	}
+	p, err := m.change(ctx, identity.Must(ctx), in.SKU, meets, c)
+	if err != nil {
+		return nil, err
+	}
+	return &tagged{web.ETag(p.Version), render(p)}, nil
+}
+
+func (m *Module) deleteProduct(ctx context.Context, in *struct {
+	BySKU
+	Conditional
+}) (*struct{}, error) {
+	meets, err := in.condition()
+	if err != nil {
+		return nil, err
+	}
+	return nil, m.remove(ctx, in.SKU, meets)
+}
+
+// NewAdjustment is what to do to the stock, and why.
+type NewAdjustment struct {
+	Delta  int64  `json:"delta" doc:"Units to add, or to take when below zero; never zero" example:"-2"`
+	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`
+}
+
+var stockAdjusted = web.Responder[*ent.Movement, Adjustment]{
+	Body: func(_ context.Context, mv *ent.Movement) Adjustment { return renderMovement(mv) },
+}
+
+func (m *Module) postAdjustment(ctx context.Context, in *struct {
+	BySKU
+	Body NewAdjustment
+}, key idempotency.Key[*ent.Movement]) (idempotency.Result[*ent.Movement], error) {
+	return m.adjust(ctx, identity.Must(ctx), key, in.SKU, in.Body.Delta, in.Body.Reason)
+}
+
+func (m *Module) listAdjustments(ctx context.Context, in *struct {
+	BySKU
+	web.Paging
+}) (*web.PageOf[Adjustment], error) {
+	var after uuid.UUID
+	if in.Cursor != "" {
+		parts, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		if after, err = uuid.Parse(parts[0]); err != nil {
+			return nil, web.BadCursor()
+		}
+	}
+
+	rows, next, err := m.movements(ctx, in.SKU, after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	cursor := ""
+	if next != uuid.Nil {
+		cursor = web.EncodeCursor(next.String())
+	}
+	return web.Paged(ctx, each(rows, renderMovement), cursor), nil
+}
+
+func each[A, B any](list []A, f func(A) B) []B {
+	out := make([]B, len(list))
+	for i, a := range list {
+		out[i] = f(a)
+	}
+	return out
+}

@@ -1,0 +1,159 @@
+package notifications
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+// object is JSON that is made by hand.
+type object = map[string]any
+
+// Schemas describe each type of event as a JSON Schema (2020-12) that stands alone. They
+// are open: members may be added, and a reader must pass over what it does not know.
+func (m *Module) Schemas() (map[string][]byte, error) {
+	all := map[string][]byte{}
+	for _, k := range m.Kinds {
+		d := newDescriber("#/$defs/")
+		schema, err := d.event(k)
+		if err != nil {
+			return nil, fmt.Errorf("describe %s: %w", k.Type, err)
+		}
+		schema["$schema"], schema["$id"] = "https://json-schema.org/draft/2020-12/schema", "/schemas/"+k.Type
+		if schema["$defs"], err = d.shared(); err != nil {
+			return nil, err
+		}
+		if all[k.Type], err = json.MarshalIndent(schema, "", "  "); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Example is an event of a kind, as it looks on every transport.
+func Example(k events.Kind) ([]byte, error) {
+	data, err := canonical.Marshal(k.Data)
+	if err != nil {
+		return nil, err
+	}
+	order := uuid.MustParse("0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11")
+	e := events.Event{
+		Cursor: events.Cursor{Epoch: "5f0c2a9e", Xid: 0x2f1, Seq: 0x4d2, Digest: 0x8c1f03b7}, OrderID: order, Version: 3,
+		UserID: uuid.MustParse("0192f0b8-52d0-7a1b-8c0e-5f1a2b3c4d5e"), Type: k.Type, Data: data,
+		Actor: identity.System, At: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC),
+	}
+	return canonical.Marshal(e.Message())
+}
+
+// describer makes schemas whose shared parts stand under a prefix.
+type describer struct{ registry huma.Registry }
+
+func newDescriber(prefix string) *describer {
+	return &describer{web.Schemas(prefix)}
+}
+
+// event describes an event of one kind. Its data have the members that the kind's
+// example has.
+func (d *describer) event(k events.Kind) (object, error) {
+	envelope, err := d.of(reflect.TypeFor[events.Message]())
+	if err != nil {
+		return nil, err
+	}
+	data, err := d.of(reflect.TypeOf(k.Data))
+	if err != nil {
+		return nil, err
+	}
+	raw, err := canonical.Marshal(k.Data)
+	if err != nil {
+		return nil, err
+	}
+	var example object
+	if err := json.Unmarshal(raw, &example); err != nil {
+		return nil, err
+	}
+	members, _ := data["properties"].(object)
+	maps.DeleteFunc(members, func(name string, _ any) bool { return example[name] == nil })
+	required, _ := data["required"].([]any)
+	for _, name := range k.Always {
+		required = append(required, name)
+	}
+	data["required"] = required
+
+	properties, _ := envelope["properties"].(object)
+	properties["type"] = object{"const": k.Type}
+	properties["specversion"] = object{"const": "1.0"}
+	properties["data"] = data
+	envelope["title"], envelope["description"] = k.Type, k.Doc
+	return envelope, nil
+}
+
+// of is a struct's own schema; what it refers to is shared.
+func (d *describer) of(t reflect.Type) (object, error) {
+	schema := d.registry.Schema(t, true, t.Name())
+	for schema.Ref != "" {
+		schema = d.registry.SchemaFromRef(schema.Ref)
+	}
+	return d.plain(schema)
+}
+
+// shared are the schemas that others refer to, by name.
+func (d *describer) shared() (object, error) {
+	all := object{}
+	for name, schema := range d.registry.Map() {
+		if name == "Message" || name == "Data" || name == "Control" {
+			continue // written out where they are used
+		}
+		plain, err := d.plain(schema)
+		if err != nil {
+			return nil, err
+		}
+		if members, ok := plain["properties"].(object); ok && members["allowedActions"] != nil {
+			// What a reader may do now is no part of what has happened.
+			delete(members, "allowedActions")
+			plain["required"] = slices.DeleteFunc(plain["required"].([]any), func(name any) bool { return name == "allowedActions" })
+		}
+		all[name] = plain
+	}
+	return all, nil
+}
+
+func (d *describer) plain(schema *huma.Schema) (object, error) {
+	raw, err := json.Marshal(schema)
+	if err != nil {
+		return nil, err
+	}
+	var plain object
+	if err := json.Unmarshal(raw, &plain); err != nil {
+		return nil, err
+	}
+	open(plain)
+	return plain, nil
+}
+
+// open lets objects have members that nobody knows yet.
+func open(v any) {
+	switch v := v.(type) {
+	case object:
+		if v["additionalProperties"] == false {
+			delete(v, "additionalProperties")
+		}
+		for _, inner := range v {
+			open(inner)
+		}
+	case []any:
+		for _, inner := range v {
+			open(inner)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package notifications
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+func (m *Module) streamRoute(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: streamPath, Name: "event-stream", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
+		Summary: "Stream events as Server-Sent Events", Produces: "text/event-stream",
+		Errors: []int{http.StatusForbidden},
+		Doc: "The same events in the same order, with the same cursors, as the socket gives. An event comes as an unnamed message " +
+			"with its cursor as the id, so that an `EventSource` resumes by itself; what is no event has a name: `ready`, " +
+			"`reset`, `notifications.unread`, and `close`, the last one, with the code that a socket would be closed with. `Last-Event-ID` " +
+			"wins over `after`. A ticket is good for one connection: for the next one get another. 429 `too-many-streams` as for the socket.",
+	}, m.getStream)
+}
+
+type streamInput struct {
+	Ticket      string `query:"ticket" maxLength:"200" doc:"A ticket, instead of the Authorization header"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"100" doc:"Resume behind this cursor"`
+	Narrow
+}
+
+func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, error) {
+	if err := m.readable(ctx); err != nil {
+		return nil, err
+	}
+	in.After = cmp.Or(in.LastEventID, in.After)
+	caller := identity.Must(ctx)
+	f, err := m.filter(caller, in.asked())
+	if err != nil {
+		return nil, err
+	}
+	slot, err := m.connections.stream(caller.UserID)
+	if err != nil {
+		return nil, err
+	}
+	s := m.newStream(caller, f)
+	s.slot = slot
+	return web.Streamed(s, web.StreamOptions{
+		ContentType: "text/event-stream; charset=utf-8", Patience: m.limits.writeWithin, Endless: true, Log: m.Out,
+	}), nil
+}

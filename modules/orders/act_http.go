@@ -1,0 +1,98 @@
+package orders
+
+import (
+	"context"
+
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+// Conditional is the part of the input of routes that may insist on a version.
+type Conditional struct {
+	IfMatch string `header:"If-Match" doc:"Only if the order still has this ETag"`
+}
+
+// seen is the version that the header asks for, nil for any.
+func (c Conditional) seen() (*int64, error) {
+	version, anyVersion, present, err := web.ParseIfMatch(c.IfMatch)
+	if err != nil || !present || anyVersion {
+		return nil, err
+	}
+	return &version, nil
+}
+
+type cancelInput struct {
+	OrderInput
+	Conditional
+	Body *struct {
+		Reason *string `json:"reason,omitzero" maxLength:"500"`
+	}
+}
+
+func (m *Module) postCancel(ctx context.Context, in *cancelInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+	seen, err := in.seen()
+	if err != nil {
+		return none, err
+	}
+	var reason *string
+	if in.Body != nil {
+		reason = in.Body.Reason
+	}
+	return m.Cancel(ctx, identity.Must(ctx), in.ID, reason, seen, key)
+}
+
+type statusInput struct {
+	OrderInput
+	Conditional
+	Body Move
+}
+
+func (m *Module) patchStatus(ctx context.Context, in *statusInput) (*web.Output[Order], error) {
+	seen, err := in.seen()
+	if err != nil {
+		return nil, err
+	}
+	moved, err := m.SetStatus(ctx, identity.Must(ctx), in.ID, in.Body, seen)
+	if err != nil {
+		return nil, err
+	}
+	return orderChanged.Output(ctx, moved)
+}
+
+type holdInput struct {
+	OrderInput
+	Conditional
+	Body struct {
+		Reason string `json:"reason" minLength:"1" maxLength:"500"`
+	}
+}
+
+func (m *Module) postHold(ctx context.Context, in *holdInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+	seen, err := in.seen()
+	if err != nil {
+		return none, err
+	}
+	return m.Hold(ctx, identity.Must(ctx), in.ID, in.Body.Reason, seen, key)
+}
+
+type conditionalInput struct {
+	OrderInput
+	Conditional
+}
+
+func (m *Module) postRelease(ctx context.Context, in *conditionalInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+	seen, err := in.seen()
+	if err != nil {
+		return none, err
+	}
+	return m.Release(ctx, identity.Must(ctx), in.ID, seen, key)
+}
+
+func (m *Module) deleteOrder(ctx context.Context, in *conditionalInput) (*struct{}, error) {
+	seen, err := in.seen()
+	if err != nil {
+		return nil, err
+	}
+	return nil, m.Delete(ctx, identity.Must(ctx), in.ID, seen)
+}

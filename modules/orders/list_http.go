@@ -1,0 +1,68 @@
+package orders
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+// Narrow is what lists and exports can be narrowed by.
+type Narrow struct {
+	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	Status      []StatusFilter `query:"status,explode" doc:"Repeat for several"`
+	Reference   string         `query:"reference" maxLength:"100" doc:"Exactly this reference"`
+	CreatedFrom jsontime.Time  `query:"createdFrom" doc:"Created at this time or later"`
+	CreatedTo   jsontime.Time  `query:"createdTo" doc:"Created at this time or earlier"`
+	Q           string         `query:"q" maxLength:"200" doc:"Words that all occur in the reference, the note, the skus or the names"`
+}
+
+func (n Narrow) filter() Filter {
+	return Filter{
+		UserID: n.UserID, Statuses: distinct(n.Status), Reference: n.Reference, Words: n.Q,
+		From: time.Time(n.CreatedFrom), To: time.Time(n.CreatedTo),
+	}
+}
+
+type listInput struct {
+	web.Paging
+	Narrow
+}
+
+func (m *Module) getOrders(ctx context.Context, in *listInput) (*web.PageOf[Order], error) {
+	f := in.filter()
+	f.Limit = in.Limit
+	if in.Cursor != "" {
+		last, err := web.DecodeCursor(in.Cursor, 1)
+		if err != nil {
+			return nil, err
+		}
+		if f.Before, err = uuid.Parse(last[0]); err != nil {
+			return nil, web.BadCursor()
+		}
+	}
+
+	page, more, err := m.List(ctx, identity.Must(ctx), f)
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if more {
+		next = web.EncodeCursor(page[len(page)-1].ID.String())
+	}
+	return web.Paged(ctx, page, next), nil
+}
+
+func distinct(list []StatusFilter) (statuses []lifecycle.Status) {
+	for _, s := range list {
+		statuses = append(statuses, lifecycle.Status(s))
+	}
+	slices.Sort(statuses)
+	return slices.Compact(statuses)
+}

@@ -1,0 +1,34 @@
+package orders
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+func (m *Module) statsRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: "/v1/orders/stats", Name: "get-order-stats", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
+		Summary: "Count orders by status, with their rate and the oldest of each",
+		Doc: "Of your own orders; administrators see everybody's, or one user's. In a rush the rate is that of the " +
+			"newest 20,000 orders. 429 `too-many-reads` when ten requests of the account wait for their turn.",
+	}, func(ctx context.Context, in *struct {
+		UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	}) (*struct{ Body Stats }, error) {
+		stats, err := m.Stats(ctx, identity.Must(ctx), in.UserID)
+		return &struct{ Body Stats }{stats}, err
+	})
+}
+
+// TransformSchema says what a struct tag cannot: that the oldest may be null.
+func (*Stats) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	if each, ok := s.Properties["oldest"].AdditionalProperties.(*huma.Schema); ok {
+		s.Properties["oldest"].AdditionalProperties = &huma.Schema{AnyOf: []*huma.Schema{{Ref: each.Ref}, {Type: "null"}}}
+	}
+	return s
+}

@@ -1,0 +1,128 @@
+// Package providertest checks that a payment provider keeps the promises of payments.Provider.
+// Every provider of the product passes it; a provider of one's own should too.
+package providertest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/money"
+)
+
+// Check asks the provider for every operation, each more than once, as the product does after a
+// lost answer. The provider must be able to hold and refund 12.50 EUR of the payment method
+// "pm_card_visa"; nothing is left to be captured (SPEC D3).
+func Check(t *testing.T, p payments.Provider) {
+	t.Helper()
+	contract{p}.check(t)
+}
+
+type contract struct{ payments.Provider }
+
+func (c contract) check(t *testing.T) {
+	if c.Name() == "" {
+		t.Error("no name")
+	}
+	t.Run("capture and refund", c.captureAndRefund)
+	t.Run("void", c.void)
+	t.Run("void without a reference", c.voidWithout)
+	t.Run("void before", c.voidBefore)
+	t.Run("ended", c.ended)
+}
+
+func attempt() payments.Authorization {
+	return payments.Authorization{
+		Key: uuid.NewString() + ":authorize", OrderID: uuid.New(), Method: "pm_card_visa",
+		Amount: money.Money{Amount: 1250, Currency: "EUR"},
+	}
+}
+
+// twice authorises two times, as everything may be asked two times.
+func (c contract) twice(t *testing.T, a payments.Authorization) string {
+	t.Helper()
+	one, err1 := c.Authorize(t.Context(), a)
+	two, err2 := c.Authorize(t.Context(), a)
+	if err1 != nil || err2 != nil || one == "" || one != two {
+		t.Fatalf("authorize: %q %v, then %q %v", one, err1, two, err2)
+	}
+	return one
+}
+
+func (c contract) captureAndRefund(t *testing.T) {
+	a := attempt()
+	reference := c.twice(t, a)
+	for range 2 {
+		if err := c.Capture(t.Context(), payments.Capture{Key: a.Key + ":capture", Reference: reference, Amount: a.Amount}); err != nil {
+			t.Fatalf("capture: %v", err)
+		}
+	}
+
+	refunds := make([]string, 8)
+	var all sync.WaitGroup
+	for i := range refunds {
+		all.Go(func() {
+			var err error
+			refunds[i], err = c.Refund(t.Context(), payments.Refund{Key: a.Key + ":refund", Reference: reference, Amount: money.Money{Amount: 250, Currency: "EUR"}})
+			if err != nil || refunds[i] == "" {
+				t.Errorf("refund: %q, %v", refunds[i], err)
+			}
+		})
+	}
+	all.Wait()
+	for _, refund := range refunds {
+		if refund != refunds[0] {
+			t.Errorf("refunds of one key: %v", refunds)
+		}
+	}
+}
+
+func (c contract) void(t *testing.T) {
+	a := attempt()
+	reference := c.twice(t, a)
+	for range 2 {
+		if err := c.Void(t.Context(), payments.Void{Key: a.Key + ":void", Reference: reference, Of: a}); err != nil {
+			t.Errorf("void: %v", err)
+		}
+	}
+}
+
+func (c contract) voidWithout(t *testing.T) {
+	a := attempt()
+	c.twice(t, a)
+	for range 2 {
+		if err := c.Void(t.Context(), payments.Void{Key: a.Key + ":void", Of: a}); err != nil {
+			t.Errorf("void: %v", err)
+		}
+	}
+}
+
+// The authorisation that arrives after its void holds nothing.
+func (c contract) voidBefore(t *testing.T) {
+	a := attempt()
+	if err := c.Void(t.Context(), payments.Void{Key: a.Key + ":void", Of: a}); err != nil {
+		t.Fatalf("void: %v", err)
+	}
+
+	_, err := c.Authorize(t.Context(), a)
+
+	if e, ok := errors.AsType[*payments.Declined](err); !ok || e.Code != payments.CodeVoided {
+		t.Errorf("got %v, want %s", err, payments.CodeVoided)
+	}
+}
+
+// Nobody is told that a call was refused when it was only cut off.
+func (c contract) ended(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	_, err := c.Authorize(ctx, attempt())
+
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

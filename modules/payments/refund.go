@@ -1,0 +1,56 @@
+package payments
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
+	"github.com/orderflow-dev/orderflow/platform/money"
+)
+
+// Orders are whose money this is.
+type Orders interface {
+	// Visible returns the fault of an order that the caller may not see.
+	Visible(ctx context.Context, caller identity.Caller, order uuid.UUID) error
+	// Refund asks for money to go back: amount, or what the units by sku came to.
+	Refund(ctx context.Context, caller identity.Caller, order uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error)
+}
+
+// RefundOf is a number of units of one sku.
+type RefundOf struct {
+	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
+	Quantity int64  `json:"quantity" minimum:"1" maximum:"500000000"`
+}
+
+// Refunded is a refund as the outside sees it.
+type Refunded struct {
+	ID        uuid.UUID     `json:"id"`
+	OrderID   uuid.UUID     `json:"orderId"`
+	Status    string        `json:"status" enum:"PENDING,DONE,FAILED,ABANDONED"`
+	Amount    money.Money   `json:"amount"`
+	Items     []RefundOf    `json:"items" doc:"What it was asked for by; empty when by amount"`
+	Reason    string        `json:"reason"`
+	Failure   *string       `json:"failure" doc:"The provider's code, when it failed"`
+	CreatedAt jsontime.Time `json:"createdAt"`
+}
+
+// RefundID implements settlement.Refund.
+func (r Refunded) RefundID() uuid.UUID { return r.ID }
+
+func renderRefund(r *refund) Refunded {
+	out := Refunded{
+		ID: r.id, OrderID: r.order, Status: strings.ToUpper(r.state), Amount: r.money(),
+		Reason: r.reason, Failure: r.code, CreatedAt: jsontime.At(r.createdAt),
+	}
+	for _, sku := range slices.Sorted(maps.Keys(r.items)) {
+		out.Items = append(out.Items, RefundOf{sku, r.items[sku]})
+	}
+	return out
+}

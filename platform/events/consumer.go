@@ -1,0 +1,186 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+)
+
+// Reader is a consumer of the whole log that stores its results in the same database. Its position
+// is updated in the transaction that contains the results. Each event therefore takes effect
+// exactly once and in the order of the log, even after a crash.
+//
+// Every node may run a reader of the same name. The update of the position fails if another node
+// has changed it: when two nodes read the same page, one of them commits and the other one pauses.
+type Reader struct {
+	log    *Log
+	name   string
+	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
+	logger *slog.Logger
+	wake   chan struct{}
+	lag    atomic.Int64 // age of the last event when it was handled, ns
+
+	// Committed, when set before Run, is called after each page that was committed.
+	Committed func()
+
+	at *storedPosition // the row as this reader wrote it; nil: it has to be read
+}
+
+// storedPosition is the row of a reader, with the cursor of the event at its position.
+type storedPosition struct {
+	xid    uint64
+	seq    int64
+	cursor Cursor
+}
+
+// The size of a page. It is small because a page is one transaction, and no consumer can read past
+// an open transaction.
+const readerPage = 500
+
+// NewReader returns the reader with that name. A migration creates its row. The function handle
+// processes one page in the transaction that moves the position. It is called again with the same
+// events if that transaction fails.
+func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
+	return &Reader{log: log, name: name, handle: handle, logger: out, wake: make(chan struct{}, 1)}
+}
+
+// Wake makes the reader look for events now. It never blocks.
+func (r *Reader) Wake() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Lag returns the age of the last handled event when it was handled on this node.
+func (r *Reader) Lag() time.Duration { return time.Duration(r.lag.Load()) }
+
+// Run handles events until ctx ends and then returns nil. After an error it retries from the same
+// position every second.
+func (r *Reader) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	wake := r.wake
+
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		case <-timer.C:
+		}
+
+		wake = r.wake
+		wait := pollInterval
+		switch behind, err := r.handleNew(ctx); {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errOvertaken):
+			wake = nil                   // another node is ahead: ignore wake-ups until the timer fires
+			wait += rand.N(pollInterval) //nolint:gosec // jitter, not a secret
+		case err != nil:
+			r.logger.WarnContext(ctx, "consumer of the event log failed, retrying", "reader", r.name, "error", err)
+		case behind:
+			wait = retryMax / 2
+		}
+		timer.Reset(wait)
+	}
+}
+
+var errOvertaken = errors.New("another node has moved the position")
+
+// deliverNew handles all events that are readable now.
+func (r *Reader) handleNew(ctx context.Context) (behind bool, err error) {
+	for {
+		page, err := r.step(ctx)
+		if errors.Is(err, ErrRewritten) && r.at != nil {
+			// The log was rewritten or adopted, and the row with it, so the position in memory is
+			// outdated.
+			r.at = nil
+			page, err = r.step(ctx)
+		}
+		if err != nil {
+			r.at = nil
+			return false, err
+		}
+		if len(page.Events) == 0 {
+			return page.Behind, nil
+		}
+		if r.Committed != nil {
+			r.Committed()
+		}
+		r.at = &storedPosition{page.Next.Xid, page.Next.Seq, page.Next}
+		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
+		if !page.Full {
+			return page.Behind, nil
+		}
+	}
+}
+
+// step reads and handles one page in a single transaction and thus on a single server. A page of a
+// database that was replaced is therefore never written to the new database.
+func (r *Reader) step(ctx context.Context) (page Page, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
+	defer cancel()
+
+	err = postgres.InTx(ctx, r.log.pool, func(tx pgx.Tx) (err error) {
+		at := r.at
+		if at == nil {
+			if at, err = r.loadPosition(ctx, tx); err != nil {
+				return err
+			}
+		}
+		query, args := pageQuery(uuid.Nil, at.cursor, readerPage)
+		if page, err = readPage(ctx, tx, at.cursor, readerPage, query, args); err != nil {
+			return err
+		}
+		r.at = at
+		if len(page.Events) == 0 {
+			return nil
+		}
+		moved, err := tx.Exec(ctx, `update event_readers set xid = $2, seq = $3 where name = $1 and (xid, seq) = ($4, $5)`,
+			r.name, page.Next.Xid, page.Next.Seq, at.xid, at.seq)
+		if err != nil {
+			return fmt.Errorf("store the position of consumer %s: %w", r.name, err)
+		}
+		if moved.RowsAffected() == 0 {
+			return errOvertaken
+		}
+		return r.handle(ctx, tx, page.Events)
+	})
+	return page, err
+}
+
+// loadPosition reads the stored position. It returns an error, also on every retry, if the log has another
+// event at this position than the row, because continuing would skip events without notice.
+func (r *Reader) loadPosition(ctx context.Context, tx pgx.Tx) (*storedPosition, error) {
+	var at storedPosition
+	var order *uuid.UUID
+	var version *int64
+	var p position
+	err := tx.QueryRow(ctx, `
+		select r.xid, r.seq, r.order_id, r.version, l.epoch, `+cursorColumns+` from event_readers r
+		cross join event_log l
+		left join events e on e.xid = r.xid and e.seq = r.seq
+		where r.name = $1`, r.name).Scan(append([]any{&at.xid, &at.seq, &order, &version, &at.cursor.Epoch}, p.targets()...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read the position of consumer %s: %w", r.name, err)
+	}
+	if at.seq == 0 { // sequence numbers begin at 1
+		return &at, nil
+	}
+	if p.xid == nil || order == nil || version == nil || *order != *p.order || *version != *p.version {
+		return nil, fmt.Errorf("%w: consumer %s is at (%d, %d), where the log has another event or none", ErrRewritten, r.name, at.xid, at.seq)
+	}
+	at.cursor = p.cursor(at.cursor.Epoch)
+	return &at, nil
+}

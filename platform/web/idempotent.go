@@ -1,0 +1,244 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+)
+
+const idempotencyKey = "Idempotency-Key"
+
+// HandleIdempotent registers a route that acts once per Idempotency-Key (SPEC C3). The
+// handler gets the key and returns what its use case returns: how a value becomes the
+// response, also the one that is stored with the key, is said here, once for the route.
+//
+// The key's scope is the method and the path with its parameters, and its fingerprint
+// is the meaning of the body: white space and the order of members do not count. An
+// input that implements Meaning says for itself what its body means.
+//
+// It panics like Handle, and over an input with a header field for the key, which the
+// route describes by itself.
+func HandleIdempotent[I, T, B any](api *API, r Route, respond Responder[T, B],
+	h func(ctx context.Context, in *I, key idempotency.Key[T]) (idempotency.Result[T], error),
+) {
+	r.Idempotent = true
+	scope, renderer := scopeOf[I](r), respond.Renderer(r.Status)
+	handle(api, r, func(ctx context.Context, in *I) (*Output[B], error) {
+		key, err := keyOf[T](ctx, scope(in), in)
+		if err != nil {
+			return nil, err
+		}
+		key.Renderer = renderer
+		result, err := h(ctx, in, key)
+		if err != nil {
+			return nil, err
+		}
+		if result.Response.Status == 0 {
+			result.Response, err = renderer.Render(ctx, result.Value)
+		}
+		return outputOf[B](result.Response, result.Replayed), err
+	})
+}
+
+// Meaning is implemented by inputs whose Body alone does not say what is asked for.
+// Two requests with the same key must have equal meanings, as JSON.
+type Meaning interface {
+	Meaning(ctx context.Context) (any, error)
+}
+
+func keyOf[T any](ctx context.Context, route string, in any) (key idempotency.Key[T], err error) {
+	r := requestFrom(ctx)
+	if r == nil || r.Header(idempotencyKey) == "" {
+		return key, nil
+	}
+	meaning, err := meaningOf(ctx, in)
+	if err != nil {
+		return key, err
+	}
+	raw, err := canonical.Marshal(meaning)
+	if err != nil {
+		return key, fmt.Errorf("fingerprint a body: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	caller := identity.Must(ctx)
+	key.Request = idempotency.Request{
+		Caller: caller.UserID, Role: caller.Role, Route: route, Key: r.Header(idempotencyKey), Fingerprint: sum[:],
+	}
+	return key, nil
+}
+
+func meaningOf(ctx context.Context, in any) (any, error) {
+	if m, says := in.(Meaning); says {
+		return m.Meaning(ctx)
+	}
+	body := reflect.ValueOf(in).Elem().FieldByName("Body")
+	if !body.IsValid() {
+		return nil, nil
+	}
+	return body.Interface(), nil
+}
+
+// scopeOf makes the scope of a route's keys from its method and path. Parameters are
+// written as they were read, so that an id has one scope however the client spells it.
+// Stored keys hold the result: it must never change for a route.
+func scopeOf[I any](r Route) func(in *I) string {
+	input := reflect.TypeFor[I]()
+	var pieces []string
+	var fields [][]int
+	rest := r.Method + " " + r.Path
+	for {
+		before, after, more := strings.Cut(rest, "{")
+		pieces = append(pieces, before)
+		if !more {
+			break
+		}
+		name, behind, _ := strings.Cut(after, "}")
+		fields, rest = append(fields, pathField(r, input, name)), behind
+	}
+	return func(in *I) string {
+		value := reflect.ValueOf(in).Elem()
+		var b strings.Builder
+		for i, piece := range pieces {
+			b.WriteString(piece)
+			if i < len(fields) {
+				fmt.Fprint(&b, value.FieldByIndex(fields[i]).Interface())
+			}
+		}
+		return b.String()
+	}
+}
+
+func pathField(r Route, input reflect.Type, name string) []int {
+	for _, f := range reflect.VisibleFields(input) {
+		if f.Tag.Get("path") == name {
+			return f.Index
+		}
+	}
+	panic(fmt.Sprintf("web: %s %s: the input has no field for {%s}", r.Method, r.Path, name))
+}
+
+// keyHeader describes the header as huma describes the fields of inputs.
+type keyHeader struct {
+	Key string `pattern:"^[\\x21-\\x7e]{1,255}$" patternDescription:"1 to 255 visible ASCII characters" maxLength:"255" doc:"Makes a repeated request act once, for 24 hours"`
+}
+
+// keyParam is the parameter that an idempotent route has beside those of its input.
+func keyParam(schemas huma.Registry) *huma.Param {
+	field := reflect.TypeFor[keyHeader]().Field(0)
+	schema := huma.SchemaFromField(schemas, field, "")
+	schema.PrecomputeMessages()
+	return &huma.Param{Name: idempotencyKey, In: "header", Description: field.Tag.Get("doc"), Schema: schema}
+}
+
+// checkKey judges the header, which huma does not see.
+func (p *plan) checkKey(r *request) {
+	if p.key == nil {
+		return
+	}
+	value := r.Header(idempotencyKey)
+	if value == "" {
+		return
+	}
+	var result huma.ValidateResult
+	path := huma.NewPathBuffer([]byte("header."+idempotencyKey), len("header."+idempotencyKey))
+	huma.Validate(p.schemas, p.key.Schema, path, huma.ModeWriteToServer, value, &result)
+	for _, err := range result.Errors {
+		if detail, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+			r.params = append(r.params, paramField(detail))
+		}
+	}
+}
+
+// Output is a response with a body that is rendered already: B is what the body
+// describes.
+type Output[B any] struct {
+	Status   int
+	Location string `header:"Location" doc:"Where the new resource is"`
+	ETag     string `header:"ETag" doc:"The version, for If-Match"`
+	Replayed string `header:"Idempotency-Replayed" doc:"true when this is the kept answer to an earlier request"`
+	Body     Rendered[B]
+}
+
+func outputOf[B any](r idempotency.Response, replayed bool) *Output[B] {
+	out := &Output[B]{
+		Status: r.Status, Location: r.Headers["Location"], ETag: r.Headers["ETag"],
+		Body: RenderedJSON[B](r.Body),
+	}
+	if replayed {
+		out.Replayed = "true"
+	}
+	return out
+}
+
+// Responder says how the values that a use case returns become responses: T is the
+// value, B the body. The status is the route's.
+type Responder[T, B any] struct {
+	Location func(v T) string // path of a new resource; nil: no such header
+	Version  func(v T) int64  // becomes the ETag; nil: no such header
+	// Body makes the body; nil: it is the value itself, and T and B are one type.
+	Body func(ctx context.Context, v T) B
+	// Parse reads the value back from a stored body, for replays that depend on it; nil:
+	// it is read as JSON.
+	Parse func(body []byte) (T, error)
+}
+
+// Output renders a value for a route without keys.
+func (p Responder[T, B]) Output(ctx context.Context, v T) (*Output[B], error) {
+	r, err := p.Renderer(0).Render(ctx, v)
+	return outputOf[B](r, false), err
+}
+
+// Renderer renders values with a status, 200 when it is 0. It panics when nothing makes
+// a body of a value.
+func (p Responder[T, B]) Renderer(status int) idempotency.Renderer[T] {
+	if p.Body == nil && reflect.TypeFor[T]() != reflect.TypeFor[B]() {
+		panic(fmt.Sprintf("web: nothing makes a %v of a %v", reflect.TypeFor[B](), reflect.TypeFor[T]()))
+	}
+	return renderer[T, B]{p, cmp.Or(status, http.StatusOK)}
+}
+
+// renderer makes what is stored in the columns of a key (SPEC C3).
+type renderer[T, B any] struct {
+	respond Responder[T, B]
+	status  int
+}
+
+func (p renderer[T, B]) Render(ctx context.Context, v T) (idempotency.Response, error) {
+	r := idempotency.Response{Status: p.status}
+	if p.respond.Location != nil || p.respond.Version != nil {
+		r.Headers = map[string]string{}
+	}
+	if p.respond.Location != nil {
+		r.Headers["Location"] = p.respond.Location(v)
+	}
+	if p.respond.Version != nil {
+		r.Headers["ETag"] = ETag(p.respond.Version(v))
+	}
+	var err error
+	if p.respond.Body == nil {
+		r.Body, err = canonical.Marshal(v)
+	} else {
+		r.Body, err = canonical.Marshal(p.respond.Body(ctx, v))
+	}
+	return r, err
+}
+
+func (p renderer[T, B]) Parse(r idempotency.Response) (v T, err error) {
+	if p.respond.Parse != nil {
+		return p.respond.Parse(r.Body)
+	}
+	err = json.Unmarshal(r.Body, &v)
+	return v, err
+}

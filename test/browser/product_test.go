@@ -1,0 +1,107 @@
+package browser_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
+	"github.com/orderflow-dev/orderflow/test/program"
+)
+
+var (
+	buildOnce sync.Once
+	binary    string
+	errBuild  error
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "orderflow-browser-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(dir, "orderflow")
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// launch starts the product as its user does, alone in a folder, with a private PostgreSQL and
+// the demo products. It ends with the test.
+func launch(t *testing.T, env ...string) (base string) {
+	t.Helper()
+	if buildOnce.Do(func() { errBuild = program.Build(t.Context(), binary) }); errBuild != nil {
+		t.Fatal(errBuild)
+	}
+	port := freePort(t)
+	var out bytes.Buffer
+	cmd := exec.Command(binary)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), fmt.Sprintf("PORT=%d", port), "HOST=127.0.0.1", "BCRYPT_COST=4"}, env...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+		if err := testwait.For(t, "the end of the process", exited); err != nil {
+			t.Errorf("%v; its output:\n%s", err, out.String())
+		}
+	})
+	base = fmt.Sprintf("http://127.0.0.1:%d", port)
+	testwait.Until(t, "readiness", func() bool {
+		res, err := http.Get(base + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return base
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// register creates the account that the tests log in with.
+func register(t *testing.T, base string) {
+	t.Helper()
+	body := fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
+	res, err := http.Post(base+"/v1/auth/register", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("register: %s", res.Status)
+	}
+}
+
+// The page at /try, in a real browser against the real product.
+func TestTryPage(t *testing.T) {
+	t.Parallel()
+	ctx := pagetest.Browser(t)
+	base := launch(t)
+	register(t, base)
+
+	pagetest.TryFlow(t, ctx, base, email, password)
+}

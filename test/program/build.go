@@ -1,0 +1,27 @@
+// Package program builds the program under test. The build runs in the product's own module, so
+// the versions of its dependencies are those that are shipped, not those of the test module.
+package program
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+const module = "github.com/orderflow-dev/orderflow"
+
+// Build compiles the command orderflow to the file out, which is an absolute path; args are
+// further arguments of go build, such as -race. The current folder must be within the test module.
+func Build(ctx context.Context, out string, args ...string) error {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return fmt.Errorf("find %s; is the current folder in the test module? %w", module, err)
+	}
+	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", out}, args...), "./cmd/orderflow")...)
+	build.Dir = strings.TrimSpace(string(root))
+	if text, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build orderflow: %w\n%s", err, text)
+	}
+	return nil
+}
