@@ -15,6 +15,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent/order"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
@@ -179,5 +180,19 @@ func (e *Export) Close() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = e.tx.Rollback(ctx)
+	}
+}
+
+// lease tells whether a caller still has the right that the export began with.
+func (m *Module) lease(caller identity.Caller) func(context.Context) error {
+	if m.Standing == nil {
+		return func(context.Context) error { return nil }
+	}
+	return func(ctx context.Context) error {
+		now, err := m.Standing(ctx, caller.Credential())
+		if err == nil && now != caller {
+			return fault.New(fault.Forbidden, "forbidden", "Your rights have changed; ask again.")
+		}
+		return err
 	}
 }

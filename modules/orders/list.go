@@ -5,31 +5,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
-	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
-
-// Filter narrows a list; zero values do not. From and To are inclusive.
-type Filter struct {
-	UserID    uuid.UUID
-	Statuses  []lifecycle.Status
-	Reference string
-	From, To  time.Time
-	Words     string
-	Before    uuid.UUID // the last id of the page before
-	Limit     int
-}
 
 // Get reads one order for a caller.
 func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) (Order, error) {
@@ -93,18 +79,6 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 	return page, more, nil
 }
 
-// whose orders a caller is shown: their own, and an administrator anybody's, or
-// everybody's.
-func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
-	switch {
-	case caller.IsAdmin():
-		return asked, nil
-	case asked == uuid.Nil, asked == caller.UserID:
-		return caller.UserID, nil
-	}
-	return uuid.Nil, fault.New(fault.Forbidden, "forbidden", "Only administrators may read the orders of others.")
-}
-
 // find reads one row more than the limit. It reads a page of every wanted status
 // and merges them: every part is then a range of one index, and none has to look
 // through orders of other statuses (SPEC G2).
@@ -123,47 +97,4 @@ func (m *Module) find(ctx context.Context, f Filter) ([]*ent.Order, error) {
 	}
 	slices.SortFunc(list, func(a, b *ent.Order) int { return bytes.Compare(b.ID[:], a.ID[:]) })
 	return list[:min(len(list), f.Limit+1)], nil
-}
-
-func where(f Filter) []predicate.Order {
-	list := []predicate.Order{order.DeletedAtIsNil()}
-	if f.UserID != uuid.Nil {
-		list = append(list, order.UserID(f.UserID))
-	}
-	if f.Reference != "" {
-		list = append(list, order.Reference(f.Reference))
-	}
-	from, to := bounds(f)
-	if from != uuid.Nil {
-		list = append(list, order.IDGTE(from))
-	}
-	if to != uuid.Max {
-		list = append(list, order.IDLT(to))
-	}
-	return list
-}
-
-// firstOf is the smallest UUIDv7 of a millisecond.
-func firstOf(t time.Time) (id uuid.UUID) {
-	ms := t.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
-}
-
-// bounds are the ids from the first, inclusive, to the second, exclusive, that a
-// filter's times and its cursor leave.
-func bounds(f Filter) (from, to uuid.UUID) {
-	to = uuid.Max
-	if !f.From.IsZero() {
-		from = firstOf(f.From)
-	}
-	if !f.To.IsZero() {
-		to = firstOf(f.To.Add(time.Millisecond))
-	}
-	if f.Before != uuid.Nil && bytes.Compare(f.Before[:], to[:]) < 0 {
-		to = f.Before
-	}
-	return from, to
 }

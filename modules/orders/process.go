@@ -11,13 +11,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/batch"
 )
 
-// advanceRequest asks to move an order on. After the payment provider was asked,
-// it carries the call with its answer.
-type advanceRequest struct {
-	order uuid.UUID
-	call  settlement.Call
-}
-
 // Advance does everything that the system has to do for an order: reserve stock,
 // authorize the payment, confirm, start processing; capture the money of a shipped
 // order, void that of an ended one, and make requested refunds. It may be called

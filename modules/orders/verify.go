@@ -28,51 +28,66 @@ const (
 // Breach is a law that an order breaks, and how.
 type Breach struct{ Law, Detail string }
 
+// breaches collects what is found about one order.
+type breaches []Breach
+
+func (b *breaches) add(law, format string, args ...any) {
+	*b = append(*b, Breach{law, fmt.Sprintf(format, args...)})
+}
+
 // Check compares an order with its history, first to last: the history must be
-// whole, made of legal moves, and add up to the row (SPEC E1, C9).
-func Check(row *ent.Order, lines []Line, history []events.Event) (list []Breach) {
-	found := func(law, format string, args ...any) {
-		list = append(list, Breach{law, fmt.Sprintf(format, args...)})
-	}
+// whole, made of legal transitions, and add up to the row (SPEC E1, C9).
+func Check(row *ent.Order, lines []Line, history []events.Event) []Breach {
+	var found breaches
 	if len(history) == 0 || history[0].Type != lifecycle.EventCreated {
-		found(LawFirstEvent, "its history does not begin with %s", lifecycle.EventCreated)
+		found.add(LawFirstEvent, "its history does not begin with %s", lifecycle.EventCreated)
 	}
-	whole := true
-	for i, e := range history {
-		if e.Version != int64(i+1) {
-			found(LawVersions, "event %d has version %d", i+1, e.Version)
-			whole = false
-			break
-		}
-	}
-	if n := int64(len(history)); whole && n != row.Version {
-		found(LawVersions, "version %d, but %d events", row.Version, n)
-		whole = false
-	}
-	for i, e := range history {
-		if i > 0 && !history[i-1].Cursor.Before(e.Cursor) {
-			found(LawEventOrder, "event %d is not behind event %d in the log", e.Version, history[i-1].Version)
-		}
-		if e.UserID != row.UserID {
-			found(LawEventUser, "event %d is of user %s, the order of %s", e.Version, e.UserID, row.UserID)
-		}
-	}
+	whole := found.versions(row, history)
+	found.sequence(row, history)
 	if !whole || len(history) == 0 {
-		return list // what follows would only say the same again
+		return found // what follows would only say the same again
 	}
 
 	if err := legal(history); err != nil {
-		found(LawIllegalMove, "%v", err)
+		found.add(LawIllegalMove, "%v", err)
 	}
 	folded, err := Fold(history)
 	if err != nil {
-		found(LawFold, "%v", err)
-		return list
+		found.add(LawFold, "%v", err)
+		return found
 	}
 	if diff := differ(folded, snapshot(row, lines)); diff != "" {
-		found(LawFold, "%s", diff)
+		found.add(LawFold, "%s", diff)
 	}
-	return list
+	return found
+}
+
+// versions reports whether the events are numbered without a hole, up to the
+// version of the row.
+func (b *breaches) versions(row *ent.Order, history []events.Event) bool {
+	for i, e := range history {
+		if e.Version != int64(i+1) {
+			b.add(LawVersions, "event %d has version %d", i+1, e.Version)
+			return false
+		}
+	}
+	if n := int64(len(history)); n != row.Version {
+		b.add(LawVersions, "version %d, but %d events", row.Version, n)
+		return false
+	}
+	return true
+}
+
+// sequence compares the events with their places in the log and with their owner.
+func (b *breaches) sequence(row *ent.Order, history []events.Event) {
+	for i, e := range history {
+		if i > 0 && !history[i-1].Cursor.Before(e.Cursor) {
+			b.add(LawEventOrder, "event %d is not behind event %d in the log", e.Version, history[i-1].Version)
+		}
+		if e.UserID != row.UserID {
+			b.add(LawEventUser, "event %d is of user %s, the order of %s", e.Version, e.UserID, row.UserID)
+		}
+	}
 }
 
 // legal replays the history and looks up every transition in the table, each by the

@@ -1,6 +1,8 @@
 package lifecycle
 
-import "strings"
+import (
+	"strings"
+)
 
 // The decisions. Each one checks the table of transitions and returns the events
 // to record; none of them changes the state.
@@ -8,21 +10,6 @@ import "strings"
 // Place accepts an order.
 func Place(t Terms) Event {
 	return Event{Type: EventCreated, Terms: t, Data: Data{OrderID: t.ID, Status: Pending}}
-}
-
-// note is an event that leaves the status as it is.
-func (s State) note(kind EventType, d Data) Event {
-	d.OrderID, d.Status = s.ID, s.Status
-	return Event{Type: kind, Data: d}
-}
-
-// transition is an event that changes the status.
-func (s State) transition(kind EventType, to Status, role Role, d Data) (Event, error) {
-	if err := Check(s, to, role); err != nil {
-		return Event{}, err
-	}
-	d.OrderID, d.PreviousStatus, d.Status = s.ID, s.Status, to
-	return Event{Type: kind, Data: d}, nil
 }
 
 // Reserve records the units that are held for the order.

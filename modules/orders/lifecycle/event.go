@@ -6,7 +6,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // EventType names what happened (SPEC E1). Types are permanent.
@@ -41,19 +40,6 @@ const (
 	EventRefundFailed    EventType = "payment.refund_failed"
 )
 
-// The steps of processing, as dead letters name them.
-const (
-	StepReserve   = "reserve"
-	StepProcess   = "process"
-	StepAuthorize = "authorize"
-	StepCapture   = "capture"
-	StepVoid      = "void"
-	StepRefund    = "refund"
-)
-
-// Steps lists the steps of processing in their order.
-var Steps = []string{StepReserve, StepProcess, StepAuthorize, StepCapture, StepVoid, StepRefund}
-
 // Event is one change of one order. Decisions set Type, Data and Terms; Record
 // sets the rest.
 type Event struct {
@@ -81,35 +67,6 @@ type Data struct {
 	Cause          string      `json:"cause,omitempty" doc:"Why it stalled, or which step was dealt with"`
 }
 
-// StockItem is a number of units of one sku.
-type StockItem struct {
-	SKU      string `json:"sku"`
-	Quantity int64  `json:"quantity"`
-}
-
-// Payment is the amount that an event is about, and the sums after it.
-type Payment struct {
-	Status    PaymentStatus `json:"status"`
-	Amount    *money.Money  `json:"amount,omitzero"`
-	Captured  money.Money   `json:"captured"`
-	Refunded  money.Money   `json:"refunded"`
-	Refunding money.Money   `json:"refunding"`
-	Code      string        `json:"code,omitempty"` // why it was declined
-	Detail    string        `json:"detail,omitempty"`
-}
-
-// Failure says why an order was given up.
-type Failure struct {
-	Code   string   `json:"code" example:"out-of-stock"`
-	Detail string   `json:"detail"`
-	SKUs   []string `json:"skus,omitempty" doc:"Which were short"`
-}
-
-// Line is one line of an order, with name and price as they were when it was placed.
-type Line struct {
-	SKU       string      `json:"sku"`
-	Name      string      `json:"name"`
-	Quantity  int64       `json:"quantity"`
-	UnitPrice money.Money `json:"unitPrice"`
-	Total     money.Money `json:"total"`
-}
+// causeAfterAll is the cause in the event of a refund that had been given up and
+// succeeded nevertheless, the last of its order's.
+const causeAfterAll = "after-all"

@@ -1,9 +1,5 @@
 package lifecycle
 
-// causeAfterAll is the cause in the event of a refund that had been given up and
-// succeeded nevertheless, the last of its order's.
-const causeAfterAll = "after-all"
-
 // PaymentChange is what happened to the money of an order.
 type PaymentChange struct {
 	Event        EventType
@@ -46,11 +42,4 @@ func (s State) RecordPayment(c PaymentChange) Event {
 		d.Cause = causeAfterAll
 	}
 	return s.note(c.Event, d)
-}
-
-// sums shows the order's money as events carry it.
-func (s State) sums(p PaymentState) *Payment {
-	return &Payment{
-		Status: p.Status, Captured: s.In(p.Captured), Refunded: s.In(p.Refunded), Refunding: s.In(p.Refunding),
-	}
 }

@@ -2,10 +2,6 @@ package lifecycle
 
 import (
 	"time"
-
-	"github.com/google/uuid"
-
-	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // State is everything about an order that its events determine. The zero value
@@ -28,39 +24,11 @@ type State struct {
 	UpdatedAt time.Time
 }
 
-// Terms are fixed when the order is placed.
-type Terms struct {
-	ID, UserID uuid.UUID
-	Currency   string
-	Total      int64 // minor units
-	// HoldOnShortage puts the order on hold when stock does not suffice,
-	// instead of failing it.
-	HoldOnShortage bool
-}
-
-// PaymentStatus sums up the payments of an order.
-type PaymentStatus string
-
-// The closed set of payment statuses (docs/spec.md, section C).
-const (
-	PaymentNone              PaymentStatus = "NONE"
-	PaymentAuthorized        PaymentStatus = "AUTHORIZED"
-	PaymentCaptured          PaymentStatus = "CAPTURED"
-	PaymentPartiallyRefunded PaymentStatus = "PARTIALLY_REFUNDED"
-	PaymentRefunded          PaymentStatus = "REFUNDED"
-	PaymentVoided            PaymentStatus = "VOIDED"
-	PaymentDeclined          PaymentStatus = "DECLINED"
-	PaymentRefundFailed      PaymentStatus = "REFUND_FAILED"
-)
-
 // PaymentState is the money of an order, in minor units.
 type PaymentState struct {
 	Status                        PaymentStatus
 	Captured, Refunded, Refunding int64
 }
-
-// In returns an amount in the order's currency.
-func (t Terms) In(amount int64) money.Money { return money.Money{Amount: amount, Currency: t.Currency} }
 
 // Refundable is the captured money that no refund has returned or is returning.
 func (s State) Refundable() int64 {
