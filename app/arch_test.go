@@ -7,39 +7,70 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/orderflow-dev/orderflow/migrations"
 )
 
-// Whose table is whose. The events and idempotency keys belong to the platform's
-// packages of those names, river_job to River.
-var owners = map[string]string{
-	"users": "users",
+// owners tells whose table is whose: the second word of the name of the migration that
+// creates it, as in 6_orders_orders.sql. Packages of the platform share one owner.
+var owners = sync.OnceValue(func() map[string]string {
+	tables, err := migrations.Tables(migrations.Files())
+	if err != nil {
+		panic(err)
+	}
+	for table, file := range tables {
+		owner := strings.Split(strings.TrimSuffix(file, ".sql"), "_")[1]
+		if isFolder("../platform/" + owner) {
+			owner = "platform"
+		}
+		tables[table] = owner
+	}
+	return tables
+})
 
-	"sessions": "auth", "refresh_tokens": "auth", "revocations": "auth", "tickets": "auth", "dev_signing_keys": "auth",
-	"api_keys": "auth",
+// entities tells which module's rows a method of the ent client reads and writes: ent/schema
+// has a type for each, which embeds that of the module.
+var entities = sync.OnceValue(func() map[string]string {
+	files, err := filepath.Glob("../ent/schema/*.go")
+	if err != nil || len(files) == 0 {
+		panic(fmt.Sprint("no entities ", err))
+	}
+	list := map[string]string{}
+	for _, path := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			panic(err)
+		}
+		owner := source{path, f}.schemaOf()
+		for _, d := range f.Decls {
+			if d, ok := d.(*ast.GenDecl); ok && d.Tok == token.TYPE {
+				list[d.Specs[0].(*ast.TypeSpec).Name.Name] = owner
+			}
+		}
+	}
+	return list
+})
 
-	"products": "inventory", "reservations": "inventory", "movements": "inventory", "catalogue": "inventory",
-
-	"payments": "payments", "refunds": "payments", "ledger": "payments",
-
-	"orders": "orders", "order_lines": "orders", "order_terms": "orders", "order_counts": "orders", "dead_letters": "orders",
-
-	"notifications": "notifications", "inbox_counts": "notifications",
-	"webhooks": "notifications", "webhook_deliveries": "notifications", "webhook_attempts": "notifications",
-	"webhook_replays": "notifications",
-
-	"events": "platform", "event_log": "platform", "event_readers": "platform", "idempotency_keys": "platform",
+// schemaOf is the module of which a file imports the schema.
+func (s source) schemaOf() (module string) {
+	for _, path := range s.imports() {
+		if rest, ok := strings.CutPrefix(path, "github.com/orderflow-dev/orderflow/modules/"); ok {
+			module, _, _ = strings.Cut(rest, "/")
+		}
+	}
+	return module
 }
 
-// Which module's rows an ent client method reads and writes.
-var entities = map[string]string{
-	"User": "users", "Session": "auth", "Product": "inventory", "Movement": "inventory", "Order": "orders",
-	"Notification": "notifications",
-	"Webhook":      "notifications", "WebhookDelivery": "notifications", "WebhookAttempt": "notifications", "WebhookReplay": "notifications",
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // source is one file that is not a test.
@@ -238,7 +269,7 @@ func trespasses(s source) (faults []string) {
 				return true
 			}
 			for _, m := range tablesInSQL.FindAllStringSubmatch(n.Value, -1) {
-				if owner, known := owners[m[1]]; known && owner != own && looksLikeSQL(n.Value) {
+				if owner, known := owners()[m[1]]; known && owner != own && looksLikeSQL(n.Value) {
 					faults = append(faults, fmt.Sprintf("SQL touches %s of %s", m[1], owner))
 				}
 			}
@@ -247,7 +278,7 @@ func trespasses(s source) (faults []string) {
 			if !ok || !slices.Contains(entCalls, n.Sel.Name) {
 				return true
 			}
-			if owner, known := entities[inner.Sel.Name]; known && owner != own {
+			if owner, known := entities()[inner.Sel.Name]; known && owner != own {
 				faults = append(faults, fmt.Sprintf("ent touches %s of %s", inner.Sel.Name, owner))
 			}
 		}
@@ -261,12 +292,18 @@ func looksLikeSQL(literal string) bool {
 	return regexp.MustCompile(`(?i)^["` + "`" + `]\s*(select|insert|update|delete|with|truncate|lock)\b`).MatchString(literal)
 }
 
-// Every table in the migrations has an owner here.
+// Every table and every entity belongs to a module or to the platform: the names of the
+// migrations and the imports in ent/schema say so.
 func TestEveryTableHasAnOwner(t *testing.T) {
 	t.Parallel()
-	for _, table := range tablesOfMigrations(t) {
-		if owners[table] == "" {
-			t.Errorf("nobody owns %s", table)
+	for table, owner := range owners() {
+		if owner != "platform" && !isFolder("../modules/"+owner) {
+			t.Errorf("the table %s belongs to %q: name the migration NUMBER_MODULE_WHAT.sql, after the module or the package of the platform", table, owner)
+		}
+	}
+	for entity, owner := range entities() {
+		if !isFolder("../modules/" + owner) {
+			t.Errorf("the entity %s belongs to %q: embed the schema of a module in it", entity, owner)
 		}
 	}
 }

@@ -13,48 +13,47 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/migrations"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/orderflow-dev/orderflow/modules/auth"
-	"github.com/orderflow-dev/orderflow/modules/users"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-func serveCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {
+func (p *program) serveCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
-	roles := flags.String("roles", strings.Join(cfg.Roles, ","), "api, worker or api,worker")
+	roles := flags.String("roles", strings.Join(p.cfg.Roles, ","), "api, worker or api,worker")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	cfg.Roles = strings.Split(*roles, ",")
-	for _, r := range cfg.Roles {
+	p.cfg.Roles = strings.Split(*roles, ",")
+	for _, r := range p.cfg.Roles {
 		if r != "api" && r != "worker" {
 			return fmt.Errorf("--roles: there is no role %q; give api, worker or api,worker", r)
 		}
 	}
-	return serve(ctx, cfg, out)
+	return p.serve(ctx, out)
 }
 
-func migrateCommand(ctx context.Context, cfg *config.Config, _ []string, out io.Writer) error {
-	data, err := openServices(ctx, cfg)
+func (p *program) migrateCommand(ctx context.Context, _ []string, out io.Writer) error {
+	data, err := openServices(ctx, p.cfg)
 	if err != nil {
 		return err
 	}
 	defer data.close()
 
-	if err := migrations.Up(ctx, data.databaseURL); err != nil {
+	if err := p.migrate(ctx, data.databaseURL); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out, "The database is up to date.")
 	return err
 }
 
-func adminCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {
+func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 || args[0] != "create" {
 		return errors.New("usage: orderflow admin create --email=ADDRESS [--name=NAME]")
 	}
 	flags := flag.NewFlagSet("admin create", flag.ContinueOnError)
-	email := flags.String("email", cfg.AdminEmail, "address to log in with")
+	email := flags.String("email", p.cfg.AdminEmail, "address to log in with")
 	name := flags.String("name", "Administrator", "name to show")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -63,23 +62,26 @@ func adminCommand(ctx context.Context, cfg *config.Config, args []string, out io
 		return errors.New("--email is missing")
 	}
 
-	data, err := openServices(ctx, cfg)
+	data, err := openServices(ctx, p.cfg)
 	if err != nil {
 		return err
 	}
 	defer data.close()
-	pool, err := postgres.Open(ctx, data.databaseURL, 2)
-	if err != nil {
+	n := newNode(p.cfg, usual, logger(p.cfg), noop.NewTracerProvider())
+	defer n.close()
+	if n.pool, err = postgres.Open(ctx, data.databaseURL, 2); err != nil {
 		return err
 	}
-	defer pool.Close()
+	n.sessions = auth.NewSessions(n.pool, n.log)
+	if _, err := n.newUsers(nil); err != nil {
+		return err
+	}
 
-	password, made := cfg.AdminPassword.Reveal(), false
+	password, made := p.cfg.AdminPassword.Reveal(), false
 	if password == "" {
 		password, made = rand.Text(), true
 	}
-	m := users.New(users.Deps{Pool: pool, Sessions: auth.NewSessions(pool, logger(cfg)), Cost: cfg.BcryptCost, Log: logger(cfg)})
-	created, err := m.CreateAdmin(ctx, *email, password, *name)
+	created, err := n.users.CreateAdmin(ctx, *email, password, *name)
 	if err != nil {
 		return err
 	}
@@ -95,11 +97,11 @@ func adminCommand(ctx context.Context, cfg *config.Config, args []string, out io
 }
 
 // healthCommand lets a container without a shell ask about itself.
-func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Writer) error {
+func (p *program) healthCommand(ctx context.Context, _ []string, _ io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port)) + "/readyz"
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(p.cfg.Port)) + "/readyz"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

@@ -85,5 +85,9 @@ func startInProduction(t *testing.T, cfg config.Config) error {
 		t.Fatal(err)
 	}
 	cfg.Env = config.Production
-	return serveOn(t.Context(), &cfg, unhurried, slog.New(slog.DiscardHandler), listener, io.Discard)
+	p, err := newProgram(&cfg, extensions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.serveOn(t.Context(), unhurried, slog.New(slog.DiscardHandler), listener, io.Discard)
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/app/pages"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/redis"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -21,10 +23,10 @@ const aboutAPI = "Takes orders, processes them durably, and tells everyone conce
 
 // routes mounts everything that this process answers to. A process that only
 // works answers to its probes.
-func (n *node) routes() error {
+func (n *node) routes(scopes []identity.Scope) error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
-		Description: aboutAPI, Origins: n.cfg.Origins,
+		Description: aboutAPI, Origins: n.cfg.Origins, Scopes: scopes,
 	}
 	n.http = fiber.New(web.Config(options))
 	api := web.New(n.http, options)
@@ -50,7 +52,9 @@ func (n *node) routes() error {
 		n.limit(),
 		web.JSONOnly(),
 	)
-	n.mount(api)
+	if err := n.mount(api); err != nil {
+		return err
+	}
 	pages.Mount(n.http, pages.Options{
 		OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
 		Schemas: schemas, Version: versionOf(),
@@ -59,14 +63,12 @@ func (n *node) routes() error {
 }
 
 // mount registers the modules' routes.
-func (n *node) mount(api *web.API) {
-	n.users.Routes(api)
-	n.auth.Routes(api)
-	n.inventory.Routes(api)
-	n.orders.Routes(api)
-	n.payments.Routes(api, n.orders)
-	n.notifications.Routes(api)
-	n.webhooks.Routes(api)
+func (n *node) mount(api *web.API) error {
+	var errs []error
+	for _, m := range n.modules {
+		errs = append(errs, safely(m, func() { m.Routes(api) }))
+	}
+	return errors.Join(errs...)
 }
 
 // limit is Fiber's limiter with Redis as its storage, and our own atomic counting

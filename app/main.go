@@ -49,7 +49,9 @@ var hashAside []string
 // Main runs the command that the program's arguments name, and exits the process
 // with its status. It must be called from the main function: to hash passwords at a
 // low priority, it starts the same executable again (ADR 13).
-func Main() {
+//
+// The options add to the product. Without any, this is command orderflow.
+func Main(options ...Option) {
 	if len(os.Args) == 2 && os.Args[1] == "hash" {
 		signal.Ignore(os.Interrupt) // of a terminal: the parent says when it is over
 		if err := users.Hash(os.Stdin, os.Stdout); err != nil {
@@ -63,7 +65,7 @@ func Main() {
 	}
 	boundMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	err := Run(ctx, os.Args[1:], os.Stdout, options...)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "orderflow:", err)
@@ -71,7 +73,11 @@ func Main() {
 	}
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
+// Run does what Main does, but returns the error, and returns nil once ctx ends and
+// everything has stopped. It handles no signals, bounds no memory and hashes passwords in
+// this process. It is for tests of programs that extend the product; the settings are those
+// of the environment and of .env, as usual.
+func Run(ctx context.Context, args []string, out io.Writer, options ...Option) error {
 	command := "serve"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
@@ -85,23 +91,33 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 
-	commands := map[string]func(context.Context, *config.Config, []string, io.Writer) error{
-		"serve": serveCommand, "migrate": migrateCommand, "admin": adminCommand, "healthcheck": healthCommand, "verify": verifyCommand,
-		"listen": listenCommand,
-	}
 	do, known := commands[command]
 	if !known {
 		return fmt.Errorf("there is no command %q\n\n%s", command, usage)
 	}
-	cfg, err := config.Load()
+	p, err := load(extensionsOf(options))
 	if err != nil {
 		return verdict(command, err)
 	}
-	err = verdict(command, do(ctx, cfg, args, out))
+	err = verdict(command, do(p, ctx, args, out))
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil //nolint:nilerr // asked to stop while starting, which is no failure
 	}
 	return err
+}
+
+var commands = map[string]func(*program, context.Context, []string, io.Writer) error{
+	"serve": (*program).serveCommand, "migrate": (*program).migrateCommand, "admin": (*program).adminCommand,
+	"healthcheck": (*program).healthCommand, "verify": (*program).verifyCommand, "listen": (*program).listenCommand,
+}
+
+// load reads the settings and puts the program together.
+func load(e extensions) (*program, error) {
+	cfg, err := config.Load(e.providerNames()...)
+	if err != nil {
+		return nil, errors.Join(err, e.check())
+	}
+	return newProgram(cfg, e)
 }
 
 // exitCode is 1, but for verify, whose 1 means that it did find something.

@@ -74,16 +74,16 @@ func newMatrix(t *testing.T) *matrix {
 // invite brings everybody who may ask.
 func (m *matrix) invite() {
 	m.t.Helper()
-	gone := m.person("inactive")
+	gone, scopes := m.person("inactive"), described().Scopes()
 	m.askers = []*asker{
-		{name: "anonymous"}, {name: "inactive", who: gone}, m.keyOf(gone, "inactive's key", identity.AllScopes()...),
-		m.keyOf(m.a, "expired key", identity.AllScopes()...), m.keyOf(m.a, "revoked key", identity.AllScopes()...),
+		{name: "anonymous"}, {name: "inactive", who: gone}, m.keyOf(gone, "inactive's key", scopes...),
+		m.keyOf(m.a, "expired key", scopes...), m.keyOf(m.a, "revoked key", scopes...),
 		{name: "a", who: m.a, good: true}, {name: "b", who: m.b, good: true}, {name: "admin", who: m.root, good: true},
 	}
 	m.exec(`update api_keys set expires_at = now() - interval '1 second' where name = 'expired key'`)
 	m.exec(`update api_keys set revoked_at = now() - interval '1 second' where name = 'revoked key'`)
 	for _, owner := range []*person{m.a, m.root} {
-		for _, scope := range identity.AllScopes() {
+		for _, scope := range scopes {
 			k := m.keyOf(owner, owner.name+"+"+string(scope), scope)
 			k.scope, k.good = scope, true
 			m.askers = append(m.askers, k)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,30 +13,59 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
 )
 
-// provider is whoever moves the money, behind a breaker.
-func provider(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) payments.Provider {
+// provider is the one that PAYMENT_PROVIDER selects, behind a circuit breaker.
+func (n *node) provider(p *Platform) (payments.Provider, error) {
+	chosen, err := n.choose(p)
+	if err != nil {
+		return nil, err
+	}
 	state := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "orderflow_payment_breaker_open", Help: "1 while the payment provider is not asked because it does not answer."}, []string{"provider"})
-	registry.MustRegister(state)
-	p := plain(cfg)
-	state.WithLabelValues(p.Name()).Set(0)
-	return payments.Guard(p, payments.GuardOptions{OnChange: func(name, from, to string) {
+	n.registry.MustRegister(state)
+	state.WithLabelValues(chosen.Name()).Set(0)
+	return payments.Guard(chosen, payments.GuardOptions{OnChange: func(name, from, to string) {
 		open := 0.0
 		if to == "open" {
 			open = 1
 		}
 		state.WithLabelValues(name).Set(open)
-		log.LogAttrs(context.Background(), slog.LevelWarn, "payment provider", slog.String("provider", name), slog.String("was", from), slog.String("is", to))
-	}})
+		n.log.LogAttrs(context.Background(), slog.LevelWarn, "payment provider", slog.String("provider", name), slog.String("was", from), slog.String("is", to))
+	}}), nil
 }
 
-func plain(cfg *config.Config) payments.Provider {
-	switch {
-	case cfg.PaymentProvider == "stripe":
-		return stripe.New(stripe.Options{SecretKey: cfg.StripeSecretKey.Reveal(), APIURL: cfg.StripeAPIURL.Reveal()})
-	case cfg.SimulatorURL != "":
-		return simulated.Dial(cfg.SimulatorURL.Reveal())
-	default:
-		return simulated.NewBank(simulated.Options{})
+// ownProviders are the product's.
+func ownProviders(cfg *config.Config) []namedProvider {
+	return []namedProvider{
+		{"simulated", func(*Platform) (payments.Provider, error) {
+			if cfg.SimulatorURL != "" {
+				return simulated.Dial(cfg.SimulatorURL.Reveal()), nil
+			}
+			return simulated.NewBank(simulated.Options{}), nil
+		}},
+		{"stripe", func(*Platform) (payments.Provider, error) {
+			return stripe.New(stripe.Options{SecretKey: cfg.StripeSecretKey.Reveal(), APIURL: cfg.StripeAPIURL.Reveal()}), nil
+		}},
 	}
+}
+
+// choose constructs the provider of the settings. An unknown name has been refused by
+// config before, with the names that there are.
+func (n *node) choose(p *Platform) (payments.Provider, error) {
+	name := n.cfg.PaymentProvider
+	for _, candidate := range n.providers {
+		if candidate.name != name || candidate.make == nil {
+			continue
+		}
+		chosen, err := candidate.make(p)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("payment provider %s: %w", name, err)
+		case chosen == nil:
+			return nil, fmt.Errorf("payment provider %s: the constructor returned nil", name)
+		case chosen.Name() != name:
+			return nil, fmt.Errorf("payment provider %s: it calls itself %q; payments keep the name, so both must be the same", name, chosen.Name())
+		}
+		return chosen, nil
+	}
+	return nil, fmt.Errorf("there is no payment provider %q", name)
 }

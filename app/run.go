@@ -10,7 +10,6 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // run serves until ctx ends or a part fails, and then stops the parts in the
@@ -18,27 +17,19 @@ import (
 func (n *node) run(ctx context.Context, listener net.Listener, ready func()) error {
 	background := start(ctx)
 	background.run("tail", n.tail.Run)
-	background.run("sessions", n.auth.Run)
-	for _, p := range []*redis.Publisher{n.wakeEvents, n.wakeSessions, n.wakeCatalogue, n.wakeInbox} {
-		background.run("publisher", p.Run)
+	for _, c := range n.channels {
+		background.run("publish "+c.name, c.publisher.Run)
+		background.run("listen "+c.name, n.listen(c))
 	}
-	background.run("listen events", n.listen(channelEvents, n.tail.Wake))
-	background.run("listen sessions", n.listen(channelSessions, n.auth.Look))
-	background.run("listen catalogue", n.listen(channelCatalogue, n.inventory.Forget))
-	background.run("listen inbox", n.listen(channelInbox, n.notifications.Look))
-	background.run("unread counts", n.notifications.Run)
 
-	gathering := start(ctx)
-	gathering.run("gather", n.orders.Run)
+	running := start(ctx)
+	n.runModules(running)
 
 	working := start(ctx)
 	if n.worker != nil {
 		working.run("queue", func(ctx context.Context) error { return queue.Run(ctx, n.worker, 5*time.Second) })
-		working.run("sweep", n.orders.Sweep)
-		working.run("inbox", n.notifications.FillInboxes)
-		working.run("clean inboxes", n.notifications.CleanInboxes)
-		working.run("webhooks", n.webhooks.Run)
 		working.run("clean", func(ctx context.Context) error { return idempotency.Clean(ctx, n.pool, n.log) })
+		n.workModules(working)
 	}
 
 	serving := start(ctx)
@@ -49,7 +40,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	select {
 	case <-ctx.Done():
 	case failed = <-background.failed:
-	case failed = <-gathering.failed:
+	case failed = <-running.failed:
 	case failed = <-working.failed:
 	case failed = <-serving.failed:
 	}
@@ -63,12 +54,12 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	n.notifications.Stop(soon)
 	cancel()
 	err := n.http.ShutdownWithTimeout(8 * time.Second)
-	return errors.Join(failed, err, serving.stop(), working.stop(), gathering.stop(), background.stop())
+	return errors.Join(failed, err, serving.stop(), working.stop(), running.stop(), background.stop())
 }
 
-func (n *node) listen(channel string, wake func()) func(context.Context) error {
+func (n *node) listen(c channel) func(context.Context) error {
 	return func(ctx context.Context) error {
-		return n.redis.Listen(ctx, channel, func(string) { wake() })
+		return n.redis.Listen(ctx, c.name, func(string) { c.heard() })
 	}
 }
 
@@ -79,7 +70,7 @@ func (n *node) close() {
 	if n.redis != nil {
 		_ = n.redis.Close()
 	}
-	if n.pool != nil {
+	if n.pool != nil && n.pool.Pool != nil {
 		n.pool.Close()
 	}
 }

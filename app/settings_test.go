@@ -164,7 +164,7 @@ func say(t *testing.T, settings map[string]string, dotenv string) string {
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	err := run(ctx, []string{"healthcheck"}, &out)
+	err := Run(ctx, []string{"healthcheck"}, &out)
 
 	streams := must(os.ReadFile(file.Name()))
 	return fmt.Sprint(out.String(), string(streams), err)

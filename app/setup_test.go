@@ -76,8 +76,12 @@ func serveTest(t *testing.T, cfg config.Config) *server {
 }
 
 // serveLogging is serveTest with a log of the test's own.
-func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
+func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger, options ...Option) *server {
 	t.Helper()
+	program, err := newProgram(&cfg, extensionsOf(options))
+	if err != nil {
+		t.Fatal(err)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +92,7 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
-		done <- serveOn(ctx, &cfg, unhurried, log, listener, io.Discard)
+		done <- program.serveOn(ctx, unhurried, log, listener, io.Discard)
 	}()
 	s := &server{t: t, base: "http://" + listener.Addr().String()}
 	s.stop = sync.OnceFunc(func() {

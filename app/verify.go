@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -34,7 +33,7 @@ func verdict(command string, err error) error {
 	return &notVerified{err}
 }
 
-func verifyCommand(ctx context.Context, cfg *config.Config, args []string, out io.Writer) error {
+func (p *program) verifyCommand(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	limit := flags.Int("limit", 10, "how many subjects to name of each broken law")
 	asJSON := flags.Bool("json", false, "print one JSON document")
@@ -42,7 +41,7 @@ func verifyCommand(ctx context.Context, cfg *config.Config, args []string, out i
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	data, err := openServices(ctx, cfg)
+	data, err := openServices(ctx, p.cfg)
 	if err != nil {
 		return err
 	}
@@ -53,10 +52,10 @@ func verifyCommand(ctx context.Context, cfg *config.Config, args []string, out i
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := tellRetention(ctx, conn, cfg); err != nil {
+	if err := tellRetention(ctx, conn, p.cfg); err != nil {
 		return err
 	}
-	report, err := verify(ctx, conn, *settled, max(*limit, 0))
+	report, err := verify(ctx, conn, *settled, max(*limit, 0), p.invariants...)
 	if err != nil {
 		return err
 	}
@@ -90,12 +89,12 @@ func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 // verify asks every law in one snapshot, so that what is under way meanwhile is
 // seen either whole or not at all. It takes no lock and no transaction id: writers
 // and the event stream go on; only vacuum waits.
-func verify(ctx context.Context, conn *pgx.Conn, settled bool, limit int) (*report, error) {
+func verify(ctx context.Context, conn *pgx.Conn, settled bool, limit int, more ...Invariant) (*report, error) {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 
-	return judge(ctx, tx, settled, limit)
+	return judge(ctx, tx, settled, limit, more...)
 }

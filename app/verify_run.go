@@ -71,11 +71,15 @@ type report struct {
 
 // judge asks the laws on an open transaction. Its memory does not grow with the
 // tables: rows stream, and only the first limit of each law are kept.
-func judge(ctx context.Context, q postgres.Querier, settled bool, limit int) (*report, error) {
+func judge(ctx context.Context, q postgres.Querier, settled bool, limit int, more ...Invariant) (*report, error) {
 	began := time.Now()
 	r := &report{}
 	byName := map[string]*finding{}
-	for _, l := range laws() {
+	all := laws()
+	for _, i := range more {
+		all = append(all, law{name: i.Name, says: i.Says, query: i.Query})
+	}
+	for _, l := range all {
 		if l.settled && !settled {
 			continue
 		}

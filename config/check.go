@@ -17,7 +17,7 @@ import (
 // minSecret is the minimum length in bytes of a signing secret for HS256 (RFC 7518, section 3.2).
 const minSecret = 32
 
-func (c *Config) check() (problems []string) {
+func (c *Config) check(providers []string) (problems []string) {
 	bad := func(name, what string) { problems = append(problems, name+": "+what) }
 
 	if c.Env != Development && c.Env != Production {
@@ -50,7 +50,7 @@ func (c *Config) check() (problems []string) {
 	if c.NotificationRetention <= 0 {
 		bad("NOTIFICATION_RETENTION", "must be above zero, such as 2160h")
 	}
-	problems = append(problems, c.checkPayments()...)
+	problems = append(problems, c.checkPayments(providers)...)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("LOG_LEVEL", "must be debug, info, warn or error")
 	}
@@ -92,17 +92,17 @@ func (c *Config) database() (*pgconn.Config, []string) {
 	return d, nil
 }
 
-func (c *Config) checkPayments() (problems []string) {
-	switch c.PaymentProvider {
-	case "simulated":
-	case "stripe":
+func (c *Config) checkPayments(providers []string) (problems []string) {
+	switch {
+	case c.PaymentProvider == "simulated", slices.Contains(providers, c.PaymentProvider):
+	case c.PaymentProvider == "stripe":
 		if c.StripeSecretKey == "" {
 			problems = append(problems, "STRIPE_SECRET_KEY: must be set with PAYMENT_PROVIDER=stripe")
 		}
-	case "":
-		problems = append(problems, "PAYMENT_PROVIDER: must be set in production: stripe, or simulated to move no money")
+	case c.PaymentProvider == "":
+		problems = append(problems, "PAYMENT_PROVIDER: must be set in production: "+strings.Join(append([]string{"stripe"}, providers...), ", ")+", or simulated to move no money")
 	default:
-		problems = append(problems, "PAYMENT_PROVIDER: must be simulated or stripe")
+		problems = append(problems, "PAYMENT_PROVIDER: must be "+strings.Join(append([]string{"simulated"}, providers...), ", ")+" or stripe")
 	}
 	problems = append(problems, checkWebURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
 	problems = append(problems, checkWebURL("STRIPE_API_URL", c.StripeAPIURL, "")...)

@@ -106,15 +106,16 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // Load reads the file .env, if it exists, and the environment, which takes precedence. Its error
-// lists all problems, one per line.
-func Load() (*Config, error) {
+// lists all problems, one per line. PAYMENT_PROVIDER may also name one of providers, which a program
+// adds to the providers of the product.
+func Load(providers ...string) (*Config, error) {
 	if err := loadDotenv(".env"); err != nil {
 		return nil, err
 	}
-	return from(env.ToMap(os.Environ()))
+	return from(env.ToMap(os.Environ()), providers...)
 }
 
-func from(environment map[string]string) (*Config, error) {
+func from(environment map[string]string, providers ...string) (*Config, error) {
 	for name, value := range environment {
 		if strings.TrimSpace(value) == "" {
 			delete(environment, name) // an empty variable counts as not set
@@ -124,7 +125,7 @@ func from(environment map[string]string) (*Config, error) {
 	var c Config
 	problems := parse(&c, environment)
 	c.setDefaults()
-	for _, p := range c.check() {
+	for _, p := range c.check(providers) {
 		name, _, _ := strings.Cut(p, ":")
 		if !slices.ContainsFunc(problems, func(said string) bool { return strings.HasPrefix(said, name+":") }) {
 			problems = append(problems, p) // the value is zero now and must not be checked again

@@ -88,3 +88,17 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		}
 	}
 }
+
+// F2: a program that adds payment providers may select one, and is told all of their names
+// when it selects none that there is.
+func TestAddedProvidersAreNamed(t *testing.T) {
+	t.Parallel()
+
+	if c, err := from(map[string]string{"PAYMENT_PROVIDER": "invoice"}, "adyen", "invoice"); err != nil || c.PaymentProvider != "invoice" {
+		t.Errorf("%v", err)
+	}
+	_, err := from(map[string]string{"PAYMENT_PROVIDER": "cash"}, "adyen", "invoice")
+	if err == nil || !strings.Contains(err.Error(), "PAYMENT_PROVIDER: must be simulated, adyen, invoice or stripe") {
+		t.Errorf("it says %v", err)
+	}
+}

@@ -30,7 +30,10 @@ const lockKey = 0x6f72646572 // "order"
 // Up migrates the database at url to the version of this binary. It waits for another node that is
 // migrating. When a table is locked, it gives up after three seconds instead of blocking all later
 // transactions behind its own request. It may run any number of times.
-func Up(ctx context.Context, url string) error {
+func Up(ctx context.Context, url string) error { return UpWith(ctx, url) }
+
+// UpWith does what Up does, and then applies the migrations of modules, under the same lock.
+func UpWith(ctx context.Context, url string, modules ...Module) error {
 	return locked(ctx, url, func(db *sql.DB, conn *pgx.Conn) error {
 		ours, err := provider(db)
 		if err != nil {
@@ -50,7 +53,11 @@ func Up(ctx context.Context, url string) error {
 		if _, err := db.ExecContext(ctx, dropUnusedIndexes); err != nil {
 			return fmt.Errorf("drop river's unused indexes: %w", err)
 		}
-
+		for _, m := range modules {
+			if err := m.up(ctx, db); err != nil {
+				return err
+			}
+		}
 		return events.Adopt(ctx, conn)
 	})
 }

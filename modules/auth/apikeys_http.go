@@ -7,7 +7,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -75,25 +74,10 @@ func renderKey(k apiKey) APIKey {
 	}
 }
 
-// scopeList is a list of scopes to OpenAPI, which takes the closed set from here.
-type scopeList []identity.Scope
-
-// Schema implements huma.SchemaProvider.
-func (scopeList) Schema(huma.Registry) *huma.Schema {
-	item := &huma.Schema{Type: huma.TypeString}
-	for _, scope := range identity.AllScopes() {
-		item.Enum = append(item.Enum, string(scope))
-	}
-	s := &huma.Schema{Type: huma.TypeArray, Items: item, MinItems: new(1), MaxItems: new(len(item.Enum)), UniqueItems: true}
-	item.PrecomputeMessages()
-	s.PrecomputeMessages()
-	return s
-}
-
 type createKeyInput struct {
 	Body struct {
 		Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
-		Scopes    scopeList      `json:"scopes" doc:"What it may do"`
+		Scopes    web.ScopeList  `json:"scopes" doc:"What it may do"`
 		ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
 	}
 }
@@ -129,25 +113,10 @@ func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
 }
 
 func (m *Module) handleKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
-	before, err := position(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	found, err := m.keys(ctx, identity.Must(ctx), before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-
-	next := ""
-	if len(found) > in.Limit {
-		found = found[:in.Limit]
-		next = web.EncodeCursor(found[in.Limit-1].id.String())
-	}
-	data := make([]APIKey, len(found))
-	for i, k := range found {
-		data[i] = renderKey(k)
-	}
-	return web.Paged(ctx, data, next), nil
+	caller := identity.Must(ctx)
+	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]apiKey, error) {
+		return m.keys(ctx, caller, before, limit)
+	}, func(k apiKey) (uuid.UUID, APIKey) { return k.id, renderKey(k) })
 }
 
 type keyInput struct {

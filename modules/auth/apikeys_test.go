@@ -15,6 +15,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // made is a key as its owner got it.
@@ -456,7 +457,7 @@ func TestTicketOfAKey(t *testing.T) {
 func TestMadeUpCredentialsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.misses = newMisses(Limit{50, time.Hour}) // how the period ends is for TestMisses
+	b.misses = newMisses(redis.Limit{Count: 50, Period: time.Hour}) // how the period ends is for TestMisses
 	b.runs()
 	key := b.makesKey(b.logsIn(), "", identity.OrdersRead)
 	b.until(func() bool { return b.who(key.Secret).status == 200 && b.remembers(key.ID) })
@@ -482,7 +483,7 @@ func TestMisses(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	here, other := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")
 	full := func() *misses {
-		m := newMisses(Limit{50, time.Second})
+		m := newMisses(redis.Limit{Count: 50, Period: time.Second})
 		for range 50 {
 			m.add(here, now)
 		}
@@ -505,7 +506,7 @@ func TestMisses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	off := newMisses(Limit{})
+	off := newMisses(redis.Limit{})
 	for range 1000 {
 		off.add(here, now)
 	}

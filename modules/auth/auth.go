@@ -17,6 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // Accounts knows people and their passwords.
@@ -38,39 +39,17 @@ type Accounts interface {
 		set func(context.Context, pgx.Tx) error, err error)
 }
 
-// Attempts counts what may be a guess.
-type Attempts interface {
-	// Begin counts an attempt at an account before it is judged, and refuses it with
-	// a RateLimited fault when there were too many. The account is opaque and holds
-	// nothing personal; home tells whether it is logged in at that address, and is
-	// called only when it matters. end takes the outcome: a wrong guess stays counted, and
-	// the error that end returns may replace the response; a right one gives back what
-	// counts guesses; one that was not decided gives back everything.
-	Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
-		end func(ctx context.Context, what Outcome) error, err error)
-}
-
-// Outcome is what came of an attempt to prove a password.
-type Outcome int
-
-// The outcomes. Unjudged is an attempt that failed before the password was compared, such
-// as one that found no place to be hashed.
-const (
-	Unjudged Outcome = iota
-	Right
-	Wrong
-)
-
-// Deps is what the module needs. Attempts and Wake may be nil.
+// Deps are the dependencies of the module. Limiter and Wake may be nil.
 type Deps struct {
 	Pool             *postgres.Pool
 	Sessions         *Sessions
 	Accounts         Accounts
-	Attempts         Attempts
+	Limiter          *redis.Limiter // counts log-ins; without one they are not limited
+	LoginLimit       redis.Limit    // of attempts to prove a password, per account and per address
 	Keys             Keys
 	Issuer, Audience string
-	Misses           Limit  // made-up keys and tickets that an address may present to this node
-	Wake             func() // tells the other nodes to look now; called after commits
+	Misses           redis.Limit // made-up keys and tickets that an address may present to this node
+	Wake             func()      // tells the other nodes to look now; called after commits
 	Log              *slog.Logger
 }
 
@@ -79,7 +58,7 @@ type Module struct {
 	pool     *postgres.Pool
 	sessions *Sessions
 	accounts Accounts
-	attempts Attempts
+	begin    beginAttempt
 	signer   *signer
 	misses   *misses
 	log      *slog.Logger
@@ -98,11 +77,22 @@ func New(d Deps) *Module {
 		pool:     d.Pool,
 		sessions: d.Sessions,
 		accounts: d.Accounts,
-		attempts: d.Attempts,
+		begin:    d.beginAttempt(),
 		signer:   &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
 		misses:   newMisses(d.Misses),
 		log:      d.Log,
 	}
+}
+
+// beginAttempt is loginAttempts.begin.
+type beginAttempt func(ctx context.Context, account string, from netip.Addr, knownNetwork func(context.Context) (bool, error)) (
+	end func(ctx context.Context, what outcome) error, err error)
+
+func (d *Deps) beginAttempt() beginAttempt {
+	if d.Limiter == nil {
+		return (&loginAttempts{}).begin
+	}
+	return (&loginAttempts{d.Limiter, d.LoginLimit}).begin
 }
 
 // Run watches for changes of standing and clears away what is over, until ctx

@@ -13,9 +13,9 @@ import (
 
 // guess is an attempt to prove a password.
 type guess struct {
-	account string // what is counted
+	account string // the key under which attempts are counted
 	from    netip.Addr
-	owner   func(context.Context) (uuid.UUID, error) // whose account it is, zero for nobody's
+	owner   func(context.Context) (uuid.UUID, error) // the account, zero when there is none
 }
 
 // judge runs prove, unless there were too many attempts before it (SPEC A6).
@@ -23,10 +23,7 @@ func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
 	if err := m.accounts.Room(ctx); err != nil {
 		return err
 	}
-	if m.attempts == nil {
-		return prove()
-	}
-	end, err := m.attempts.Begin(ctx, g.account, g.from, func(ctx context.Context) (bool, error) { return m.home(ctx, g) })
+	end, err := m.begin(ctx, g.account, g.from, func(ctx context.Context) (bool, error) { return m.knownNetwork(ctx, g) })
 	if err != nil {
 		return err
 	}
@@ -37,19 +34,20 @@ func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
 	return err
 }
 
-func outcomeOf(err error) Outcome {
+func outcomeOf(err error) outcome {
 	switch {
 	case err == nil:
-		return Right
+		return right
 	case fault.Is(err, "invalid-credentials"), fault.Is(err, "wrong-password"):
-		return Wrong
+		return wrong
 	}
-	return Unjudged
+	return undecided
 }
 
-// home tells whether the owner has a session that was opened where the guess comes
-// from. Nobody's account is looked for as well, for the same time.
-func (m *Module) home(ctx context.Context, g guess) (there bool, err error) {
+// knownNetwork tells whether the account has a session that was opened from the network of the
+// attempt. An account that does not exist is looked up as well, so that the response takes the
+// same time.
+func (m *Module) knownNetwork(ctx context.Context, g guess) (known bool, err error) {
 	owner, err := g.owner(ctx)
 	if err != nil || !g.from.IsValid() {
 		return false, err
@@ -57,9 +55,9 @@ func (m *Module) home(ctx context.Context, g guess) (there bool, err error) {
 	err = m.pool.QueryRow(ctx, `
 		select exists (select from sessions
 			where user_id = $1 and ended_at is null and expires_at > now() and nullif(address, '')::inet <<= $2)`,
-		owner, clientaddr.Network(g.from)).Scan(&there)
+		owner, clientaddr.Network(g.from)).Scan(&known)
 	if err != nil {
-		return false, fmt.Errorf("look where %s is logged in: %w", owner, err)
+		return false, fmt.Errorf("look for sessions of %s in a network: %w", owner, err)
 	}
-	return there, nil
+	return known, nil
 }

@@ -145,40 +145,8 @@ func render(s *ent.Session, c identity.Caller) Session {
 }
 
 func (m *Module) handleSessions(ctx context.Context, in *web.Paging) (*web.PageOf[Session], error) {
-	before, err := position(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
 	caller := identity.Must(ctx)
-	found, err := m.list(ctx, caller.UserID, before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-
-	next := ""
-	if len(found) > in.Limit {
-		found = found[:in.Limit]
-		next = web.EncodeCursor(found[in.Limit-1].ID.String())
-	}
-	data := make([]Session, len(found))
-	for i, s := range found {
-		data[i] = render(s, caller)
-	}
-	return web.Paged(ctx, data, next), nil
-}
-
-// position is the last id of the page before, or zero on the first page.
-func position(cursor string) (uuid.UUID, error) {
-	if cursor == "" {
-		return uuid.Nil, nil
-	}
-	parts, err := web.DecodeCursor(cursor, 1)
-	if err != nil {
-		return uuid.Nil, err
-	}
-	last, err := uuid.Parse(parts[0])
-	if err != nil {
-		return uuid.Nil, web.BadCursor()
-	}
-	return last, nil
+	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Session, error) {
+		return m.list(ctx, caller.UserID, before, limit)
+	}, func(s *ent.Session) (uuid.UUID, Session) { return s.ID, render(s, caller) })
 }

@@ -9,13 +9,8 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
-
-// Limit is so many in so much time; the zero value is no limit.
-type Limit struct {
-	Count  int
-	Period time.Duration
-}
 
 // misses bounds what strangers cost. Credentials are looked at before any limit is
 // counted, since a limit is the caller's; and unlike a forged token a made-up key
@@ -23,7 +18,7 @@ type Limit struct {
 // address have so many of those looks in vain, then none (API4:2023). A key that
 // was good here lately is looked up all the same, whoever shares its address.
 type misses struct {
-	limit Limit
+	limit redis.Limit
 	good  *lru.Cache[keyHash, struct{}]
 
 	mu    sync.Mutex
@@ -31,7 +26,7 @@ type misses struct {
 	of    map[netip.Prefix]int
 }
 
-func newMisses(limit Limit) *misses {
+func newMisses(limit redis.Limit) *misses {
 	good, err := lru.New[keyHash, struct{}](remembered)
 	if err != nil {
 		panic(err) // only of a size below one
@@ -44,7 +39,7 @@ func (m *misses) refuse(from netip.Addr, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
-	if m.limit.Count == 0 || m.of[clientaddr.Network(from)] < m.limit.Count {
+	if m.limit.Off() || m.of[clientaddr.Network(from)] < m.limit.Count {
 		return nil
 	}
 	e := fault.New(fault.RateLimited, "too-many-attempts", "Too many credentials from here that are not valid; wait a moment.")

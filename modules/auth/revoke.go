@@ -11,17 +11,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Sessions ends sessions and spreads the word. It exists apart from Module so that
 // whoever keeps the accounts can be made before the module that needs them.
 type Sessions struct {
-	pool   *postgres.Pool
-	log    *slog.Logger
-	memory *memory
-	uses   uses
-	nudges chan struct{}
-	wake   func()
+	pool    *postgres.Pool
+	log     *slog.Logger
+	memory  *memory
+	uses    uses
+	wakeups wakeup.Signal
+	wake    func()
 
 	mu        sync.Mutex
 	announced map[change]time.Time // by when they were last seen
@@ -34,7 +35,7 @@ func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 		pool:      pool,
 		log:       log,
 		memory:    newMemory(),
-		nudges:    make(chan struct{}, 1),
+		wakeups:   wakeup.New(),
 		wake:      func() {},
 		announced: map[change]time.Time{},
 	}

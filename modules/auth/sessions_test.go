@@ -59,14 +59,14 @@ func TestLoginIsCounted(t *testing.T) {
 	if len(b.attempts.seen) != 2 || b.attempts.seen[0] != b.attempts.seen[1] || strings.Contains(b.attempts.seen[0], "ada") {
 		t.Errorf("counted %q", b.attempts.seen)
 	}
-	if !slices.Equal(b.attempts.ends, []Outcome{Wrong, Right}) {
+	if !slices.Equal(b.attempts.ends, []outcome{wrong, right}) {
 		t.Errorf("what came of them: %v", b.attempts.ends)
 	}
 
 	b.logsIn()
 	b.do("POST", "/v1/auth/login", "", object("email", "x@example.com", "password", "no"))
-	if homes := b.attempts.homes; !slices.Equal(homes, []bool{false, false, true, false}) {
-		t.Errorf("where it was logged in: %v", homes)
+	if known := b.attempts.known; !slices.Equal(known, []bool{false, false, true, false}) {
+		t.Errorf("where it was logged in: %v", known)
 	}
 	b.attempts.late = fault.New(fault.RateLimited, "rate-limited", "no")
 	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", "no")); got.status != 429 {
@@ -98,7 +98,7 @@ func TestUnjudgedLoginIsNoGuess(t *testing.T) {
 	if err := b.judge(ctx, pg, func() error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if !slices.Equal(b.attempts.ends, []Outcome{Unjudged, Unjudged, Unjudged}) {
+	if !slices.Equal(b.attempts.ends, []outcome{undecided, undecided, undecided}) {
 		t.Errorf("what came of them: %v", b.attempts.ends)
 	}
 }
@@ -462,7 +462,7 @@ func TestHome(t *testing.T) {
 	check := func(at string, owner func(context.Context) (uuid.UUID, error), want bool) {
 		t.Helper()
 		addr, _ := netip.ParseAddr(at)
-		if got, err := b.home(b.ctx, guess{from: addr, owner: owner}); got != want || err != nil {
+		if got, err := b.knownNetwork(b.ctx, guess{from: addr, owner: owner}); got != want || err != nil {
 			t.Errorf("%q: %v, %v", at, got, err)
 		}
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -83,13 +84,15 @@ func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) 
 	t.Cleanup(func() { noSecrets(t, "log", b.log.String()) })
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.Module = New(Deps{
-		Pool: pool, Sessions: NewSessions(pool, log), Accounts: accounts, Attempts: b.attempts,
-		Keys: keys, Issuer: "orderflow", Audience: "orderflow-api", Misses: Limit{50, time.Second}, Log: log,
+		Pool: pool, Sessions: NewSessions(pool, log), Accounts: accounts,
+		Keys: keys, Issuer: "orderflow", Audience: "orderflow-api", Misses: redis.Limit{Count: 50, Period: time.Second}, Log: log,
 		Wake: func() { b.woken <- struct{}{} },
 	})
+	b.begin = b.attempts.begin
 	b.app = fiber.New(web.Config(web.Options{Log: log}))
 	b.app.Use(web.Recover(log), web.RequestID(), web.ClientAddress(nil), web.Access(log, nil, nil), web.JSONOnly(), b.Credentials())
-	api := web.New(b.app, web.Options{Log: log})
+	scopes := []identity.Scope{identity.EventsRead, identity.OrdersRead, identity.OrdersWrite, identity.ProductsRead, identity.WebhooksWrite}
+	api := web.New(b.app, web.Options{Log: log, Scopes: scopes})
 	b.Routes(api)
 	who := func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
 		c, _ := identity.From(ctx)
@@ -322,30 +325,30 @@ func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, 
 type fakeAttempts struct {
 	mu    sync.Mutex
 	seen  []string
-	homes []bool
-	ends  []Outcome
+	known []bool
+	ends  []outcome
 	fail  error // of the beginning
 	late  error // of the end, when wrong
 }
 
-func (f *fakeAttempts) Begin(ctx context.Context, account string, from netip.Addr, home func(context.Context) (bool, error)) (
-	func(context.Context, Outcome) error, error,
+func (f *fakeAttempts) begin(ctx context.Context, account string, from netip.Addr, knownNetwork func(context.Context) (bool, error)) (
+	func(context.Context, outcome) error, error,
 ) {
-	there, err := home(ctx)
+	known, err := knownNetwork(ctx)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.seen, f.homes = append(f.seen, account+" "+from.String()), append(f.homes, there)
+	f.seen, f.known = append(f.seen, account+" "+from.String()), append(f.known, known)
 	return f.end, errors.Join(f.fail, err)
 }
 
-func (f *fakeAttempts) end(ctx context.Context, what Outcome) error {
+func (f *fakeAttempts) end(ctx context.Context, what outcome) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if ctx.Err() != nil {
 		return ctx.Err() // what counts could not be told
 	}
 	f.ends = append(f.ends, what)
-	if what == Wrong {
+	if what == wrong {
 		return f.late
 	}
 	return nil

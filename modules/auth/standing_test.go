@@ -13,6 +13,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
@@ -148,9 +149,12 @@ func TestLook(t *testing.T) {
 	ctx, stop := context.WithCancel(there.ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
-		there.sessions.every(ctx, 24*time.Hour, there.sessions.nudges, func(ctx context.Context) error {
-			defer func() { looked <- struct{}{} }()
-			return there.sessions.poll(ctx)
+		_ = periodic.Run(ctx, periodic.Task{
+			Name: "look", Interval: 24 * time.Hour, Immediately: true, Wake: there.sessions.wakeups, Log: there.sessions.log,
+			Run: func(ctx context.Context) error {
+				defer func() { looked <- struct{}{} }()
+				return there.sessions.poll(ctx)
+			},
 		})
 	})
 	t.Cleanup(func() { stop(); watching.Wait() })

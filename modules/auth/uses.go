@@ -42,13 +42,11 @@ func (u *uses) take() map[uuid.UUID]time.Time {
 	return taken
 }
 
-// keepUses writes every few seconds, and once more when ctx ends.
-func (s *Sessions) keepUses(ctx context.Context) {
-	s.every(ctx, useEvery, nil, s.writeUses)
-
+// writeLastUses writes once more after ctx has ended.
+func (s *Sessions) writeLastUses(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), useLimit)
 	defer cancel()
-	if err := guarded(last, s.writeUses); err != nil {
+	if err := s.writeUses(last); err != nil {
 		s.log.WarnContext(ctx, "when keys were last used is lost", "error", err)
 	}
 }

@@ -3,10 +3,11 @@ package auth
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 )
 
 const (
@@ -22,61 +23,17 @@ const (
 )
 
 func (s *Sessions) run(ctx context.Context) error {
-	var others sync.WaitGroup
-	others.Go(func() { s.every(ctx, sweepEvery, nil, s.sweep) })
-	others.Go(func() { s.keepUses(ctx) })
-	defer others.Wait()
-
-	s.every(ctx, lookEvery, s.nudges, s.poll)
-	return nil
+	err := periodic.Run(ctx,
+		periodic.Task{Name: "look for revocations", Interval: lookEvery, Immediately: true, Wake: s.wakeups, Log: s.log, Run: s.poll},
+		periodic.Task{Name: "delete old sessions and keys", Interval: sweepEvery, Immediately: true, Log: s.log, Run: s.sweep},
+		periodic.Task{Name: "record uses of keys", Interval: useEvery, Immediately: true, Log: s.log, Run: s.writeUses},
+	)
+	s.writeLastUses(ctx)
+	return err
 }
 
-// every does a turn at once, then at each interval and each nudge, until ctx ends.
-// It logs when turns begin to fail and when they work again, not in between.
-func (s *Sessions) every(ctx context.Context, interval time.Duration, nudges <-chan struct{}, turn func(context.Context) error) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-
-	failing := false
-	for {
-		err := guarded(ctx, turn)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil && !failing:
-			s.log.WarnContext(ctx, "watching sessions fails", "error", err)
-		case err == nil && failing:
-			s.log.InfoContext(ctx, "watching sessions works again")
-		}
-		failing = err != nil
-
-		select {
-		case <-ctx.Done():
-			return
-		case <-nudges:
-		case <-tick.C:
-		}
-	}
-}
-
-// guarded turns a panic, most likely a listener's, into an error: in a goroutine
-// it would end the process.
-func guarded(ctx context.Context, turn func(context.Context) error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return turn(ctx)
-}
-
-// look asks for a turn of poll now. One request outstanding is enough for all.
-func (s *Sessions) look() {
-	select {
-	case s.nudges <- struct{}{}:
-	default:
-	}
-}
+// look starts a run of poll now.
+func (s *Sessions) look() { s.wakeups.Send() }
 
 type revocation struct {
 	change

@@ -11,6 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // maxStock keeps sums over any number of products inside int64.
@@ -47,7 +48,7 @@ func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta i
 		return nil, err
 	}
 
-	err = client(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(now()).Exec(ctx)
+	err = client(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(postgres.Now()).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("adjust product %s: %w", sku, err)
 	}
@@ -81,7 +82,7 @@ func record(ctx context.Context, tx pgx.Tx, sku string, delta int64, stock *int6
 	}
 	mv, err := client(tx).Movement.Create().
 		SetID(id).SetSku(sku).SetDelta(delta).SetNillableStock(stock).
-		SetReason(reason).SetActor(string(by)).SetAt(now()).
+		SetReason(reason).SetActor(string(by)).SetAt(postgres.Now()).
 		Save(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("record a movement of %s: %w", sku, err)

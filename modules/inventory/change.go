@@ -49,7 +49,7 @@ func (m *Module) remove(ctx context.Context, sku string, meets condition) error 
 		if err := meets(old.Version); err != nil {
 			return err
 		}
-		at := now()
+		at := postgres.Now()
 		err = client(tx).Product.UpdateOne(old).SetDeletedAt(at).SetUpdatedAt(at).AddVersion(1).Exec(ctx)
 		if err != nil {
 			return fmt.Errorf("delete product %s: %w", sku, err)
@@ -83,7 +83,7 @@ func revise(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, meets
 		return old, false, nil
 	}
 
-	p, err = u.AddVersion(1).SetUpdatedAt(now()).Save(ctx)
+	p, err = u.AddVersion(1).SetUpdatedAt(postgres.Now()).Save(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("change product %s: %w", sku, err)
 	}

@@ -64,7 +64,7 @@ func add(ctx context.Context, tx pgx.Tx, by identity.Actor, n NewProduct) (*ent.
 }
 
 func insertProduct(ctx context.Context, tx pgx.Tx, n NewProduct) (*ent.Product, error) {
-	at := now()
+	at := postgres.Now()
 	p, err := client(tx).Product.Create().
 		SetID(n.SKU).SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
 		SetNillableStock(n.Stock).SetActive(n.active()).SetCreatedAt(at).SetUpdatedAt(at).
@@ -84,7 +84,7 @@ func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*en
 	}
 	u := client(tx).Product.UpdateOne(old).
 		SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
-		SetActive(n.active()).ClearDeletedAt().AddVersion(1).SetUpdatedAt(now())
+		SetActive(n.active()).ClearDeletedAt().AddVersion(1).SetUpdatedAt(postgres.Now())
 	setStock(u, n.Stock)
 	p, err := u.Save(ctx)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -69,10 +68,6 @@ func (m *Module) published(err error) {
 }
 
 func client(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }
-
-// now has the precision that the database keeps, so that an answer shows the
-// same time when it is read again.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // bump says that a name, a price or an activity changed. It comes last in a
 // transaction: the one row is locked until the commit.

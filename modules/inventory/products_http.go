@@ -17,23 +17,10 @@ func (m *Module) listProducts(ctx context.Context, in *struct {
 	Active string `query:"active" enum:"true,false" doc:"Only active ones, or only the others"`
 	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"Part of the sku or of the name"`
 }) (*web.PageOf[Product], error) {
-	f := filter{text: in.Q, limit: in.Limit, active: shown(ctx, in.Active)}
-	if in.Cursor != "" {
-		parts, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
-		}
-		f.after = parts[0]
-	}
-
-	rows, next, err := m.list(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	if next != "" {
-		next = web.EncodeCursor(next)
-	}
-	return web.Paged(ctx, each(rows, render), next), nil
+	return web.KeysetFrom(ctx, in.Paging, func(after string) ([]Product, string, error) {
+		rows, next, err := m.list(ctx, filter{text: in.Q, limit: in.Limit, active: shown(ctx, in.Active), after: after})
+		return each(rows, render), next, err
+	})
 }
 
 // shown is what the caller asked for, else active ones, and all to administrators.
@@ -124,26 +111,10 @@ func (m *Module) listAdjustments(ctx context.Context, in *struct {
 	BySKU
 	web.Paging
 }) (*web.PageOf[Adjustment], error) {
-	var after uuid.UUID
-	if in.Cursor != "" {
-		parts, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
-		}
-		if after, err = uuid.Parse(parts[0]); err != nil {
-			return nil, web.BadCursor()
-		}
-	}
-
-	rows, next, err := m.movements(ctx, in.SKU, after, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	cursor := ""
-	if next != uuid.Nil {
-		cursor = web.EncodeCursor(next.String())
-	}
-	return web.Paged(ctx, each(rows, renderMovement), cursor), nil
+	return web.KeysetFrom(ctx, in.Paging, func(after uuid.UUID) ([]Adjustment, uuid.UUID, error) {
+		rows, next, err := m.movements(ctx, in.SKU, after, in.Limit)
+		return each(rows, renderMovement), next, err
+	})
 }
 
 func each[A, B any](list []A, f func(A) B) []B {

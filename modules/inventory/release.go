@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Release gives back whatever the orders hold, and returns it by order and sku.
@@ -23,7 +25,7 @@ func (m *Module) Release(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (
 
 	b := &pgx.Batch{}
 	b.Queue(lockHeldSQL, orders)
-	b.Queue(releaseSQL, orders, now()).Query(func(rows pgx.Rows) error {
+	b.Queue(releaseSQL, orders, postgres.Now()).Query(func(rows pgx.Rows) error {
 		var l line
 		_, err := pgx.ForEachRow(rows, []any{&l.order, &l.sku, &l.quantity}, func() error {
 			if released[l.order] == nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // line is what one order wants of one sku.
@@ -148,6 +150,6 @@ func writeReservations(ctx context.Context, tx pgx.Tx, taken []line) error {
 	for i, l := range taken {
 		orders[i], skus[i], quantities[i] = l.order, l.sku, l.quantity
 	}
-	_, err := tx.Exec(ctx, reserveSQL, orders, skus, quantities, now())
+	_, err := tx.Exec(ctx, reserveSQL, orders, skus, quantities, postgres.Now())
 	return err
 }

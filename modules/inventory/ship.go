@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Ship takes what the orders hold off the shelf: it is no longer reserved, and no
@@ -137,7 +138,7 @@ func writeShipment(ctx context.Context, tx pgx.Tx, by identity.Actor, parcels []
 		reasons = append(reasons, "shipped with order "+p.order.String())
 	}
 
-	at := now()
+	at := postgres.Now()
 	b := &pgx.Batch{}
 	b.Queue(shipSQL, orders, skus, at)
 	if len(ids) > 0 {

@@ -10,7 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // counts passes on to this node's followers what is unread in their inboxes. A
@@ -22,7 +24,7 @@ type counts struct {
 	tell func(user uuid.UUID, unread int64)
 	// listeners are those who are told on this node.
 	listeners func() []uuid.UUID
-	wake      chan struct{}
+	wake      wakeup.Signal
 	replaced  atomic.Bool // the database went back: seen may be ahead of it
 
 	seen  uint64 // changes of transactions up to this one are passed on
@@ -32,35 +34,17 @@ type counts struct {
 // Redis only wakes; without it a count comes within this time (SPEC E5).
 const countEvery = time.Second
 
-func (c *counts) look() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
 // restart says that the database went back to an earlier state. Counts may have changed
 // with it.
 func (c *counts) restart() {
 	c.replaced.Store(true)
-	c.look()
+	c.wake.Send()
 }
 
 func (c *counts) run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-c.wake:
-		case <-timer.C:
-		}
-		if err := c.pass(ctx); err != nil && ctx.Err() == nil {
-			c.out.WarnContext(ctx, "unread counts cannot be read", "error", err)
-		}
-		timer.Reset(countEvery)
-	}
+	return periodic.Run(ctx, periodic.Task{
+		Name: "pass on unread counts", Interval: countEvery, Immediately: true, Wake: c.wake, Log: c.out, Run: c.pass,
+	})
 }
 
 // pass tells of all changes that are visible now. As in the log, nothing is passed

@@ -3,7 +3,6 @@ package notifications
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
@@ -14,7 +13,9 @@ import (
 	"github.com/orderflow-dev/orderflow/ent/notification"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // FillInboxes puts what users are to be told into their inboxes until ctx ends: one
@@ -151,21 +152,15 @@ const (
 
 // CleanInboxes forgets notifications older than KeepNotes until ctx ends.
 func (m *Module) CleanInboxes(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(cleanEvery/2 + rand.N(cleanEvery)): //nolint:gosec // jitter, not a secret
-		}
-		if _, err := m.cleanOnce(ctx); err != nil && ctx.Err() == nil {
-			m.Out.WarnContext(ctx, "old notifications stay for now", "error", err)
-		}
-	}
+	return periodic.Run(ctx, periodic.Task{
+		Name: "delete old notifications", Interval: cleanEvery, Jitter: 0.5, Log: m.Out,
+		Run: func(ctx context.Context) error { _, err := m.cleanOnce(ctx); return err },
+	})
 }
 
 // cleanOnce takes small bites, so that nobody waits for it, and says how many rows went.
 func (m *Module) cleanOnce(ctx context.Context) (gone int64, err error) {
-	oldest := idAt(time.Now().Add(-m.KeepNotes))
+	oldest := uuidv7.First(time.Now().Add(-m.KeepNotes))
 	for {
 		var some int64
 		err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
@@ -187,13 +182,4 @@ func (m *Module) cleanOnce(ctx context.Context) (gone int64, err error) {
 			return gone, nil
 		}
 	}
-}
-
-// idAt is before every id that was made at that time or later (RFC 9562 section 5.7).
-func idAt(at time.Time) (id uuid.UUID) {
-	ms := at.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
 }

@@ -66,34 +66,18 @@ func (m *Module) getInbox(ctx context.Context, in *struct {
 	Unread string `query:"unread" enum:"true,false" doc:"true for what is unread, false for what is read; all when absent"`
 	web.Paging
 }) (*inboxOutput, error) {
-	before := uuid.Nil
-	if in.Cursor != "" {
-		parts, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
-		}
-		if before, err = uuid.Parse(parts[0]); err != nil {
-			return nil, web.BadCursor()
-		}
-	}
 	var only *bool
 	if in.Unread != "" {
 		only = new(in.Unread == "true")
 	}
-	rows, unread, err := m.inbox(ctx, identity.Must(ctx).UserID, only, before, in.Limit+1)
+	var unread int64
+	page, err := web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) (rows []*ent.Notification, err error) {
+		rows, unread, err = m.inbox(ctx, identity.Must(ctx).UserID, only, before, limit)
+		return rows, err
+	}, func(row *ent.Notification) (uuid.UUID, Notification) { return row.ID, m.render(row) })
 	if err != nil {
 		return nil, err
 	}
-	next := ""
-	if len(rows) > in.Limit {
-		rows = rows[:in.Limit]
-		next = web.EncodeCursor(rows[in.Limit-1].ID.String())
-	}
-	list := make([]Notification, len(rows))
-	for i, row := range rows {
-		list[i] = m.render(row)
-	}
-	page := web.Paged(ctx, list, next)
 	out := &inboxOutput{Link: page.Link}
 	out.Body.Page, out.Body.Unread = page.Body, unread
 	return out, nil

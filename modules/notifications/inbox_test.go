@@ -18,6 +18,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // noted is a page of an inbox.
@@ -241,11 +242,11 @@ func TestCleanInboxes(t *testing.T) {
 	h.commit(slices.Concat(kinds(h.alice, "order.confirmed", 7), kinds(h.bob, "order.shipped", 2))...)
 	n.filled(h.alice, 7)
 	n.filled(h.bob, 2)
-	before := idAt(time.Now().Add(-2 * time.Hour))
+	before := uuidv7.First(time.Now().Add(-2 * time.Hour))
 	_, err := h.pool.Exec(h.ctx, `update notifications set id = overlay(gen_random_uuid()::text placing $1 from 1 for 13)::uuid
 		where id in (select id from notifications where user_id = $2 order by id limit 4)`, before.String()[:13], h.alice.UserID)
 	h.must(err)
-	n.patch(h.alice, "/v1/notifications", `{"read":true,"upTo":"`+idAt(time.Now().Add(-time.Hour)).String()+`"}`)
+	n.patch(h.alice, "/v1/notifications", `{"read":true,"upTo":"`+uuidv7.First(time.Now().Add(-time.Hour)).String()+`"}`)
 	if got := n.inboxOf(h.alice, ""); got.Unread != 3 {
 		t.Fatalf("%d unread", got.Unread)
 	}

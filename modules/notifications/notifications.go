@@ -17,6 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Sessions knows who still is who they said they were. Tickets are one-use
@@ -71,7 +72,7 @@ type Module struct {
 // New makes the module and subscribes it to the tail.
 func New(d Deps) *Module {
 	m := &Module{Deps: d, hub: newHub(d.Out, d.Metrics), connections: newConnections(d.StreamsPerAccount), limits: usual, types: events.Types(d.Kinds)}
-	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, listeners: m.hub.listeners, wake: make(chan struct{}, 1)}
+	m.counts = &counts{pool: d.Pool, out: d.Out, tell: m.hub.tell, listeners: m.hub.listeners, wake: wakeup.New()}
 	m.notes, m.sentences = map[string]bool{}, map[string]string{}
 	for _, k := range d.Kinds {
 		m.notes[k.Type], m.sentences[k.Type] = k.Note, k.Doc
@@ -89,7 +90,7 @@ func New(d Deps) *Module {
 func (m *Module) Run(ctx context.Context) error { return m.counts.run(ctx) }
 
 // Look says that unread counts may have changed, here or on another node.
-func (m *Module) Look() { m.counts.look() }
+func (m *Module) Look() { m.counts.wake.Send() }
 
 // Revoked closes the sockets of a user with 4401, or of one session or API key when
 // that is not uuid.Nil (SPEC A5, A8). The client logs in again and resumes.

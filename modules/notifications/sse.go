@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // How often a silent stream says something, so that nobody between takes it for
@@ -20,21 +21,15 @@ const streamPing = 15 * time.Second
 type stream struct {
 	*follower
 	slot   *slot         // of the account, given back by Close
-	bell   chan struct{} // rings when there is something, or the end
+	bell   wakeup.Signal // sent when there is a frame, or the end
 	joined bool
 	text   bytes.Buffer
 }
 
 func (m *Module) newStream(caller identity.Caller, f filter) *stream {
-	s := &stream{follower: m.newFollower(caller, f), bell: make(chan struct{}, 1)}
-	ring := func() {
-		select {
-		case s.bell <- struct{}{}:
-		default:
-		}
-	}
-	s.queue.wake = ring
-	s.onEnd = func(ending) { ring() }
+	s := &stream{follower: m.newFollower(caller, f), bell: wakeup.New()}
+	s.queue.wake = s.bell.Send
+	s.onEnd = func(ending) { s.bell.Send() }
 	return s
 }
 

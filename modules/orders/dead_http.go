@@ -52,29 +52,14 @@ type lettersInput struct {
 }
 
 func (m *Module) getLetters(ctx context.Context, in *lettersInput) (*web.PageOf[DeadLetter], error) {
-	f := LetterFilter{Step: in.Step, Resolved: in.Resolved, Limit: in.Limit + 1}
+	f := LetterFilter{Step: in.Step, Resolved: in.Resolved}
 	if in.OrderID != uuid.Nil {
 		f.Orders = []uuid.UUID{in.OrderID}
 	}
-	if in.Cursor != "" {
-		last, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
-		}
-		if f.After, err = uuid.Parse(last[0]); err != nil {
-			return nil, web.BadCursor()
-		}
-	}
-	page, err := m.DeadLetters(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if len(page) > in.Limit {
-		page = page[:in.Limit]
-		next = web.EncodeCursor(page[in.Limit-1].ID.String())
-	}
-	return web.Paged(ctx, page, next), nil
+	return web.Keyset(ctx, in.Paging, func(after uuid.UUID, limit int) ([]DeadLetter, error) {
+		f.After, f.Limit = after, limit
+		return m.DeadLetters(ctx, f)
+	}, func(l DeadLetter) (uuid.UUID, DeadLetter) { return l.ID, l })
 }
 
 // OfLetter is the part that all routes of one dead letter share.

@@ -13,6 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // Filter narrows a list; zero values do not. From and To are inclusive.
@@ -49,24 +50,15 @@ func where(f Filter) []predicate.Order {
 func bounds(f Filter) (from, to uuid.UUID) {
 	to = uuid.Max
 	if !f.From.IsZero() {
-		from = firstOf(f.From)
+		from = uuidv7.First(f.From)
 	}
 	if !f.To.IsZero() {
-		to = firstOf(f.To.Add(time.Millisecond))
+		to = uuidv7.First(f.To.Add(time.Millisecond))
 	}
 	if f.Before != uuid.Nil && bytes.Compare(f.Before[:], to[:]) < 0 {
 		to = f.Before
 	}
 	return from, to
-}
-
-// firstOf is the smallest UUIDv7 of a millisecond.
-func firstOf(t time.Time) (id uuid.UUID) {
-	ms := t.UnixMilli()
-	for i := range 6 {
-		id[i] = byte(ms >> (40 - 8*i))
-	}
-	return id
 }
 
 // whose orders a caller is shown: their own, and an administrator anybody's, or

@@ -38,25 +38,14 @@ type listInput struct {
 func (m *Module) getOrders(ctx context.Context, in *listInput) (*web.PageOf[Order], error) {
 	f := in.filter()
 	f.Limit = in.Limit
-	if in.Cursor != "" {
-		last, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
+	return web.KeysetFrom(ctx, in.Paging, func(before uuid.UUID) (page []Order, next uuid.UUID, err error) {
+		f.Before = before
+		page, more, err := m.List(ctx, identity.Must(ctx), f)
+		if more {
+			next = page[len(page)-1].ID
 		}
-		if f.Before, err = uuid.Parse(last[0]); err != nil {
-			return nil, web.BadCursor()
-		}
-	}
-
-	page, more, err := m.List(ctx, identity.Must(ctx), f)
-	if err != nil {
-		return nil, err
-	}
-	next := ""
-	if more {
-		next = web.EncodeCursor(page[len(page)-1].ID.String())
-	}
-	return web.Paged(ctx, page, next), nil
+		return page, next, err
+	})
 }
 
 func distinct(list []StatusFilter) (statuses []lifecycle.Status) {

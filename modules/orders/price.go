@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -14,6 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // refuseWanted says what is wrong with an order whatever is in the catalogue, or is nil.
@@ -66,7 +66,7 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	if err != nil {
 		return fmt.Errorf("make an order id: %w", err)
 	}
-	at := createdAt(id)
+	at := uuidv7.Time(id)
 	p.version = version
 	p.lines = lines
 	p.row = &ent.Order{
@@ -141,10 +141,4 @@ func skusOf(items []WantedItem) []string {
 		skus[i] = items[i].SKU
 	}
 	return skus
-}
-
-// createdAt is the time within a UUIDv7: an order's id and its date never differ.
-func createdAt(id uuid.UUID) time.Time {
-	ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
-	return time.UnixMilli(ms).UTC()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/reads"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // ratedAtMost bounds how many orders are looked at to tell the rate: where more
@@ -129,13 +130,13 @@ func (s *Stats) queueOf(b *pgx.Batch, user uuid.UUID) {
 }
 
 // oldest needs no more than the id: an order's id and its date never differ.
-func oldest(id uuid.UUID) *Oldest { return &Oldest{ID: id, CreatedAt: jsontime.At(createdAt(id))} }
+func oldest(id uuid.UUID) *Oldest { return &Oldest{ID: id, CreatedAt: jsontime.At(uuidv7.Time(id))} }
 
 // queueRate counts the newest orders by the time in their ids, deleted ones too:
 // they were placed.
 func (s *Stats) queueRate(b *pgx.Batch, user uuid.UUID, at time.Time) {
 	last1, last5, last15 := at.Add(-time.Minute), at.Add(-5*time.Minute), at.Add(-15*time.Minute)
-	args := []any{firstOf(last1), firstOf(last5), firstOf(last15), ratedAtMost}
+	args := []any{uuidv7.First(last1), uuidv7.First(last5), uuidv7.First(last15), ratedAtMost}
 	of := ""
 	if user != uuid.Nil {
 		args, of = append(args, user), "and user_id = $5"
@@ -151,7 +152,7 @@ func (s *Stats) queueRate(b *pgx.Batch, user uuid.UUID, at time.Time) {
 		}
 		from := last15
 		if fifteen == ratedAtMost {
-			from = createdAt(*first)
+			from = uuidv7.Time(*first)
 		}
 		per := &s.Rate.PerMinute
 		per.Last1, per.Last5, per.Last15 = perMinute(one, last1, from, at), perMinute(five, last5, from, at), perMinute(fifteen, last15, from, at)

@@ -2,14 +2,17 @@ package orders
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/periodic"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // How often each working node looks for orders without a next step, and after how
@@ -22,27 +25,21 @@ const (
 // Sweep runs until ctx ends. Any number of nodes may sweep: rows that one has
 // locked are skipped by the others.
 func (m *Module) Sweep(ctx context.Context) error {
-	for {
-		wait := sweepEvery*3/4 + rand.N(sweepEvery/2) //nolint:gosec // jitter, so that nodes do not sweep in step
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts} {
-			m.untilDone(ctx, once)
-		}
-	}
+	return periodic.Run(ctx, periodic.Task{
+		Name: "sweep orders", Interval: sweepEvery, Jitter: 0.25, Log: m.Out,
+		Run: func(ctx context.Context) (err error) {
+			for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts} {
+				err = errors.Join(err, untilDone(ctx, once))
+			}
+			return err
+		},
+	})
 }
 
-func (m *Module) untilDone(ctx context.Context, once func(context.Context) (int, error)) {
+func untilDone(ctx context.Context, once func(context.Context) (int, error)) error {
 	for {
-		found, err := once(ctx)
-		if err != nil && ctx.Err() == nil {
-			m.Out.WarnContext(ctx, "sweep failed", "error", err)
-		}
-		if err != nil || found < sweepAtOnce {
-			return
+		if found, err := once(ctx); err != nil || found < sweepAtOnce {
+			return err
 		}
 	}
 }
@@ -74,35 +71,13 @@ func overdue(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-// withJobs tells which of the orders have a job that will still run. It looks
-// through the live jobs, which are few next to those that are done.
-func withJobs(ctx context.Context, tx pgx.Tx, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
-	rows, err := tx.Query(ctx, `
-		select distinct (j.args->>'orderId')::uuid from river_job j
-		where j.state in ('available', 'pending', 'retryable', 'running', 'scheduled')
-		  and j.kind = $2 and j.args->>'orderId' = any($1::text[])`,
-		textsOf(ids), processKind)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, err
-	}
-	alive := make(map[uuid.UUID]bool, len(list))
-	for _, id := range list {
-		alive[id] = true
-	}
-	return alive, nil
-}
-
 // repair gives late orders more time, and those whose job was lost a new one.
 func (u *unitOfWork) repair(ctx context.Context) error {
 	ids := make([]uuid.UUID, len(u.orders))
 	for i, o := range u.orders {
 		ids[i] = o.ID
 	}
-	alive, err := withJobs(ctx, u.tx, ids)
+	alive, err := queue.Live(ctx, u.tx, river.QueueDefault, processKind, "orderId", ids)
 	if err != nil {
 		return err
 	}
@@ -123,12 +98,4 @@ func (u *unitOfWork) reportLate(ctx context.Context, o *lockedOrder, cause strin
 	o.Record(o.ReportLate(cause))
 	u.m.metrics.stalled.WithLabelValues(cause).Inc()
 	u.m.Out.WarnContext(ctx, "order stalled", "order_id", o.ID, "status", o.Status, "cause", cause)
-}
-
-func textsOf(ids []uuid.UUID) []string {
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		list[i] = id.String()
-	}
-	return list
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // PreparePassword does the slow half of changing a password: it proves the current
@@ -48,7 +49,7 @@ func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error
 		Where(user.ID(u.ID), user.PasswordVersion(u.PasswordVersion), user.Active(true), user.DeletedAtIsNil()).
 		SetPasswordHash(hash).
 		AddPasswordVersion(1).
-		SetUpdatedAt(now()).
+		SetUpdatedAt(postgres.Now()).
 		Save(ctx)
 	if err != nil {
 		return fmt.Errorf("set the password of %s: %w", u.ID, err)

@@ -157,7 +157,7 @@ type counted struct {
 	limit  int
 }
 
-func (c *counted) Begin(_ context.Context, from netip.Addr) (func(context.Context), time.Duration, bool) {
+func (c *counted) begin(_ context.Context, from netip.Addr) (func(context.Context), time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.counts[from] == c.limit {
@@ -177,7 +177,7 @@ func TestRegistrationsAreCounted(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	limit := &counted{counts: map[netip.Addr]int{}, limit: 3}
-	b.registrations = limit
+	b.beginRegistration = limit.begin
 	hashes := counts(b.hashes)
 	body := func(name, password string) string { return fmt.Sprintf(`{"email":%q,"password":%q}`, name, password) }
 	register := func(name, password string) answered {

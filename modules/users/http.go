@@ -146,32 +146,16 @@ type listInput struct {
 }
 
 func (m *Module) handleList(ctx context.Context, in *listInput) (*web.PageOf[User], error) {
-	where, err := in.where()
-	if err != nil {
-		return nil, err
-	}
-	found, err := rows(m.pool).Query().
-		Where(where...).
-		Order(ent.Desc(user.FieldID)).
-		Limit(in.Limit + 1).
-		All(ctx)
-	if err != nil {
-		return nil, err
-	}
-
-	next := ""
-	if len(found) > in.Limit {
-		found = found[:in.Limit]
-		next = web.EncodeCursor(found[in.Limit-1].ID.String())
-	}
-	data := make([]User, len(found))
-	for i, u := range found {
-		data[i] = render(u)
-	}
-	return web.Paged(ctx, data, next), nil
+	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.User, error) {
+		query := rows(m.pool).Query().Where(in.where()...)
+		if before != uuid.Nil {
+			query.Where(user.IDLT(before))
+		}
+		return query.Order(ent.Desc(user.FieldID)).Limit(limit).All(ctx)
+	}, func(u *ent.User) (uuid.UUID, User) { return u.ID, render(u) })
 }
 
-func (in *listInput) where() ([]predicate.User, error) {
+func (in *listInput) where() []predicate.User {
 	where := []predicate.User{user.DeletedAtIsNil()}
 	if in.Role != "" {
 		where = append(where, user.Role(in.Role))
@@ -182,16 +166,5 @@ func (in *listInput) where() ([]predicate.User, error) {
 	if in.Q != "" {
 		where = append(where, user.EmailKeyHasPrefix(fold(in.Q)))
 	}
-	if in.Cursor != "" {
-		parts, err := web.DecodeCursor(in.Cursor, 1)
-		if err != nil {
-			return nil, err
-		}
-		last, err := uuid.Parse(parts[0])
-		if err != nil {
-			return nil, web.BadCursor()
-		}
-		where = append(where, user.IDLT(last))
-	}
-	return where, nil
+	return where
 }

@@ -36,15 +36,11 @@ func (m *Module) register(ctx context.Context, email, password, name string) (*e
 	if err != nil {
 		return nil, err
 	}
-	giveBack := func(context.Context) {}
-	if m.registrations != nil {
-		back, wait, refused := m.registrations.Begin(ctx, clientaddr.From(ctx))
-		if refused {
-			f := tooManyRegistrations()
-			f.RetryAfter = wait
-			return nil, f
-		}
-		giveBack = back
+	giveBack, wait, refused := m.beginRegistration(ctx, clientaddr.From(ctx))
+	if refused {
+		f := tooManyRegistrations()
+		f.RetryAfter = wait
+		return nil, f
 	}
 	if err := m.finish(ctx, &fresh, password, newcomer); err != nil {
 		if !fault.Is(err, "email-taken") {
@@ -105,7 +101,7 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 	if err != nil {
 		return nil, err
 	}
-	at := now()
+	at := postgres.Now()
 	u, err := rows(q).Create().
 		SetID(id).SetEmail(d.email).SetEmailKey(d.key).SetName(d.name).
 		SetRole(string(d.role)).SetPasswordHash(d.hash).

@@ -3,7 +3,6 @@ package users
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -88,12 +87,12 @@ func write(ctx context.Context, tx pgx.Tx, id uuid.UUID, c change) (*ent.User, e
 		Where(user.DeletedAtIsNil()).
 		SetNillableName(c.name).
 		SetNillableActive(c.active).
-		SetUpdatedAt(now())
+		SetUpdatedAt(postgres.Now())
 	if c.role != nil {
 		u.SetRole(string(*c.role))
 	}
 	if c.gone {
-		u.SetDeletedAt(now())
+		u.SetDeletedAt(postgres.Now())
 	}
 	after, err := u.Save(ctx)
 	return after, found(err, id)
@@ -152,6 +151,3 @@ func found(err error, id uuid.UUID) error {
 		return fmt.Errorf("account %s: %w", id, err)
 	}
 }
-
-// now is what the database keeps of a time.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // Sessions is what follows an account whose standing changes. The first two join
@@ -40,17 +41,10 @@ type Deps struct {
 	// HashWait is how long a caller waits for the turn to hash before the answer is
 	// 503; 2 s when zero.
 	HashWait time.Duration
-	// Registrations limits new accounts of one address; none when nil.
-	Registrations Registrations
-	Log           *slog.Logger
-}
-
-// Registrations counts new accounts.
-type Registrations interface {
-	// Begin counts a registration before it is hashed. refused says that the address has
-	// made too many, and how long it has to wait; giveBack undoes the count of one that
-	// came to nothing.
-	Begin(ctx context.Context, from netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
+	// Limiter counts the accounts that one address opens; without one they are not limited.
+	Limiter           *redis.Limiter
+	RegistrationLimit redis.Limit
+	Log               *slog.Logger
 }
 
 // Module is the accounts of one process.
@@ -60,14 +54,15 @@ type Module struct {
 	hashes   *hasher
 	log      *slog.Logger
 
-	registrations Registrations
+	beginRegistration func(context.Context, netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
 }
 
 // New makes the module; it starts nothing.
 func New(d Deps) *Module {
 	hashes := newHasher(d.Cost, d.Aside, d.Log)
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
-	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log, registrations: d.Registrations}
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log,
+		beginRegistration: (&registrations{d.Limiter, d.RegistrationLimit}).begin}
 }
 
 func rows(q postgres.Querier) *ent.UserClient {

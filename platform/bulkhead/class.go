@@ -59,7 +59,7 @@ func (c *class[K]) findPlace(key K, full error) (victim *waiter[K], err error) {
 	case own >= c.QueuePerKey:
 		return nil, ErrKeyLimit
 	case c.waiting < c.Queue:
-		return nil, nil //nolint:nilnil // there is room, and nobody has to go
+		return nil, nil //nolint:nilnil // the queue has space, so no waiter is removed
 	}
 	var most []*waiter[K]
 	for e := c.ring.Front(); e != nil; e = e.Next() {

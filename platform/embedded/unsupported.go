@@ -22,11 +22,20 @@ func Start(_ context.Context, o Options) (*Postgres, error) {
 	return nil, errUnsupported
 }
 
-func (*Postgres) URL() string                { return "" }
-func (*Postgres) Dir() string                { return "" }
-func (*Postgres) Done() <-chan struct{}      { return nil }
+// URL returns "".
+func (*Postgres) URL() string { return "" }
+
+// Dir returns "".
+func (*Postgres) Dir() string { return "" }
+
+// Done returns nil.
+func (*Postgres) Done() <-chan struct{} { return nil }
+
+// Stop does nothing.
 func (*Postgres) Stop(context.Context) error { return nil }
-func (*Postgres) Crash()                     {}
+
+// Crash does nothing.
+func (*Postgres) Crash() {}
 
 // Promote returns the error of Start.
 func (*Postgres) Promote(context.Context) error { return errUnsupported }

@@ -2,6 +2,7 @@ package events
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Reader is a consumer of the whole log that stores its results in the same database. Its position
@@ -26,7 +28,7 @@ type Reader struct {
 	name   string
 	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
 	logger *slog.Logger
-	wake   chan struct{}
+	wake   wakeup.Signal
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
 	// Committed, when set before Run, is called after each page that was committed.
@@ -50,16 +52,25 @@ const readerPage = 500
 // processes one page in the transaction that moves the position. It is called again with the same
 // events if that transaction fails.
 func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
-	return &Reader{log: log, name: name, handle: handle, logger: out, wake: make(chan struct{}, 1)}
+	return &Reader{log: log, name: name, handle: handle, logger: out, wake: wakeup.New()}
+}
+
+// AddReader stores a position for the consumer, at the present end of the log, unless it has one:
+// a consumer does not receive events from before it was added. Migrations call it.
+func AddReader(ctx context.Context, db *sql.DB, name string) error {
+	_, err := db.ExecContext(ctx, `insert into event_readers (name, xid, seq)
+		select $1::text, coalesce(h.xid, '3'), coalesce(h.seq, 0)
+		from (values (1)) as one (row)
+		left join lateral (select e.xid, e.seq from events e order by e.xid desc, e.seq desc limit 1) h on true
+		on conflict (name) do nothing`, name)
+	if err != nil {
+		return fmt.Errorf("add the consumer %s: %w", name, err)
+	}
+	return nil
 }
 
 // Wake makes the reader look for events now. It never blocks.
-func (r *Reader) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *Reader) Wake() { r.wake.Send() }
 
 // Lag returns the age of the last handled event when it was handled on this node.
 func (r *Reader) Lag() time.Duration { return time.Duration(r.lag.Load()) }

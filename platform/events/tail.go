@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // The polling interval without wake-ups (SPEC E5), and the intervals while events wait for an older
@@ -25,7 +27,7 @@ const (
 type Tail struct {
 	log      *Log
 	logger   *slog.Logger
-	wake     chan struct{}
+	wake     wakeup.Signal
 	interval time.Duration // interval without wake-ups
 	lag      atomic.Int64  // age of the last event when it was delivered, ns
 
@@ -37,7 +39,7 @@ type Tail struct {
 
 // NewTail returns a tail that starts at the head of the log when Run is called.
 func NewTail(log *Log, out *slog.Logger) *Tail {
-	return &Tail{log: log, logger: out, wake: make(chan struct{}, 1), interval: pollInterval}
+	return &Tail{log: log, logger: out, wake: wakeup.New(), interval: pollInterval}
 }
 
 // Subscribe registers fn. Call it before Run. Run calls fn from one goroutine and in order, with
@@ -53,12 +55,7 @@ func (t *Tail) Rewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn
 func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
 
 // Wake makes the tail look for events now. It never blocks, and an unneeded call does no harm.
-func (t *Tail) Wake() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
+func (t *Tail) Wake() { t.wake.Send() }
 
 // Lag returns the age of the last delivered event at its delivery.
 func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }

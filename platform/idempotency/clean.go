@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -20,16 +20,10 @@ const (
 // Clean deletes keys whose time is over until ctx ends. Any number of nodes may
 // do it: what one is at, the others skip.
 func Clean(ctx context.Context, pool *postgres.Pool, log *slog.Logger) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(cleanEvery/2 + rand.N(cleanEvery)): //nolint:gosec // jitter, not a secret
-		}
-		if _, err := CleanOnce(ctx, pool); err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "old idempotency keys stay for now", "error", err)
-		}
-	}
+	return periodic.Run(ctx, periodic.Task{
+		Name: "delete old idempotency keys", Interval: cleanEvery, Jitter: 0.5, Log: log,
+		Run: func(ctx context.Context) error { _, err := CleanOnce(ctx, pool); return err },
+	})
 }
 
 // CleanOnce deletes all keys older than Keep, a few thousand at a time, and

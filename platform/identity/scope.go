@@ -1,7 +1,9 @@
 package identity
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
@@ -10,8 +12,9 @@ import (
 // in addition (SPEC A8).
 type Scope string
 
-// The closed set of scopes. Each route names the one that it requires. The names are part of the
-// API and do not change.
+// The scopes of the product's own routes. They are part of the API and do not change. The set is
+// open: a scope exists because a route names it (web.API.Scopes), so that a module of another program
+// can have its own, such as "coupons:read".
 const (
 	AccountRead        Scope = "account:read"
 	DeadLettersRead    Scope = "dead-letters:read"
@@ -35,24 +38,27 @@ const (
 // other accounts. It is not a scope that a key can have.
 const NoKeys Scope = "no-keys"
 
-var scopes = []Scope{
-	AccountRead, DeadLettersRead, DeadLettersWrite, EventsRead, NotificationsRead, NotificationsWrite, OrdersRead, OrdersWrite, PaymentsRead, PaymentsWrite,
-	ProductsRead, ProductsWrite, StockRead, StockWrite, WebhooksRead, WebhooksWrite,
+var scopeForm = regexp.MustCompile(`^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$`)
+
+// Valid reports whether the scope has the form resource:action, in lower-case letters,
+// digits and hyphens. NoKeys is not valid: no key can have it.
+func (s Scope) Valid() bool { return scopeForm.MatchString(string(s)) }
+
+// ScopeSet is a set of scopes. The zero value is empty; sets can be compared with ==.
+type ScopeSet struct {
+	names string // sorted, each between spaces: " orders:read orders:write "
 }
 
-// AllScopes returns all scopes, sorted by name.
-func AllScopes() []Scope { return slices.Clone(scopes) }
-
-// ScopeSet is a set of scopes. The zero value is empty. Sets are comparable with ==.
-type ScopeSet uint32
-
-// ScopesOf returns a set of the names. It ignores unknown names, so a set never allows more than it
-// was given.
+// ScopesOf returns a set of the names. It ignores names that are not valid scopes, such as NoKeys, so
+// a set never allows more than it was given.
 func ScopesOf(names ...Scope) (set ScopeSet) {
-	for _, name := range names {
-		if i := slices.Index(scopes, name); i >= 0 {
-			set |= 1 << i
-		}
+	valid := slices.DeleteFunc(slices.Clone(names), func(s Scope) bool { return !s.Valid() })
+	slices.Sort(valid)
+	for _, name := range slices.Compact(valid) {
+		set.names += string(name) + " "
+	}
+	if set.names != "" {
+		set.names = " " + set.names
 	}
 	return set
 }
@@ -60,17 +66,18 @@ func ScopesOf(names ...Scope) (set ScopeSet) {
 // Has reports whether the set contains scope. It is false for values that are not scopes, such as
 // NoKeys or "".
 func (s ScopeSet) Has(scope Scope) bool {
-	i := slices.Index(scopes, scope)
-	return i >= 0 && s&(1<<i) != 0
+	return scope.isName() && strings.Contains(s.names, " "+string(scope)+" ")
 }
 
-// List returns the scopes of the set, sorted by name.
+// isName prevents Has from matching across the separators of the set. It is cheaper than Valid,
+// because every request with an API key calls it.
+func (s Scope) isName() bool { return s != "" && !strings.Contains(string(s), " ") }
+
+// List returns the scopes of the set, sorted by name. It is never nil.
 func (s ScopeSet) List() []Scope {
 	list := []Scope{}
-	for i, name := range scopes {
-		if s&(1<<i) != 0 {
-			list = append(list, name)
-		}
+	for name := range strings.FieldsSeq(s.names) {
+		list = append(list, Scope(name))
 	}
 	return list
 }

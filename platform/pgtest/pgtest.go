@@ -64,44 +64,73 @@ var longTimeouts = map[string]time.Duration{
 // clone takes about 20 ms; the first one takes 1 to 2 s more, for the start of the server.
 func URL(t testing.TB) string {
 	t.Helper()
-	u, err := url.Parse(HurriedURL(t))
+	address, err := withLongTimeouts(HurriedURL(t))
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
+	}
+	return address
+}
+
+// ExampleURL is URL for an Example, which has no testing.TB. Call drop at the end of the example.
+func ExampleURL() (address string, drop func(), err error) {
+	address, remove, err := create()
+	if err != nil {
+		return "", nil, err
+	}
+	address, err = withLongTimeouts(address)
+	return address, func() { _ = remove() }, err
+}
+
+// HurriedURL is URL with the timeouts of the product, for tests of these.
+func HurriedURL(t testing.TB) string {
+	t.Helper()
+	address, drop, err := create()
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := drop(); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return address
+}
+
+var errNoMain = errors.New("this package needs func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }")
+
+// create clones a database from the template of the shared server.
+func create() (address string, drop func() error, err error) {
+	if migrate == nil {
+		return "", nil, errNoMain
+	}
+	s, err := shared()
+	if err != nil {
+		return "", nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
+	defer cancel()
+	name, err := s.clone(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.address(name), func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
+		defer cancel()
+		return s.drop(ctx, name)
+	}, nil
+}
+
+func withLongTimeouts(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
 	}
 	q := u.Query()
 	for name, limit := range longTimeouts {
 		q.Set(name, strconv.FormatInt(limit.Milliseconds(), 10))
 	}
 	u.RawQuery = q.Encode()
-
-	return u.String()
-}
-
-// HurriedURL is URL with the timeouts of the product, for tests of these.
-func HurriedURL(t testing.TB) string {
-	t.Helper()
-	if migrate == nil {
-		t.Fatal("pgtest: this package needs func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }")
-	}
-	s, err := shared()
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
-	defer cancel()
-	name, err := s.clone(ctx)
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), cloneTimeout)
-		defer cancel()
-		if err := s.drop(ctx, name); err != nil {
-			t.Errorf("pgtest: %v", err)
-		}
-	})
-
-	return s.address(name)
+	return u.String(), nil
 }
 
 // server is a PostgreSQL server with a migrated template.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 const (
@@ -21,22 +23,17 @@ const (
 type Publisher struct {
 	client  *Client
 	channel string
-	due     chan struct{}
+	due     wakeup.Signal
 }
 
 // Publisher returns a publisher for channel. It sends nothing before Run.
 func (c *Client) Publisher(channel string) *Publisher {
-	return &Publisher{client: c, channel: channel, due: make(chan struct{}, 1)}
+	return &Publisher{client: c, channel: channel, due: wakeup.New()}
 }
 
 // Wake requests a message that is sent after this call. It never blocks and is safe for concurrent
 // use. Call it after COMMIT.
-func (p *Publisher) Wake() {
-	select {
-	case p.due <- struct{}{}:
-	default: // a message is already pending and has not been sent yet
-	}
-}
+func (p *Publisher) Wake() { p.due.Send() }
 
 // Run sends messages until ctx ends and then returns nil. While Redis is unavailable it retries
 // about once per second, with one message for all calls of Wake in that time.

@@ -36,6 +36,7 @@ func (a *adapter) Handle(op *huma.Operation, next func(huma.Context)) {
 		}
 		maps.Copy(response.Headers, usualHeaders())
 	}
+	a.api.listScopes(op)
 	plan := planOf(op, a.api.OpenAPI().Components.Schemas)
 	need, _ := op.Metadata[demandKey].(demand)
 	serve := func(ctx huma.Context) { a.serve(ctx, plan, need, next) }

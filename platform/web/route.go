@@ -162,6 +162,11 @@ func (a *API) add(r *Route) {
 	if r.Role != identity.Anyone && r.Role != identity.User && r.Role != identity.Admin {
 		panic(fmt.Sprintf("web: %s %s has no role", r.Method, r.Path))
 	}
+	for _, scope := range append([]identity.Scope{r.Scope}, r.Also...) {
+		if scope != "" && scope != identity.NoKeys && !scope.Valid() {
+			panic(fmt.Sprintf("web: %s %s: the scope %q is not of the form resource:action", r.Method, r.Path, scope))
+		}
+	}
 	for _, old := range a.routes {
 		if old.Method == r.Method && hides(old.Path, r.Path) {
 			panic(fmt.Sprintf("web: %s %s hides %s: register it later", r.Method, old.Path, r.Path))

@@ -21,6 +21,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // BodyLimit is the largest body that a route takes unless its MaxBody says more.
@@ -42,6 +43,10 @@ type Options struct {
 	Log                         *slog.Logger // default: slog.Default()
 	BodyBudget                  int          // bytes of request bodies in memory at once; default BodyBudget
 	Origins                     Origins      // whose pages may read what is refused before any handler runs; see CORS
+
+	// Scopes are all that an API key can have: those of the routes, as API.Scopes gathers them.
+	// A ScopeList in a body takes nothing else; when there are none, it takes everything.
+	Scopes []identity.Scope
 }
 
 // Config is the Fiber configuration that the rest of this package relies on.
@@ -81,7 +86,8 @@ type API struct {
 	app    *fiber.App
 	log    *slog.Logger
 	routes []Route
-	bodies map[string]int // path -> what is read of it, for routes that take more than BodyLimit
+	scopes []identity.Scope // that a ScopeList takes
+	bodies map[string]int   // path -> what is read of it, for routes that take more than BodyLimit
 	budget *budget
 	large  *largeBodies
 }
@@ -108,7 +114,7 @@ func Schemas(prefix string) huma.Registry {
 func New(app *fiber.App, o Options) *API {
 	settle()
 	a := &API{
-		app: app, log: orDefault(o.Log), bodies: map[string]int{},
+		app: app, log: orDefault(o.Log), scopes: o.Scopes, bodies: map[string]int{},
 		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newLargeBodies(),
 	}
 	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()

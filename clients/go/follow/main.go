@@ -71,7 +71,7 @@ func (f *follower) run(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		heard, err := f.follow(ctx)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was told to end
+			return nil //nolint:nilerr // the context has ended
 		}
 		if errors.Is(err, errRefused) {
 			return err

@@ -1,0 +1,88 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/orderflow-dev/orderflow/modules/payments"
+)
+
+// Option adds something to the product. Options work in any order. One that is wrong is
+// reported when the program starts, together with everything else that is wrong.
+type Option func(*extensions)
+
+// NewModule constructs a module. It does no input and output: see Platform.
+type NewModule func(p *Platform) (Module, error)
+
+// NewProvider constructs a payment provider. It does no input and output, and the
+// provider's Name is the one that WithProvider gives.
+type NewProvider func(p *Platform) (payments.Provider, error)
+
+// WithModule adds a module: routes, tables, jobs, consumers of events, whatever its
+// abilities are. Modules are constructed in the order of the options, after the product's.
+func WithModule(constructor NewModule) Option {
+	if constructor == nil {
+		constructor = func(*Platform) (Module, error) { return nil, nil } //nolint:nilnil // which join reports
+	}
+	return func(e *extensions) { e.modules = append(e.modules, constructor) }
+}
+
+// WithProvider adds a payment provider, which PAYMENT_PROVIDER=name selects. Payments keep
+// the name, so it never changes. The constructor is called only when it is selected. The
+// product's circuit breaker stands before the provider.
+func WithProvider(name string, constructor NewProvider) Option {
+	return func(e *extensions) {
+		e.providers = append(e.providers, namedProvider{name, constructor})
+	}
+}
+
+// extensions are what the options add. The zero value is the product alone.
+type extensions struct {
+	modules   []NewModule
+	providers []namedProvider
+}
+
+type namedProvider struct {
+	name string
+	make NewProvider
+}
+
+func extensionsOf(options []Option) (e extensions) {
+	for _, add := range options {
+		add(&e)
+	}
+	return e
+}
+
+// providerNames are what PAYMENT_PROVIDER may be besides the product's own.
+func (e extensions) providerNames() (names []string) {
+	for _, p := range e.providers {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+var (
+	moduleName   = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	providerName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+)
+
+// check finds what is wrong with the providers, which are constructed only when selected.
+func (e extensions) check() error {
+	var errs []error
+	seen := []string{"simulated", "stripe"}
+	for _, p := range e.providers {
+		switch {
+		case !providerName.MatchString(p.name):
+			errs = append(errs, fmt.Errorf("payment provider %q: a name is in lower-case letters, digits and hyphens", p.name))
+		case slices.Contains(seen, p.name):
+			errs = append(errs, fmt.Errorf("payment provider %q: there are two of that name", p.name))
+		case p.make == nil:
+			errs = append(errs, fmt.Errorf("payment provider %q: its constructor is nil", p.name))
+		}
+		seen = append(seen, p.name)
+	}
+	return errors.Join(errs...)
+}

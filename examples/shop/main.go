@@ -1,0 +1,23 @@
+// Command shop is Orderflow with a module and a payment provider of a shop's own. It is an
+// example to copy: everything in this folder is in a Go module of its own and uses what
+// anybody may import.
+//
+//	go run . serve
+//
+// All commands and settings are those of command orderflow; PAYMENT_PROVIDER=invoice
+// selects the provider.
+package main
+
+import (
+	"example.com/shop/invoice"
+	"example.com/shop/loyalty"
+
+	"github.com/orderflow-dev/orderflow/app"
+)
+
+func main() {
+	app.Main(
+		app.WithModule(loyalty.New),
+		app.WithProvider(invoice.Name, invoice.New),
+	)
+}

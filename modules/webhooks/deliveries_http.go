@@ -1,0 +1,127 @@
+package webhooks
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+func (m *Module) deliveryRoutes(api *web.API) {
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: one + "/deliveries", Name: "list-deliveries", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
+		Summary: "What was and will be sent to a webhook, newest first",
+		Doc: "With `status` or `type` a page looks at no more than 5,000 deliveries, so it may be short or empty and still have a " +
+			"`nextCursor`. Deliveries are kept for 30 days, unless the operator says otherwise.",
+	}, m.getDeliveries)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: one + "/deliveries/{number}", Name: "get-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
+		Summary: "One delivery with its tries, the last one first",
+	}, m.getDelivery)
+	web.HandleIdempotent(api, web.Route{
+		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
+		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
+		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
+	}, deliveryResent, m.postResend)
+}
+
+// Delivery is one event on its way to one endpoint.
+type Delivery struct {
+	Number    int64          `json:"number" doc:"Counts the webhook's deliveries without a hole"`
+	MessageID string         `json:"messageId" doc:"The webhook-id of all its tries"`
+	EventID   string         `json:"eventId" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
+	OrderID   uuid.UUID      `json:"orderId" format:"uuid"`
+	Type      string         `json:"type" example:"order.confirmed"`
+	Status    string         `json:"status" enum:"pending,waiting,delivered,failed,held,withheld" doc:"waiting: behind another of its order; held: the webhook was disabled; withheld: you may not see the order any more"`
+	Tries     int64          `json:"tries" doc:"Since it was last asked for"`
+	NextTryAt *jsontime.Time `json:"nextTryAt" nullable:"true"`
+	CreatedAt jsontime.Time  `json:"createdAt"`
+	SettledAt *jsontime.Time `json:"settledAt" nullable:"true"`
+}
+
+// DeliveryWithTries is one with what came of each try.
+type DeliveryWithTries struct {
+	Delivery
+	Attempts []Try `json:"attempts" nullable:"false" doc:"The last 100, the last one first"`
+}
+
+func renderDelivery(d *ent.WebhookDelivery) Delivery {
+	return Delivery{
+		Number: d.Number, MessageID: messageID(d.ID), EventID: d.OrderID.String() + "/" + strconv.FormatInt(d.Version, 10),
+		OrderID: d.OrderID, Type: d.Type, Status: d.Status, Tries: d.Tries, NextTryAt: jsontime.AtOrNil(d.DueAt),
+		CreatedAt: jsontime.At(d.CreatedAt), SettledAt: jsontime.AtOrNil(d.SettledAt),
+	}
+}
+
+func renderTry(a *ent.WebhookAttempt) Try {
+	return Try{At: jsontime.At(a.At), DurationMS: a.DurationMs, StatusCode: a.StatusCode, Error: a.Error, Answer: a.Answer}
+}
+
+type deliveriesInput struct {
+	ByID
+	web.Paging
+	Status  []string  `query:"status,explode" enum:"pending,waiting,delivered,failed,held,withheld" maxItems:"6" doc:"Only these; repeat it"`
+	Type    []string  `query:"type,explode" maxItems:"50" doc:"Only these; repeat it"`
+	OrderID uuid.UUID `query:"orderId" format:"uuid"`
+}
+
+func (m *Module) getDeliveries(ctx context.Context, in *deliveriesInput) (*web.PageOf[Delivery], error) {
+	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	f := filter{statuses: in.Status, kinds: in.Type, order: in.OrderID, limit: in.Limit}
+	if c := identity.Must(ctx); !c.IsAdmin() && (hook.UserID == nil || *hook.UserID != c.UserID) { // it was about others' orders
+		f.user = c.UserID
+	}
+	return web.KeysetFrom(ctx, in.Paging, func(before int64) ([]Delivery, int64, error) {
+		f.before = before
+		rows, below, err := m.deliveries(ctx, hook.ID, hook.LastNumber, f)
+		data := make([]Delivery, len(rows))
+		for i, row := range rows {
+			data[i] = renderDelivery(row)
+		}
+		return data, below, err
+	})
+}
+
+// ByNumber names a delivery in the path.
+type ByNumber struct {
+	ByID
+	Number int64 `path:"number" minimum:"1"`
+}
+
+func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body DeliveryWithTries }, error) {
+	hook, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	row, err := m.delivery(ctx, m.Pool, identity.Must(ctx), hook.ID, in.Number)
+	if err != nil {
+		return nil, err
+	}
+	tries, err := m.attempts(ctx, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := DeliveryWithTries{Delivery: renderDelivery(row), Attempts: make([]Try, len(tries))}
+	for i, a := range tries {
+		out.Attempts[i] = renderTry(a)
+	}
+	return &struct{ Body DeliveryWithTries }{out}, nil
+}
+
+var deliveryResent = web.Responder[*ent.WebhookDelivery, Delivery]{
+	Body: func(_ context.Context, d *ent.WebhookDelivery) Delivery { return renderDelivery(d) },
+}
+
+func (m *Module) postResend(ctx context.Context, in *ByNumber, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
+	return m.resend(ctx, identity.Must(ctx), in.ID, in.Number, key)
+}

@@ -1,0 +1,277 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/webhook"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+)
+
+const (
+	maxWebhooks = 50 // of one account
+	maxOfAll    = 50 // that hear of everybody's orders: each event is written once for each
+	grace       = 24 * time.Hour
+)
+
+// wanted is an endpoint as somebody wants it to be.
+type wanted struct {
+	url, description, ordering string
+	types                      []string
+	user                       *uuid.UUID
+	enabled                    bool
+}
+
+// create makes an endpoint of the caller's; its secret is seen this one time.
+func (m *Module) create(ctx context.Context, c identity.Caller, w wanted) (*ent.Webhook, Secret, error) {
+	if err := m.judge(ctx, c, &w); err != nil {
+		return nil, nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, nil, err
+	}
+	secret := NewSecret()
+	var row *ent.Webhook
+	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		if err := room(ctx, tx, c.UserID, w.user == nil); err != nil {
+			return err
+		}
+		at := postgres.Now()
+		create := db(tx).Webhook.Create().SetID(id).SetOwnerID(c.UserID).SetNillableUserID(w.user).
+			SetURL(w.url).SetDescription(w.description).SetTypes(w.types).SetOrdering(w.ordering).
+			SetEnabled(w.enabled).SetSecret(secret).SetCreatedAt(at).SetUpdatedAt(at)
+		if key, scopes := keyOf(c); key != nil {
+			create.SetKeyID(*key).SetKeyScopes(scopes)
+		}
+		if !w.enabled {
+			create.SetDisabledReason(byHand).SetDisabledAt(at)
+		}
+		row, err = create.Save(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	m.Out.InfoContext(ctx, "webhook created", "webhook_id", id, "user_id", c.UserID)
+	return row, secret, nil
+}
+
+// judge says everything that is wrong with what somebody wants, and decides whose
+// orders it is about.
+func (m *Module) judge(ctx context.Context, c identity.Caller, w *wanted) error {
+	switch {
+	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
+		return fault.New(fault.Forbidden, "forbidden", "Only administrators may be told of the orders of others.")
+	case !c.IsAdmin():
+		w.user = &c.UserID
+	}
+	fields := m.unknownTypes(w.types)
+	if w.user != nil && *w.user != c.UserID {
+		roles, err := m.Roles(ctx, m.Pool, []uuid.UUID{*w.user})
+		if err != nil {
+			return err
+		}
+		if roles[*w.user] == "" {
+			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not an active user"})
+		}
+	}
+	return m.judgeURL(ctx, w.url, fields)
+}
+
+// judgeURL adds what is wrong with a URL to what is wrong besides.
+func (m *Module) judgeURL(ctx context.Context, url string, fields []fault.Field) error {
+	err := m.addresses.judge(ctx, url)
+	if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
+		return fault.Unprocessable(append(f.Fields, fields...)...)
+	}
+	if len(fields) > 0 {
+		return fault.Unprocessable(fields...)
+	}
+	return err
+}
+
+func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
+	for i, t := range types {
+		if !slices.Contains(m.Types, t) {
+			wrong = append(wrong, fault.Field{Pointer: "/types/" + strconv.Itoa(i), Code: "enum", Message: "there is no such type of event"})
+		}
+	}
+	return wrong
+}
+
+// room counts, while nobody else adds to what it counts.
+func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('webhooks', 0))`); err != nil {
+		return fmt.Errorf("lock the webhooks: %w", err)
+	}
+	mine, err := db(tx).Webhook.Query().Where(webhook.OwnerID(owner), webhook.DeletedAtIsNil()).Count(ctx)
+	if err != nil {
+		return fmt.Errorf("count the webhooks of %s: %w", owner, err)
+	}
+	if mine >= maxWebhooks {
+		return fault.New(fault.Conflict, "too-many-webhooks", "You have %d webhooks; delete one first.", mine)
+	}
+	if !ofAll {
+		return nil
+	}
+	all, err := db(tx).Webhook.Query().Where(webhook.UserIDIsNil(), webhook.DeletedAtIsNil()).Count(ctx)
+	if err != nil {
+		return fmt.Errorf("count the webhooks: %w", err)
+	}
+	if all >= maxOfAll {
+		return fault.New(fault.Conflict, "too-many-webhooks", "There are %d webhooks about everybody's orders; delete one first, or name a user.", all)
+	}
+	return nil
+}
+
+// change is what to change; nil leaves as it is.
+type change struct {
+	url, description, ordering *string
+	types                      *[]string
+	enabled                    *bool
+}
+
+// change changes an endpoint of the caller's. To enable one sends nothing again by
+// itself: what was held meanwhile can be replayed.
+func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to change) (row *ent.Webhook, err error) {
+	if _, err := m.webhook(ctx, m.Pool, c, id); err != nil {
+		return nil, err
+	}
+	if to.url != nil || to.types != nil || to.enabled != nil && *to.enabled {
+		if err := mayCarry(c); err != nil {
+			return nil, err
+		}
+	}
+	var fields []fault.Field
+	if to.types != nil {
+		fields = m.unknownTypes(*to.types)
+	}
+	switch {
+	case to.url != nil:
+		err = m.judgeURL(ctx, *to.url, fields)
+	case len(fields) > 0:
+		err = fault.Unprocessable(fields...)
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		old, err := m.lock(ctx, tx, c, id)
+		if err != nil {
+			return err
+		}
+		if row, err = to.write(ctx, tx, c, old); err != nil {
+			return fmt.Errorf("change webhook %s: %w", id, err)
+		}
+		if old.Enabled && !row.Enabled {
+			_, err = hold(ctx, tx, id)
+		}
+		return err
+	})
+	return row, err
+}
+
+func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *ent.Webhook) (*ent.Webhook, error) {
+	at := postgres.Now()
+	u := db(tx).Webhook.UpdateOneID(old.ID).SetUpdatedAt(at).
+		SetNillableURL(to.url).SetNillableDescription(to.description).SetNillableOrdering(to.ordering)
+	if to.types != nil {
+		u.SetTypes(*to.types)
+	}
+	to.made(u, c)
+	if to.enabled != nil && *to.enabled != old.Enabled {
+		u.SetEnabled(*to.enabled)
+		if *to.enabled {
+			u.ClearDisabledReason().ClearDisabledAt().ClearFailingSince()
+		} else {
+			u.SetDisabledReason(byHand).SetDisabledAt(at)
+		}
+	}
+	return u.Save(ctx)
+}
+
+// remove ends an endpoint. What is under way to it is not sent any more; the log goes
+// with the next cleaning.
+func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) error {
+	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		if _, err := m.lock(ctx, tx, c, id); err != nil {
+			return err
+		}
+		at := postgres.Now()
+		if err := db(tx).Webhook.UpdateOneID(id).SetDeletedAt(at).SetUpdatedAt(at).Exec(ctx); err != nil {
+			return fmt.Errorf("delete webhook %s: %w", id, err)
+		}
+		if _, err := hold(ctx, tx, id); err != nil {
+			return err
+		}
+		return finish(ctx, tx, id, "cancelled")
+	})
+}
+
+// rotate gives an endpoint another secret. The one before it signs as well for a day;
+// one before that is over.
+func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret Secret, err error) {
+	secret = NewSecret()
+	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		old, err := m.lock(ctx, tx, c, id)
+		if err != nil {
+			return err
+		}
+		at := postgres.Now()
+		row, err = db(tx).Webhook.UpdateOneID(id).SetSecret(secret).SetPreviousSecret(old.Secret).SetPreviousUntil(at.Add(grace)).
+			SetUpdatedAt(at).Save(ctx)
+		if err != nil {
+			return fmt.Errorf("rotate the secret of webhook %s: %w", id, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	m.Out.InfoContext(ctx, "webhook secret rotated", "webhook_id", id, "user_id", c.UserID)
+	return row, secret, nil
+}
+
+// webhook is one of the caller's. Any other is absent, to administrators too.
+func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
+	row, err := db(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
+	if ent.IsNotFound(err) {
+		return nil, fault.Absent("webhook")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read webhook %s: %w", id, err)
+	}
+	return row, nil
+}
+
+func (m *Module) lock(ctx context.Context, tx pgx.Tx, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
+	if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for no key update`, id); err != nil {
+		return nil, fmt.Errorf("lock webhook %s: %w", id, err)
+	}
+	return m.webhook(ctx, tx, c, id)
+}
+
+// list is the caller's endpoints, newest first, from behind the given id on.
+func (m *Module) list(ctx context.Context, c identity.Caller, before uuid.UUID, limit int) ([]*ent.Webhook, error) {
+	query := db(m.Pool).Webhook.Query().Where(webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil())
+	if before != uuid.Nil {
+		query.Where(webhook.IDLT(before))
+	}
+	rows, err := query.Order(webhook.ByID(sql.OrderDesc())).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list webhooks: %w", err)
+	}
+	return rows, nil
+}

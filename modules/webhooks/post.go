@@ -1,0 +1,183 @@
+package webhooks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+)
+
+// The bounds of one try. The whole stays below a job's limit.
+const (
+	tryWithin  = 15 * time.Second
+	dialWithin = 5 * time.Second
+	readAtMost = 64 << 10
+	keepAnswer = 1 << 10
+)
+
+// sender posts messages to strangers: no proxy, no redirects, no cookies, and no
+// address that is not theirs to name.
+type sender struct {
+	client    *http.Client
+	addresses *addresses
+	agent     string
+	tracers   trace.TracerProvider
+}
+
+func newSender(a *addresses, version string, tracers trace.TracerProvider) *sender {
+	dialer := &net.Dialer{Timeout: dialWithin, Control: a.control, Resolver: a.resolver}
+	if version == "" {
+		version = "dev"
+	}
+	return &sender{
+		addresses: a, agent: "Orderflow/" + version, tracers: tracers,
+		client: &http.Client{
+			Timeout:       tryWithin,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport: &http.Transport{
+				DialContext: dialer.DialContext, TLSHandshakeTimeout: dialWithin, ForceAttemptHTTP2: true,
+				MaxResponseHeaderBytes: readAtMost, DisableCompression: true,
+				MaxIdleConns: 200, MaxIdleConnsPerHost: 8, IdleConnTimeout: 30 * time.Second,
+			},
+		},
+	}
+}
+
+// parcel is what is sent.
+type parcel struct {
+	url     string
+	id      string
+	secrets []Secret
+	body    []byte
+}
+
+// outcome is what came of one try.
+type outcome struct {
+	at         time.Time
+	took       time.Duration
+	status     int    // 0: there was no answer
+	problem    string // "" when it was taken
+	answer     string // how it began
+	retryAfter time.Duration
+}
+
+func (o outcome) taken() bool { return o.problem == "" }
+
+// post makes one try. Whatever goes wrong is an outcome.
+func (s *sender) post(ctx context.Context, p parcel) outcome {
+	ctx, span := s.tracers.Tracer("orderflow/webhooks").Start(ctx, "POST webhook", trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+
+	o := s.exchange(ctx, p, postgres.Now())
+	o.took = time.Since(o.at)
+	span.SetAttributes(attribute.String("webhook.id", p.id), attribute.Int("http.response.status_code", o.status))
+	if !o.taken() {
+		span.SetStatus(codes.Error, "not taken")
+	}
+	return o
+}
+
+func (s *sender) exchange(ctx context.Context, p parcel, at time.Time) outcome {
+	o := outcome{at: at}
+	if _, wrong := s.addresses.parse(p.url); wrong != "" { // the rule may be another since it was saved
+		o.problem = "the URL " + wrong
+		return o
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(p.body))
+	if err != nil {
+		o.problem = "the URL cannot be used"
+		return o
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", s.agent)
+	// Not sent: it lets net/http try afresh when a connection that was kept has died,
+	// which may repeat the message, under its id.
+	req.Header["Idempotency-Key"] = []string{}
+	Sign(req.Header, p.secrets, p.id, at, p.body)
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
+
+	res, err := s.client.Do(req)
+	if err != nil {
+		o.problem = reason(err)
+		return o
+	}
+	defer res.Body.Close()
+	raw, _ := io.ReadAll(io.LimitReader(res.Body, readAtMost)) // whether it was taken, the status says
+	return o.answered(res, excerpt(raw))
+}
+
+// answered reads what an answer means.
+func (o outcome) answered(res *http.Response, answer string) outcome {
+	o.status, o.answer = res.StatusCode, answer
+	switch {
+	case o.status >= 200 && o.status < 300:
+		return o
+	case o.status >= 300 && o.status < 400:
+		o.problem = "answered with a redirect, which is not followed"
+	default:
+		o.problem = "answered with status " + strconv.Itoa(o.status)
+	}
+	if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
+		o.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
+	}
+	return o
+}
+
+// reason says why there was no answer. Go's own words name our addresses: those of the
+// socket, and of the name server.
+func reason(err error) string {
+	var timeout interface{ Timeout() bool }
+	if outer, ok := errors.AsType[*url.Error](err); ok {
+		err = outer.Err
+	}
+	if errors.Is(err, errRefused) {
+		return errRefused.Error()
+	}
+	if name, ok := errors.AsType[*net.DNSError](err); ok {
+		if name.IsNotFound {
+			return "the host has no address"
+		}
+		return "the host's address could not be looked up"
+	}
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return "there was no answer in time"
+	}
+	if socket, ok := errors.AsType[*net.OpError](err); ok {
+		if cause, ok := errors.AsType[syscall.Errno](err); ok {
+			return cause.Error()
+		}
+		err = socket.Err
+	}
+	return excerpt([]byte(err.Error()))
+}
+
+// excerpt is the beginning as text that the database takes.
+func excerpt(raw []byte) string {
+	raw = raw[:min(len(raw), keepAnswer)]
+	return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); zero is no wish.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32); err == nil {
+		return max(0, time.Duration(seconds)*time.Second)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
+}

@@ -1,0 +1,289 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+)
+
+// ReplayArgs name the replay that a job goes on with.
+type ReplayArgs struct {
+	ReplayID uuid.UUID `json:"replayId"`
+}
+
+// Kind is stored with every job and must never change.
+func (ReplayArgs) Kind() string { return replayKind }
+
+const replayKind = "webhook_replay"
+
+// stretch is what is to be replayed: from and to are numbers, since and until times;
+// zero is no bound.
+type stretch struct {
+	from, to     int64
+	since, until time.Time
+	types        []string
+	statuses     []string
+	rate         int64
+}
+
+// replay begins to send a stretch of an endpoint's deliveries again, with their old
+// numbers and webhook-ids. An endpoint has one replay at a time, so that the rate
+// means something.
+func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s stretch, key idempotency.Key[*ent.WebhookReplay]) (idempotency.Result[*ent.WebhookReplay], error) {
+	key.Still = stillOwned[*ent.WebhookReplay](m, c, id)
+	return idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (*ent.WebhookReplay, error) {
+		hook, err := m.lock(ctx, tx, c, id)
+		if err != nil {
+			return nil, err
+		}
+		if !hook.Enabled {
+			return nil, isDisabled()
+		}
+		running, err := db(tx).WebhookReplay.Query().Where(webhookreplay.WebhookID(id), webhookreplay.Status("running")).Exist(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if running {
+			return nil, fault.New(fault.Conflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
+		}
+		row, err := m.insertReplay(ctx, tx, c, hook, s)
+		if err != nil {
+			return nil, fmt.Errorf("begin a replay of webhook %s: %w", id, err)
+		}
+		return row, nil
+	})
+}
+
+func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller, hook *ent.Webhook, s stretch) (*ent.WebhookReplay, error) {
+	from, to, err := bounds(ctx, tx, hook, s)
+	if err != nil {
+		return nil, err
+	}
+	id, at := uuid.Must(uuid.NewV7()), postgres.Now()
+	made, _ := keyOf(c)
+	row, err := db(tx).WebhookReplay.Create().SetID(id).SetNillableKeyID(made).SetWebhookID(hook.ID).SetFromNumber(from).SetToNumber(to).
+		SetTypes(s.types).SetStatuses(s.statuses).SetRate(s.rate).SetStatus("running").SetPosition(from - 1).SetDueAt(at).SetCreatedAt(at).Save(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = m.Queue.InsertTx(ctx, tx, ReplayArgs{ReplayID: id}, &river.InsertOpts{Queue: Queue})
+	return row, err
+}
+
+// bounds turns a stretch into numbers, of deliveries that there are.
+func bounds(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, s stretch) (from, to int64, err error) {
+	err = tx.QueryRow(ctx, `select coalesce(min(number), 1) from webhook_deliveries where webhook_id = $1`, hook.ID).Scan(&from)
+	if err != nil {
+		return 0, 0, err
+	}
+	to = hook.LastNumber
+	first, last := from, to
+	if !s.since.IsZero() {
+		if from, err = firstAt(ctx, tx, hook.ID, first, last, s.since); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !s.until.IsZero() {
+		after, err := firstAt(ctx, tx, hook.ID, first, last, s.until.Add(time.Microsecond))
+		if err != nil {
+			return 0, 0, err
+		}
+		to = after - 1
+	}
+	if s.from > 0 {
+		from = max(from, s.from)
+	}
+	if s.to > 0 {
+		to = min(to, s.to)
+	}
+	return from, to, nil
+}
+
+// firstAt is the first number from a time on, or last+1. Numbers have no holes and
+// rise with time, so halving finds it without an index.
+func firstAt(ctx context.Context, tx pgx.Tx, hook uuid.UUID, first, last int64, t time.Time) (int64, error) {
+	for first <= last {
+		middle := first + (last-first)/2
+		var at time.Time
+		err := tx.QueryRow(ctx, `select created_at from webhook_deliveries where webhook_id = $1 and number >= $2 order by number limit 1`, hook, middle).Scan(&at)
+		if err != nil {
+			return 0, fmt.Errorf("find delivery %d of webhook %s: %w", middle, hook, err)
+		}
+		if at.Before(t) {
+			first = middle + 1
+		} else {
+			last = middle - 1
+		}
+	}
+	return first, nil
+}
+
+type replayWorker struct {
+	river.WorkerDefaults[ReplayArgs]
+	m *Module
+}
+
+// Work sends one slice and comes back for the next. The replay's row says how far it
+// is, so a job that runs twice or late does no harm.
+func (w *replayWorker) Work(ctx context.Context, job *river.Job[ReplayArgs]) error {
+	wait, err := w.m.replayOn(ctx, job.Args.ReplayID)
+	switch {
+	case queue.Stopping(ctx) && err != nil:
+		return river.JobSnooze(0)
+	case err != nil:
+		return fmt.Errorf("replay %s: %w", job.Args.ReplayID, err)
+	case wait > 0:
+		return river.JobSnooze(wait)
+	}
+	return nil
+}
+
+// replayOn sends the next slice, and tells when the one after it is due; zero when
+// there is none.
+func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
+	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		wait = 0
+		r, hook, err := m.lockReplay(ctx, tx, id)
+		if err != nil || r == nil || r.Status != "running" {
+			return err
+		}
+		if until := time.Until(*r.DueAt); until > 0 {
+			wait = until
+			return nil
+		}
+		over, err := m.keyIsOver(ctx, tx, r.KeyID)
+		if err != nil {
+			return err
+		}
+		if !hook.Enabled || hook.DeletedAt != nil || over {
+			return finish(ctx, tx, hook.ID, "stopped")
+		}
+		numbers, position, err := nextSlice(ctx, tx, r, m.plan.slice)
+		if err != nil {
+			return err
+		}
+		n, err := m.again(ctx, tx, hook, numbers)
+		if err != nil {
+			return err
+		}
+		due := postgres.Now().Add(m.plan.slice)
+		u := db(tx).WebhookReplay.UpdateOneID(id).SetPosition(position).AddSent(int64(n)).SetDueAt(due)
+		if wait = m.plan.slice; position >= r.ToNumber {
+			wait = 0
+			u.SetStatus("done").ClearDueAt().SetFinishedAt(postgres.Now())
+		}
+		return u.Exec(ctx)
+	})
+	return wait, err
+}
+
+// lockReplay locks the endpoint and then its replay.
+func (m *Module) lockReplay(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*ent.WebhookReplay, *ent.Webhook, error) {
+	var hook uuid.UUID
+	err := tx.QueryRow(ctx, `select w.id from webhook_replays r join webhooks w on w.id = r.webhook_id where r.id = $1 for no key update of w`, id).Scan(&hook)
+	if err == nil {
+		_, err = tx.Exec(ctx, `select from webhook_replays where id = $1 for no key update`, id)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return &ent.WebhookReplay{}, nil, nil // deleted with its endpoint
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := db(tx).WebhookReplay.Get(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := db(tx).Webhook.Get(ctx, hook)
+	return r, w, err
+}
+
+// nextSlice is what may be sent until the next one, and how far that comes. It looks
+// at one window and no further, however rare what it looks for is.
+func nextSlice(ctx context.Context, tx pgx.Tx, r *ent.WebhookReplay, every time.Duration) (numbers []int64, position int64, err error) {
+	limit := max(1, r.Rate*int64(every)/int64(time.Second))
+	end := min(r.Position+window, r.ToNumber)
+	rows, err := tx.Query(ctx, `
+		select number from webhook_deliveries
+		where webhook_id = $1 and number > $2 and number <= $3 and status not in ('pending', 'waiting')
+		  and (cardinality($4::text[]) = 0 or type = any($4)) and (cardinality($5::text[]) = 0 or status = any($5))
+		order by number limit $6`, r.WebhookID, r.Position, end, r.Types, r.Statuses, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	numbers, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, 0, err
+	}
+	if int64(len(numbers)) == limit {
+		end = numbers[limit-1]
+	}
+	return numbers, end, nil
+}
+
+// finish ends the replay that runs of an endpoint, if there is one.
+func finish(ctx context.Context, tx pgx.Tx, hook uuid.UUID, how string) error {
+	_, err := db(tx).WebhookReplay.Update().Where(webhookreplay.WebhookID(hook), webhookreplay.Status("running")).
+		SetStatus(how).ClearDueAt().SetFinishedAt(postgres.Now()).Save(ctx)
+	if err != nil {
+		return fmt.Errorf("end the replay of webhook %s: %w", hook, err)
+	}
+	return nil
+}
+
+func (m *Module) replayOf(ctx context.Context, q postgres.Querier, hook, id uuid.UUID) (*ent.WebhookReplay, error) {
+	row, err := db(q).WebhookReplay.Query().Where(webhookreplay.ID(id), webhookreplay.WebhookID(hook)).Only(ctx)
+	if ent.IsNotFound(err) {
+		return nil, fault.Absent("replay")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read replay %s: %w", id, err)
+	}
+	return row, nil
+}
+
+// replays of an endpoint, newest first, from behind the given id on.
+func (m *Module) replays(ctx context.Context, hook, before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
+	query := db(m.Pool).WebhookReplay.Query().Where(webhookreplay.WebhookID(hook))
+	if before != uuid.Nil {
+		query.Where(webhookreplay.IDLT(before))
+	}
+	rows, err := query.Order(webhookreplay.ByID(sql.OrderDesc())).Limit(limit).All(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the replays of webhook %s: %w", hook, err)
+	}
+	return rows, nil
+}
+
+// cancel ends a replay; what it has sent by then stays under way. One that is over
+// stays as it ended.
+func (m *Module) cancel(ctx context.Context, c identity.Caller, hook, id uuid.UUID) (row *ent.WebhookReplay, err error) {
+	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		if _, err := m.lock(ctx, tx, c, hook); err != nil {
+			return err
+		}
+		if row, err = m.replayOf(ctx, tx, hook, id); err != nil || row.Status != "running" {
+			return err
+		}
+		if err := finish(ctx, tx, hook, "cancelled"); err != nil {
+			return err
+		}
+		row, err = m.replayOf(ctx, tx, hook, id)
+		return err
+	})
+	return row, err
+}

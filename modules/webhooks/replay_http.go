@@ -1,0 +1,157 @@
+package webhooks
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+func (m *Module) replayRoutes(api *web.API) {
+	const replays = one + "/replays"
+	web.HandleIdempotent(api, web.Route{
+		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
+		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
+		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
+			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
+	}, replayBegun, m.postReplay)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: replays, Name: "list-replays", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
+		Summary: "A webhook's replays, newest first",
+	}, m.getReplays)
+	web.Handle(api, web.Route{
+		Method: http.MethodGet, Path: replays + "/{replayId}", Name: "get-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
+		Summary: "How far a replay is",
+	}, m.getReplay)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: replays + "/{replayId}/cancel", Name: "cancel-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
+		Summary: "Cancel a replay", Doc: "What it has begun stays under way. Repeating it does no harm.",
+	}, m.postCancel)
+}
+
+// Replay is a stretch of deliveries that is sent again.
+type Replay struct {
+	ID         uuid.UUID      `json:"id" format:"uuid"`
+	Status     string         `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled meanwhile, or the API key that asked is over"`
+	From       int64          `json:"from" doc:"The first number"`
+	To         int64          `json:"to" doc:"The last number; below from when there is nothing to send"`
+	Types      []string       `json:"types" nullable:"false"`
+	Statuses   []string       `json:"statuses" nullable:"false"`
+	Rate       int64          `json:"rate" doc:"A second"`
+	Position   int64          `json:"position" doc:"The last number that was looked at"`
+	Sent       int64          `json:"sent" doc:"How many were sent again so far"`
+	CreatedAt  jsontime.Time  `json:"createdAt"`
+	FinishedAt *jsontime.Time `json:"finishedAt" nullable:"true"`
+}
+
+func renderReplay(r *ent.WebhookReplay) Replay {
+	return Replay{
+		ID: r.ID, Status: r.Status, From: r.FromNumber, To: r.ToNumber, Types: r.Types, Statuses: r.Statuses, Rate: r.Rate,
+		Position: r.Position, Sent: r.Sent, CreatedAt: jsontime.At(r.CreatedAt), FinishedAt: jsontime.AtOrNil(r.FinishedAt),
+	}
+}
+
+// ReplayWanted is a stretch as somebody wants it.
+type ReplayWanted struct {
+	From   *int64        `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
+	To     *int64        `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
+	Since  jsontime.Time `json:"since,omitzero" doc:"From this time on"`
+	Until  jsontime.Time `json:"until,omitzero" doc:"Up to this time"`
+	Types  []string      `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Only these"`
+	Status []string      `json:"status,omitempty" enum:"delivered,failed,held,withheld" maxItems:"4" nullable:"false" doc:"Only those that ended so"`
+	Rate   int64         `json:"rate,omitempty" minimum:"1" maximum:"100" default:"10" doc:"How many a second"`
+}
+
+type replayInput struct {
+	ByID
+	Body ReplayWanted
+}
+
+var replayBegun = web.Responder[*ent.WebhookReplay, Replay]{
+	Location: func(r *ent.WebhookReplay) string {
+		return path + "/" + r.WebhookID.String() + "/replays/" + r.ID.String()
+	},
+	Body: func(_ context.Context, r *ent.WebhookReplay) Replay { return renderReplay(r) },
+}
+
+func (m *Module) postReplay(ctx context.Context, in *replayInput, key idempotency.Key[*ent.WebhookReplay]) (none idempotency.Result[*ent.WebhookReplay], err error) {
+	s, err := m.stretchOf(in.Body)
+	if err != nil {
+		return none, err
+	}
+	return m.replay(ctx, identity.Must(ctx), in.ID, s, key)
+}
+
+func (m *Module) stretchOf(w ReplayWanted) (stretch, error) {
+	s := stretch{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
+	if w.From != nil {
+		s.from = *w.From
+	}
+	if w.To != nil {
+		s.to = *w.To
+	}
+	wrong := m.unknownTypes(s.types)
+	switch {
+	case s.from == 0 && s.to == 0 && w.Since.IsZero() && w.Until.IsZero():
+		wrong = append(wrong, fault.Field{Pointer: "/from", Code: "required", Message: "say from which number or since which time"})
+	case (s.from > 0 || s.to > 0) && (!w.Since.IsZero() || !w.Until.IsZero()):
+		wrong = append(wrong, fault.Field{Pointer: "/since", Code: "invalid", Message: "say numbers or times, not both"})
+	case s.to > 0 && s.to < s.from:
+		wrong = append(wrong, fault.Field{Pointer: "/to", Code: "invalid", Message: "is before from"})
+	case !w.Since.IsZero() && !w.Until.IsZero() && s.until.Before(s.since):
+		wrong = append(wrong, fault.Field{Pointer: "/until", Code: "invalid", Message: "is before since"})
+	}
+	if len(wrong) > 0 {
+		return s, fault.Unprocessable(wrong...)
+	}
+	return s, nil
+}
+
+type replaysInput struct {
+	ByID
+	web.Paging
+}
+
+func (m *Module) getReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
+	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
+		return nil, err
+	}
+	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
+		return m.replays(ctx, in.ID, before, limit)
+	}, func(row *ent.WebhookReplay) (uuid.UUID, Replay) { return row.ID, renderReplay(row) })
+}
+
+// ByReplay names a replay in the path.
+type ByReplay struct {
+	ByID
+	ReplayID uuid.UUID `path:"replayId" format:"uuid"`
+}
+
+type replayAnswer struct{ Body Replay }
+
+func (m *Module) getReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
+	if _, err := m.webhook(ctx, m.Pool, identity.Must(ctx), in.ID); err != nil {
+		return nil, err
+	}
+	row, err := m.replayOf(ctx, m.Pool, in.ID, in.ReplayID)
+	if err != nil {
+		return nil, err
+	}
+	return &replayAnswer{renderReplay(row)}, nil
+}
+
+func (m *Module) postCancel(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
+	row, err := m.cancel(ctx, identity.Must(ctx), in.ID, in.ReplayID)
+	if err != nil {
+		return nil, err
+	}
+	return &replayAnswer{renderReplay(row)}, nil
+}

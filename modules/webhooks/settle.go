@@ -1,0 +1,212 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+)
+
+// Why an endpoint is disabled.
+const (
+	byHand  = "manual"
+	gone    = "gone"    // it answered 410
+	failing = "failing" // it took nothing for days, or one delivery never
+)
+
+const settleWithin = 4 * time.Second
+
+// settle writes down what came of a try, with all that follows from it, and ends the
+// job, in one commit: the next try has its own job in it.
+func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *attempt, o outcome) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleWithin)
+	defer cancel()
+
+	var v verdict
+	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		var since *time.Time
+		if err := lockFor(ctx, tx, a, o, &since); err != nil {
+			return err
+		}
+		v = m.verdictOn(a, o, since)
+		if err := record(ctx, tx, a.id, o); err != nil {
+			return err
+		}
+		if err := m.write(ctx, tx, a, v); err != nil {
+			return err
+		}
+		if err := m.tellEndpoint(ctx, tx, a, o, v, since); err != nil {
+			return err
+		}
+		return m.leave(ctx, tx, job, a, v.status)
+	})
+	if err != nil {
+		return fmt.Errorf("settle delivery %s: %w", a.id, err)
+	}
+	m.metrics.tries.WithLabelValues(v.outcome).Inc()
+	m.metrics.seconds.Observe(o.took.Seconds())
+	if v.disable != "" {
+		m.disabled(ctx, a.webhook, v.disable)
+	}
+	return nil
+}
+
+// lockFor locks the endpoint as much as the outcome needs: not at all for what is
+// taken in no order, which is the usual case; shared where the next of the order is
+// to follow, against new ones that come in behind; and for itself when its health
+// changes.
+func lockFor(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, since **time.Time) error {
+	strength := "for no key update"
+	switch {
+	case !o.taken() || a.ailing:
+	case a.ordered:
+		strength = "for share"
+	default:
+		return nil
+	}
+	err := tx.QueryRow(ctx, `select failing_since from webhooks where id = $1 `+strength, a.webhook).Scan(since)
+	if err != nil {
+		return fmt.Errorf("lock webhook %s: %w", a.webhook, err)
+	}
+	return nil
+}
+
+// verdict is what an outcome means for the delivery and its endpoint.
+type verdict struct {
+	status  string
+	due     time.Time // of the next try, when it is pending
+	disable string    // the endpoint, for this reason
+	outcome string    // for the metric
+}
+
+func (m *Module) verdictOn(a *attempt, o outcome, since *time.Time) verdict {
+	if o.taken() {
+		return verdict{status: delivered, outcome: "delivered"}
+	}
+	if o.status == 410 {
+		return verdict{status: failed, disable: gone, outcome: "gone"}
+	}
+	wait, again := m.plan.wait(a.tries+1, o.retryAfter)
+	if !again || since != nil && time.Since(*since) >= m.plan.failAfter {
+		return verdict{status: failed, disable: failing, outcome: "failed"}
+	}
+	return verdict{status: pending, due: postgres.Now().Add(wait), outcome: "retry"}
+}
+
+func record(ctx context.Context, tx pgx.Tx, delivery uuid.UUID, o outcome) error {
+	create := db(tx).WebhookAttempt.Create().SetID(uuid.Must(uuid.NewV7())).SetDeliveryID(delivery).
+		SetAt(o.at).SetDurationMs(o.took.Milliseconds()).SetAnswer(o.answer)
+	if o.status != 0 {
+		create.SetStatusCode(int64(o.status))
+	}
+	if !o.taken() {
+		create.SetError(o.problem)
+	}
+	if err := create.Exec(ctx); err != nil {
+		return fmt.Errorf("record a try of delivery %s: %w", delivery, err)
+	}
+	return nil
+}
+
+// write moves the delivery on. One whose claim ran out belongs to another worker,
+// and one that was held meanwhile stays so, unless it was taken after all.
+func (m *Module) write(ctx context.Context, tx pgx.Tx, a *attempt, v verdict) error {
+	var due, settled *time.Time
+	if v.status == pending {
+		due = &v.due
+	} else {
+		settled = new(postgres.Now())
+	}
+	_, err := tx.Exec(ctx, `
+		update webhook_deliveries set status = $3, due_at = $4, settled_at = $5, tries = tries + 1, claim = null, claimed_until = null
+		where id = $1 and claim = $2 and (status = 'pending' or $3 = 'delivered')`, a.id, a.claim, v.status, due, settled)
+	if err != nil || v.status != pending {
+		return err
+	}
+	next := a.delivery
+	next.status, next.due, next.ailing = pending, v.due, true
+	return m.insertJobs(ctx, tx, []delivery{next}, postgres.Now())
+}
+
+// tellEndpoint keeps the endpoint's health: since when it fails, and whether it is to
+// be disabled.
+func (m *Module) tellEndpoint(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, v verdict, since *time.Time) (err error) {
+	switch {
+	case v.disable != "":
+		return disable(ctx, tx, a.webhook, v.disable)
+	case o.taken() && since != nil:
+		_, err = tx.Exec(ctx, `update webhooks set failing_since = null where id = $1`, a.webhook)
+	case !o.taken() && since == nil:
+		_, err = tx.Exec(ctx, `update webhooks set failing_since = $2 where id = $1`, a.webhook, o.at)
+	}
+	return err
+}
+
+// leave lets the next of the order follow, and ends the job.
+func (m *Module) leave(ctx context.Context, tx pgx.Tx, job *river.Job[DeliverArgs], a *attempt, status string) error {
+	if a.ordered && status != pending {
+		if err := m.follow(ctx, tx, []place{{a.webhook, a.order}}); err != nil {
+			return err
+		}
+	}
+	_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
+	return err
+}
+
+// drop settles a delivery without sending it.
+func (m *Module) drop(ctx context.Context, job *river.Job[DeliverArgs], a *attempt, status string) error {
+	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for share`, a.webhook); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			update webhook_deliveries set status = $3, due_at = null, settled_at = $4, claim = null, claimed_until = null
+			where id = $1 and claim = $2 and status = 'pending'`, a.id, a.claim, status, postgres.Now())
+		if err != nil {
+			return err
+		}
+		return m.leave(ctx, tx, job, a, status)
+	})
+	if err != nil {
+		return fmt.Errorf("drop delivery %s: %w", a.id, err)
+	}
+	m.metrics.tries.WithLabelValues(status).Inc()
+	return nil
+}
+
+// follow gives those orders' next deliveries their jobs where none is under way. The
+// endpoints are locked.
+func (m *Module) follow(ctx context.Context, tx pgx.Tx, places []place) error {
+	hooks, orders := make([]uuid.UUID, len(places)), make([]uuid.UUID, len(places))
+	for i, p := range places {
+		hooks[i], orders[i] = p.webhook, p.order
+	}
+	at := postgres.Now()
+	rows, err := tx.Query(ctx, `
+		update webhook_deliveries d set status = 'pending', due_at = $3
+		from webhooks h, (select distinct on (w.webhook_id, w.order_id) w.id from unnest($1::uuid[], $2::uuid[]) as p (webhook_id, order_id)
+		      join webhook_deliveries w on w.webhook_id = p.webhook_id and w.order_id = p.order_id and w.status = 'waiting'
+		      where not exists (select from webhook_deliveries o
+		                        where o.webhook_id = p.webhook_id and o.order_id = p.order_id and o.status = 'pending')
+		      order by w.webhook_id, w.order_id, w.number) first
+		where d.id = first.id and d.status = 'waiting' and h.id = d.webhook_id
+		returning d.id, d.webhook_id, h.owner_id, h.failing_since is not null`, hooks, orders, at)
+	if err != nil {
+		return fmt.Errorf("let the next deliveries follow: %w", err)
+	}
+	next, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (delivery, error) {
+		d := delivery{status: pending}
+		err := row.Scan(&d.id, &d.webhook, &d.owner, &d.ailing)
+		return d, err
+	})
+	if err != nil {
+		return fmt.Errorf("let the next deliveries follow: %w", err)
+	}
+	return m.insertJobs(ctx, tx, next, at)
+}

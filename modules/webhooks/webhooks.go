@@ -1,0 +1,122 @@
+// Package webhooks tells other people's servers what happened to orders (SPEC E8).
+//
+// One reader of the event log writes down, in the commit in which its place moves,
+// what is to be sent to whom: each endpoint's deliveries are numbered without a
+// hole, so that a receiver sees what it has missed and can ask for it again. A
+// delivery is sent by a River job, at least once, always under the same webhook-id.
+//
+// Locks are taken in one order: an endpoint's row before those of its deliveries.
+package webhooks
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/periodic"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/wakeup"
+)
+
+// Queue is where the jobs of this module wait, apart from the orders'.
+const Queue = "webhooks"
+
+// Deps is what webhooks need.
+type Deps struct {
+	Pool  *postgres.Pool
+	Queue *queue.Client // inserts
+	Log   *events.Log
+	// Roles tells the present roles of accounts, of active ones alone. It reads where
+	// the caller stands, be it in a transaction.
+	Roles func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
+	// Keys tells what API keys may do now, of those that are good, likewise.
+	Keys func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	// Redact takes out of events what may not be read any more; may be nil.
+	Redact  func(ctx context.Context, list []events.Event) error
+	Types   []string // of events, which an endpoint may choose from
+	Running *idempotency.Running
+	// Plaintext allows http:// besides https://.
+	Plaintext bool
+	// Allowed are networks that may be sent to although they are not public.
+	Allowed  []netip.Prefix
+	Resolver *net.Resolver // default: the system's
+	Keep     time.Duration // how long deliveries are kept; 30 days when zero
+	Version  string        // of the product, for the User-Agent
+	Tracers  trace.TracerProvider
+	Out      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Module is safe for concurrent use.
+type Module struct {
+	Deps
+	addresses *addresses
+	sender    *sender
+	shares    *shares
+	plan      plan
+	metrics   metrics
+	reader    *events.Reader
+	revoked   wakeup.Signal
+}
+
+// New makes the module; nothing runs until Run.
+func New(d Deps) *Module {
+	if d.Tracers == nil {
+		d.Tracers = noop.NewTracerProvider()
+	}
+	if d.Keep == 0 {
+		d.Keep = 30 * 24 * time.Hour
+	}
+	m := &Module{Deps: d, plan: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New()}
+	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
+	m.sender = newSender(m.addresses, d.Version, d.Tracers)
+	m.shares = newShares(Slots, m.plan.owner, m.plan.share)
+	m.reader = events.NewReader(d.Log, "webhooks", m.fanOut, d.Out)
+	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
+	}, func() float64 { return m.reader.Lag().Seconds() })
+	return m
+}
+
+// Workers registers what this module can work.
+func (m *Module) Workers(w *river.Workers) {
+	river.AddWorker(w, &deliverWorker{m: m})
+	river.AddWorker(w, &replayWorker{m: m})
+}
+
+// Wake says that there are new events. It never blocks.
+func (m *Module) Wake() { m.reader.Wake() }
+
+// Run reads the log and cleans up until ctx ends. It is for nodes that work; any
+// number of them may run it.
+func (m *Module) Run(ctx context.Context) error {
+	var all errgroup.Group
+	all.Go(func() error { return m.reader.Run(ctx) })
+	all.Go(func() error { return periodic.Run(ctx, m.tasks()...) })
+	return all.Wait()
+}
+
+func (m *Module) tasks() []periodic.Task {
+	return []periodic.Task{
+		{Name: "sweep webhooks", Interval: m.plan.sweep, Jitter: 0.25, Log: m.Out, Run: m.SweepOnce},
+		{Name: "delete old webhook deliveries", Interval: cleanEvery, Jitter: 0.5, Log: m.Out, Run: m.CleanOnce},
+		{Name: "disable webhooks of revoked keys", Wake: m.revoked, Log: m.Out, Run: m.endWithKeys},
+	}
+}
+
+func db(q postgres.Querier) *ent.Client { return ent.NewClient(ent.Driver(postgres.Driver(q))) }

@@ -1,0 +1,34 @@
+package bulkhead_test
+
+import (
+	"fmt"
+
+	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+)
+
+// One key gets two of the three slots at most, so the other key finds a free one.
+func Example() {
+	slots := bulkhead.New[string](bulkhead.Options{Slots: 3, PerKey: 2})
+
+	release, err := slots.TryAcquire(0, "alice")
+	fmt.Println(err)
+	_, err = slots.TryAcquire(0, "alice")
+	fmt.Println(err)
+	_, err = slots.TryAcquire(0, "alice")
+	fmt.Println(err == bulkhead.ErrKeyLimit)
+	_, err = slots.TryAcquire(0, "bob")
+	fmt.Println(err)
+	_, err = slots.TryAcquire(0, "carol")
+	fmt.Println(err == bulkhead.ErrLimit)
+
+	release()
+	_, err = slots.TryAcquire(0, "carol")
+	fmt.Println(err)
+	// Output:
+	// <nil>
+	// <nil>
+	// true
+	// <nil>
+	// true
+	// <nil>
+}

@@ -1,0 +1,73 @@
+package web
+
+import (
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/identity"
+)
+
+// ScopeList is a member of a request body that names scopes of API keys. Its schema lists
+// Options.Scopes, so that the document shows the scopes of every module and other names
+// are refused.
+type ScopeList []identity.Scope
+
+// scopeFormat marks the items of a ScopeList until its route is registered, as a type
+// does not know the API that it is used in.
+const scopeFormat = "scope"
+
+// Schema implements huma.SchemaProvider.
+func (ScopeList) Schema(huma.Registry) *huma.Schema {
+	item := &huma.Schema{Type: huma.TypeString, Format: scopeFormat}
+	return &huma.Schema{Type: huma.TypeArray, Items: item, MinItems: new(1), UniqueItems: true}
+}
+
+// Scopes lists what the registered routes ask of API keys, by name.
+func (a *API) Scopes() (all []identity.Scope) {
+	for _, r := range a.routes {
+		for _, scope := range append([]identity.Scope{r.Scope}, r.Also...) {
+			if scope.Valid() {
+				all = append(all, scope)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// listScopes completes the ScopeLists in the body of a route.
+func (a *API) listScopes(op *huma.Operation) {
+	if op.RequestBody == nil {
+		return
+	}
+	for _, media := range op.RequestBody.Content {
+		body := media.Schema
+		if body != nil && body.Ref != "" {
+			body = a.OpenAPI().Components.Schemas.SchemaFromRef(body.Ref)
+		}
+		if body == nil {
+			continue
+		}
+		for _, member := range body.Properties {
+			if member.Items == nil || member.Items.Format != scopeFormat {
+				continue
+			}
+			member.Items = a.scope()
+			if len(a.scopes) > 0 {
+				member.MaxItems = new(len(a.scopes))
+			}
+			member.PrecomputeMessages()
+		}
+	}
+}
+
+// scope is the schema of one scope.
+func (a *API) scope() *huma.Schema {
+	one := &huma.Schema{Type: huma.TypeString}
+	for _, scope := range a.scopes {
+		one.Enum = append(one.Enum, string(scope))
+	}
+	one.PrecomputeMessages()
+	return one
+}
