@@ -94,7 +94,7 @@ func (m ordersModule) Work(ctx context.Context) error { return m.Sweep(ctx) }
 func (n *node) newOrders(p *Platform) (Module, error) {
 	n.orders = orders.New(orders.Deps{
 		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Catalogue: n.inventory, Stock: n.inventory,
-		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return n.payments.Open(b, ids) },
+		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement { return n.payments.Open(b, ids) },
 		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: p.InFlight, Standing: n.auth.Standing, Reads: n.reads,
 		Wake: func() { n.tail.Wake(); n.wakeEvents() }, Log: n.log, Metrics: n.registry,
 	})

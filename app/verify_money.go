@@ -1,6 +1,9 @@
 package app
 
-import "github.com/orderflow-dev/orderflow/platform/laws"
+import (
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/laws"
+)
 
 // moneyLaws relate orders to their payments and refunds.
 var moneyLaws = []laws.Law{
@@ -8,8 +11,9 @@ var moneyLaws = []laws.Law{
 		Name: "unpaid", Spec: "D1", Says: "an order that is confirmed or further, and costs something, is authorised or paid",
 		Query: `
 			select 'order ' || id, 'is ' || status || ', but no payment is authorised or captured' from orders o
-			where coalesce(held_from, status) in ('CONFIRMED', 'PROCESSING', 'SHIPPED', 'COMPLETED') and total > 0
+			where coalesce(held_from, status) = any($1) and total > 0
 			  and not exists (select from payments p where p.order_id = o.id and p.state in ('authorized', 'captured', 'abandoned'))`,
+		Args: []any{lifecycle.Secured()},
 	},
 	{
 		Name: "payment-amount", Spec: "D3", Says: "a payment is of its order's total, in its currency",
@@ -58,8 +62,9 @@ var moneyLaws = []laws.Law{
 			select 'order ' || o.id, format('is %s with a payment that is %s', o.status, p.state)
 			from payments p join orders o on o.id = p.order_id
 			where o.stalled is null and (p.state = 'authorizing'
-				or p.state = 'authorized' and o.status in ('SHIPPED', 'COMPLETED', 'CANCELLED', 'FAILED'))
+				or p.state = 'authorized' and o.status = any($1))
 			union all
 			select 'order ' || r.order_id, format('refund %s is pending', r.id) from refunds r where r.state = 'pending'`,
+		Args: []any{lifecycle.Settling()},
 	},
 }

@@ -1,6 +1,9 @@
 package app
 
-import "github.com/orderflow-dev/orderflow/platform/laws"
+import (
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/laws"
+)
 
 // ordersLaws relate orders to the log, to jobs and to what was acknowledged: nothing acknowledged is missing, and nothing that remains to be done is forgotten.
 var ordersLaws = []laws.Law{
@@ -55,8 +58,9 @@ var ordersLaws = []laws.Law{
 			left join (select order_id, string_agg(state, ' ' order by id) as states, bool_or(state = 'authorizing') as asking,
 			                  bool_or(state = 'authorized') as authorized from payments group by order_id) p on p.order_id = o.id
 			where o.due_at is null and o.stalled is null and (
-				o.status in ('PENDING', 'CONFIRMED') or p.asking or o.refunding > 0
-				or p.authorized and o.status in ('SHIPPED', 'COMPLETED', 'CANCELLED', 'FAILED'))`,
+				o.status = any($1) or p.asking or o.refunding > 0
+				or p.authorized and o.status = any($2))`,
+		Args: []any{lifecycle.Automatic(), lifecycle.Settling()},
 	},
 	{
 		Name: "job-lost", Spec: "D6", Says: "an order whose deadline has come has a job that will run",

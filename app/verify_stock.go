@@ -1,6 +1,9 @@
 package app
 
-import "github.com/orderflow-dev/orderflow/platform/laws"
+import (
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/laws"
+)
 
 // stockLaws relate orders to the stock that they hold or have taken.
 var stockLaws = []laws.Law{
@@ -9,15 +12,16 @@ var stockLaws = []laws.Law{
 		Query: `
 			select 'order ' || o.id, format('is %s and holds %s of %s', o.status, r.quantity, r.sku)
 			from reservations r join orders o on o.id = r.order_id
-			where r.state = 'held' and o.status in ('CANCELLED', 'FAILED', 'SHIPPED', 'COMPLETED')`,
+			where r.state = 'held' and o.status = any($1)`,
+		Args: []any{lifecycle.Settling()},
 	},
 	{
 		Name: "holds-its-lines", Spec: "B2, D1", Says: "an order that is reserved holds exactly its lines, and one on its way has taken them",
 		Query: `
 			with bound as (
-				select id, case when status in ('SHIPPED', 'COMPLETED') then 'shipped' else 'held' end as state
+				select id, case when status = any($2) then 'shipped' else 'held' end as state
 				from orders
-				where status in ('CONFIRMED', 'PROCESSING', 'SHIPPED', 'COMPLETED') or held_from in ('CONFIRMED', 'PROCESSING') or reserved_until is not null
+				where coalesce(held_from, status) = any($1) or status = any($2) or reserved_until is not null
 			), wants as (
 				select b.id, b.state, l.sku, sum(l.quantity) as units from bound b join order_lines l on l.order_id = b.id group by b.id, b.state, l.sku
 			), has as (
@@ -26,6 +30,7 @@ var stockLaws = []laws.Law{
 			select 'order ' || id, format('wants %s of %s and has %s %s', coalesce(w.units, 0), sku, coalesce(h.units, 0), coalesce(w.state, h.state))
 			from wants w full join has h using (id, sku)
 			where w.units is distinct from h.units`,
+		Args: []any{lifecycle.HoldingStock(), lifecycle.StockTaken()},
 	},
 	{
 		Name: "stock-events", Spec: "E1, B4", Says: "what an order's last stock event says is what it holds or has taken",
@@ -50,6 +55,7 @@ var stockLaws = []laws.Law{
 			select 'order ' || o.id, format('is %s, reserved until %s, holds %s', o.status, coalesce(o.reserved_until::text, 'never'),
 			                                case when h.order_id is null then 'nothing' else 'stock' end)
 			from orders o left join (select distinct order_id from reservations where state = 'held') h on h.order_id = o.id
-			where (o.reserved_until is not null) <> (o.status = 'PENDING' and h.order_id is not null)`,
+			where (o.reserved_until is not null) <> (o.status = any($1) and h.order_id is not null)`,
+		Args: []any{lifecycle.Reserving()},
 	},
 }

@@ -2,161 +2,104 @@ package orders
 
 import (
 	"context"
-	"slices"
+	"errors"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// act is one thing that a person does to one order. Its check and its writes are
-// one transaction behind the order's lock (SPEC C9).
-type act struct {
-	tx     pgx.Tx
-	m      *Module
-	w      *work
-	c      *change
-	caller identity.Caller
-	who    lifecycle.Who // what the caller is to the order
-}
-
-// act runs do on an order that the caller may see, and returns the order, once per
-// key. ifMatch is the version that the caller has seen, or nil.
-func (m *Module) act(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, a *act) error) (idempotency.Result[Order], error) {
+// command runs do on an order that the caller may see, and returns the order, once
+// per key. Check and writes are one transaction behind the order's lock (SPEC C9).
+// ifMatch is the version that the caller has seen, or nil.
+func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Result[Order], error) {
 	key.Still = stillVisible(m, caller, id, false, actionsOf(caller))
-	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, a *act) (Order, error) {
-		if err := do(ctx, a); err != nil {
+	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
+		if err := do(ctx, u, o); err != nil {
 			return Order{}, err
 		}
-		return a.order(), nil
+		return u.render(o), nil
 	})
 }
 
-// answer is act for use cases that return something else than the order.
-func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, a *act) (T, error)) (idempotency.Result[T], error) {
-	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, a *act) (none T, err error) {
-		if a.c.row.DeletedAt != nil {
+// answer is command for use cases that return something else than the order.
+func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
+	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (none T, err error) {
+		if o.Deleted {
 			return none, fault.Absent("order")
 		}
-		if ifMatch != nil && *ifMatch != a.c.row.Version {
-			return none, stale(a.c.row)
+		if ifMatch != nil && *ifMatch != o.Version {
+			return none, stale(o.Version)
 		}
-		return do(ctx, a)
+		return do(ctx, u, o)
 	})
 }
 
 // answerDeleted is answer for deleted orders as well. The key says who may have a
 // stored response (stillVisible).
-func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, key idempotency.Key[T], do func(ctx context.Context, a *act) (T, error)) (idempotency.Result[T], error) {
-	var changes []*change
+func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
+	var changed []*lockedOrder
 	result, err := idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (out T, err error) {
-		changes = nil
-		a, err := m.begin(ctx, tx, caller, id)
+		changed = nil
+		u, o, err := m.openFor(ctx, tx, caller, id)
 		if err != nil {
 			return out, err
 		}
-		if out, err = do(ctx, a); err != nil {
-			return out, err
+		if out, err = do(ctx, u, o); err != nil {
+			return out, refusal(err)
 		}
-		if len(a.c.events) > 0 {
-			changes = []*change{a.c}
-		}
-		return out, m.write(ctx, tx, changes, a.w.book)
+		changed, err = u.write(ctx)
+		return out, err
 	})
 	if err == nil && !result.Replayed {
-		m.announce(changes)
+		m.announce(changed)
 	}
 	return result, err
 }
 
-// begin locks one order for a caller. Somebody else's looks like none at all.
-func (m *Module) begin(ctx context.Context, tx pgx.Tx, caller identity.Caller, id uuid.UUID) (*act, error) {
-	w, err := m.open(ctx, tx, []uuid.UUID{id})
+// openFor locks one order for a caller. Somebody else's looks like none at all.
+func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller, id uuid.UUID) (*unitOfWork, *lockedOrder, error) {
+	u, err := m.open(ctx, tx, []uuid.UUID{id}, caller.Actor())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(w.rows) == 0 || party(w.rows[0], caller) == 0 {
-		return nil, fault.Absent("order")
+	u.caller = caller
+	if len(u.orders) == 0 || u.role(u.orders[0]) == 0 {
+		return nil, nil, fault.Absent("order")
 	}
-	c := newChange(w.rows[0], caller.Actor())
-	w.changes[id] = c
-	return &act{tx: tx, m: m, w: w, c: c, caller: caller, who: party(c.row, caller)}, nil
+	return u, u.orders[0], nil
 }
 
-// order shows the order as it is after the act.
-func (a *act) order() Order { return render(a.c.row, a.w.lines[a.c.row.ID], a.caller) }
+// role is what the caller is to an order.
+func (u *unitOfWork) role(o *lockedOrder) lifecycle.Role { return roleOf(o.row, u.caller) }
 
-// check refuses what the table does not have, before anything was touched.
-func (a *act) check(to lifecycle.Status) error {
-	return told(lifecycle.Check(position(a.c.row), to, a.who))
-}
+// render shows the order to the caller, as it is after the command.
+func (u *unitOfWork) render(o *lockedOrder) Order { return render(o.current(), o.lines, u.caller) }
 
-func visible(row *ent.Order, caller identity.Caller) bool {
-	return row.DeletedAt == nil && party(row, caller) != 0
-}
-
-func stale(row *ent.Order) error {
-	return fault.New(fault.PreconditionFailed, "stale", "The order has changed since; it is at version %d now.", row.Version).
-		With("version", row.Version)
-}
-
-// The actions there are, and when. A route exists for every one of them, and asks
-// the same (SPEC C10).
-var actions = []struct {
-	name string
-	may  func(row *ent.Order, who lifecycle.Who) bool
-}{
-	{"cancel", to(lifecycle.Cancelled)},
-	{"ship", to(lifecycle.Shipped)},
-	{"complete", to(lifecycle.Completed)},
-	{"hold", to(lifecycle.OnHold)},
-	{"release", func(row *ent.Order, who lifecycle.Who) bool {
-		return who&lifecycle.Admin != 0 && lifecycle.Status(row.Status) == lifecycle.OnHold
-	}},
-	{"reopen", func(row *ent.Order, who lifecycle.Who) bool {
-		return to(lifecycle.Pending)(row, who) && lifecycle.Status(row.Status) == lifecycle.Failed && settled(row)
-	}},
-	{"refund", func(row *ent.Order, who lifecycle.Who) bool { return who&lifecycle.Admin != 0 && refundable(row) > 0 }},
-	{"delete", func(row *ent.Order, who lifecycle.Who) bool {
-		return who&lifecycle.Admin != 0 && (over(row) || to(lifecycle.Cancelled)(row, who))
-	}},
-}
-
-func to(status lifecycle.Status) func(*ent.Order, lifecycle.Who) bool {
-	return func(row *ent.Order, who lifecycle.Who) bool {
-		return lifecycle.Check(position(row), status, who) == nil
-	}
-}
-
-// settled tells whether nothing of an order's money is held or under way. A void
-// that gave up leaves open whether there is any.
-func settled(row *ent.Order) bool {
-	return row.DueAt == nil && deref(row.Stalled) != "void" && slices.Contains([]string{none, declined, voided, refunded}, row.PaymentStatus)
-}
-
-// over tells whether nothing more will be done for an order.
-func over(row *ent.Order) bool {
-	s := lifecycle.Status(row.Status)
-	return s.Final() || s == lifecycle.Failed
-}
-
-func allowedActions(row *ent.Order, reader identity.Caller) []string {
-	who := party(row, reader)
-	names := []string{}
-	if row.DeletedAt != nil {
-		return names
-	}
-	for _, a := range actions {
-		if a.may(row, who) {
-			names = append(names, a.name)
+// refusal turns the aggregate's refusals into faults that a caller may read (SPEC C9).
+func refusal(err error) error {
+	if illegal, ok := errors.AsType[*lifecycle.IllegalTransition](err); ok {
+		allowed := illegal.Allowed
+		if allowed == nil {
+			allowed = []lifecycle.Status{}
 		}
+		return fault.New(fault.Conflict, "illegal-transition", "An order that is %s cannot become %s.", illegal.From, illegal.To).
+			With("from", illegal.From).With("to", illegal.To).With("allowed", allowed)
 	}
-	return names
+	if unsettled, ok := errors.AsType[*lifecycle.PaymentUnsettled](err); ok {
+		return fault.New(fault.Conflict, "payment-unsettled", "The money of the last try is still under way; try again shortly.").
+			With("paymentStatus", unsettled.Status)
+	}
+	return err
+}
+
+func stale(version int64) error {
+	return fault.New(fault.PreconditionFailed, "stale", "The order has changed since; it is at version %d now.", version).
+		With("version", version)
 }
 
 // Visible returns the fault of an order that the caller may not see.

@@ -8,20 +8,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// Conditional is the part of the input of routes that may insist on a version.
-type Conditional struct {
-	IfMatch string `header:"If-Match" doc:"Only if the order still has this ETag"`
-}
-
-// seen is the version that the header asks for, nil for any.
-func (c Conditional) seen() (*int64, error) {
-	version, anyVersion, present, err := web.ParseIfMatch(c.IfMatch)
-	if err != nil || !present || anyVersion {
-		return nil, err
-	}
-	return &version, nil
-}
-
 type cancelInput struct {
 	OrderInput
 	Conditional

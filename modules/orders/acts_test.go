@@ -6,6 +6,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
@@ -40,7 +41,7 @@ func euro(amount int64) *money.Money { return &money.Money{Amount: amount, Curre
 
 func (b *bundle) tryRefund(id uuid.UUID, amount int64) (payments.Refunded, error) {
 	b.t.Helper()
-	return b.refundOf(b.Refund(b.ctx, b.admin, id, euro(amount), nil, nil, "broken", idempotency.Key[orders.RefundView]{}))
+	return b.refundOf(b.Refund(b.ctx, b.admin, id, euro(amount), nil, nil, "broken", idempotency.Key[settlement.Refund]{}))
 }
 
 func (b *bundle) refund(id uuid.UUID, amount int64) payments.Refunded {
@@ -50,7 +51,7 @@ func (b *bundle) refund(id uuid.UUID, amount int64) payments.Refunded {
 	return r
 }
 
-func (b *bundle) refundOf(r idempotency.Result[orders.RefundView], err error) (payments.Refunded, error) {
+func (b *bundle) refundOf(r idempotency.Result[settlement.Refund], err error) (payments.Refunded, error) {
 	b.t.Helper()
 	refunded, _ := r.Value.(payments.Refunded)
 	return refunded, err

@@ -30,9 +30,9 @@ var invariants = map[string]string{
 	"orders that hold other units than their status says": `
 		select o.id::text || ' ' || o.status from orders o
 		where (select count(*) from reservations r where r.order_id = o.id and r.state = 'held') <>
-			case when o.status in ('CONFIRMED', 'PROCESSING') or o.status = 'ON_HOLD' and o.held_from <> 'PENDING' or o.reserved_until is not null
+			case when coalesce(o.held_from, o.status) in (` + quoted(lifecycle.HoldingStock()) + `) or o.reserved_until is not null
 				then (select count(distinct sku) from order_lines l where l.order_id = o.id) else 0 end
-		  and o.status <> 'PENDING'`,
+		  and o.status not in (` + quoted(lifecycle.Reserving()) + `)`,
 	"orders whose sums are not those of their payments and refunds": `
 		select o.id::text from orders o
 		where captured <> (select coalesce(sum(amount), 0) from payments p where p.order_id = o.id and p.state = 'captured')
@@ -42,7 +42,7 @@ var invariants = map[string]string{
 		select o.id::text || ' ' || o.payment_status || ' ' || coalesce(p.state, '-') from orders o
 		left join lateral (select state from payments p where p.order_id = o.id order by p.id desc limit 1) p on true
 		where not case o.payment_status
-			when 'NONE' then coalesce(p.state, 'abandoned') in ('authorizing', 'abandoned') or o.reserved_until is null and o.status in ('PENDING', 'ON_HOLD', 'FAILED', 'CANCELLED')
+			when 'NONE' then coalesce(p.state, 'abandoned') in ('authorizing', 'abandoned') or o.reserved_until is null and o.status not in (` + quoted(lifecycle.Secured()) + `)
 			when 'AUTHORIZED' then p.state in ('authorized', 'abandoned')
 			when 'VOIDED' then p.state = 'voided'
 			when 'DECLINED' then p.state = 'declined'
@@ -74,7 +74,16 @@ var invariants = map[string]string{
 	"orders that stall without a dead letter, or have one without stalling": `
 		select id::text from orders o where (stalled is not null) <> exists (select from dead_letters d where d.order_id = o.id and d.resolved_at is null)`,
 	"deleted orders that are alive": `
-		select id::text from orders where deleted_at is not null and status not in ('CANCELLED', 'COMPLETED', 'FAILED')`,
+		select id::text from orders where deleted_at is not null and status not in (` + quoted(lifecycle.With(func(m lifecycle.Meaning) bool { return m.Closed })) + `)`,
+}
+
+// quoted lists statuses for SQL.
+func quoted(list []lifecycle.Status) string {
+	names := make([]string, len(list))
+	for i, s := range list {
+		names[i] = "'" + string(s) + "'"
+	}
+	return strings.Join(names, ", ")
 }
 
 // audit checks what must hold at all times, in the database and at the bank. What
@@ -123,7 +132,7 @@ func (b *bundle) checkHistory(t tester, id uuid.UUID) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	at := lifecycle.At{Status: lifecycle.Pending}
+	at := lifecycle.State{Status: lifecycle.Pending}
 	for _, e := range list {
 		var d orders.Data
 		if err := json.Unmarshal(e.Data, &d); err != nil {
@@ -135,7 +144,7 @@ func (b *bundle) checkHistory(t tester, id uuid.UUID) {
 		if err := lifecycle.Check(at, d.Status, partyOf(e)); err != nil || d.PreviousStatus != at.Status {
 			t.Errorf("order %s: %s by %s, from %s to %s: %v", id, e.Type, e.Actor, d.PreviousStatus, d.Status, err)
 		}
-		at = lifecycle.At{Status: d.Status}
+		at = lifecycle.State{Status: d.Status}
 		if d.Status == lifecycle.OnHold {
 			at.HeldFrom = d.PreviousStatus
 		}
@@ -143,9 +152,9 @@ func (b *bundle) checkHistory(t tester, id uuid.UUID) {
 	b.checkFold(t, id, list)
 }
 
-func partyOf(e events.Event) lifecycle.Who {
+func partyOf(e events.Event) lifecycle.Role {
 	kind, who, _ := strings.Cut(string(e.Actor), ":")
-	party := map[string]lifecycle.Who{"system": lifecycle.System, "user": lifecycle.Owner, "admin": lifecycle.Admin}[kind]
+	party := map[string]lifecycle.Role{"system": lifecycle.System, "user": lifecycle.Owner, "admin": lifecycle.Admin}[kind]
 	if who == e.UserID.String() {
 		party |= lifecycle.Owner
 	}

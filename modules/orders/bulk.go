@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -198,7 +199,7 @@ func (m *Module) insertMany(ctx context.Context, tx pgx.Tx, all *many) error {
 	}
 	b = &pgx.Batch{}
 	queueRest(b, all.placed)
-	queueCounts(b, placedCounts(len(all.placed)))
+	storage.QueueCounts(b, storage.PlacedCounts(len(all.placed)))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("insert the lines of %d orders: %w", len(all.placed), err)
 	}
@@ -358,4 +359,32 @@ func (a *many) outcomes() []Outcome {
 		}
 	}
 	return list
+}
+
+// stillPlacedMany is for the response about many: deleted orders are replaced by the
+// reason why they do not show.
+func stillPlacedMany(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[[]Outcome]) error {
+	if replay.Refused() {
+		return nil
+	}
+	list, err := replay.Value()
+	if err != nil {
+		return fmt.Errorf("read the stored response about many orders: %w", err)
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i, o := range list {
+		if o.Order != nil {
+			ids[i] = o.Order.ID
+		}
+	}
+	gone, err := deletedAmong(ctx, q, ids)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	for i := range list {
+		if gone[ids[i]] {
+			list[i] = Outcome{Refused: orderDeleted()}
+		}
+	}
+	return replay.Rewrite(ctx, list)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -120,11 +121,11 @@ func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UU
 	}
 	// A deleted order may have stalled too, and only here it can be helped.
 	key.Still = stillVisible(m, caller, l.OrderID, true, actionsOf(caller))
-	return answerDeleted(ctx, m, caller, l.OrderID, key, func(ctx context.Context, a *act) (Order, error) {
-		if err := a.resolve(ctx, l, how, reason); err != nil {
+	return answerDeleted(ctx, m, caller, l.OrderID, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
+		if err := u.resolve(ctx, o, l, how, reason); err != nil {
 			return Order{}, err
 		}
-		return a.order(), nil
+		return u.render(o), nil
 	})
 }
 
@@ -135,9 +136,9 @@ func mustSay(how string, reason *string) error {
 	return nil
 }
 
-func (a *act) resolve(ctx context.Context, l DeadLetter, how string, reason *string) error {
+func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, how string, reason *string) error {
 	var open bool
-	err := a.tx.QueryRow(ctx, `select resolved_at is null from dead_letters where id = $1`, l.ID).Scan(&open)
+	err := u.tx.QueryRow(ctx, `select resolved_at is null from dead_letters where id = $1`, l.ID).Scan(&open)
 	if err != nil {
 		return fmt.Errorf("read dead letter %s: %w", l.ID, err)
 	}
@@ -146,58 +147,44 @@ func (a *act) resolve(ctx context.Context, l DeadLetter, how string, reason *str
 	}
 	switch how {
 	case retry:
-		return a.retry(l.Step)
+		return u.retry(o, l.Step)
 	case skip:
-		return a.skip(l.Step, reason)
+		return u.skip(o, l.Step, reason)
 	default:
-		// Not as C7 has it: who asks for a cancel here wants the dead letter dealt with.
-		if err := a.check(lifecycle.Cancelled); err != nil {
+		// Unlike the command, which answers a cancelled order as it is (SPEC C7):
+		// the caller wants the dead letter dealt with.
+		if err := lifecycle.Check(o.State, lifecycle.Cancelled, u.role(o)); err != nil {
 			return err
 		}
-		return a.cancel(ctx, reason)
+		return u.cancel(ctx, o, u.role(o), reason)
 	}
 }
 
-// retry does a step again: a failed order begins anew, money goes on its way again.
-func (a *act) retry(step string) error {
-	row := a.c.row
-	if lifecycle.Status(row.Status) == lifecycle.Failed && step != "void" {
-		if row.DeletedAt != nil {
+// retry has a step tried again: a failed order begins anew, refunds are made again.
+func (u *unitOfWork) retry(o *lockedOrder, step string) error {
+	if o.Status == lifecycle.Failed && step != lifecycle.StepVoid {
+		if o.Deleted {
 			return fault.New(fault.Conflict, "order-deleted", "The order is deleted, so it cannot begin anew; skip this.")
 		}
-		return a.reopen(lifecycle.Pending)
+		return o.record(o.Reopen(u.role(o), lifecycle.Pending, o.Outstanding()))
 	}
-	row.Refunding += a.w.book.Retry(row.ID, refundable(row), a.ordered())
-	a.c.resolve("retried", nil)
-	a.c.owe()
-	return a.c.note(typeRetried, Data{Cause: step, Payment: payment(row, nil, "", "")})
+	change, err := u.settle(o, settlement.RetryRefunds{Left: o.Refundable(), Ordered: o.ordered()})
+	if err != nil {
+		return err
+	}
+	o.Schedule()
+	o.Record(o.RetryStep(step, change.Amount))
+	return nil
 }
 
-// skip leaves a step undone, for good.
-func (a *act) skip(step string, reason *string) error {
-	if step == "capture" || step == "void" || step == "refund" {
-		a.w.book.Abandon(a.c.row.ID)
+// skip leaves a step out for good.
+func (u *unitOfWork) skip(o *lockedOrder, step string, reason *string) error {
+	switch step {
+	case lifecycle.StepCapture, lifecycle.StepVoid, lifecycle.StepRefund:
+		if _, err := u.settle(o, settlement.Abandon{}); err != nil {
+			return err
+		}
 	}
-	a.c.resolve("skipped", reason)
-	return a.c.note(typeSkipped, Data{Cause: step, Reason: reason})
-}
-
-// resolution is how an order's dead letters came to their end.
-type resolution struct {
-	how    string
-	reason *string
-}
-
-func (c *change) resolve(how string, reason *string) { c.resolution = resolution{how, reason} }
-
-// queueResolve closes the order's dead letters.
-func (c *change) queueResolve(b *pgx.Batch) {
-	how := c.resolution.how
-	if how == "" {
-		how = "superseded" // what had given up was done after all
-	}
-	b.Queue(`
-		update dead_letters set resolved_at = $2, resolution = $3, resolved_by = $4, reason = $5
-		where order_id = $1 and resolved_at is null`,
-		c.row.ID, c.at, how, string(c.actor), c.resolution.reason)
+	o.Record(o.SkipStep(step, reason))
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
@@ -76,7 +77,7 @@ func (b *bundle) expectGone(t *testing.T, id uuid.UUID) {
 		_, history := b.History(b.ctx, who, id)
 		_, cancel := b.Cancel(b.ctx, who, id, nil, nil, idempotency.Key[orders.Order]{})
 		_, hold := b.Hold(b.ctx, who, id, "because", nil, idempotency.Key[orders.Order]{})
-		_, refund := b.Refund(b.ctx, who, id, euro(1), nil, nil, "because", idempotency.Key[orders.RefundView]{})
+		_, refund := b.Refund(b.ctx, who, id, euro(1), nil, nil, "because", idempotency.Key[settlement.Refund]{})
 		again := b.Delete(b.ctx, who, id, nil)
 		for _, err := range []error{get, history, cancel, hold, refund, again, b.Visible(b.ctx, who, id)} {
 			refused(t, err, "not-found")

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
@@ -155,7 +157,7 @@ func (e *Export) fetch(ctx context.Context) ([]Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := linesOf(ctx, e.tx, list)
+	lines, err := storage.Lines(ctx, e.tx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -178,5 +180,19 @@ func (e *Export) Close() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = e.tx.Rollback(ctx)
+	}
+}
+
+// lease tells whether a caller still has the right that the export began with.
+func (m *Module) lease(caller identity.Caller) func(context.Context) error {
+	if m.Standing == nil {
+		return func(context.Context) error { return nil }
+	}
+	return func(ctx context.Context) error {
+		now, err := m.Standing(ctx, caller.Credential())
+		if err == nil && now != caller {
+			return fault.New(fault.Forbidden, "forbidden", "Your rights have changed; ask again.")
+		}
+		return err
 	}
 }

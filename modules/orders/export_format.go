@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
@@ -53,9 +54,9 @@ var columns = []struct {
 	{"stalled", func(o Order) string { return deref(o.Stalled) }},
 }
 
-func failure(o Order) Failure {
+func failure(o Order) lifecycle.Failure {
 	if o.Failure == nil {
-		return Failure{}
+		return lifecycle.Failure{}
 	}
 	return *o.Failure
 }

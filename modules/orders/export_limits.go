@@ -1,7 +1,6 @@
 package orders
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -75,18 +74,4 @@ func oneExport() error {
 func queueOnly(b *pgx.Batch, caller identity.Caller, got *bool) {
 	b.Queue(`select pg_try_advisory_xact_lock(hashtextextended('export of ' || $1::text, 0))`, caller.UserID.String()).
 		QueryRow(func(row pgx.Row) error { return row.Scan(got) })
-}
-
-// lease tells whether a caller still has the right that the export began with.
-func (m *Module) lease(caller identity.Caller) func(context.Context) error {
-	if m.Standing == nil {
-		return func(context.Context) error { return nil }
-	}
-	return func(ctx context.Context) error {
-		now, err := m.Standing(ctx, caller.Credential())
-		if err == nil && now != caller {
-			return fault.New(fault.Forbidden, "forbidden", "Your rights have changed; ask again.")
-		}
-		return err
-	}
 }

@@ -17,7 +17,7 @@ func StatsAt(ctx context.Context, m *Module, at time.Time) (Stats, error) {
 	return m.statsAt(ctx, uuid.Nil, at)
 }
 
-// Try is one try of an order's job by a worker.
+// Try is one attempt of an order's job by a worker.
 func Try(m *Module) func(ctx context.Context, order uuid.UUID, attempt int) error {
 	return func(ctx context.Context, order uuid.UUID, attempt int) error {
 		return (&processWorker{m: m}).Work(ctx, &river.Job[ProcessArgs]{
@@ -26,11 +26,11 @@ func Try(m *Module) func(ctx context.Context, order uuid.UUID, attempt int) erro
 	}
 }
 
-// GiveUp is what a worker does after the last try of an order's job.
+// GiveUp is what a worker does after the last attempt of an order's job.
 func GiveUp(m *Module) func(ctx context.Context, order uuid.UUID, cause error) error {
 	return func(ctx context.Context, order uuid.UUID, cause error) error {
 		job := &river.Job[ProcessArgs]{Args: ProcessArgs{OrderID: order}, JobRow: &rivertype.JobRow{ID: 1, Kind: processKind, Attempt: 8}}
-		return m.giveUp(ctx, job, cause)
+		return m.exhaust(ctx, job, cause)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -71,7 +72,7 @@ func (b *bundle) doAny(r *rapid.T, id uuid.UUID) {
 	}
 	refund := func(amount *money.Money, skus []string, units []int64) func() error {
 		return func() error {
-			_, err := b.Refund(b.ctx, b.admin, id, amount, skus, units, "broken", idempotency.Key[orders.RefundView]{})
+			_, err := b.Refund(b.ctx, b.admin, id, amount, skus, units, "broken", idempotency.Key[settlement.Refund]{})
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -14,12 +13,12 @@ import (
 
 // Move is what an administrator wants an order to become.
 type Move struct {
-	Status   lifecycle.Status `json:"status" enum:"PENDING,CONFIRMED,PROCESSING,SHIPPED,COMPLETED,ON_HOLD,FAILED,CANCELLED"`
+	Status   lifecycle.Status `json:"status"`
 	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed for ON_HOLD"`
 	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's number; with SHIPPED and COMPLETED"`
 }
 
-// SetStatus makes the one move of the table that leads where an administrator
+// SetStatus makes the one transition of the table that leads where an administrator
 // wants the order: ship, complete, hold, release, reopen or cancel (SPEC C8).
 func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to Move, ifMatch *int64) (Order, error) {
 	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
@@ -28,101 +27,75 @@ func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.
 	if to.Status == lifecycle.OnHold && to.Reason == nil {
 		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
 	}
-	moved, err := m.act(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, a *act) error {
-		// As an administrator: what only the system or the owner may do is refused.
-		a.who = lifecycle.Admin
-		switch {
-		case to.Status == lifecycle.Cancelled:
-			return a.cancel(ctx, to.Reason)
-		case to.Status == lifecycle.OnHold:
-			return a.hold(to.Reason)
-		case to.Status == lifecycle.Shipped || to.Status == lifecycle.Completed:
-			return a.fulfil(ctx, to)
-		case lifecycle.Status(a.c.row.Status) == lifecycle.OnHold:
-			return a.release(to.Status)
-		default:
-			return a.reopen(to.Status)
-		}
+	moved, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
+		return u.moveTo(ctx, o, to)
 	})
 	return moved.Value, err
 }
 
+// moveTo acts as an administrator: what only the system or the owner may do is refused.
+func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to Move) error {
+	switch {
+	case to.Status == lifecycle.Cancelled:
+		return u.cancel(ctx, o, lifecycle.Admin, to.Reason)
+	case to.Status == lifecycle.OnHold:
+		return o.record(o.Hold(lifecycle.Admin, to.Reason))
+	case to.Status == lifecycle.Shipped || to.Status == lifecycle.Completed:
+		return u.fulfil(ctx, o, to)
+	case o.Status == lifecycle.OnHold:
+		return o.record(o.Release(lifecycle.Admin, to.Status))
+	default:
+		return o.record(o.Reopen(lifecycle.Admin, to.Status, o.Outstanding()))
+	}
+}
+
 // fulfil ships or completes: what the order holds leaves the shelf in the same
-// commit, and its money is taken by a durable job.
-func (a *act) fulfil(ctx context.Context, to Move) error {
-	if err := a.check(to.Status); err != nil {
+// commit, and its money is captured by a durable job.
+func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to Move) error {
+	// Check first: a refused shipment must not have touched any stock.
+	if err := lifecycle.Check(o.State, to.Status, lifecycle.Admin); err != nil {
 		return err
 	}
-	shipped, err := a.m.Stock.Ship(ctx, a.tx, a.caller.Actor(), []uuid.UUID{a.c.row.ID})
+	shipped, err := u.m.Stock.Ship(ctx, u.tx, u.caller.Actor(), []uuid.UUID{o.ID})
 	if err != nil {
 		return err
 	}
-	kind := typeShipped
+	f := lifecycle.Fulfilment{Reason: to.Reason, Tracking: to.Tracking, Items: stockItems(shipped[o.ID])}
 	if to.Status == lifecycle.Completed {
-		kind = typeCompleted
+		return o.record(o.Complete(lifecycle.Admin, f))
 	}
-	if to.Tracking != nil {
-		a.c.row.Tracking = to.Tracking
-	}
-	return a.c.move(to.Status, a.who, kind, Data{Reason: to.Reason, Tracking: to.Tracking, Items: items(shipped[a.c.row.ID])})
+	return o.record(o.Ship(lifecycle.Admin, f))
 }
 
 // Hold stops an order until a person lets it go on. It keeps its stock and its
-// authorisation (SPEC C8).
+// authorization (SPEC C8).
 func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	return m.act(ctx, caller, id, ifMatch, key, func(_ context.Context, a *act) error { return a.hold(&reason) })
-}
-
-func (a *act) hold(reason *string) error {
-	if err := a.check(lifecycle.OnHold); err != nil {
-		return err
-	}
-	return a.c.move(lifecycle.OnHold, a.who, typeHeld, Data{Reason: reason})
+	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
+		return o.record(o.Hold(u.role(o), &reason))
+	})
 }
 
 // Release lets a held order go on where it was (SPEC C8).
 func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	return m.act(ctx, caller, id, ifMatch, key, func(_ context.Context, a *act) error {
-		to := lifecycle.Status(deref(a.c.row.HeldFrom))
+	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
+		to := o.HeldFrom
 		if to == "" {
 			to = lifecycle.Processing // not on hold, from where no person may: refused with what is allowed
 		}
-		return a.release(to)
+		return o.record(o.Release(u.role(o), to))
 	})
 }
 
-func (a *act) release(to lifecycle.Status) error {
-	if err := a.check(to); err != nil {
-		return err
-	}
-	return a.c.move(to, a.who, typeResumed, Data{})
-}
-
-// reopen begins a failed order anew: stock, payment and all. What the last try
-// left under way must have come to its end.
-func (a *act) reopen(to lifecycle.Status) error {
-	if err := a.check(to); err != nil {
-		return err
-	}
-	if !settled(a.c.row) {
-		f := fault.New(fault.Conflict, "payment-unsettled", "The money of the last try is still under way; try again shortly.")
-		return f.With("paymentStatus", a.c.row.PaymentStatus)
-	}
-	a.c.row.PaymentStatus = none
-	a.c.resolve("retried", nil)
-	return a.c.move(to, a.who, typeReopened, Data{Payment: payment(a.c.row, nil, "", "")})
-}
-
-// Delete takes an order out of sight; a live one is cancelled first (SPEC C8).
+// Delete takes an order out of sight; an open one is cancelled first (SPEC C8).
 func (m *Module) Delete(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64) error {
-	_, err := m.act(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, a *act) error {
-		if !over(a.c.row) {
-			if err := a.cancel(ctx, new("deleted")); err != nil {
+	_, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
+		if !o.Status.Meaning().Closed {
+			if err := u.cancel(ctx, o, u.role(o), new("deleted")); err != nil {
 				return err
 			}
 		}
-		a.c.row.DeletedAt = new(events.Now())
-		return a.c.note(typeDeleted, Data{})
+		o.Record(o.Delete())
+		return nil
 	})
 	return err
 }

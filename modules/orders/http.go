@@ -4,15 +4,11 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
-
-const tag = "Orders"
 
 // Routes registers the module's part of the API.
 func (m *Module) Routes(api *web.API) {
@@ -65,22 +61,8 @@ func (m *Module) Routes(api *web.API) {
 	m.deadRoutes(api)
 }
 
-// How the order is rendered by the routes that place one and those that change one.
-var (
-	orderPlaced = web.Responder[Order, Order]{
-		Location: func(o Order) string { return "/v1/orders/" + o.ID.String() },
-		Version:  func(o Order) int64 { return o.Version },
-	}
-	orderChanged = web.Responder[Order, Order]{Version: func(o Order) int64 { return o.Version }}
-)
-
 func (m *Module) postOrder(ctx context.Context, in *struct{ Body Wanted }, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.Place(ctx, identity.Must(ctx), in.Body, key)
-}
-
-// OrderInput is the part that all routes of one order share.
-type OrderInput struct {
-	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
 type getInput struct {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -43,7 +41,7 @@ func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (c
 	}
 	queueOrders(b, list, &written)
 	queueRest(b, list)
-	queueCounts(b, placedCounts(len(list)))
+	storage.QueueCounts(b, storage.PlacedCounts(len(list)))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("insert orders: %w", err)
 	}
@@ -114,7 +112,7 @@ func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempo
 	}
 	b = &pgx.Batch{}
 	queueRest(b, []*placement{p})
-	queueCounts(b, placedCounts(1))
+	storage.QueueCounts(b, storage.PlacedCounts(1))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return idempotency.Result[Order]{}, fmt.Errorf("insert an order's lines: %w", err)
 	}
@@ -143,32 +141,14 @@ func referenceTaken(by uuid.UUID) *fault.Error {
 	return fault.New(fault.Conflict, "reference-taken", "You have an order with this reference already.").With("orderId", by)
 }
 
+// queueOrders adds the rows of new orders, and returns the ids of those whose
+// reference was free.
 func queueOrders(b *pgx.Batch, list []*placement, written *[]uuid.UUID) {
-	n := len(list)
-	ids, users := make([]uuid.UUID, n), make([]uuid.UUID, n)
-	currencies, totals, shortages := make([]string, n), make([]int64, n), make([]string, n)
-	references, notes, metadata, methods := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
-	due, created := make([]time.Time, n), make([]time.Time, n)
+	rows := make([]*ent.Order, len(list))
 	for i, p := range list {
-		row := p.row
-		ids[i], users[i], currencies[i], totals[i] = row.ID, row.UserID, row.Currency, row.Total
-		shortages[i], references[i], notes[i], metadata[i] = row.OnShortage, row.Reference, row.Note, text(row.Metadata)
-		methods[i] = row.PaymentMethod
-		due[i], created[i] = *row.DueAt, row.CreatedAt
+		rows[i] = p.row
 	}
-
-	b.Queue(`
-		insert into orders (id, user_id, status, currency, total, on_shortage, reference, note, metadata, payment_method, version, due_at, created_at, updated_at)
-		select id, user_id, 'PENDING', currency, total, on_shortage, reference, note, metadata, payment_method, 1, due_at, created_at, created_at
-		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::json[], $9::text[], $10::timestamptz[], $11::timestamptz[])
-			as o (id, user_id, currency, total, on_shortage, reference, note, metadata, payment_method, due_at, created_at)
-		on conflict (reference, user_id) where reference is not null do nothing
-		returning id`,
-		ids, users, currencies, totals, shortages, references, notes, metadata, methods, due, created,
-	).Query(func(rows pgx.Rows) (err error) {
-		*written, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		return err
-	})
+	storage.QueueInsert(b, rows, written)
 }
 
 // queueRest adds what belongs to new orders: lines, words, first events.
@@ -215,29 +195,4 @@ func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, list []*placement) e
 		return fmt.Errorf("insert jobs: %w", err)
 	}
 	return nil
-}
-
-// terms are the words by which an order is found: those of its reference, note,
-// skus and names, and reference and skus as a whole.
-func terms(row *ent.Order, lines []Line) []string {
-	var list []string
-	whole := func(s string) { list = append(list, strings.Join(strings.Fields(strings.ToLower(s)), "_")) }
-	if row.Reference != nil {
-		whole(*row.Reference)
-		list = append(list, split(*row.Reference)...)
-	}
-	if row.Note != nil {
-		list = append(list, split(*row.Note)...)
-	}
-	for _, line := range lines {
-		whole(line.SKU)
-		list = append(list, split(line.SKU)...)
-		list = append(list, split(line.Name)...)
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-func split(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsNumber(r) })
 }

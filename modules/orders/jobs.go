@@ -8,24 +8,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
-
-// ProcessArgs name the order that a job moves on. There is one job for an
-// order's whole way; the order's row is its checkpoint.
-type ProcessArgs struct {
-	OrderID uuid.UUID `json:"orderId"`
-}
-
-// Kind is stored with every job and must never change.
-func (ProcessArgs) Kind() string { return processKind }
-
-const processKind = "order_process"
 
 // Workers registers what this module can work.
 func (m *Module) Workers(w *river.Workers) {
@@ -45,7 +34,7 @@ func (w *processWorker) Work(ctx context.Context, job *river.Job[ProcessArgs]) e
 		return nil
 	}
 	if queue.Stopping(ctx) {
-		// The node is stopping. Another one goes on, and no try is counted (SPEC D5).
+		// The node is stopping. Another one goes on, and no attempt is counted (SPEC D5).
 		return river.JobSnooze(0)
 	}
 	if wait, ok := queue.IsLater(err); ok {
@@ -58,100 +47,99 @@ func (w *processWorker) Work(ctx context.Context, job *river.Job[ProcessArgs]) e
 		return err
 	}
 
-	if giveUp := w.m.giveUp(ctx, job, err); giveUp != nil {
-		return errors.Join(err, giveUp)
+	if exhausted := w.m.exhaust(ctx, job, err); exhausted != nil {
+		return errors.Join(err, exhausted)
 	}
 	return river.JobCancel(err)
 }
 
-// giveUp ends what a job could not do: an order that was not confirmed yet FAILS,
-// with everything undone; one that was stalls where it is. There is a dead letter
-// in either case (SPEC D4). It has its own deadline, since the job's may be what
-// ran out.
-func (m *Module) giveUp(ctx context.Context, job *river.Job[ProcessArgs], cause error) error {
+// exhaust ends a job that ran out of attempts: an order that was not confirmed yet
+// fails, with everything undone; a later one stalls where it is. There is a dead
+// letter in either case (SPEC D4). It has its own deadline, since the job's may be
+// what ran out.
+func (m *Module) exhaust(ctx context.Context, job *river.Job[ProcessArgs], cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 
-	buried := false
-	err := m.workOn(ctx, []uuid.UUID{job.Args.OrderID}, func(tx pgx.Tx, w *work) error {
-		buried = false
-		step, err := m.fail(ctx, tx, w, job.Attempt, cause)
+	dead := false
+	err := m.withLocked(ctx, []uuid.UUID{job.Args.OrderID}, func(u *unitOfWork) error {
+		dead = false
+		step, err := u.exhaust(ctx, job.Attempt, cause)
 		if err != nil || step == "" {
 			return err
 		}
-		buried = true
-		return bury(ctx, tx, job, step, cause)
+		dead = true
+		return storage.InsertDeadLetter(ctx, u.tx, storage.DeadLetter{
+			Order: job.Args.OrderID, Job: job.ID, Kind: job.Kind, Step: step, Error: cause.Error(), Attempts: job.Attempt,
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("give up order %s: %w", job.Args.OrderID, err)
 	}
-	if buried {
+	if dead {
 		m.metrics.dead.Inc()
 	}
 	return nil
 }
 
-// fail does to the order what giving up means where it stands, and names the step
-// that was given up, "" when somebody else has dealt with it.
-func (m *Module) fail(ctx context.Context, tx pgx.Tx, w *work, tries int, cause error) (step string, err error) {
-	if len(w.rows) == 0 {
+// exhaust does to the unit's order what running out of attempts means for its
+// status, and returns the step that gave up, "" when another worker has dealt with it.
+func (u *unitOfWork) exhaust(ctx context.Context, attempts int, cause error) (step string, err error) {
+	if len(u.orders) == 0 {
 		return "", nil
 	}
-	row := w.rows[0]
-	call := w.book.Next(row.ID, wanted(row))
+	o := u.orders[0]
+	call := u.nextCall(o)
 	if failed, ok := errors.AsType[*unanswered](cause); ok && (call == nil || call.Key() != failed.call.Key()) {
-		return "", nil // another worker had the answer; what is next has failed nobody yet
+		return "", nil // another worker had the answer; the next call has failed nobody yet
 	}
-	switch status := lifecycle.Status(row.Status); {
-	case status == lifecycle.Pending:
-		failure := Failure{Code: "processing-failed", Detail: fmt.Sprintf("Gave up after %d tries; an administrator has been told.", tries)}
-		switch {
-		case call != nil:
-			step, failure.Code = call.Step(), "payment-failed"
-		case row.ReservedUntil != nil:
-			step = "process"
-		default:
-			step = "reserve"
-		}
-		if err := m.giveBack(ctx, tx, w, w.rows); err != nil {
-			return "", err
-		}
-		return step, w.change(row).move(lifecycle.Failed, lifecycle.System, typeFailed, Data{Failure: &failure, Step: step})
-	case status == lifecycle.Confirmed:
-		return "process", w.change(row).note(typeStalled, Data{Cause: "out-of-tries", Step: "process"})
+	meaning := o.Status.Meaning()
+	switch {
+	case meaning.Stock == lifecycle.StockReserving:
+		return u.failUnconfirmed(ctx, o, call, attempts)
+	case meaning.Automatic:
+		o.Record(o.Stall(lifecycle.StepProcess))
+		return lifecycle.StepProcess, nil
 	case call == nil:
 		return "", nil
 	}
-
-	c := w.change(row)
-	c.row.DueAt = nil // until a person has decided
-	event, amount, news := w.book.Fail(call, cause)
-	if !news && deref(row.Stalled) == call.Step() {
-		return "", nil // another job of the order's has told already
-	}
-	if news {
-		if err := c.pay(w.book, event, amount, "", ""); err != nil {
-			return "", err
-		}
-	}
-	if w.book.Next(row.ID, wanted(row)) != nil && call.Step() == "refund" {
-		c.owe() // another refund is still to be made
-	}
-	return call.Step(), c.note(typeStalled, Data{Cause: "out-of-tries", Step: call.Step()})
+	return u.stallSettlement(o, call, cause)
 }
 
-// bury keeps the job as a dead letter until a person has dealt with it.
-func bury(ctx context.Context, tx pgx.Tx, job *river.Job[ProcessArgs], step string, cause error) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return err
+// failUnconfirmed fails an order that was not confirmed yet and undoes what was done for it.
+func (u *unitOfWork) failUnconfirmed(ctx context.Context, o *lockedOrder, call settlement.Call, attempts int) (step string, err error) {
+	failure := lifecycle.Failure{
+		Code: "processing-failed", Detail: fmt.Sprintf("Gave up after %d tries; an administrator has been told.", attempts),
 	}
-	_, err = tx.Exec(ctx, `
-		insert into dead_letters (id, order_id, job_id, kind, step, error, attempts, created_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		id, job.Args.OrderID, job.ID, job.Kind, step, cause.Error(), job.Attempt, events.Now())
-	if err != nil {
-		return fmt.Errorf("bury job %d: %w", job.ID, err)
+	switch {
+	case call != nil:
+		step, failure.Code = call.Step(), "payment-failed"
+	case o.Reserved:
+		step = lifecycle.StepProcess
+	default:
+		step = lifecycle.StepReserve
 	}
-	return nil
+	if err := u.releaseStock(ctx, u.orders); err != nil {
+		return "", err
+	}
+	return step, o.record(o.Fail(failure, step))
+}
+
+// stallSettlement leaves the order as it is until an administrator decides about
+// the call. A refund fails; another pending refund is still made.
+func (u *unitOfWork) stallSettlement(o *lockedOrder, call settlement.Call, cause error) (step string, err error) {
+	o.Unschedule()
+	stalledAt := o.Stalled
+	change, err := u.settle(o, settlement.Exhausted{Call: call, Cause: cause})
+	if err != nil {
+		return "", err
+	}
+	if change.Outcome == settlement.None && stalledAt == call.Step() {
+		return "", nil // another job of the order has recorded it already
+	}
+	if call.Step() == lifecycle.StepRefund && u.nextCall(o) != nil {
+		o.Schedule()
+	}
+	o.Record(o.Stall(call.Step()))
+	return call.Step(), nil
 }

@@ -16,37 +16,41 @@ func Kinds() []events.Kind {
 	was := []string{"previousStatus"}
 	units, payment := []string{"items"}, []string{"payment"}
 	kinds := []events.Kind{
-		{Type: typeCreated, Doc: "An order was accepted.", Always: []string{"order"}, Data: Data{Status: lifecycle.Pending, Order: someOrder()}},
-		{Type: typeReserved, Doc: "Stock was set aside for the order.", Always: units, Data: Data{Status: lifecycle.Pending, Items: someItems}},
-		{Type: typeAuthorized, Doc: "The payment provider promised the money.", Always: payment, Data: somePayment(lifecycle.Pending, authorized, 0, 0, 0)},
-		{Type: typeDeclined, Doc: "The payment provider refused the money.", Always: payment, Note: true, Data: declinedPayment()},
-		{Type: typeConfirmed, Doc: "Stock is reserved and the payment authorised.", Always: was, Note: true, Data: moved(lifecycle.Pending, lifecycle.Confirmed)},
-		{Type: typeProcessing, Doc: "The order is being fulfilled.", Always: was, Data: moved(lifecycle.Confirmed, lifecycle.Processing)},
-		{Type: typeShipped, Doc: "The order is with the carrier.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Shipped, someItems)},
-		{Type: typeCompleted, Doc: "The order is done.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Completed, someItems)},
-		{Type: typeHeld, Doc: "The order waits for a person to decide.", Always: was, Note: true, Data: moved(lifecycle.Pending, lifecycle.OnHold)},
-		{Type: typeResumed, Doc: "The order goes on from where it was held.", Always: was, Data: moved(lifecycle.OnHold, lifecycle.Pending)},
-		{Type: typeCancelled, Doc: "The order was cancelled and will not be fulfilled.", Always: was, Note: true, Data: moved(lifecycle.Confirmed, lifecycle.Cancelled)},
-		{Type: typeFailed, Doc: "The order was given up and will not be fulfilled.", Always: []string{"previousStatus", "failure"}, Note: true, Data: Data{
+		{Type: lifecycle.EventCreated, Doc: "An order was accepted.", Always: []string{"order"}, Data: lifecycle.Data{Status: lifecycle.Pending}},
+		{Type: lifecycle.EventStockReserved, Doc: "Stock was set aside for the order.", Always: units, Data: lifecycle.Data{Status: lifecycle.Pending, Items: someItems}},
+		{Type: lifecycle.EventAuthorized, Doc: "The payment provider promised the money.", Always: payment, Data: somePayment(lifecycle.Pending, lifecycle.PaymentAuthorized, 0, 0, 0)},
+		{Type: lifecycle.EventDeclined, Doc: "The payment provider refused the money.", Always: payment, Note: true, Data: declinedPayment()},
+		{Type: lifecycle.EventConfirmed, Doc: "Stock is reserved and the payment authorised.", Always: was, Note: true, Data: moved(lifecycle.Pending, lifecycle.Confirmed)},
+		{Type: lifecycle.EventProcessing, Doc: "The order is being fulfilled.", Always: was, Data: moved(lifecycle.Confirmed, lifecycle.Processing)},
+		{Type: lifecycle.EventShipped, Doc: "The order is with the carrier.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Shipped, someItems)},
+		{Type: lifecycle.EventCompleted, Doc: "The order is done.", Always: was, Note: true, Data: tracked(lifecycle.Processing, lifecycle.Completed, someItems)},
+		{Type: lifecycle.EventHeld, Doc: "The order waits for a person to decide.", Always: was, Note: true, Data: moved(lifecycle.Pending, lifecycle.OnHold)},
+		{Type: lifecycle.EventReleased, Doc: "The order goes on from where it was held.", Always: was, Data: moved(lifecycle.OnHold, lifecycle.Pending)},
+		{Type: lifecycle.EventCancelled, Doc: "The order was cancelled and will not be fulfilled.", Always: was, Note: true, Data: moved(lifecycle.Confirmed, lifecycle.Cancelled)},
+		{Type: lifecycle.EventFailed, Doc: "The order was given up and will not be fulfilled.", Always: []string{"previousStatus", "failure"}, Note: true, Data: lifecycle.Data{
 			Status: lifecycle.Failed, PreviousStatus: lifecycle.Pending,
-			Failure: &Failure{Code: "out-of-stock", Detail: "There is not enough of: KETTLE.", SKUs: []string{"KETTLE"}},
+			Failure: &lifecycle.Failure{Code: "out-of-stock", Detail: "There is not enough of: KETTLE.", SKUs: []string{"KETTLE"}},
 		}},
-		{Type: typeReopened, Doc: "A failed order begins anew.", Always: was, Data: moved(lifecycle.Failed, lifecycle.Pending)},
-		{Type: typeDeleted, Doc: "The order was taken off the lists.", Data: Data{Status: lifecycle.Cancelled}},
-		{Type: typeStalled, Doc: "A step of the order gave up, or takes too long.", Always: []string{"cause"}, Data: Data{Status: lifecycle.Confirmed, Step: "process", Cause: "out-of-tries"}},
-		{Type: typeRetried, Doc: "The step that gave up is tried again.", Always: []string{"cause"}, Data: Data{Status: lifecycle.Shipped, Cause: "capture", Payment: sums(authorized, 0, 0, 0)}},
-		{Type: typeSkipped, Doc: "The step that gave up is left out.", Always: []string{"cause"}, Data: Data{Status: lifecycle.Shipped, Cause: "capture", Reason: new("done by hand")}},
-		{Type: typeReleased, Doc: "Stock that was set aside went back.", Always: units, Data: Data{Status: lifecycle.Confirmed, Items: someItems}},
-		{Type: typeCaptured, Doc: "Authorised money was taken.", Always: payment, Data: somePayment(lifecycle.Shipped, captured, 2500, 0, 0)},
-		{Type: typeVoided, Doc: "Authorised money will not be taken.", Always: payment, Data: somePayment(lifecycle.Cancelled, voided, 0, 0, 0)},
-		{Type: typeRefundRequested, Doc: "Money is to go back to the customer.", Always: payment, Data: somePayment(lifecycle.Completed, captured, 2500, 0, 2500)},
-		{Type: typeRefunded, Doc: "Money went back to the customer.", Always: payment, Note: true, Data: somePayment(lifecycle.Completed, refunded, 2500, 2500, 0)},
-		{Type: typeRefundFailed, Doc: "Money could not go back to the customer.", Always: payment, Note: true, Data: failedRefund()},
+		{Type: lifecycle.EventReopened, Doc: "A failed order begins anew.", Always: was, Data: moved(lifecycle.Failed, lifecycle.Pending)},
+		{Type: lifecycle.EventDeleted, Doc: "The order was taken off the lists.", Data: lifecycle.Data{Status: lifecycle.Cancelled}},
+		{Type: lifecycle.EventStalled, Doc: "A step of the order gave up, or takes too long.", Always: []string{"cause"}, Data: lifecycle.Data{Status: lifecycle.Confirmed, Step: "process", Cause: "out-of-tries"}},
+		{Type: lifecycle.EventRetried, Doc: "The step that gave up is tried again.", Always: []string{"cause"}, Data: lifecycle.Data{Status: lifecycle.Shipped, Cause: "capture", Payment: sums(lifecycle.PaymentAuthorized, 0, 0, 0)}},
+		{Type: lifecycle.EventSkipped, Doc: "The step that gave up is left out.", Always: []string{"cause"}, Data: lifecycle.Data{Status: lifecycle.Shipped, Cause: "capture", Reason: new("done by hand")}},
+		{Type: lifecycle.EventStockReleased, Doc: "Stock that was set aside went back.", Always: units, Data: lifecycle.Data{Status: lifecycle.Confirmed, Items: someItems}},
+		{Type: lifecycle.EventCaptured, Doc: "Authorised money was taken.", Always: payment, Data: somePayment(lifecycle.Shipped, lifecycle.PaymentCaptured, 2500, 0, 0)},
+		{Type: lifecycle.EventVoided, Doc: "Authorised money will not be taken.", Always: payment, Data: somePayment(lifecycle.Cancelled, lifecycle.PaymentVoided, 0, 0, 0)},
+		{Type: lifecycle.EventRefundRequested, Doc: "Money is to go back to the customer.", Always: payment, Data: somePayment(lifecycle.Completed, lifecycle.PaymentCaptured, 2500, 0, 2500)},
+		{Type: lifecycle.EventRefunded, Doc: "Money went back to the customer.", Always: payment, Note: true, Data: somePayment(lifecycle.Completed, lifecycle.PaymentRefunded, 2500, 2500, 0)},
+		{Type: lifecycle.EventRefundFailed, Doc: "Money could not go back to the customer.", Always: payment, Note: true, Data: failedRefund()},
 	}
 	for i, k := range kinds {
-		d, _ := k.Data.(Data)
+		d, _ := k.Data.(lifecycle.Data)
 		d.OrderID = someID
-		kinds[i].Data = d
+		example := Data{Data: d}
+		if k.Type == lifecycle.EventCreated {
+			example.Order = someOrder()
+		}
+		kinds[i].Data = example
 	}
 	return kinds
 }
@@ -55,7 +59,7 @@ func Kinds() []events.Kind {
 var (
 	someID    = uuid.MustParse("0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11")
 	someUser  = uuid.MustParse("0192f0b8-52d0-7a1b-8c0e-5f1a2b3c4d5e")
-	someItems = []StockItem{{SKU: "KETTLE", Quantity: 2}}
+	someItems = []lifecycle.StockItem{{SKU: "KETTLE", Quantity: 2}}
 )
 
 func euro(cents int64) money.Money { return money.Money{Amount: cents, Currency: "EUR"} }
@@ -63,42 +67,42 @@ func euro(cents int64) money.Money { return money.Money{Amount: cents, Currency:
 func someOrder() *Order {
 	at := jsontime.At(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
 	return &Order{
-		ID: someID, UserID: someUser, Status: lifecycle.Pending, PaymentStatus: none, PaymentMethod: new("pm_card_visa"),
+		ID: someID, UserID: someUser, Status: lifecycle.Pending, PaymentStatus: string(lifecycle.PaymentNone), PaymentMethod: new("pm_card_visa"),
 		Reference: new("PO-4711"), Note: new("a gift"), Metadata: Metadata(`{"channel":"shop"}`), OnShortage: "fail",
 		Items: []Line{{SKU: "KETTLE", Name: "Kettle", Quantity: 2, UnitPrice: euro(1250), Total: euro(2500)}},
 		Total: euro(2500), Captured: euro(0), Refunded: euro(0), Refunding: euro(0), Version: 1, CreatedAt: at, UpdatedAt: at,
 	}
 }
 
-func moved(from, to lifecycle.Status) Data {
-	return Data{Status: to, PreviousStatus: from, Reason: new("as the customer asked")}
+func moved(from, to lifecycle.Status) lifecycle.Data {
+	return lifecycle.Data{Status: to, PreviousStatus: from, Reason: new("as the customer asked")}
 }
 
-func tracked(from, to lifecycle.Status, shipped []StockItem) Data {
+func tracked(from, to lifecycle.Status, shipped []lifecycle.StockItem) lifecycle.Data {
 	d := moved(from, to)
 	d.Items = shipped
 	d.Tracking = new("1Z999AA10123456784")
 	return d
 }
 
-func sums(status string, taken, back, under int64) *Payment {
-	return &Payment{Status: status, Captured: euro(taken), Refunded: euro(back), Refunding: euro(under)}
+func sums(status lifecycle.PaymentStatus, taken, back, under int64) *lifecycle.Payment {
+	return &lifecycle.Payment{Status: status, Captured: euro(taken), Refunded: euro(back), Refunding: euro(under)}
 }
 
-func somePayment(status lifecycle.Status, payment string, taken, back, under int64) Data {
+func somePayment(status lifecycle.Status, payment lifecycle.PaymentStatus, taken, back, under int64) lifecycle.Data {
 	p := sums(payment, taken, back, under)
 	p.Amount = new(euro(2500))
-	return Data{Status: status, Payment: p}
+	return lifecycle.Data{Status: status, Payment: p}
 }
 
-func declinedPayment() Data {
-	d := somePayment(lifecycle.Pending, declined, 0, 0, 0)
+func declinedPayment() lifecycle.Data {
+	d := somePayment(lifecycle.Pending, lifecycle.PaymentDeclined, 0, 0, 0)
 	d.Payment.Code, d.Payment.Detail = "card-declined", "The card was declined."
 	return d
 }
 
-func failedRefund() Data {
-	d := somePayment(lifecycle.Completed, refundFailed, 2500, 0, 0)
+func failedRefund() lifecycle.Data {
+	d := somePayment(lifecycle.Completed, lifecycle.PaymentRefundFailed, 2500, 0, 0)
 	d.Payment.Code, d.Payment.Detail = "refund-rejected", "The card's account is closed."
 	return d
 }

@@ -1,6 +1,9 @@
 package orders
 
-import "github.com/orderflow-dev/orderflow/platform/laws"
+import (
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/laws"
+)
 
 // Laws returns what must hold of the tables of this package: the tables of orders, without those of their histories, which Check decides.
 func Laws() []laws.Law {
@@ -52,7 +55,8 @@ func Laws() []laws.Law {
 			Name: "rest-orders", Spec: "D6", Settled: true, Says: "at rest no order is in hand or has a deadline",
 			Query: `
 			select 'order ' || id, format('is %s, due at %s', status, coalesce(due_at::text, 'no time')) from orders
-			where status in ('PENDING', 'CONFIRMED') or due_at is not null`,
+			where status = any($1) or due_at is not null`,
+			Args: []any{lifecycle.Automatic()},
 		},
 	}
 }

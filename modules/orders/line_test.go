@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/queue"
@@ -133,27 +134,31 @@ func cut(call string) func(string) error {
 // forgetful loses the answers to a step as long as it says so: what would record
 // them does not commit.
 type forgetful struct {
-	orders.Book
+	orders.Settlement
 	loses  func(step string) bool
 	broken bool
 }
 
-func (f *forgetful) Record(c orders.PaymentCall) (event string, amount int64, code, detail string, news bool) {
-	f.broken = f.broken || f.loses(c.Step())
-	return f.Book.Record(c)
+func (f *forgetful) Apply(order uuid.UUID, c settlement.Command) (settlement.Change, error) {
+	if answer, ok := c.(settlement.Answer); ok {
+		f.broken = f.broken || f.loses(answer.Call.Step())
+	}
+	return f.Settlement.Apply(order, c)
 }
 
 func (f *forgetful) Queue(b *pgx.Batch) {
 	if f.broken {
 		b.Queue(`select 1/0`)
 	}
-	f.Book.Queue(b)
+	f.Settlement.Queue(b)
 }
 
 func forgets(loses func(step string) bool) option {
 	return func(d *orders.Deps) {
 		open := d.Open
-		d.Open = func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return &forgetful{Book: open(b, ids), loses: loses} }
+		d.Open = func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement {
+			return &forgetful{Settlement: open(b, ids), loses: loses}
+		}
 	}
 }
 

@@ -5,31 +5,17 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
-	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
-
-// Filter narrows a list; zero values do not. From and To are inclusive.
-type Filter struct {
-	UserID    uuid.UUID
-	Statuses  []lifecycle.Status
-	Reference string
-	From, To  time.Time
-	Words     string
-	Before    uuid.UUID // the last id of the page before
-	Limit     int
-}
 
 // Get reads one order for a caller.
 func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) (Order, error) {
@@ -37,7 +23,7 @@ func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) 
 	if err != nil {
 		return Order{}, err
 	}
-	lines, err := linesOf(ctx, m.Pool, []*ent.Order{row})
+	lines, err := storage.Lines(ctx, m.Pool, []*ent.Order{row})
 	if err != nil {
 		return Order{}, err
 	}
@@ -82,7 +68,7 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 	if more = len(rows) > f.Limit; more {
 		rows = rows[:f.Limit]
 	}
-	lines, err := linesOf(ctx, m.Pool, rows)
+	lines, err := storage.Lines(ctx, m.Pool, rows)
 	if err != nil {
 		return nil, false, err
 	}
@@ -91,18 +77,6 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 		page[i] = render(row, lines[row.ID], caller)
 	}
 	return page, more, nil
-}
-
-// whose orders a caller is shown: their own, and an administrator anybody's, or
-// everybody's.
-func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
-	switch {
-	case caller.IsAdmin():
-		return asked, nil
-	case asked == uuid.Nil, asked == caller.UserID:
-		return caller.UserID, nil
-	}
-	return uuid.Nil, fault.New(fault.Forbidden, "forbidden", "Only administrators may read the orders of others.")
 }
 
 // find reads one row more than the limit. It reads a page of every wanted status
@@ -123,38 +97,4 @@ func (m *Module) find(ctx context.Context, f Filter) ([]*ent.Order, error) {
 	}
 	slices.SortFunc(list, func(a, b *ent.Order) int { return bytes.Compare(b.ID[:], a.ID[:]) })
 	return list[:min(len(list), f.Limit+1)], nil
-}
-
-func where(f Filter) []predicate.Order {
-	list := []predicate.Order{order.DeletedAtIsNil()}
-	if f.UserID != uuid.Nil {
-		list = append(list, order.UserID(f.UserID))
-	}
-	if f.Reference != "" {
-		list = append(list, order.Reference(f.Reference))
-	}
-	from, to := bounds(f)
-	if from != uuid.Nil {
-		list = append(list, order.IDGTE(from))
-	}
-	if to != uuid.Max {
-		list = append(list, order.IDLT(to))
-	}
-	return list
-}
-
-// bounds are the ids from the first, inclusive, to the second, exclusive, that a
-// filter's times and its cursor leave.
-func bounds(f Filter) (from, to uuid.UUID) {
-	to = uuid.Max
-	if !f.From.IsZero() {
-		from = uuidv7.First(f.From)
-	}
-	if !f.To.IsZero() {
-		to = uuidv7.First(f.To.Add(time.Millisecond))
-	}
-	if f.Before != uuid.Nil && bytes.Compare(f.Before[:], to[:]) < 0 {
-		to = f.Before
-	}
-	return from, to
 }

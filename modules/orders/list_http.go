@@ -15,12 +15,12 @@ import (
 
 // Narrow is what lists and exports can be narrowed by.
 type Narrow struct {
-	UserID      uuid.UUID          `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
-	Status      []lifecycle.Status `query:"status,explode" enum:"PENDING,CONFIRMED,PROCESSING,SHIPPED,COMPLETED,ON_HOLD,FAILED,CANCELLED" doc:"Repeat for several"`
-	Reference   string             `query:"reference" maxLength:"100" doc:"Exactly this reference"`
-	CreatedFrom jsontime.Time      `query:"createdFrom" doc:"Created at this time or later"`
-	CreatedTo   jsontime.Time      `query:"createdTo" doc:"Created at this time or earlier"`
-	Q           string             `query:"q" maxLength:"200" doc:"Words that all occur in the reference, the note, the skus or the names"`
+	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	Status      []StatusFilter `query:"status,explode" doc:"Repeat for several"`
+	Reference   string         `query:"reference" maxLength:"100" doc:"Exactly this reference"`
+	CreatedFrom jsontime.Time  `query:"createdFrom" doc:"Created at this time or later"`
+	CreatedTo   jsontime.Time  `query:"createdTo" doc:"Created at this time or earlier"`
+	Q           string         `query:"q" maxLength:"200" doc:"Words that all occur in the reference, the note, the skus or the names"`
 }
 
 func (n Narrow) filter() Filter {
@@ -48,7 +48,10 @@ func (m *Module) getOrders(ctx context.Context, in *listInput) (*web.PageOf[Orde
 	})
 }
 
-func distinct(list []lifecycle.Status) []lifecycle.Status {
-	slices.Sort(list)
-	return slices.Compact(list)
+func distinct(list []StatusFilter) (statuses []lifecycle.Status) {
+	for _, s := range list {
+		statuses = append(statuses, lifecycle.Status(s))
+	}
+	slices.Sort(statuses)
+	return slices.Compact(statuses)
 }

@@ -77,7 +77,7 @@ func TestMatrix(t *testing.T) {
 type role struct {
 	name, who string
 	owner     func(r *rig) identity.Caller
-	party     lifecycle.Who
+	party     lifecycle.Role
 }
 
 func alice(r *rig) identity.Caller { return r.alice }
@@ -219,7 +219,7 @@ func (s *subject) checkRefusal(q request, got reply) {
 	if strings.HasPrefix(q.what, "PATCH") {
 		party = lifecycle.Admin // by that route nobody acts as the owner
 	}
-	from := lifecycle.At{}
+	from := lifecycle.State{}
 	err := s.pool.QueryRow(s.ctx, `select status, coalesce(held_from, '') from orders where id = $1`, s.id).Scan(&from.Status, &from.HeldFrom)
 	s.must(err)
 	want := append([]lifecycle.Status{}, lifecycle.Next(from, party)...)

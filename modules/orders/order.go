@@ -8,6 +8,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/money"
@@ -15,46 +16,33 @@ import (
 
 // Order is an order as the outside sees it.
 type Order struct {
-	ID             uuid.UUID        `json:"id"`
-	UserID         uuid.UUID        `json:"userId" doc:"Whose order it is"`
-	Status         lifecycle.Status `json:"status" enum:"PENDING,CONFIRMED,PROCESSING,SHIPPED,COMPLETED,ON_HOLD,FAILED,CANCELLED"`
-	PaymentStatus  string           `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
-	PaymentMethod  *string          `json:"paymentMethod" doc:"What pays: a token of the payment provider"`
-	Reference      *string          `json:"reference" doc:"The caller's own number"`
-	Note           *string          `json:"note"`
-	Metadata       Metadata         `json:"metadata"`
-	OnShortage     string           `json:"onShortage" enum:"fail,hold"`
-	Items          []Line           `json:"items" nullable:"false"`
-	Total          money.Money      `json:"total"`
-	Captured       money.Money      `json:"captured" doc:"Money that was taken"`
-	Refunded       money.Money      `json:"refunded" doc:"Of that, what went back"`
-	Refunding      money.Money      `json:"refunding" doc:"Of that, what is on its way back"`
-	Tracking       *string          `json:"tracking" doc:"The carrier's number"`
-	Reason         *string          `json:"reason" doc:"Why it is on hold or was cancelled"`
-	HeldFrom       *string          `json:"heldFrom" doc:"Where release leads back to"`
-	Failure        *Failure         `json:"failure" doc:"Why it is FAILED"`
-	Stalled        *string          `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
-	Version        int64            `json:"version" doc:"Goes up by one with every event; the ETag"`
-	AllowedActions []string         `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
-	CreatedAt      jsontime.Time    `json:"createdAt"`
-	UpdatedAt      jsontime.Time    `json:"updatedAt"`
+	ID             uuid.UUID          `json:"id"`
+	UserID         uuid.UUID          `json:"userId" doc:"Whose order it is"`
+	Status         lifecycle.Status   `json:"status"`
+	PaymentStatus  string             `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
+	PaymentMethod  *string            `json:"paymentMethod" doc:"What pays: a token of the payment provider"`
+	Reference      *string            `json:"reference" doc:"The caller's own number"`
+	Note           *string            `json:"note"`
+	Metadata       Metadata           `json:"metadata"`
+	OnShortage     string             `json:"onShortage" enum:"fail,hold"`
+	Items          []Line             `json:"items" nullable:"false"`
+	Total          money.Money        `json:"total"`
+	Captured       money.Money        `json:"captured" doc:"Money that was taken"`
+	Refunded       money.Money        `json:"refunded" doc:"Of that, what went back"`
+	Refunding      money.Money        `json:"refunding" doc:"Of that, what is on its way back"`
+	Tracking       *string            `json:"tracking" doc:"The carrier's number"`
+	Reason         *string            `json:"reason" doc:"Why it is on hold or was cancelled"`
+	HeldFrom       *string            `json:"heldFrom" doc:"Where release leads back to"`
+	Failure        *lifecycle.Failure `json:"failure" doc:"Why it is FAILED"`
+	Stalled        *string            `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
+	Version        int64              `json:"version" doc:"Goes up by one with every event; the ETag"`
+	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
+	CreatedAt      jsontime.Time      `json:"createdAt"`
+	UpdatedAt      jsontime.Time      `json:"updatedAt"`
 }
 
-// Line is one position, with name and price as they were when it was ordered.
-type Line struct {
-	SKU       string      `json:"sku"`
-	Name      string      `json:"name"`
-	Quantity  int64       `json:"quantity"`
-	UnitPrice money.Money `json:"unitPrice"`
-	Total     money.Money `json:"total"`
-}
-
-// Failure says why an order was given up.
-type Failure struct {
-	Code   string   `json:"code" example:"out-of-stock"`
-	Detail string   `json:"detail"`
-	SKUs   []string `json:"skus,omitempty" doc:"Which were short"`
-}
+// Line is one line of an order, as the API shows it.
+type Line = lifecycle.Line
 
 // Metadata is the caller's own JSON object, kept as it came.
 type Metadata json.RawMessage
@@ -87,41 +75,45 @@ func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
 	return o
 }
 
-// snapshot is the order as nobody in particular sees it, as events carry it.
+// snapshot is the order without what depends on a reader, as events carry it.
 func snapshot(row *ent.Order, lines []Line) Order {
 	o := Order{
 		ID: row.ID, UserID: row.UserID,
-		Status: lifecycle.Status(row.Status), PaymentStatus: row.PaymentStatus,
 		PaymentMethod: row.PaymentMethod, Reference: row.Reference, Note: row.Note, Metadata: Metadata(row.Metadata),
-		OnShortage: row.OnShortage, Items: lines, Total: in(row, row.Total),
-		Captured: in(row, row.Captured), Refunded: in(row, row.Refunded), Refunding: in(row, row.Refunding),
-		Tracking: row.Tracking, Reason: row.Reason, HeldFrom: row.HeldFrom, Stalled: row.Stalled, Version: row.Version,
-		CreatedAt: jsontime.At(row.CreatedAt), UpdatedAt: jsontime.At(row.UpdatedAt),
+		OnShortage: row.OnShortage, Items: lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
+		CreatedAt: jsontime.At(row.CreatedAt),
 	}
-	if row.FailureCode != nil {
-		o.Failure = &Failure{Code: *row.FailureCode, Detail: deref(row.FailureDetail), SKUs: row.FailureSkus}
-	}
+	o.show(storage.State(row))
 	return o
 }
 
-// in is an amount in an order's currency.
-func in(row *ent.Order, amount int64) money.Money {
-	return money.Money{Amount: amount, Currency: row.Currency}
+// show sets everything that the aggregate's state determines.
+func (o *Order) show(s lifecycle.State) {
+	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, storage.NilIfEmpty(string(s.HeldFrom)), s.Reason, s.Failure
+	o.PaymentStatus = string(s.Payment.Status)
+	o.Captured, o.Refunded, o.Refunding = s.In(s.Payment.Captured), s.In(s.Payment.Refunded), s.In(s.Payment.Refunding)
+	o.Tracking, o.Stalled = s.Tracking, storage.NilIfEmpty(s.Stalled)
+	o.Version, o.UpdatedAt = s.Version, jsontime.At(s.UpdatedAt)
 }
 
-// party is what a caller is to an order: an administrator may own it as well.
-func party(row *ent.Order, c identity.Caller) (who lifecycle.Who) {
+// roleOf is what a caller is to an order: an administrator may own it as well.
+func roleOf(row *ent.Order, c identity.Caller) (role lifecycle.Role) {
 	if c.UserID == row.UserID {
-		who |= lifecycle.Owner
+		role |= lifecycle.Owner
 	}
 	if c.IsAdmin() {
-		who |= lifecycle.Admin
+		role |= lifecycle.Admin
 	}
-	return who
+	return role
 }
 
-func position(row *ent.Order) lifecycle.At {
-	return lifecycle.At{Status: lifecycle.Status(row.Status), HeldFrom: lifecycle.Status(deref(row.HeldFrom))}
+func visible(row *ent.Order, caller identity.Caller) bool {
+	return row.DeletedAt == nil && roleOf(row, caller) != 0
+}
+
+func allowedActions(row *ent.Order, reader identity.Caller) []string {
+	o := lifecycle.Order{State: storage.State(row), Deadlines: storage.Deadlines(row)}
+	return o.AllowedActions(roleOf(row, reader))
 }
 
 func deref(s *string) string {

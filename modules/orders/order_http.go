@@ -1,9 +1,46 @@
 package orders
 
-import "github.com/danielgtaylor/huma/v2"
+import (
+	"github.com/danielgtaylor/huma/v2"
 
-// TransformSchema says what a struct tag cannot: that failure may be null.
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+)
+
+// statusEnum is the enum of statuses in the API's documents, so that no struct tag
+// repeats the list.
+func statusEnum() []any {
+	list := make([]any, len(lifecycle.All))
+	for i, s := range lifecycle.All {
+		list[i] = string(s)
+	}
+	return list
+}
+
+// StatusFilter is a status in a query, of the closed set.
+type StatusFilter lifecycle.Status
+
+// Schema describes it to OpenAPI.
+func (StatusFilter) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Enum: statusEnum()}
+}
+
+// TransformSchema lists the statuses.
+func (Move) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["status"].Enum = statusEnum()
+	return s
+}
+
+// TransformSchema lists the statuses, which the aggregate declares without tags.
+func (Data) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["status"].Enum = statusEnum()
+	s.Properties["previousStatus"].Enum = statusEnum()
+	return s
+}
+
+// TransformSchema says what a struct tag cannot: which statuses there are, and that
+// failure may be null.
 func (Order) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["status"].Enum = statusEnum()
 	doc := s.Properties["failure"].Description
 	s.Properties["failure"] = &huma.Schema{
 		Description: doc,

@@ -1,23 +1,22 @@
 // Package orders takes orders, moves them on and tells where they stand.
 //
-// An order's row is a checkpoint and its events are the truth: every change
-// locks the row, asks lifecycle, and writes row and events in one transaction.
-// The two hot paths, placing and advancing, gather what concurrent callers want
-// into one such transaction (platform/batch).
+// An order's row is a checkpoint and its events are the truth: every change locks
+// the row, lets the aggregate decide (lifecycle), and writes row and events in one
+// unit of work. The two hot paths, placing and advancing, gather the requests of
+// concurrent callers into one such transaction (platform/batch).
 package orders
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/batch"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -51,48 +50,18 @@ type Stock interface {
 	Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders []uuid.UUID) (shipped map[uuid.UUID]map[string]int64, err error)
 }
 
-// Book is the money of some orders within one transaction, behind their locks.
-type Book interface {
-	// Begin records that total is to be authorised.
-	Begin(order uuid.UUID, total money.Money, method *string) error
-	// Next is what to ask of the provider so that the money comes to where it is
-	// wanted: hold, take, drop or keep. nil: nothing.
-	Next(order uuid.UUID, want string) PaymentCall
-	// Record takes an answer, and tells what it changes. false: it was known already.
-	Record(c PaymentCall) (event string, amount int64, code, detail string, news bool)
-	// Declined is why an order's last payment was declined, "" when it was not.
-	Declined(order uuid.UUID) (code, detail string)
-	// Fail ends a refund for good; false for everything else, which stays due.
-	Fail(c PaymentCall, cause error) (event string, amount int64, news bool)
-	// Refunds is what is on its way back, and how many refunds have failed.
-	Refunds(order uuid.UUID) (pending int64, failed int)
-	// Refund records that money is to go back; items are units by sku, of those
-	// that were ordered. It returns the refund as it was recorded.
-	Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) (RefundView, error)
-	// Retry makes failed refunds due again, up to left and to the units that were
-	// ordered, and tells what they come to.
-	Retry(order uuid.UUID, left int64, ordered map[string]int64) (amount int64)
-	// Abandon gives up whatever is unsettled.
-	Abandon(order uuid.UUID)
+// Settlement is the money of some orders within one transaction, behind the locks
+// of those orders.
+type Settlement interface {
+	// Next returns the next request to the payment provider that brings an order's
+	// money towards a goal, or nil.
+	Next(order uuid.UUID, goal settlement.Goal) settlement.Call
+	// Apply carries out a command, and returns what it changed.
+	Apply(order uuid.UUID, c settlement.Command) (settlement.Change, error)
+	// Declined returns why an order's last payment was declined, or nil.
+	Declined(order uuid.UUID) *settlement.Decline
 	// Queue writes what was decided.
 	Queue(b *pgx.Batch)
-}
-
-// RefundView is a refund as the payments module shows it. Orders hand it on.
-type RefundView = interface {
-	// RefundID is the id of the refund.
-	RefundID() uuid.UUID
-}
-
-// PaymentCall is a question to a payment provider. It is safe to ask twice.
-type PaymentCall = interface {
-	// Step names what is asked: authorize, capture, void or refund.
-	Step() string
-	// Key is the same for the same question, and for no other.
-	Key() string
-	// Do asks, outside any transaction. nil means that there is an answer to record,
-	// which may be a decline; errors are of queue's three kinds.
-	Do(ctx context.Context) error
 }
 
 // Deps is what orders need. All of them are required but Standing and Metrics.
@@ -103,7 +72,7 @@ type Deps struct {
 	Catalogue Catalogue
 	Stock     Stock
 	// Open queues the reading of the orders' money, behind the statement that locks them.
-	Open        func(b *pgx.Batch, orders []uuid.UUID) Book
+	Open        func(b *pgx.Batch, orders []uuid.UUID) Settlement
 	NeedsMethod bool          // an order must say what pays
 	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
 	Running     *idempotency.Running
@@ -119,42 +88,9 @@ type Deps struct {
 type Module struct {
 	Deps
 	placing   *batch.Gatherer[*placement, idempotency.Result[Order]]
-	advancing *batch.Gatherer[turn, PaymentCall]
+	advancing *batch.Gatherer[advanceRequest, settlement.Call]
 	metrics   metrics
 	exports   exports
-}
-
-// New makes the module. Nothing runs until Run.
-func New(d Deps) *Module {
-	m := &Module{Deps: d, metrics: newMetrics(d.Metrics)}
-	m.placing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("place")}, m.placeAll)
-	m.advancing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("advance")}, m.advanceAll)
-	return m
-}
-
-// Run gathers until ctx ends. Whoever places orders or works jobs must have
-// stopped by then, or is told that nothing was done.
-func (m *Module) Run(ctx context.Context) error {
-	var both errgroup.Group
-	both.Go(func() error { return m.placing.Run(ctx) })
-	both.Go(func() error { return m.advancing.Run(ctx) })
-	return both.Wait()
-}
-
-// spoiled tells an error that one item of a batch caused from one of the
-// database itself: the former is worth finding, the latter would only repeat.
-func spoiled(err error) bool {
-	var commit *postgres.CommitError
-	if errors.As(err, &commit) && commit.Unknown() {
-		return false
-	}
-	switch code := postgres.Code(err); {
-	case code == "":
-		return false
-	case code[:2] == "22", code[:2] == "23", code == "54000":
-		return true
-	}
-	return false
 }
 
 func db(q postgres.Querier) *ent.Client {

@@ -7,53 +7,14 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/batch"
-	"github.com/orderflow-dev/orderflow/platform/canonical"
-	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
-
-// Wanted is what a client asks for. Names and prices are not its to say.
-type Wanted struct {
-	Items         []WantedItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
-	Reference     *string      `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own number, unique among your orders"`
-	Note          *string      `json:"note,omitzero" maxLength:"2000"`
-	Metadata      Metadata     `json:"metadata,omitzero"`
-	PaymentMethod *string      `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"What pays: a token of the payment provider"`
-	OnShortage    string       `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do when stock does not suffice"`
-}
-
-// WantedItem is one line of a basket. A sku may stand in several lines.
-type WantedItem struct {
-	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
-	Quantity int64  `json:"quantity" minimum:"1" maximum:"1000000"`
-}
-
-const maxMetadata = 16 << 10
-
-// placement is an order on its way into the database.
-type placement struct {
-	caller  identity.Caller
-	wanted  Wanted
-	key     idempotency.Key[Order]
-	trace   []byte // metadata of its job: the trace that the request belongs to
-	version int64  // of the catalogue that it was priced with
-
-	row    *ent.Order
-	lines  []Line
-	placed idempotency.Result[Order] // with the response that is stored with the key
-	event  events.Event
-}
 
 // Place accepts an order. When it returns without an error the order, its lines,
 // its first event, its key and its job are committed (SPEC C2). Its faults are
@@ -101,126 +62,6 @@ func (m *Module) replayOr(ctx context.Context, key idempotency.Key[Order], refus
 		err = refused
 	}
 	return stored, err
-}
-
-// refuseWanted says what is wrong with an order whatever is in the catalogue, or is nil.
-// It fills in defaults.
-func (m *Module) refuseWanted(w *Wanted) *fault.Error {
-	if len(w.Metadata) > maxMetadata {
-		return fault.Unprocessable(fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
-	}
-	if w.PaymentMethod == nil && m.NeedsMethod {
-		return fault.Unprocessable(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
-	}
-	if w.OnShortage == "" {
-		w.OnShortage = "fail"
-	}
-	return nil
-}
-
-func (m *Module) prepare(ctx context.Context, p *placement) error {
-	if f := m.refuseWanted(&p.wanted); f != nil {
-		return f
-	}
-	offer, version, err := m.Catalogue.Offers(ctx, skusOf(p.wanted.Items))
-	if err != nil {
-		return err
-	}
-	err = p.price(ctx, offer, version)
-	if _, told := fault.As(err); !told {
-		return err
-	}
-	// Whom we refuse may have changed the catalogue on another node a moment ago:
-	// refuse by the database, not by what this node remembers (SPEC F9).
-	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
-		offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.wanted.Items))
-		if err != nil {
-			return err
-		}
-		return p.price(ctx, offer, version)
-	})
-}
-
-// price makes the order's rows from the basket and the catalogue. It names every
-// unfit line at once.
-func (p *placement) price(ctx context.Context, offer func(string) (string, money.Money, bool, bool), version int64) error {
-	lines, total, faults := price(p.wanted.Items, offer)
-	if len(faults) > 0 {
-		return fault.Unprocessable(faults...)
-	}
-
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make an order id: %w", err)
-	}
-	at := uuidv7.Time(id)
-	due := at.Add(dueAfter)
-	p.version = version
-	p.lines = lines
-	p.row = &ent.Order{
-		ID: id, UserID: p.caller.UserID,
-		Status: string(lifecycle.Pending), PaymentStatus: none, PaymentMethod: p.wanted.PaymentMethod,
-		Currency: total.Currency, Total: total.Amount,
-		OnShortage: p.wanted.OnShortage, Reference: p.wanted.Reference, Note: p.wanted.Note, Metadata: []byte(p.wanted.Metadata),
-		Version: 1, DueAt: &due, CreatedAt: at, UpdatedAt: at,
-	}
-	return p.render(ctx)
-}
-
-// render makes the first event and the response. It runs before the transaction, on
-// its caller's goroutine: the batch only writes what is ready.
-func (p *placement) render(ctx context.Context) (err error) {
-	first := snapshot(p.row, p.lines)
-	data, err := canonical.Marshal(Data{OrderID: p.row.ID, Status: first.Status, Order: &first})
-	if err != nil {
-		return fmt.Errorf("render order %s: %w", p.row.ID, err)
-	}
-	p.event = events.Event{
-		OrderID: p.row.ID, Version: 1, UserID: p.row.UserID,
-		Type: typeCreated, Data: data, Actor: p.caller.Actor(), At: p.row.CreatedAt,
-	}
-	first.AllowedActions = allowedActions(p.row, p.caller)
-	p.placed, err = p.key.Result(ctx, first)
-	if err != nil {
-		return fmt.Errorf("render order %s: %w", p.row.ID, err)
-	}
-	return nil
-}
-
-// price copies names and prices into lines and adds them up, exactly.
-func price(items []WantedItem, offer func(string) (string, money.Money, bool, bool)) (lines []Line, total money.Money, faults []fault.Field) {
-	refuse := func(i int, member, code, message string) {
-		faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/items/%d/%s", i, member), Code: code, Message: message})
-	}
-
-	lines = make([]Line, len(items))
-	for i, item := range items {
-		name, unit, active, known := offer(item.SKU)
-		switch {
-		case !known:
-			refuse(i, "sku", "unknown-sku", "is not in the catalogue")
-			continue
-		case !active:
-			refuse(i, "sku", "inactive-sku", "is not for sale at present")
-			continue
-		case total.Currency == "":
-			total.Currency = unit.Currency
-		case total.Currency != unit.Currency:
-			refuse(i, "sku", "currency-mismatch", "is priced in "+unit.Currency+", the order in "+total.Currency)
-			continue
-		}
-
-		sum, err := money.Times(unit.Amount, item.Quantity)
-		if err == nil {
-			total.Amount, err = money.Plus(total.Amount, sum)
-		}
-		if err != nil {
-			refuse(i, "quantity", "overflow", "makes the total larger than can be counted")
-			continue
-		}
-		lines[i] = Line{item.SKU, name, item.Quantity, unit, money.Money{Amount: sum, Currency: unit.Currency}}
-	}
-	return lines, total, faults
 }
 
 // placeAll writes a batch of orders in one transaction: one statement for each
@@ -281,12 +122,4 @@ func (m *Module) insertEach(ctx context.Context, tx pgx.Tx, list []*placement) (
 		results[p] = batch.Result[idempotency.Result[Order]]{Value: placed, Err: err}
 	}
 	return results, nil
-}
-
-func skusOf(items []WantedItem) []string {
-	skus := make([]string, len(items))
-	for i := range items {
-		skus[i] = items[i].SKU
-	}
-	return skus
 }

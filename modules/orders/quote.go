@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -53,7 +54,7 @@ func (m *Module) Quote(ctx context.Context, items []WantedItem) (Quote, error) {
 		return Quote{}, err
 	}
 
-	q := Quote{Total: total, Shortages: shortages(sum(lines), left)}
+	q := Quote{Total: total, Shortages: shortages(sumBySKU(lines), left)}
 	q.Available = len(q.Shortages) == 0
 	short := make(map[string]bool, len(q.Shortages))
 	for _, s := range q.Shortages {
@@ -67,7 +68,7 @@ func (m *Module) Quote(ctx context.Context, items []WantedItem) (Quote, error) {
 
 // shortages compares units, summed by sku, with what is left; nil is endless. What
 // has been deleted since it was priced is missing, and there is none of it.
-func shortages(wanted []StockItem, left map[string]*int64) (short []Shortage) {
+func shortages(wanted []lifecycle.StockItem, left map[string]*int64) (short []Shortage) {
 	for _, w := range wanted {
 		units, there := left[w.SKU]
 		switch {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
@@ -38,7 +39,7 @@ var deeds = []func(b *bundle, id uuid.UUID) error{
 	},
 	func(b *bundle, id uuid.UUID) error { _, err := b.tryRefund(id, 60); return err },
 	func(b *bundle, id uuid.UUID) error {
-		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{1}, "broken", idempotency.Key[orders.RefundView]{})
+		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{1}, "broken", idempotency.Key[settlement.Refund]{})
 		return err
 	},
 	func(b *bundle, id uuid.UUID) error {

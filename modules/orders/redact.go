@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
@@ -51,7 +52,7 @@ func (m *Module) Redact(ctx context.Context, list []events.Event) error {
 
 // telling tells whether an event may hold what people wrote.
 func telling(e events.Event) bool {
-	return e.Type == typeCreated || bytes.Contains(e.Data, []byte(`"reason"`)) || bytes.Contains(e.Data, []byte(`"tracking"`))
+	return e.Type == lifecycle.EventCreated || bytes.Contains(e.Data, []byte(`"reason"`)) || bytes.Contains(e.Data, []byte(`"tracking"`))
 }
 
 func redact(e *events.Event) error {

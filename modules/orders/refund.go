@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -15,22 +16,21 @@ import (
 // Refund asks for money to go back: amount, or what units[i] of skus[i] cost. All
 // refunds of an order together never exceed what was captured, however many are
 // asked for at once (SPEC C8). The money itself goes back by a durable job. The
-// value is the refund as the Book shows it.
-func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[RefundView]) (idempotency.Result[RefundView], error) {
+// value is the refund as payments show it.
+func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	if (amount == nil) == (len(skus) == 0) {
-		return idempotency.Result[RefundView]{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
+		return idempotency.Result[settlement.Refund]{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
 	}
-	key.Still = stillVisible[RefundView](m, caller, id, false, nil)
-	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, a *act) (RefundView, error) {
-		return a.refund(amount, skus, units, reason)
+	key.Still = stillVisible[settlement.Refund](m, caller, id, false, nil)
+	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (settlement.Refund, error) {
+		return u.refund(o, amount, skus, units, reason)
 	})
 }
 
-func (a *act) refund(amount *money.Money, skus []string, units []int64, reason string) (RefundView, error) {
-	row := a.c.row
-	if row.Captured == 0 {
+func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, units []int64, reason string) (settlement.Refund, error) {
+	if o.Payment.Captured == 0 {
 		return nil, fault.New(fault.Conflict, "nothing-captured", "No money was taken for this order, so none can go back.").
-			With("paymentStatus", row.PaymentStatus)
+			With("paymentStatus", o.Payment.Status)
 	}
 	var (
 		sum   int64
@@ -38,29 +38,30 @@ func (a *act) refund(amount *money.Money, skus []string, units []int64, reason s
 		err   error
 	)
 	if amount != nil {
-		sum, err = a.amountOf(*amount)
+		sum, err = o.amountOf(*amount)
 	} else {
-		items, sum, err = a.priceOf(skus, units)
+		items, sum, err = o.priceOf(skus, units)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if left := refundable(row); sum > left {
-		return nil, fault.New(fault.Conflict, "refund-exceeds-captured", "At most %d %s can still be refunded.", left, row.Currency).
+	if left := o.Refundable(); sum > left {
+		return nil, fault.New(fault.Conflict, "refund-exceeds-captured", "At most %d %s can still be refunded.", left, o.Currency).
 			With("refundable", left)
 	}
-
-	refund, err := a.w.book.Refund(row.ID, sum, items, a.ordered(), reason, a.caller.Actor())
+	change, err := u.settle(o, settlement.RequestRefund{
+		Amount: sum, Items: items, Ordered: o.ordered(), Reason: reason, By: u.caller.Actor(),
+	})
 	if err != nil {
 		return nil, err
 	}
-	a.c.owe()
-	return refund, a.c.pay(a.w.book, typeRefundRequested, sum, "", "")
+	o.Schedule()
+	return change.Refund, nil
 }
 
-func (a *act) amountOf(m money.Money) (int64, error) {
-	if m.Currency != a.c.row.Currency {
-		return 0, fault.Unprocessable(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "the order is in " + a.c.row.Currency})
+func (o *lockedOrder) amountOf(m money.Money) (int64, error) {
+	if m.Currency != o.Currency {
+		return 0, fault.Unprocessable(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "the order is in " + o.Currency})
 	}
 	if m.Amount <= 0 {
 		return 0, fault.Unprocessable(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be above zero"})
@@ -69,12 +70,12 @@ func (a *act) amountOf(m money.Money) (int64, error) {
 }
 
 // priceOf adds up what units of the order's skus cost, as they were ordered.
-func (a *act) priceOf(skus []string, units []int64) (items map[string]int64, total int64, err error) {
+func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]int64, total int64, err error) {
 	prices := map[string]int64{}
-	for _, l := range a.w.lines[a.c.row.ID] {
+	for _, l := range o.lines {
 		prices[l.SKU] = l.UnitPrice.Amount
 	}
-	ordered := a.ordered()
+	ordered := o.ordered()
 	var faults []fault.Field
 	refuse := func(i int, member, code, message string) {
 		faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/items/%d/%s", i, member), Code: code, Message: message})
@@ -102,9 +103,10 @@ func (a *act) priceOf(skus []string, units []int64) (items map[string]int64, tot
 	return items, total, nil
 }
 
-func (a *act) ordered() map[string]int64 {
+// ordered returns the units of each sku.
+func (o *lockedOrder) ordered() map[string]int64 {
 	units := map[string]int64{}
-	for _, item := range sum(a.w.lines[a.c.row.ID]) {
+	for _, item := range sumBySKU(o.lines) {
 		units[item.SKU] = item.Quantity
 	}
 	return units

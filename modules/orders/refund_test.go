@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -102,7 +102,7 @@ func TestNothingToRefund(t *testing.T) {
 
 	_, one := b.tryRefund(free.ID, 1)
 	_, two := b.tryRefund(authorised.ID, 1)
-	_, three := b.Refund(b.ctx, b.admin, mixed.ID, nil, []string{"FREE"}, []int64{1}, "broken", idempotency.Key[orders.RefundView]{})
+	_, three := b.Refund(b.ctx, b.admin, mixed.ID, nil, []string{"FREE"}, []int64{1}, "broken", idempotency.Key[settlement.Refund]{})
 
 	if got := b.get(free.ID); got.PaymentStatus != "NONE" || b.count(`select count(*) from payments where order_id = $1`, free.ID) != 0 {
 		t.Errorf("a free order was paid for: %+v", got)
@@ -145,7 +145,7 @@ func TestParallelRefunds(t *testing.T) {
 					if row.units != nil {
 						amount, skus = nil, []string{"A"}
 					}
-					_, err := b.Refund(b.ctx, b.admin, o.ID, amount, skus, row.units, "broken", idempotency.Key[orders.RefundView]{})
+					_, err := b.Refund(b.ctx, b.admin, o.ID, amount, skus, row.units, "broken", idempotency.Key[settlement.Refund]{})
 					code := ""
 					if refusal, told := fault.As(err); told {
 						code = refusal.Code
@@ -219,7 +219,7 @@ func TestParallelKeysRefundOnce(t *testing.T) {
 	two := one.another()
 	one.products(map[string]int64{"A": 10})
 	id := one.shipped(basket("A", 5)).ID
-	k := idempotency.Key[orders.RefundView]{Request: requestOf(one.admin, "k", "body")}
+	k := idempotency.Key[settlement.Refund]{Request: requestOf(one.admin, "k", "body")}
 
 	var all sync.WaitGroup
 	for i := range 20 {
@@ -252,7 +252,7 @@ func TestRetryRefundsUnitsOnce(t *testing.T) {
 	b.ship(id)
 	b.settle()
 	ask := func() {
-		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{2}, "broken", idempotency.Key[orders.RefundView]{})
+		_, err := b.Refund(b.ctx, b.admin, id, nil, []string{"A"}, []int64{2}, "broken", idempotency.Key[settlement.Refund]{})
 		b.must(err)
 		b.settle()
 	}

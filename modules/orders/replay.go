@@ -31,7 +31,7 @@ func stillVisible[T any](m *Module, caller identity.Caller, id uuid.UUID, delete
 			return fault.Absent("order")
 		case err != nil:
 			return fmt.Errorf("read order %s: %w", id, err)
-		case party(row, caller) == 0, row.DeletedAt != nil && !deletedToo:
+		case roleOf(row, caller) == 0, row.DeletedAt != nil && !deletedToo:
 			return fault.Absent("order")
 		case show == nil, !replay.Demoted, replay.Refused():
 			return nil
@@ -64,34 +64,6 @@ func stillPlaced(ctx context.Context, q postgres.Querier, replay *idempotency.Re
 		err = orderDeleted()
 	}
 	return err
-}
-
-// stillPlacedMany is for the response about many: deleted orders are replaced by the
-// reason why they do not show.
-func stillPlacedMany(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[[]Outcome]) error {
-	if replay.Refused() {
-		return nil
-	}
-	list, err := replay.Value()
-	if err != nil {
-		return fmt.Errorf("read the stored response about many orders: %w", err)
-	}
-	ids := make([]uuid.UUID, len(list))
-	for i, o := range list {
-		if o.Order != nil {
-			ids[i] = o.Order.ID
-		}
-	}
-	gone, err := deletedAmong(ctx, q, ids)
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	for i := range list {
-		if gone[ids[i]] {
-			list[i] = Outcome{Refused: orderDeleted()}
-		}
-	}
-	return replay.Rewrite(ctx, list)
 }
 
 // deletedAmong asks for each id by itself: without statistics the planner would read the

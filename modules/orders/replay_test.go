@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -45,7 +46,7 @@ func TestReplayAsksForTheRight_C3(t *testing.T) {
 			return shown(b.Release(b.ctx, c, o.ID, nil, of(k))) // a refusal that is kept: it tells the status
 		},
 		"refund": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
-			r, err := b.Refund(b.ctx, c, o.ID, &money.Money{Amount: 1, Currency: "EUR"}, nil, nil, "secret reason", idempotency.Key[orders.RefundView]{Request: k})
+			r, err := b.Refund(b.ctx, c, o.ID, &money.Money{Amount: 1, Currency: "EUR"}, nil, nil, "secret reason", idempotency.Key[settlement.Refund]{Request: k})
 			return string(r.Response.Body), r.Replayed, err
 		},
 	}

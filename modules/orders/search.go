@@ -11,7 +11,6 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
-	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -83,46 +82,4 @@ func (m *Module) searchIndex(ctx context.Context, f Filter) (ids []uuid.UUID, er
 		return tx.SendBatch(ctx, b).Close()
 	})
 	return ids, err
-}
-
-// orEvery is the wanted statuses, or one part for all of them.
-func orEvery(list []lifecycle.Status) []lifecycle.Status {
-	if len(list) == 0 {
-		return []lifecycle.Status{""}
-	}
-	return list
-}
-
-// conditions is a filter without its words as SQL over orders o; its values are
-// appended to args.
-func conditions(f Filter, status lifecycle.Status, args *[]any) string {
-	list := []string{"o.deleted_at is null"}
-	also := func(condition string, value any) {
-		*args = append(*args, value)
-		list = append(list, fmt.Sprintf(condition, len(*args)))
-	}
-	if f.UserID != uuid.Nil {
-		also("o.user_id = $%d", f.UserID)
-	}
-	if status != "" {
-		also("o.status = $%d", status)
-	}
-	if f.Reference != "" {
-		also("o.reference = $%d", f.Reference)
-	}
-	from, to := bounds(f)
-	also("o.id >= $%d", from)
-	also("o.id < $%d", to)
-	return strings.Join(list, " and ")
-}
-
-// searched are the words that must all occur. A single word is also tried as a
-// whole, since a reference such as po-17 is one.
-func searched(q string) []string {
-	if fields := strings.Fields(strings.ToLower(q)); len(fields) == 1 {
-		if parts := split(q); len(parts) != 1 || parts[0] != fields[0] {
-			return fields
-		}
-	}
-	return split(q)
 }

@@ -92,10 +92,10 @@ func node(t *testing.T, url string, opts ...option) *bundle {
 	return b
 }
 
-// with opens the books of payments that go through a provider.
-func with(pool *postgres.Pool, p payments.Provider) func(*pgx.Batch, []uuid.UUID) orders.Book {
+// with opens the settlement of payments that go through a provider.
+func with(pool *postgres.Pool, p payments.Provider) func(*pgx.Batch, []uuid.UUID) orders.Settlement {
 	m := payments.New(payments.Deps{Pool: pool, Provider: p})
-	return func(b *pgx.Batch, ids []uuid.UUID) orders.Book { return m.Open(b, ids) }
+	return func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement { return m.Open(b, ids) }
 }
 
 func caller(role identity.Role) identity.Caller {

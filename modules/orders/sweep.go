@@ -10,20 +10,15 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/periodic"
-	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// How often each working node looks for orders without a next step, how many it
-// takes at once, and after how long an order whose job is alive but gets nowhere
-// is reported.
+// How often each working node looks for orders without a next step, and after how
+// long an order whose job is alive but gets nowhere is reported.
 const (
 	sweepEvery  = 10 * time.Second
-	sweepAtOnce = 500
 	reportAfter = 5 * time.Minute
 )
 
@@ -49,40 +44,20 @@ func untilDone(ctx context.Context, once func(context.Context) (int, error)) err
 	}
 }
 
-// SweepOnce looks at the orders that are past their deadline and returns how
-// many there were. One without a live job gets a new one; one that is only slow
-// gets more time, and is reported when that goes on (SPEC D6).
+// SweepOnce looks at the orders that are past their deadline and returns how many
+// there were. One without a live job gets a new one; one that is only slow gets
+// more time, and is reported when that goes on (SPEC D6).
 func (m *Module) SweepOnce(ctx context.Context) (found int, err error) {
-	var changes []*change
-	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
-		changes = nil
-		late, err := overdue(ctx, tx)
-		if err != nil || len(late) == 0 {
-			return err
-		}
-		found = len(late)
-
-		rows, err := lock(ctx, tx, late)
-		if err != nil {
-			return err
-		}
-		alive, err := queue.Live(ctx, tx, river.QueueDefault, processKind, "orderId", late)
-		if err != nil {
-			return err
-		}
-		if changes, err = m.repair(ctx, tx, rows, alive); err != nil {
-			return err
-		}
-		if err := m.write(ctx, tx, changes, nil); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `update orders set due_at = $2 where id = any($1)`, late, events.Now().Add(dueAfter))
-		return err
-	})
+	err = m.withFound(ctx,
+		func(tx pgx.Tx) ([]uuid.UUID, error) {
+			late, err := overdue(ctx, tx)
+			found = len(late)
+			return late, err
+		},
+		func(u *unitOfWork) error { return u.repair(ctx) })
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
 	}
-	m.announce(changes)
 	return found, nil
 }
 
@@ -96,33 +71,31 @@ func overdue(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-func (m *Module) repair(ctx context.Context, tx pgx.Tx, rows []*ent.Order, alive map[uuid.UUID]bool) ([]*change, error) {
-	var (
-		changes []*change
-		jobs    []river.InsertManyParams
-	)
-	for _, row := range rows {
-		cause := "overdue"
-		if !alive[row.ID] {
-			cause = "job-lost"
-			jobs = append(jobs, river.InsertManyParams{Args: ProcessArgs{OrderID: row.ID}})
-		} else if time.Since(row.UpdatedAt) < reportAfter {
-			continue
+// repair gives late orders more time, and those whose job was lost a new one.
+func (u *unitOfWork) repair(ctx context.Context) error {
+	ids := make([]uuid.UUID, len(u.orders))
+	for i, o := range u.orders {
+		ids[i] = o.ID
+	}
+	alive, err := queue.Live(ctx, u.tx, river.QueueDefault, processKind, "orderId", ids)
+	if err != nil {
+		return err
+	}
+	for _, o := range u.orders {
+		o.Postpone(o.At())
+		switch {
+		case !alive[o.ID]:
+			o.NeedsJob = true
+			u.reportLate(ctx, o, "job-lost")
+		case time.Since(o.UpdatedAt) >= reportAfter:
+			u.reportLate(ctx, o, "overdue")
 		}
+	}
+	return nil
+}
 
-		c := newChange(row, identity.System)
-		if err := c.note(typeStalled, Data{Cause: cause}); err != nil {
-			return nil, err
-		}
-		m.metrics.stalled.WithLabelValues(cause).Inc()
-		m.Log.WarnContext(ctx, "order stalled", "order_id", row.ID, "status", row.Status, "cause", cause)
-		changes = append(changes, c)
-	}
-	if len(jobs) == 0 {
-		return changes, nil
-	}
-	if _, err := m.Queue.InsertManyFastTx(ctx, tx, jobs); err != nil {
-		return nil, fmt.Errorf("insert jobs: %w", err)
-	}
-	return changes, nil
+func (u *unitOfWork) reportLate(ctx context.Context, o *lockedOrder, cause string) {
+	o.Record(o.ReportLate(cause))
+	u.m.metrics.stalled.WithLabelValues(cause).Inc()
+	u.m.Log.WarnContext(ctx, "order stalled", "order_id", o.ID, "status", o.Status, "cause", cause)
 }

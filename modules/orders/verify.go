@@ -13,7 +13,6 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // The laws that Check knows.
@@ -29,94 +28,102 @@ const (
 // Breach is a law that an order breaks, and how.
 type Breach struct{ Law, Detail string }
 
+// breaches collects what is found about one order.
+type breaches []Breach
+
+func (b *breaches) add(law, format string, args ...any) {
+	*b = append(*b, Breach{law, fmt.Sprintf(format, args...)})
+}
+
 // Check compares an order with its history, first to last: the history must be
-// whole, made of legal moves, and add up to the row (SPEC E1, C9).
-func Check(row *ent.Order, lines []Line, history []events.Event) (list []Breach) {
-	found := func(law, format string, args ...any) {
-		list = append(list, Breach{law, fmt.Sprintf(format, args...)})
+// whole, made of legal transitions, and add up to the row (SPEC E1, C9).
+func Check(row *ent.Order, lines []Line, history []events.Event) []Breach {
+	var found breaches
+	if len(history) == 0 || history[0].Type != lifecycle.EventCreated {
+		found.add(LawFirstEvent, "its history does not begin with %s", lifecycle.EventCreated)
 	}
-	if len(history) == 0 || history[0].Type != typeCreated {
-		found(LawFirstEvent, "its history does not begin with %s", typeCreated)
-	}
-	whole := true
-	for i, e := range history {
-		if e.Version != int64(i+1) {
-			found(LawVersions, "event %d has version %d", i+1, e.Version)
-			whole = false
-			break
-		}
-	}
-	if n := int64(len(history)); whole && n != row.Version {
-		found(LawVersions, "version %d, but %d events", row.Version, n)
-		whole = false
-	}
-	for i, e := range history {
-		if i > 0 && !history[i-1].Cursor.Before(e.Cursor) {
-			found(LawEventOrder, "event %d is not behind event %d in the log", e.Version, history[i-1].Version)
-		}
-		if e.UserID != row.UserID {
-			found(LawEventUser, "event %d is of user %s, the order of %s", e.Version, e.UserID, row.UserID)
-		}
-	}
+	whole := found.versions(row, history)
+	found.sequence(row, history)
 	if !whole || len(history) == 0 {
-		return list // what follows would only say the same again
+		return found // what follows would only say the same again
 	}
 
 	if err := legal(history); err != nil {
-		found(LawIllegalMove, "%v", err)
+		found.add(LawIllegalMove, "%v", err)
 	}
 	folded, err := Fold(history)
 	if err != nil {
-		found(LawFold, "%v", err)
-		return list
+		found.add(LawFold, "%v", err)
+		return found
 	}
 	if diff := differ(folded, snapshot(row, lines)); diff != "" {
-		found(LawFold, "%s", diff)
+		found.add(LawFold, "%s", diff)
 	}
-	return list
+	return found
 }
 
-// legal walks along the moves that the events tell of, each by the party that the
-// event names.
-func legal(history []events.Event) error {
-	var at lifecycle.At
+// versions reports whether the events are numbered without a hole, up to the
+// version of the row.
+func (b *breaches) versions(row *ent.Order, history []events.Event) bool {
 	for i, e := range history {
-		var d struct{ Status, PreviousStatus lifecycle.Status }
-		if err := json.Unmarshal(e.Data, &d); err != nil {
-			return fmt.Errorf("event %d: %w", e.Version, err)
+		if e.Version != int64(i+1) {
+			b.add(LawVersions, "event %d has version %d", i+1, e.Version)
+			return false
 		}
-		switch {
-		case i == 0 && d.Status == lifecycle.Pending:
-			at.Status = d.Status
-		case i == 0:
-			return fmt.Errorf("it began as %s", d.Status)
-		case d.PreviousStatus == "" && d.Status != at.Status, d.PreviousStatus != "" && d.PreviousStatus != at.Status:
-			return fmt.Errorf("event %d, %s, leads from %s to %s, but the order was %s", e.Version, e.Type, d.PreviousStatus, d.Status, at.Status)
-		case d.PreviousStatus != "":
-			if err := lifecycle.Check(at, d.Status, partyOf(e)); err != nil {
-				return fmt.Errorf("event %d, %s by %s: %w", e.Version, e.Type, e.Actor, err)
-			}
-			at = lifecycle.At{Status: d.Status}
-			if d.Status == lifecycle.OnHold {
-				at.HeldFrom = d.PreviousStatus
-			}
+	}
+	if n := int64(len(history)); n != row.Version {
+		b.add(LawVersions, "version %d, but %d events", row.Version, n)
+		return false
+	}
+	return true
+}
+
+// sequence compares the events with their places in the log and with their owner.
+func (b *breaches) sequence(row *ent.Order, history []events.Event) {
+	for i, e := range history {
+		if i > 0 && !history[i-1].Cursor.Before(e.Cursor) {
+			b.add(LawEventOrder, "event %d is not behind event %d in the log", e.Version, history[i-1].Version)
 		}
+		if e.UserID != row.UserID {
+			b.add(LawEventUser, "event %d is of user %s, the order of %s", e.Version, e.UserID, row.UserID)
+		}
+	}
+}
+
+// legal replays the history and looks up every transition in the table, each by the
+// roles of the event's actor.
+func legal(history []events.Event) error {
+	var state lifecycle.State
+	for i, stored := range history {
+		e, _, err := decodeEvent(stored)
+		if err != nil {
+			return err
+		}
+		if err := follows(state, e, i == 0, lifecycle.RoleOf(e.Actor, stored.UserID.String())); err != nil {
+			return err
+		}
+		state = state.Apply(e)
 	}
 	return nil
 }
 
-func partyOf(e events.Event) (who lifecycle.Who) {
-	kind, id := e.Actor.Parts()
-	if e.Actor == identity.System {
-		who |= lifecycle.System
+// follows returns why an event cannot come after a state.
+func follows(s lifecycle.State, e lifecycle.Event, first bool, role lifecycle.Role) error {
+	d := e.Data
+	switch {
+	case first && d.Status != lifecycle.Pending:
+		return fmt.Errorf("it began as %s", d.Status)
+	case first:
+		return nil
+	case d.PreviousStatus == "" && d.Status != s.Status, d.PreviousStatus != "" && d.PreviousStatus != s.Status:
+		return fmt.Errorf("event %d, %s, leads from %s to %s, but the order was %s", e.Version, e.Type, d.PreviousStatus, d.Status, s.Status)
+	case d.PreviousStatus == "":
+		return nil
 	}
-	if kind == "admin" {
-		who |= lifecycle.Admin
+	if err := lifecycle.Check(s, d.Status, role); err != nil {
+		return fmt.Errorf("event %d, %s by %s: %w", e.Version, e.Type, e.Actor, err)
 	}
-	if id == e.UserID.String() {
-		who |= lifecycle.Owner
-	}
-	return who
+	return nil
 }
 
 // differ names the members in which two renderings differ.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
@@ -93,8 +94,8 @@ func (m *Module) Open(b *pgx.Batch, orders []uuid.UUID) *Book {
 	return book
 }
 
-// Begin records that an order's total is to be authorised.
-func (b *Book) Begin(order uuid.UUID, total money.Money, method *string) error {
+// begin records that an order's total is to be authorized.
+func (b *Book) begin(order uuid.UUID, total money.Money, method *string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make a payment id: %w", err)
@@ -108,20 +109,19 @@ func (b *Book) Begin(order uuid.UUID, total money.Money, method *string) error {
 	return nil
 }
 
-// Next is what to ask of the provider so that an order's money comes to where it
-// is wanted, or nil: "hold" it authorised, "take" it, "drop" it, or "keep" it as
-// it is. A payment that a newer one replaced is always dropped, and refunds that
-// were asked for are always due.
-func (b *Book) Next(order uuid.UUID, want string) Call {
+// Next returns the next request to the provider that brings an order's money
+// towards a goal, or nil. A payment that a newer one replaced is always voided,
+// and requested refunds are always due.
+func (b *Book) Next(order uuid.UUID, goal settlement.Goal) settlement.Call {
 	list := b.payments[order]
 	for i, p := range list {
 		last := i == len(list)-1
 		switch {
-		case p.live() && (want == "drop" || !last):
+		case p.live() && (goal == settlement.Void || !last):
 			return b.call(void, p, nil)
-		case p.state == authorizing && want == "hold":
+		case p.state == authorizing && goal == settlement.Authorize:
 			return b.call(authorize, p, nil)
-		case p.state == authorized && want == "take":
+		case p.state == authorized && goal == settlement.Capture:
 			return b.call(capture, p, nil)
 		}
 	}
@@ -133,6 +133,6 @@ func (b *Book) Next(order uuid.UUID, want string) Call {
 	return nil
 }
 
-func (b *Book) call(step string, p *payment, r *refund) *call {
+func (b *Book) call(step settlement.Step, p *payment, r *refund) *call {
 	return &call{step: step, payment: *p, refund: r, provider: b.m.provider}
 }

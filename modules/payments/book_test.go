@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
@@ -20,24 +21,24 @@ import (
 func TestNext(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		payments, refunds      string // states, oldest first
-		hold, take, drop, keep string // the step for each
+		payments, refunds              string // states, oldest first
+		authorize, capture, void, keep string // the step for each
 	}{
 		{payments: ""},
-		{payments: authorizing, hold: authorize, drop: void},
-		{payments: authorized, take: capture, drop: void},
+		{payments: authorizing, authorize: authorize, void: void},
+		{payments: authorized, capture: capture, void: void},
 		{payments: captured},
 		{payments: voided},
 		{payments: declined},
 		{payments: forgone},
-		{payments: "captured", refunds: pending, hold: giveBack, take: giveBack, drop: giveBack, keep: giveBack},
+		{payments: "captured", refunds: pending, authorize: giveBack, capture: giveBack, void: giveBack, keep: giveBack},
 		{payments: "captured", refunds: "done failed abandoned"},
-		{payments: "captured", refunds: "failed done pending", hold: giveBack, take: giveBack, drop: giveBack, keep: giveBack},
-		{payments: "declined authorizing", hold: authorize, drop: void},
-		{payments: "voided authorized", take: capture, drop: void},
+		{payments: "captured", refunds: "failed done pending", authorize: giveBack, capture: giveBack, void: giveBack, keep: giveBack},
+		{payments: "declined authorizing", authorize: authorize, void: void},
+		{payments: "voided authorized", capture: capture, void: void},
 		// What a newer payment replaced is let go first, whatever is wanted.
-		{payments: "authorized authorizing", hold: void, take: void, drop: void, keep: void},
-		{payments: "authorizing authorized", hold: void, take: void, drop: void, keep: void},
+		{payments: "authorized authorizing", authorize: void, capture: void, void: void, keep: void},
+		{payments: "authorizing authorized", authorize: void, capture: void, void: void, keep: void},
 	} {
 		b := newBench(t)
 		for state := range strings.FieldsSeq(row.payments) {
@@ -46,13 +47,15 @@ func TestNext(t *testing.T) {
 		for state := range strings.FieldsSeq(row.refunds) {
 			b.back(100, state, nil)
 		}
-		for want, step := range map[string]string{"hold": row.hold, "take": row.take, "drop": row.drop, "keep": row.keep} {
+		for goal, step := range map[settlement.Goal]string{
+			settlement.Authorize: row.authorize, settlement.Capture: row.capture, settlement.Void: row.void, settlement.Keep: row.keep,
+		} {
 			got := ""
-			if c := b.Next(b.order, want); c != nil {
+			if c := b.Next(b.order, goal); c != nil {
 				got = c.Step()
 			}
 			if got != step {
-				t.Errorf("%s, refunds %s: %s asks %q, want %q", row.payments, row.refunds, want, got, step)
+				t.Errorf("%s, refunds %s: %s asks %q, want %q", row.payments, row.refunds, goal, got, step)
 			}
 		}
 	}
@@ -66,17 +69,17 @@ func TestRecord(t *testing.T) {
 	let := map[string]int64{accountHolds: -1000, accountPromises: 1000}
 	taken := map[string]int64{accountHolds: -1000, accountPromises: 1000, accountProvider: 1000, accountSales: -1000}
 	news := map[string]struct {
-		event string
-		moves map[string]int64
+		outcome settlement.Outcome
+		moves   map[string]int64
 	}{
-		"authorize authorizing": {"payment.authorized", held},
-		"decline authorizing":   {"payment.declined", nil},
-		"capture authorized":    {"payment.captured", taken},
-		"void authorized":       {"payment.voided", let},
-		"void authorizing":      {"payment.voided", nil},
+		"authorize authorizing": {settlement.Authorized, held},
+		"decline authorizing":   {settlement.Declined, nil},
+		"capture authorized":    {settlement.Captured, taken},
+		"void authorized":       {settlement.Voided, let},
+		"void authorizing":      {settlement.Voided, nil},
 		// Given up by a person, and done all the same.
-		"capture abandoned": {"payment.captured", taken},
-		"void abandoned":    {"payment.voided", let},
+		"capture abandoned": {settlement.Captured, taken},
+		"void abandoned":    {settlement.Voided, let},
 	}
 	after := map[string]string{authorize: authorized, "decline": declined, capture: captured, void: voided}
 	for _, step := range []string{authorize, "decline", capture, void} {
@@ -91,12 +94,13 @@ func TestRecord(t *testing.T) {
 				c.step, c.declined = authorize, &Declined{Code: "no", Detail: "No."}
 			}
 
-			event, amount, code, _, told := b.Record(c)
-			twice, _, _, _, again := b.Record(c)
+			change := b.do(settlement.Answer{Call: c})
+			twice := b.do(settlement.Answer{Call: c})
 
 			want, is := news[step+" "+state]
-			if told != is || event != want.event || again || twice != "" || is && amount != 1000 || (code == "no") != (is && step == "decline") {
-				t.Errorf("%s when %s: %q %d %q %v, then %q", step, state, event, amount, code, told, twice)
+			refused := change.Decline != nil && change.Decline.Code == "no"
+			if change.Outcome != want.outcome || twice.Outcome != settlement.None || is && change.Amount != 1000 || refused != (is && step == "decline") {
+				t.Errorf("%s when %s: %+v, then %+v", step, state, change, twice)
 			}
 			if end := map[bool]string{true: after[step], false: state}[is]; p.state != end {
 				t.Errorf("%s when %s leaves %s", step, state, p.state)
@@ -119,11 +123,12 @@ func TestRecordRefund(t *testing.T) {
 		c := b.call(giveBack, b.payments[b.order][0], r)
 		c.reference = "back"
 
-		event, amount, _, _, told := b.Record(c)
-		_, _, _, _, again := b.Record(c)
+		change := b.do(settlement.Answer{Call: c})
+		again := b.do(settlement.Answer{Call: c})
 
-		if told != is || again || is && (event != "payment.refunded" || amount != 400) || r.state != done {
-			t.Errorf("when %s: %q %d %v, again %v, and it is %s", state, event, amount, told, again, r.state)
+		told := change.Outcome != settlement.None
+		if told != is || again.Outcome != settlement.None || is && (change.Outcome != settlement.Refunded || change.Amount != 400) || r.state != done {
+			t.Errorf("when %s: %+v, again %+v, and it is %s", state, change, again, r.state)
 		}
 		if got := b.balance(); is && !maps.Equal(got, map[string]int64{accountReturns: 400, accountProvider: -400}) {
 			t.Errorf("when %s it moves %v", state, got)
@@ -134,7 +139,8 @@ func TestRecordRefund(t *testing.T) {
 	b.begin(captured)
 	late := b.back(400, failed, nil)
 	b.back(700, pending, nil)
-	if _, _, _, _, told := b.Record(b.call(giveBack, b.payments[b.order][0], late)); told || late.state != failed {
+	change := b.do(settlement.Answer{Call: b.call(giveBack, b.payments[b.order][0], late)})
+	if change.Outcome != settlement.None || late.state != failed {
 		t.Error("more than was captured is refunded")
 	}
 }
@@ -151,15 +157,16 @@ func TestFail(t *testing.T) {
 		p := b.begin(captured)
 		r := b.back(400, pending, nil)
 
-		_, _, other := b.Fail(b.call(capture, p, nil), cause)
-		event, amount, told := b.Fail(b.call(giveBack, p, r), cause)
-		_, _, again := b.Fail(b.call(giveBack, p, r), cause)
+		other := b.do(settlement.Exhausted{Call: b.call(capture, p, nil), Cause: cause})
+		change := b.do(settlement.Exhausted{Call: b.call(giveBack, p, r), Cause: cause})
+		again := b.do(settlement.Exhausted{Call: b.call(giveBack, p, r), Cause: cause})
 
-		if other || again || !told || event != "payment.refund_failed" || amount != 400 || r.state != failed || *r.code != code {
-			t.Errorf("%v: %q %d %v, %s %s", cause, event, amount, told, r.state, *r.code)
+		if other.Outcome != settlement.None || again.Outcome != settlement.None || change.Outcome != settlement.RefundFailed ||
+			change.Amount != 400 || r.state != failed || *r.code != code {
+			t.Errorf("%v: %+v, %s %s", cause, change, r.state, *r.code)
 		}
-		if sum, n := b.Refunds(b.order); sum != 0 || n != 1 {
-			t.Errorf("%d pending, %d failed", sum, n)
+		if change.Refunding != 0 || change.FailedRefunds != 1 {
+			t.Errorf("%d pending, %d failed", change.Refunding, change.FailedRefunds)
 		}
 	}
 }
@@ -175,8 +182,12 @@ func TestUnitsAreRefundedOnce(t *testing.T) {
 	b.back(100, pending, nil) // by amount: of no unit in particular
 	ordered := map[string]int64{"A": 3, "B": 1}
 
-	_, one := b.Refund(b.order, 100, map[string]int64{"A": 1, "B": 1}, ordered, "broken", "admin:x")
-	_, two := b.Refund(b.order, 100, map[string]int64{"A": 1}, ordered, "broken", "admin:x")
+	request := func(items map[string]int64) error {
+		_, err := b.Apply(b.order, settlement.RequestRefund{Amount: 100, Items: items, Ordered: ordered, Reason: "broken", By: "admin:x"})
+		return err
+	}
+	one := request(map[string]int64{"A": 1, "B": 1})
+	two := request(map[string]int64{"A": 1})
 
 	f, told := fault.As(two)
 	if one != nil || !told || f.Code != "refund-exceeds-order" || f.Extra["refundable"] != int64(0) || f.Extra["sku"] != "A" {
@@ -195,8 +206,8 @@ func TestRetryAndAbandon(t *testing.T) {
 	b.begin(captured)
 	one, two, three := b.back(400, failed, nil), b.back(500, failed, nil), b.back(100, failed, nil)
 
-	due := b.Retry(b.order, 600, nil)
-	b.Abandon(b.order)
+	due := b.do(settlement.RetryRefunds{Left: 600}).Amount
+	b.do(settlement.Abandon{})
 
 	if due != 500 || one.state != pending || two.state != forgone || three.state != pending {
 		t.Errorf("%d due, %s %s %s", due, one.state, two.state, three.state)
@@ -205,14 +216,14 @@ func TestRetryAndAbandon(t *testing.T) {
 	b.begin(captured)
 	again := b.back(100, failed, map[string]int64{"A": 1})
 	b.back(300, done, map[string]int64{"A": 3})
-	if due := b.Retry(b.order, 600, map[string]int64{"A": 3}); due != 0 || again.state != failed {
+	if due := b.do(settlement.RetryRefunds{Left: 600, Ordered: map[string]int64{"A": 3}}).Amount; due != 0 || again.state != failed {
 		t.Errorf("%d due, for units that were refunded", due)
 	}
 	for _, state := range []string{authorizing, authorized} {
 		b := newBench(t)
 		p := b.begin(state)
-		b.Abandon(b.order)
-		if p.state != forgone || b.Next(b.order, "drop") != nil {
+		b.do(settlement.Abandon{})
+		if p.state != forgone || b.Next(b.order, settlement.Void) != nil {
 			t.Errorf("%s became %s", state, p.state)
 		}
 	}
@@ -234,8 +245,8 @@ func TestKindsOfErrors(t *testing.T) {
 		b := newBench(t)
 		b.begin(authorized)
 		b.till.err = row.err
-		for _, want := range []string{"take", "drop"} {
-			err := b.Next(b.order, want).Do(t.Context())
+		for _, goal := range []settlement.Goal{settlement.Capture, settlement.Void} {
+			err := b.Next(b.order, goal).Do(t.Context())
 			if wait, later := queue.IsLater(err); !errors.Is(err, row.err) || queue.IsPermanent(err) != row.permanent || wait != row.wait || later != (row.wait > 0) {
 				t.Errorf("%v becomes %v", row.err, err)
 			}
@@ -245,10 +256,10 @@ func TestKindsOfErrors(t *testing.T) {
 	b := newBench(t)
 	b.begin(authorizing)
 	b.till.err = &Declined{Code: "no"}
-	if err := b.Next(b.order, "hold").Do(t.Context()); err != nil { // an answer like any other
+	if err := b.Next(b.order, settlement.Authorize).Do(t.Context()); err != nil { // an answer like any other
 		t.Error(err)
 	}
-	if err := b.Next(b.order, "drop").Do(t.Context()); !queue.IsPermanent(err) { // a void cannot be declined
+	if err := b.Next(b.order, settlement.Void).Do(t.Context()); !queue.IsPermanent(err) { // a void cannot be declined
 		t.Error(err)
 	}
 }
@@ -259,7 +270,7 @@ func TestAnotherProvidersPayment(t *testing.T) {
 	b := newBench(t)
 	b.begin(authorized).provider = "stripe"
 
-	err := b.Next(b.order, "take").Do(t.Context())
+	err := b.Next(b.order, settlement.Capture).Do(t.Context())
 
 	if !queue.IsPermanent(err) || b.till.asked != 0 {
 		t.Errorf("asked %d times: %v", b.till.asked, err)
@@ -272,9 +283,9 @@ func TestKeys(t *testing.T) {
 	b := newBench(t)
 	p := b.begin(authorized)
 	seen := map[string]bool{}
-	for _, want := range []string{"take", "drop"} {
-		key := b.Next(b.order, want).Key()
-		if key != b.Next(b.order, want).Key() || !strings.HasPrefix(key, p.id.String()+":") {
+	for _, goal := range []settlement.Goal{settlement.Capture, settlement.Void} {
+		key := b.Next(b.order, goal).Key()
+		if key != b.Next(b.order, goal).Key() || !strings.HasPrefix(key, p.id.String()+":") {
 			t.Errorf("key is %s", key)
 		}
 		seen[key] = true
@@ -282,10 +293,10 @@ func TestKeys(t *testing.T) {
 	p.state = captured
 	for range 2 {
 		r := b.back(100, pending, nil)
-		if key := b.Next(b.order, "keep").Key(); key != r.id.String()+":refund" {
+		if key := b.Next(b.order, settlement.Keep).Key(); key != r.id.String()+":refund" {
 			t.Errorf("key is %s", key)
 		}
-		seen[b.Next(b.order, "keep").Key()] = true
+		seen[b.Next(b.order, settlement.Keep).Key()] = true
 		r.state = done
 	}
 	if len(seen) != 4 {
@@ -300,54 +311,54 @@ func TestAccounts(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		b := newBench(t)
-		var calls []Call // may be answered late, or twice
+		var calls []settlement.Call // may be answered late, or twice
 		for range rapid.IntRange(1, 40).Draw(r, "acts") {
 			switch rapid.SampledFrom([]string{"begin", "next", "next", "record", "record", "record", "decline", "fail", "refund", "retry", "abandon"}).Draw(r, "act") {
 			case "begin":
-				if b.Next(b.order, "drop") == nil { // reopened: nothing is under way
+				if b.Next(b.order, settlement.Void) == nil { // reopened: nothing is under way
 					b.begin(authorizing)
 				}
 			case "next":
-				if c := b.Next(b.order, rapid.SampledFrom([]string{"hold", "take", "drop", "keep"}).Draw(r, "want")); c != nil {
+				if c := b.Next(b.order, rapid.SampledFrom([]settlement.Goal{settlement.Authorize, settlement.Capture, settlement.Void, settlement.Keep}).Draw(r, "goal")); c != nil {
 					calls = append(calls, c)
 				}
 			case "record", "decline", "fail":
 				if len(calls) == 0 {
 					continue
 				}
-				b.answer(r, rapid.SampledFrom(calls).Draw(r, "call").(*call))
+				b.respond(r, rapid.SampledFrom(calls).Draw(r, "call").(*call))
 			case "refund":
 				b.refundSome(rapid.Int64Range(1, 1000).Draw(r, "amount"))
 			case "retry":
-				b.Retry(b.order, b.left(), nil)
+				b.do(settlement.RetryRefunds{Left: b.left()})
 			default:
-				b.Abandon(b.order)
+				b.do(settlement.Abandon{})
 			}
 		}
 		b.checkAccounts(r)
 	})
 }
 
-// answer gives a call one of the answers that it may get.
-func (b *bench) answer(r *rapid.T, c *call) {
+// respond gives a call one of the answers that it may get.
+func (b *bench) respond(r *rapid.T, c *call) {
 	switch outcome := rapid.IntRange(0, 3).Draw(r, "outcome"); {
 	case outcome == 0 && c.step == authorize:
 		c.declined = &Declined{Code: "no"}
-		b.Record(c)
+		b.do(settlement.Answer{Call: c})
 	case outcome == 1:
-		b.Fail(c, errors.New("cut"))
+		b.do(settlement.Exhausted{Call: c, Cause: errors.New("cut")})
 	default:
 		if c.reference == "" {
 			c.reference = "ref"
 		}
-		b.Record(c)
+		b.do(settlement.Answer{Call: c})
 	}
 }
 
 func (b *bench) refundSome(amount int64) {
 	for _, p := range b.payments[b.order] {
 		if p.state == captured && amount <= b.left() {
-			_, _ = b.Refund(b.order, amount, nil, nil, "broken", "admin:x")
+			b.do(settlement.RequestRefund{Amount: amount, Reason: "broken", By: "admin:x"})
 			return
 		}
 	}

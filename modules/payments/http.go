@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
@@ -50,7 +51,7 @@ type OfOrder struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-var refundRequested = web.Responder[RefundView, Refunded]{Body: func(_ context.Context, r RefundView) Refunded {
+var refundRequested = web.Responder[settlement.Refund, Refunded]{Body: func(_ context.Context, r settlement.Refund) Refunded {
 	refunded, _ := r.(Refunded) // of this module's Book
 	return refunded
 }}
@@ -58,7 +59,7 @@ var refundRequested = web.Responder[RefundView, Refunded]{Body: func(_ context.C
 func (h handlers) refundOrder(ctx context.Context, in *struct {
 	OfOrder
 	Body NewRefund
-}, key idempotency.Key[RefundView]) (idempotency.Result[RefundView], error) {
+}, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	var skus []string
 	var units []int64
 	for _, item := range in.Body.Items {

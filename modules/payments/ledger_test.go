@@ -14,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -27,30 +28,32 @@ import (
 func (m *Module) settled(t *testing.T) uuid.UUID {
 	t.Helper()
 	order := uuid.Must(uuid.NewV7())
-	ask := func(want string) {
+	ask := func(goal settlement.Goal) {
 		m.within(t, order, func(b *Book) {
-			c := b.Next(order, want)
+			c := b.Next(order, goal)
 			if err := c.Do(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, _, _, news := b.Record(c); !news {
-				t.Fatalf("%s is no news", c.Step())
+			if change, err := b.Apply(order, settlement.Answer{Call: c}); err != nil || change.Outcome == settlement.None {
+				t.Fatalf("%s changes nothing: %v", c.Step(), err)
 			}
 		})
 	}
 	m.within(t, order, func(b *Book) {
-		if err := b.Begin(order, money.Money{Amount: 1000, Currency: "EUR"}, new("pm")); err != nil {
+		if _, err := b.Apply(order, settlement.Begin{Total: money.Money{Amount: 1000, Currency: "EUR"}, Method: new("pm")}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	ask("hold")
-	ask("take")
+	ask(settlement.Authorize)
+	ask(settlement.Capture)
 	m.within(t, order, func(b *Book) {
-		if _, err := b.Refund(order, 400, map[string]int64{"A": 2}, map[string]int64{"A": 2}, "broken", "admin:x"); err != nil {
+		if _, err := b.Apply(order, settlement.RequestRefund{
+			Amount: 400, Items: map[string]int64{"A": 2}, Ordered: map[string]int64{"A": 2}, Reason: "broken", By: "admin:x",
+		}); err != nil {
 			t.Fatal(err)
 		}
 	})
-	ask("take")
+	ask(settlement.Capture)
 	return order
 }
 
@@ -70,7 +73,7 @@ func TestBooksAreKept(t *testing.T) {
 		}
 	})
 	m.within(t, uuid.New(), func(b *Book) {
-		if len(b.payments) != 0 || b.Next(order, "drop") != nil {
+		if len(b.payments) != 0 || b.Next(order, settlement.Void) != nil {
 			t.Error("another order's book is not empty")
 		}
 	})
@@ -124,8 +127,8 @@ func (o owned) Visible(_ context.Context, c identity.Caller, order uuid.UUID) er
 	return nil
 }
 
-func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money, []string, []int64, string, idempotency.Key[RefundView]) (idempotency.Result[RefundView], error) {
-	return idempotency.Result[RefundView]{}, fault.New(fault.Conflict, "asked", "Somebody asked.")
+func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money, []string, []int64, string, idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
+	return idempotency.Result[settlement.Refund]{}, fault.New(fault.Conflict, "asked", "Somebody asked.")
 }
 
 var volatile = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)

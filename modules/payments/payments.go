@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
@@ -35,21 +36,9 @@ func New(d Deps) *Module { return &Module{pool: d.Pool, provider: d.Provider} }
 // NeedsMethod tells whether an order with a price must name what pays.
 func (m *Module) NeedsMethod() bool { return m.provider.NeedsMethod() }
 
-// Call is a question to the provider. It is an alias of a type without a name, so
-// that orders can speak of the same type without importing this package.
-type Call = interface {
-	// Step names what is asked: authorize, capture, void or refund.
-	Step() string
-	// Key tells one question from another; it is the provider's key for it.
-	Key() string
-	// Do asks, outside any transaction. It returns nil when there is an answer for
-	// Record, "declined" included; an error is of queue's three kinds.
-	Do(ctx context.Context) error
-}
-
-// call is one question to the provider and, once asked, its answer.
+// call is one request to the provider and, once it was made, its answer.
 type call struct {
-	step      string // authorize, capture, void, refund
+	step      settlement.Step
 	payment   payment
 	refund    *refund
 	provider  Provider
@@ -57,15 +46,15 @@ type call struct {
 	declined  *Declined // or this one; to an authorisation only
 }
 
-// The steps by name, as dead letters show them.
+// The steps by name, as dead letters and the ledger store them.
 const (
-	authorize = "authorize"
-	capture   = "capture"
-	void      = "void"
-	giveBack  = "refund"
+	authorize = settlement.StepAuthorize
+	capture   = settlement.StepCapture
+	void      = settlement.StepVoid
+	giveBack  = settlement.StepRefund
 )
 
-func (c *call) Step() string { return c.step }
+func (c *call) Step() settlement.Step { return c.step }
 
 func (c *call) Key() string {
 	if c.refund != nil {

@@ -7,73 +7,111 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Record takes the answer to a call and tells what it changes: the event, the
-// amount it is about and, for a decline, why. Two workers may have asked the same;
-// the later answer is no news.
-func (b *Book) Record(c Call) (event string, amount int64, code, detail string, news bool) {
-	asked := c.(*call) //nolint:forcetypeassert // every Call is one of ours
+// Apply carries out a command on the money of one order, and returns what it changed.
+func (b *Book) Apply(order uuid.UUID, c settlement.Command) (change settlement.Change, err error) {
+	switch c := c.(type) {
+	case settlement.Begin:
+		err = b.begin(order, c.Total, c.Method)
+	case settlement.Answer:
+		change, err = b.answer(c.Call)
+	case settlement.Exhausted:
+		change, err = b.fail(c.Call, c.Cause)
+	case settlement.RequestRefund:
+		change, err = b.requestRefund(order, c)
+	case settlement.RetryRefunds:
+		change.Amount = b.retry(order, c)
+	case settlement.Abandon:
+		b.abandon(order)
+	default:
+		err = fmt.Errorf("payments know no command %T", c)
+	}
+	change.Refunding, change.FailedRefunds = b.refundTotals(order)
+	return change, err
+}
+
+// madeHere returns a call as this package made it.
+func madeHere(c settlement.Call) (*call, error) {
+	made, ok := c.(*call)
+	if !ok {
+		return nil, fmt.Errorf("payments made no call %T", c)
+	}
+	return made, nil
+}
+
+// answer applies the answer to a call. Two workers may have made the same call:
+// the later answer changes nothing.
+func (b *Book) answer(c settlement.Call) (settlement.Change, error) {
+	asked, err := madeHere(c)
+	if err != nil {
+		return settlement.Change{}, err
+	}
 	p := b.payment(asked.payment.order, asked.payment.id)
 	if p == nil {
-		return "", 0, "", "", false
+		return settlement.Change{}, nil
 	}
 	switch {
 	case asked.step == authorize && p.state == authorizing && asked.declined != nil:
-		p.code, p.detail = &asked.declined.Code, &asked.declined.Detail
-		b.move(p, declined)
-		return "payment.declined", p.amount, asked.declined.Code, asked.declined.Detail, true
+		return b.decline(p, asked.declined), nil
 	case asked.step == authorize && p.state == authorizing:
 		p.reference = asked.reference
 		b.move(p, authorized)
 		b.transfer(p, p.id, authorize, p.amount, accountHolds, accountPromises)
-		return "payment.authorized", p.amount, "", "", true
-	// A person may have given a call up that was still on its way: what is done counts.
+		return settlement.Change{Outcome: settlement.Authorized, Amount: p.amount}, nil
+	// A person may have given up a call that was still on its way: what is done counts.
 	case asked.step == capture && (p.state == authorized || p.state == forgone):
 		b.move(p, captured)
 		b.transfer(p, p.id, "settle", p.amount, accountPromises, accountHolds)
 		b.transfer(p, p.id, capture, p.amount, accountProvider, accountSales)
-		return "payment.captured", p.amount, "", "", true
+		return settlement.Change{Outcome: settlement.Captured, Amount: p.amount}, nil
 	case asked.step == void && (p.live() || p.state == forgone):
-		if p.reference != "" { // it was authorised
+		if p.reference != "" { // it was authorized
 			b.transfer(p, p.id, void, p.amount, accountPromises, accountHolds)
 		}
 		b.move(p, voided)
-		return "payment.voided", p.amount, "", "", true
+		return settlement.Change{Outcome: settlement.Voided, Amount: p.amount}, nil
 	case asked.step == giveBack:
-		return b.recordRefund(p, asked)
+		return b.refunded(p, asked), nil
 	}
-	return "", 0, "", "", false
+	return settlement.Change{}, nil
 }
 
-func (b *Book) recordRefund(p *payment, asked *call) (event string, amount int64, code, detail string, news bool) {
+func (b *Book) decline(p *payment, d *Declined) settlement.Change {
+	p.code, p.detail = &d.Code, &d.Detail
+	b.move(p, declined)
+	return settlement.Change{
+		Outcome: settlement.Declined, Amount: p.amount, Decline: &settlement.Decline{Code: d.Code, Detail: d.Detail},
+	}
+}
+
+func (b *Book) refunded(p *payment, asked *call) settlement.Change {
 	r := b.refund(p.order, asked.refund.id)
 	if r == nil || r.state == done || r.state != pending && !b.fits(p, r) {
-		return "", 0, "", "", false
+		return settlement.Change{}
 	}
 	// Given up or not: the money has gone back.
 	r.reference, r.code, r.detail = &asked.reference, nil, nil
 	b.moveRefund(r, done)
 	b.transfer(p, r.id, giveBack, r.amount, accountReturns, accountProvider)
-	return "payment.refunded", r.amount, "", "", true
+	return settlement.Change{Outcome: settlement.Refunded, Amount: r.amount}
 }
 
-// Declined is why an order's last payment was declined, "" when it was not.
-func (b *Book) Declined(order uuid.UUID) (code, detail string) {
+// Declined returns why an order's last payment was declined, nil when it was not.
+func (b *Book) Declined(order uuid.UUID) *settlement.Decline {
 	list := b.payments[order]
 	if len(list) == 0 || list[len(list)-1].state != declined {
-		return "", ""
+		return nil
 	}
 	p := list[len(list)-1]
-	return *p.code, *p.detail
+	return &settlement.Decline{Code: *p.code, Detail: *p.detail}
 }
 
-// fits tells whether there is room beside the other refunds for one that was given
-// up. Otherwise the provider has no room either, for one of those others: it fails,
-// and then a retry finds this one done.
+// fits reports whether a late success counts: all refunds together must stay
+// within the captured amount. Otherwise the provider refuses one of the others.
 func (b *Book) fits(p *payment, late *refund) bool {
 	left := p.amount
 	for _, r := range b.refunds[p.order] {
@@ -84,44 +122,42 @@ func (b *Book) fits(p *payment, late *refund) bool {
 	return late.amount <= left
 }
 
-// Refunds is what of an order's money is on its way back, and how many refunds
-// have failed and wait for a person.
-func (b *Book) Refunds(order uuid.UUID) (pendingSum int64, failures int) {
+// refundTotals returns the sum of an order's pending refunds, and how many have
+// failed and wait for an administrator.
+func (b *Book) refundTotals(order uuid.UUID) (refunding int64, failures int) {
 	for _, r := range b.refunds[order] {
 		switch r.state {
 		case pending:
-			pendingSum += r.amount
+			refunding += r.amount
 		case failed:
 			failures++
 		}
 	}
-	return pendingSum, failures
+	return refunding, failures
 }
 
-// Fail ends a refund that the provider will not make, or has not made for too
-// long. Any other call stays due, for a person to decide.
-func (b *Book) Fail(c Call, cause error) (event string, amount int64, news bool) {
-	asked := c.(*call) //nolint:forcetypeassert // every Call is one of ours
-	if asked.step != giveBack {
-		return "", 0, false
+// fail ends a refund that the provider refuses, or has not made for too long. Any
+// other call stays due until an administrator decides.
+func (b *Book) fail(c settlement.Call, cause error) (settlement.Change, error) {
+	asked, err := madeHere(c)
+	if err != nil || asked.step != giveBack {
+		return settlement.Change{}, err
 	}
 	r := b.refund(asked.payment.order, asked.refund.id)
 	if r == nil || r.state != pending {
-		return "", 0, false
+		return settlement.Change{}, nil
 	}
 	r.code = new("provider-error")
 	if rejected, ok := errors.AsType[*Rejected](cause); ok {
 		r.code, r.detail = &rejected.Code, &rejected.Detail
 	}
 	b.moveRefund(r, failed)
-	return "payment.refund_failed", r.amount, true
+	return settlement.Change{Outcome: settlement.RefundFailed, Amount: r.amount}, nil
 }
 
-// Refund records that amount is to go back to whoever paid for the order. The
-// caller has seen that so much is left. items are the units by sku that the
-// amount is for, nil when it is for no line in particular; more units of a sku
-// than were ordered are refused.
-func (b *Book) Refund(order uuid.UUID, amount int64, items, ordered map[string]int64, reason string, by identity.Actor) (RefundView, error) {
+// requestRefund records a refund of the captured payment. The caller has seen that
+// so much is left; units beyond the ordered ones are refused.
+func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settlement.Change, error) {
 	var paid *payment
 	for _, p := range b.payments[order] {
 		if p.state == captured {
@@ -129,22 +165,22 @@ func (b *Book) Refund(order uuid.UUID, amount int64, items, ordered map[string]i
 		}
 	}
 	if paid == nil {
-		return nil, fmt.Errorf("refund order %s: nothing was captured", order)
+		return settlement.Change{}, fmt.Errorf("refund order %s: nothing was captured", order)
 	}
-	if err := b.covers(order, items, ordered); err != nil {
-		return nil, err
+	if err := b.covers(order, c.Items, c.Ordered); err != nil {
+		return settlement.Change{}, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, fmt.Errorf("make a refund id: %w", err)
+		return settlement.Change{}, fmt.Errorf("make a refund id: %w", err)
 	}
 	r := &refund{
-		id: id, order: order, payment: paid.id, currency: paid.currency, amount: amount, items: items,
-		reason: reason, state: pending, actor: string(by), createdAt: events.Now(),
+		id: id, order: order, payment: paid.id, currency: paid.currency, amount: c.Amount, items: c.Items,
+		reason: c.Reason, state: pending, actor: string(c.By), createdAt: events.Now(),
 	}
 	b.refunds[order] = append(b.refunds[order], r)
 	b.asked = append(b.asked, r)
-	return renderRefund(r), nil
+	return settlement.Change{Outcome: settlement.RefundRequested, Amount: c.Amount, Refund: renderRefund(r)}, nil
 }
 
 // covers tells whether so many units of each sku are still unrefunded.
@@ -166,11 +202,11 @@ func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
 	return nil
 }
 
-// Retry makes an order's failed refunds due again, as far as left covers them and
-// their units were not refunded since, and returns what they come to.
-func (b *Book) Retry(order uuid.UUID, left int64, ordered map[string]int64) (amount int64) {
+// retry makes failed refunds due again, as far as the amount covers them and their
+// units were not refunded since, and returns their sum.
+func (b *Book) retry(order uuid.UUID, c settlement.RetryRefunds) (amount int64) {
 	for _, r := range b.refunds[order] {
-		if r.state == failed && r.amount <= left-amount && b.covers(order, r.items, ordered) == nil {
+		if r.state == failed && r.amount <= c.Left-amount && b.covers(order, r.items, c.Ordered) == nil {
 			r.code, r.detail = nil, nil
 			b.moveRefund(r, pending)
 			amount += r.amount
@@ -179,8 +215,8 @@ func (b *Book) Retry(order uuid.UUID, left int64, ordered map[string]int64) (amo
 	return amount
 }
 
-// Abandon gives up whatever is unsettled: a person has decided so.
-func (b *Book) Abandon(order uuid.UUID) {
+// abandon gives up whatever is unsettled, because a person has decided so.
+func (b *Book) abandon(order uuid.UUID) {
 	for _, p := range b.payments[order] {
 		if p.live() {
 			b.move(p, forgone)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
@@ -19,13 +20,7 @@ type Orders interface {
 	// Visible returns the fault of an order that the caller may not see.
 	Visible(ctx context.Context, caller identity.Caller, order uuid.UUID) error
 	// Refund asks for money to go back: amount, or what the units by sku came to.
-	Refund(ctx context.Context, caller identity.Caller, order uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[RefundView]) (idempotency.Result[RefundView], error)
-}
-
-// RefundView is a refund as the orders module hands it on; it is a Refunded.
-type RefundView = interface {
-	// RefundID is the id of the refund.
-	RefundID() uuid.UUID
+	Refund(ctx context.Context, caller identity.Caller, order uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error)
 }
 
 // RefundOf is a number of units of one sku.
@@ -46,7 +41,7 @@ type Refunded struct {
 	CreatedAt jsontime.Time `json:"createdAt"`
 }
 
-// RefundID implements RefundView.
+// RefundID implements settlement.Refund.
 func (r Refunded) RefundID() uuid.UUID { return r.ID }
 
 func renderRefund(r *refund) Refunded {

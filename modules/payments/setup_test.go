@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -46,12 +47,20 @@ func newBench(t testing.TB) *bench {
 	return &bench{Book: m.Open(&pgx.Batch{}, nil), t: t, order: uuid.Must(uuid.NewV7()), till: p}
 }
 
+// do carries out a command that must not be refused.
+func (b *bench) do(c settlement.Command) settlement.Change {
+	b.t.Helper()
+	change, err := b.Apply(b.order, c)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return change
+}
+
 // begin adds a payment of 1000 in a state.
 func (b *bench) begin(state string) *payment {
 	b.t.Helper()
-	if err := b.Begin(b.order, money.Money{Amount: 1000, Currency: "EUR"}, new("pm")); err != nil {
-		b.t.Fatal(err)
-	}
+	b.do(settlement.Begin{Total: money.Money{Amount: 1000, Currency: "EUR"}, Method: new("pm")})
 	list := b.payments[b.order]
 	p := list[len(list)-1]
 	p.state = state
@@ -64,9 +73,7 @@ func (b *bench) begin(state string) *payment {
 // back adds a refund of so much in a state, of the last payment.
 func (b *bench) back(amount int64, state string, items map[string]int64) *refund {
 	b.t.Helper()
-	if _, err := b.Refund(b.order, amount, items, map[string]int64{"A": 3}, "broken", "admin:x"); err != nil {
-		b.t.Fatal(err)
-	}
+	b.do(settlement.RequestRefund{Amount: amount, Items: items, Ordered: map[string]int64{"A": 3}, Reason: "broken", By: "admin:x"})
 	list := b.refunds[b.order]
 	r := list[len(list)-1]
 	r.state = state

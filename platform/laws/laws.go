@@ -23,6 +23,8 @@ type Law struct {
 	// Query returns a row for each subject that breaks the law: the subject and a detail, both
 	// text. A law without a query is checked by code that walks over the rows of a module.
 	Query string
+	// Args are the arguments of the query.
+	Args []any
 	// Settled marks a law that holds only when no job is live and no order is being processed.
 	Settled bool
 }
@@ -33,7 +35,7 @@ func (l Law) Check(ctx context.Context, q postgres.Querier, broken func(subject,
 	if l.Query == "" {
 		return nil
 	}
-	rows, err := q.Query(ctx, l.Query)
+	rows, err := q.Query(ctx, l.Query, l.Args...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.Name, err)
 	}

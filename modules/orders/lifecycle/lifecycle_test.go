@@ -21,10 +21,10 @@ func TestTableIsTheSpecification(t *testing.T) {
 			if (from == OnHold) != (held != "") {
 				continue
 			}
-			for _, who := range []Who{System, Owner, Admin} {
-				at := At{from, held}
+			for _, who := range []Role{System, Owner, Admin} {
+				at := State{Status: from, HeldFrom: held}
 				fmt.Fprintf(&b, "%s%s by %s -> %v\n", from, map[bool]string{true: "(" + string(held) + ")"}[held != ""],
-					map[Who]string{System: "system", Owner: "owner", Admin: "admin"}[who], Next(at, who))
+					map[Role]string{System: "system", Owner: "owner", Admin: "admin"}[who], Next(at, who))
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func TestCheckAgreesWithNext(t *testing.T) {
 	for _, from := range All {
 		for _, to := range All {
 			for who := System; who <= System|Owner|Admin; who++ {
-				at := At{Status: from}
+				at := State{Status: from}
 				if from == OnHold {
 					at.HeldFrom = Confirmed
 				}
@@ -62,8 +62,8 @@ func TestFinalStatusesHaveNoWayOut(t *testing.T) {
 	t.Parallel()
 
 	for _, s := range All {
-		if out := Next(At{Status: s}, System|Owner|Admin); s.Final() != (len(out) == 0) && s != OnHold {
-			t.Errorf("%s: final %v, but may become %v", s, s.Final(), out)
+		if out := Next(State{Status: s}, System|Owner|Admin); s.Meaning().Final != (len(out) == 0) && s != OnHold {
+			t.Errorf("%s: final %v, but may become %v", s, s.Meaning().Final, out)
 		}
 	}
 }

@@ -1,0 +1,116 @@
+package orders
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/uuidv7"
+)
+
+// Filter narrows a list; zero values do not. From and To are inclusive.
+type Filter struct {
+	UserID    uuid.UUID
+	Statuses  []lifecycle.Status
+	Reference string
+	From, To  time.Time
+	Words     string
+	Before    uuid.UUID // the last id of the page before
+	Limit     int
+}
+
+func where(f Filter) []predicate.Order {
+	list := []predicate.Order{order.DeletedAtIsNil()}
+	if f.UserID != uuid.Nil {
+		list = append(list, order.UserID(f.UserID))
+	}
+	if f.Reference != "" {
+		list = append(list, order.Reference(f.Reference))
+	}
+	from, to := bounds(f)
+	if from != uuid.Nil {
+		list = append(list, order.IDGTE(from))
+	}
+	if to != uuid.Max {
+		list = append(list, order.IDLT(to))
+	}
+	return list
+}
+
+// bounds are the ids from the first, inclusive, to the second, exclusive, that a
+// filter's times and its cursor leave.
+func bounds(f Filter) (from, to uuid.UUID) {
+	to = uuid.Max
+	if !f.From.IsZero() {
+		from = uuidv7.First(f.From)
+	}
+	if !f.To.IsZero() {
+		to = uuidv7.First(f.To.Add(time.Millisecond))
+	}
+	if f.Before != uuid.Nil && bytes.Compare(f.Before[:], to[:]) < 0 {
+		to = f.Before
+	}
+	return from, to
+}
+
+// whose orders a caller is shown: their own, and an administrator anybody's, or
+// everybody's.
+func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
+	switch {
+	case caller.IsAdmin():
+		return asked, nil
+	case asked == uuid.Nil, asked == caller.UserID:
+		return caller.UserID, nil
+	}
+	return uuid.Nil, fault.New(fault.Forbidden, "forbidden", "Only administrators may read the orders of others.")
+}
+
+// orEvery is the wanted statuses, or one part for all of them.
+func orEvery(list []lifecycle.Status) []lifecycle.Status {
+	if len(list) == 0 {
+		return []lifecycle.Status{""}
+	}
+	return list
+}
+
+// conditions is a filter without its words as SQL over orders o; its values are
+// appended to args.
+func conditions(f Filter, status lifecycle.Status, args *[]any) string {
+	list := []string{"o.deleted_at is null"}
+	also := func(condition string, value any) {
+		*args = append(*args, value)
+		list = append(list, fmt.Sprintf(condition, len(*args)))
+	}
+	if f.UserID != uuid.Nil {
+		also("o.user_id = $%d", f.UserID)
+	}
+	if status != "" {
+		also("o.status = $%d", status)
+	}
+	if f.Reference != "" {
+		also("o.reference = $%d", f.Reference)
+	}
+	from, to := bounds(f)
+	also("o.id >= $%d", from)
+	also("o.id < $%d", to)
+	return strings.Join(list, " and ")
+}
+
+// searched are the words that must all occur. A single word is also tried as a
+// whole, since a reference such as po-17 is one.
+func searched(q string) []string {
+	if fields := strings.Fields(strings.ToLower(q)); len(fields) == 1 {
+		if parts := split(q); len(parts) != 1 || parts[0] != fields[0] {
+			return fields
+		}
+	}
+	return split(q)
+}

@@ -1,0 +1,37 @@
+package orders
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/web"
+)
+
+const tag = "Orders"
+
+// OrderInput is the part that all routes of one order share.
+type OrderInput struct {
+	ID uuid.UUID `path:"id" format:"uuid"`
+}
+
+// How the order is rendered by the routes that place one and those that change one.
+var (
+	orderPlaced = web.Responder[Order, Order]{
+		Location: func(o Order) string { return "/v1/orders/" + o.ID.String() },
+		Version:  func(o Order) int64 { return o.Version },
+	}
+	orderChanged = web.Responder[Order, Order]{Version: func(o Order) int64 { return o.Version }}
+)
+
+// Conditional is the part of the input of routes that may insist on a version.
+type Conditional struct {
+	IfMatch string `header:"If-Match" doc:"Only if the order still has this ETag"`
+}
+
+// seen is the version that the header asks for, nil for any.
+func (c Conditional) seen() (*int64, error) {
+	version, anyVersion, present, err := web.ParseIfMatch(c.IfMatch)
+	if err != nil || !present || anyVersion {
+		return nil, err
+	}
+	return &version, nil
+}

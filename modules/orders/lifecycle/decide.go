@@ -1,0 +1,126 @@
+package lifecycle
+
+import (
+	"strings"
+)
+
+// The decisions. Each one checks the table of transitions and returns the events
+// to record; none of them changes the state.
+
+// Place accepts an order.
+func Place(t Terms) Event {
+	return Event{Type: EventCreated, Terms: t, Data: Data{OrderID: t.ID, Status: Pending}}
+}
+
+// Reserve records the units that are held for the order.
+func (s State) Reserve(items []StockItem) Event {
+	return s.note(EventStockReserved, Data{Items: items})
+}
+
+// ReleaseStock records the units that went back.
+func (s State) ReleaseStock(items []StockItem) Event {
+	return s.note(EventStockReleased, Data{Items: items})
+}
+
+// RefuseForShortage puts the order on hold or fails it, as its terms say.
+func (s State) RefuseForShortage(skus []string) (Event, error) {
+	detail := "Not enough stock of " + strings.Join(skus, ", ") + "."
+	if s.HoldOnShortage {
+		reason := "out-of-stock: " + detail
+		return s.Hold(System, &reason)
+	}
+	return s.Fail(Failure{Code: "out-of-stock", Detail: detail, SKUs: skus}, "")
+}
+
+// Confirmable reports whether stock and money suffice to confirm the order.
+func (s State) Confirmable() bool {
+	return s.Status == Pending && s.Reserved && s.Payment.Status == PaymentAuthorized
+}
+
+// Confirm ends the checks: stock is reserved and the payment authorized.
+func (s State) Confirm() (Event, error) {
+	return s.transition(EventConfirmed, Confirmed, System, Data{})
+}
+
+// StartProcessing hands a confirmed order over to fulfilment.
+func (s State) StartProcessing() (Event, error) {
+	return s.transition(EventProcessing, Processing, System, Data{})
+}
+
+// Hold stops the order until a person decides. It keeps its stock and its authorization.
+func (s State) Hold(role Role, reason *string) (Event, error) {
+	return s.transition(EventHeld, OnHold, role, Data{Reason: reason})
+}
+
+// Release lets a held order go on. Only the status that it was held from is legal.
+func (s State) Release(role Role, to Status) (Event, error) {
+	return s.transition(EventReleased, to, role, Data{})
+}
+
+// Cancel ends the order before it is shipped.
+func (s State) Cancel(role Role, reason *string) (Event, error) {
+	return s.transition(EventCancelled, Cancelled, role, Data{Reason: reason})
+}
+
+// Fulfilment describes what left the warehouse.
+type Fulfilment struct {
+	Reason, Tracking *string
+	Items            []StockItem
+}
+
+// Ship hands the order to the carrier.
+func (s State) Ship(role Role, f Fulfilment) (Event, error) {
+	return s.transition(EventShipped, Shipped, role, Data{Reason: f.Reason, Tracking: f.Tracking, Items: f.Items})
+}
+
+// Complete ends a successful order.
+func (s State) Complete(role Role, f Fulfilment) (Event, error) {
+	return s.transition(EventCompleted, Completed, role, Data{Reason: f.Reason, Tracking: f.Tracking, Items: f.Items})
+}
+
+// Fail gives the order up. step names the step that was exhausted, or is "".
+func (s State) Fail(f Failure, step string) (Event, error) {
+	return s.transition(EventFailed, Failed, System, Data{Failure: &f, Step: step})
+}
+
+// Reopen begins a failed order anew. It returns a *PaymentUnsettled while money of
+// the last attempt is held or under way; outstanding says that a step still is.
+func (s State) Reopen(role Role, to Status, outstanding bool) (Event, error) {
+	if err := Check(s, to, role); err != nil {
+		return Event{}, err
+	}
+	if outstanding || !s.settled() {
+		return Event{}, &PaymentUnsettled{s.Payment.Status}
+	}
+	fresh := s.Payment
+	fresh.Status = PaymentNone
+	return s.transition(EventReopened, to, role, Data{Payment: s.sums(fresh)})
+}
+
+// PaymentUnsettled refuses to reopen an order whose money is still under way.
+type PaymentUnsettled struct{ Status PaymentStatus }
+
+func (e *PaymentUnsettled) Error() string { return "the payment of the last attempt is unsettled" }
+
+// Stall records a step that gave up after the order was confirmed.
+func (s State) Stall(step string) Event {
+	return s.note(EventStalled, Data{Cause: "out-of-tries", Step: step})
+}
+
+// ReportLate records that the order is past its deadline. Nothing has given up yet.
+func (s State) ReportLate(cause string) Event { return s.note(EventStalled, Data{Cause: cause}) }
+
+// RetryStep records that a step is tried again, with refunds of that amount.
+func (s State) RetryStep(step string, refunding int64) Event {
+	again := s.Payment
+	again.Refunding += refunding
+	return s.note(EventRetried, Data{Cause: step, Payment: s.sums(again)})
+}
+
+// SkipStep records that a step is left out for good.
+func (s State) SkipStep(step string, reason *string) Event {
+	return s.note(EventSkipped, Data{Cause: step, Reason: reason})
+}
+
+// Delete takes the order out of sight. The caller cancels an open one first.
+func (s State) Delete() Event { return s.note(EventDeleted, Data{}) }

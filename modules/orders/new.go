@@ -1,0 +1,44 @@
+package orders
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/orderflow-dev/orderflow/platform/batch"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
+)
+
+// New makes the module. Nothing runs until Run.
+func New(d Deps) *Module {
+	m := &Module{Deps: d, metrics: newMetrics(d.Metrics)}
+	m.placing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("place")}, m.placeAll)
+	m.advancing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("advance")}, m.advanceAll)
+	return m
+}
+
+// Run gathers until ctx ends. Whoever places orders or works jobs must have
+// stopped by then, or is told that nothing was done.
+func (m *Module) Run(ctx context.Context) error {
+	var both errgroup.Group
+	both.Go(func() error { return m.placing.Run(ctx) })
+	both.Go(func() error { return m.advancing.Run(ctx) })
+	return both.Wait()
+}
+
+// spoiled tells an error that one item of a batch caused from one of the
+// database itself: the former is worth finding, the latter would only repeat.
+func spoiled(err error) bool {
+	var commit *postgres.CommitError
+	if errors.As(err, &commit) && commit.Unknown() {
+		return false
+	}
+	switch code := postgres.Code(err); {
+	case code == "":
+		return false
+	case code[:2] == "22", code[:2] == "23", code == "54000":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,99 @@
+package orders
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
+)
+
+// reserve takes stock for the orders that have none yet. Those for which there is
+// not enough fail, or wait for a person. First come, first served: ids rise with
+// time, and the orders come by id.
+func (u *unitOfWork) reserve(ctx context.Context) error {
+	var (
+		fresh      []*lockedOrder
+		ids        []uuid.UUID
+		skus       []string
+		quantities []int64
+	)
+	for _, o := range u.orders {
+		if !o.NeedsStock() {
+			continue
+		}
+		fresh = append(fresh, o)
+		for _, item := range sumBySKU(o.lines) {
+			ids, skus, quantities = append(ids, o.ID), append(skus, item.SKU), append(quantities, item.Quantity)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	short, err := u.m.Stock.Reserve(ctx, u.tx, ids, skus, quantities)
+	if err != nil {
+		return err
+	}
+	for _, o := range fresh {
+		if err := u.reserved(o, short[o.ID]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reserved records the reservation or the shortage of an order, and begins its
+// payment. An order that costs nothing is confirmed at once.
+func (u *unitOfWork) reserved(o *lockedOrder, short []string) error {
+	if len(short) > 0 {
+		return o.record(o.RefuseForShortage(short))
+	}
+	o.Record(o.Reserve(sumBySKU(o.lines)))
+	if o.Total == 0 {
+		return o.record(o.Confirm())
+	}
+	o.StartPaymentPeriod(u.m.HoldStock)
+	_, err := u.settle(o, settlement.Begin{Total: o.In(o.Total), Method: o.row.PaymentMethod})
+	return err
+}
+
+// releaseStock gives back what orders hold, and records it where they held anything.
+func (u *unitOfWork) releaseStock(ctx context.Context, list []*lockedOrder) error {
+	if len(list) == 0 {
+		return nil
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i, o := range list {
+		ids[i] = o.ID
+	}
+	released, err := u.m.Stock.Release(ctx, u.tx, ids)
+	if err != nil {
+		return err
+	}
+	for _, o := range list {
+		if units := released[o.ID]; len(units) > 0 {
+			o.Record(o.ReleaseStock(stockItems(units)))
+		}
+	}
+	return nil
+}
+
+// sumBySKU adds up the lines of each sku, in the order of the skus (SPEC B2).
+func sumBySKU(lines []Line) []lifecycle.StockItem {
+	units := make(map[string]int64, len(lines))
+	for _, l := range lines {
+		units[l.SKU] += l.Quantity
+	}
+	return stockItems(units)
+}
+
+func stockItems(units map[string]int64) []lifecycle.StockItem {
+	list := make([]lifecycle.StockItem, 0, len(units))
+	for _, sku := range slices.Sorted(maps.Keys(units)) {
+		list = append(list, lifecycle.StockItem{SKU: sku, Quantity: units[sku]})
+	}
+	return list
+}
