@@ -181,21 +181,21 @@ func (n *node) open(ctx context.Context, data *services) (err error) {
 	// cluster, also when the database is replaced while this process runs.
 	fits := func(ctx context.Context, conn *pgx.Conn) error {
 		if err := events.CheckOrigin(ctx, conn); err != nil {
-			return fault.Away("The database", err)
+			return fault.Unavailable("The database", err)
 		}
 		return nil
 	}
 	if n.pool, err = postgres.Open(ctx, data.databaseURL, n.cfg.DatabaseConns, fits); err != nil {
 		return err
 	}
-	if n.redis, err = redis.OpenWithin(data.redisURL, n.limits.redis); err != nil {
+	if n.redis, err = redis.OpenWithTimeout(data.redisURL, n.limits.redis); err != nil {
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	n.limiter = redis.NewLimiter(n.redis)
 
 	n.eventLog, err = events.OpenLog(ctx, n.pool)
-	if errors.Is(err, events.ErrElsewhere) {
-		return events.ErrElsewhere
+	if errors.Is(err, events.ErrForeignLog) {
+		return events.ErrForeignLog
 	}
 	if err != nil {
 		return fmt.Errorf("%w (run orderflow migrate first)", err)

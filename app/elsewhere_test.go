@@ -54,7 +54,7 @@ func TestLogFromElsewhere(t *testing.T) {
 	if a := ann.send("POST", "/v1/orders", `{"items":[{"sku":"KETTLE","quantity":1}]}`, "Idempotency-Key: refused"); a.status != 503 || a.header.Get("Retry-After") == "" {
 		t.Errorf("order: %s", a)
 	}
-	if err := startInProduction(t, cfg); !errors.Is(err, events.ErrElsewhere) {
+	if err := startInProduction(t, cfg); !errors.Is(err, events.ErrForeignLog) {
 		t.Errorf("another node starts: %v", err)
 	}
 	var n int

@@ -65,8 +65,8 @@ func (h *health) notReady(ctx context.Context) string {
 		err = events.CheckOrigin(ctx, h.pool)
 	}
 	switch {
-	case errors.Is(err, events.ErrElsewhere):
-		return events.ErrElsewhere.Error()
+	case errors.Is(err, events.ErrForeignLog):
+		return events.ErrForeignLog.Error()
 	case err != nil && h.isPatient():
 		return ""
 	case err != nil:
@@ -105,7 +105,7 @@ func (h *health) database(ctx context.Context) part {
 	var why string
 	p := timed(func() (err error) {
 		why, err = h.pool.CannotWrite(ctx)
-		if errors.Is(err, events.ErrElsewhere) {
+		if errors.Is(err, events.ErrForeignLog) {
 			return nil // its log is of another cluster, which the part "events" says
 		}
 		return err
@@ -139,8 +139,8 @@ func (h *health) health(c *fiber.Ctx) error {
 		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
 		"events":   {Status: "ok", MS: millis(h.tail.Lag())},
 	}
-	if errors.Is(events.CheckOrigin(ctx, h.pool), events.ErrElsewhere) {
-		parts["events"] = part{Status: "down", Detail: events.ErrElsewhere.Error()}
+	if errors.Is(events.CheckOrigin(ctx, h.pool), events.ErrForeignLog) {
+		parts["events"] = part{Status: "down", Detail: events.ErrForeignLog.Error()}
 	}
 	migrated, err := h.isMigrated(ctx)
 	switch {

@@ -82,7 +82,7 @@ func (n *node) limit() fiber.Handler {
 		},
 		KeyGenerator: web.CallerKey,
 		LimitReached: func(c *fiber.Ctx) error {
-			return web.Fail(c, fault.New(fault.RateLimited, "rate-limited", "Too many requests; see Retry-After."))
+			return web.Fail(c, fault.New(fault.KindRateLimited, "rate-limited", "Too many requests; see Retry-After."))
 		},
 		Next: func(c *fiber.Ctx) bool { return c.Method() == http.MethodGet && strings.HasPrefix(c.Path(), "/docs/") }, // the page's own files
 	})

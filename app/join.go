@@ -17,12 +17,12 @@ import (
 // join constructs the modules, the product's and those of the options alike. What is
 // wrong with them is reported together.
 func (n *node) join(e extensions) error {
-	inserter, err := queue.Inserter(n.pool, n.quiet())
+	inserter, err := queue.NewInserter(n.pool, n.quiet())
 	if err != nil {
 		return err
 	}
 	p := &Platform{
-		Pool: n.pool, Queue: inserter, Log: n.log, InFlight: &idempotency.Running{}, Production: n.cfg.IsProduction(),
+		Pool: n.pool, Queue: inserter, Log: n.log, InFlight: &idempotency.InFlight{}, Production: n.cfg.IsProduction(),
 	}
 	n.added = e
 	for _, construct := range n.constructors() {
@@ -88,17 +88,17 @@ func (n *node) prepareWorkers() (err error) {
 			n.consumers = append(n.consumers, n.consumer(m.Name(), c))
 		}
 	}
-	n.worker, err = queue.Worker(n.pool, queue.Options{
-		Workers: workers, Slots: n.cfg.WorkerSlots, Apart: queues, Observer: queue.Tracing{Tracers: n.tracers}, Log: n.quiet(),
+	n.worker, err = queue.NewWorker(n.pool, queue.Options{
+		Workers: workers, MaxWorkers: n.cfg.WorkerSlots, Queues: queues, Middleware: queue.Tracing{Tracers: n.tracers}, Log: n.quiet(),
 	})
 	return err
 }
 
 // consumer follows the log on behalf of a module, from the module's position.
 func (n *node) consumer(name string, c EventConsumer) consumer {
-	reader := events.NewReader(n.eventLog, name, c.Consume, n.log)
+	reader := events.NewConsumer(n.eventLog, name, c.Consume, n.log)
 	n.tail.Subscribe(func([]events.Event, events.Cursor) { reader.Wake() })
-	n.tail.Rewritten(func(events.Cursor) { reader.Wake() })
+	n.tail.OnRewritten(func(events.Cursor) { reader.Wake() })
 	return consumer{name + " events", reader.Run}
 }
 

@@ -42,9 +42,9 @@ usage: orderflow [command]
 Settings come from the environment and from .env; .env.example explains them.
 `
 
-// hashAside runs this program once more, as the child that hashes passwords. Tests are
+// hashCommand runs this program once more, as the child that hashes passwords. Tests are
 // another program and leave it empty.
-var hashAside []string
+var hashCommand []string
 
 // Main runs the command that the program's arguments name, and exits the process
 // with its status. It must be called from the main function: to hash passwords at a
@@ -61,7 +61,7 @@ func Main(options ...Option) {
 		return
 	}
 	if program, err := os.Executable(); err == nil {
-		hashAside = []string{program, "hash"}
+		hashCommand = []string{program, "hash"}
 	}
 	boundMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

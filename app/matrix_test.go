@@ -45,7 +45,7 @@ func TestMatrix(t *testing.T) {
 // scopesOf are all that a key needs.
 func scopesOf(r web.Route) string {
 	text := string(r.Scope)
-	for _, scope := range r.Also {
+	for _, scope := range r.ExtraScopes {
 		text += "+" + string(scope)
 	}
 	return text
@@ -69,7 +69,7 @@ func (m *matrix) row(r web.Route, target string, same *sameness) string {
 	m.t.Helper()
 	got := map[string][]*asker{}
 	for _, who := range m.askers {
-		if who.also != "" && len(r.Also) == 0 {
+		if who.also != "" && len(r.ExtraScopes) == 0 {
 			continue // it is there for routes that need two scopes
 		}
 		q := m.question(r, target, who)
@@ -99,7 +99,7 @@ func expected(r web.Route, target string, who *asker) string {
 		return "401"
 	case !who.role().Covers(r.Role):
 		return "403 forbidden"
-	case who.has(append([]identity.Scope{r.Scope}, r.Also...)...):
+	case who.has(append([]identity.Scope{r.Scope}, r.ExtraScopes...)...):
 	case r.Scope == identity.NoKeys:
 		return "403 key-not-allowed"
 	default:

@@ -110,7 +110,7 @@ type Platform struct {
 	Queue *queue.Client
 	Log   *slog.Logger
 	// InFlight is for idempotency.Do.
-	InFlight *idempotency.Running
+	InFlight *idempotency.InFlight
 	// Orders and Catalogue are the use cases of the product. They are nil to a payment
 	// provider, which comes first.
 	Orders    *orders.Module

@@ -36,7 +36,7 @@ func (usersModule) Name() string { return "users" }
 
 func (n *node) newUsers(*Platform) (Module, error) {
 	n.users = users.New(users.Deps{
-		Pool: n.pool, Sessions: n.sessions, Cost: n.cfg.BcryptCost, Aside: hashAside, HashWait: n.limits.hash, Log: n.log,
+		Pool: n.pool, Sessions: n.sessions, Cost: n.cfg.BcryptCost, HashCommand: hashCommand, HashWait: n.limits.hash, Log: n.log,
 		Limiter: n.limiter, RegistrationLimit: redis.Limit(*cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})),
 	})
 	return usersModule{n.users}, nil
@@ -50,7 +50,7 @@ func (n *node) newAuth(*Platform) (Module, error) {
 	wake := n.channel("sessions", func() { n.auth.Look() })
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit),
-		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, Misses: redis.Limit(n.cfg.RateLimit), Wake: wake, Log: n.log,
+		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, FailedLookupLimit: redis.Limit(n.cfg.RateLimit), Wake: wake, Log: n.log,
 	})
 	return authModule{n.auth}, nil
 }
@@ -61,7 +61,7 @@ func (inventoryModule) Name() string { return "inventory" }
 
 func (n *node) newInventory(p *Platform) (Module, error) {
 	changed := n.channel("catalogue", func() { n.inventory.Forget() })
-	n.inventory = inventory.New(inventory.Deps{Pool: n.pool, Running: p.InFlight, Changed: changed, Log: n.log})
+	n.inventory = inventory.New(inventory.Deps{Pool: n.pool, InFlight: p.InFlight, Changed: changed, Log: n.log})
 	p.Catalogue = n.inventory
 	return inventoryModule{n.inventory}, nil
 }
@@ -95,7 +95,7 @@ func (n *node) newOrders(p *Platform) (Module, error) {
 	n.orders = orders.New(orders.Deps{
 		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement { return n.payments.Open(b, ids) },
-		NeedsMethod: n.payments.NeedsMethod(), HoldStock: n.cfg.ReservationTTL, Running: p.InFlight, Standing: n.auth.Standing, Reads: n.reads,
+		NeedsMethod: n.payments.NeedsMethod(), ReservationTTL: n.cfg.ReservationTTL, InFlight: p.InFlight, CurrentCaller: n.auth.CurrentCaller, Reads: n.reads,
 		Wake: func() { n.tail.Wake(); n.wakeEvents() }, Log: n.log, Metrics: n.registry,
 	})
 	p.Orders = n.orders
@@ -118,14 +118,14 @@ func (w webhooksModule) Work(ctx context.Context) error { return w.m.Run(ctx) }
 
 func (n *node) newWebhooks(p *Platform) (Module, error) {
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), Running: p.InFlight,
+		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), InFlight: p.InFlight,
 		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
 		Tracers: n.tracers, Log: n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(n.webhooks.Revoked)
 	if n.cfg.Has("worker") {
 		n.tail.Subscribe(func([]events.Event, events.Cursor) { n.webhooks.Wake() })
-		n.tail.Rewritten(func(events.Cursor) { n.webhooks.Wake() })
+		n.tail.OnRewritten(func(events.Cursor) { n.webhooks.Wake() })
 	}
 	return webhooksModule{n.webhooks}, nil
 }

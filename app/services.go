@@ -90,11 +90,11 @@ func await(ctx context.Context, url string) error {
 			return conn.Close(context.WithoutCancel(ctx))
 		}
 		if postgres.Misconfigured(err) {
-			return fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
+			return fmt.Errorf("DATABASE_URL: %w", postgres.RedactURL(err))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("DATABASE_URL: no connection within a minute: %w", postgres.Unreachable(err))
+			return fmt.Errorf("DATABASE_URL: no connection within a minute: %w", postgres.RedactURL(err))
 		case <-time.After(500 * time.Millisecond):
 		}
 	}

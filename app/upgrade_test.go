@@ -72,7 +72,7 @@ func upgradeFrom(t *testing.T, dump string) {
 	}
 	holds := func(when string) {
 		t.Helper()
-		r, err := judge(t.Context(), conn, false, 5)
+		r, err := checkAll(t.Context(), conn, false, 5)
 		if err != nil {
 			t.Fatal(err)
 		}

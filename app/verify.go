@@ -72,7 +72,7 @@ func (p *program) verifyCommand(ctx context.Context, args []string, out io.Write
 func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
+		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.RedactURL(err))
 	}
 	maps.Copy(cfg.RuntimeParams, map[string]string{
 		"application_name": "orderflow verify", "timezone": "UTC", "work_mem": "64MB", "jit": "off",
@@ -80,7 +80,7 @@ func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 	})
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
+		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.RedactURL(err))
 	}
 	return conn, nil
 }
@@ -95,5 +95,5 @@ func verify(ctx context.Context, conn *pgx.Conn, settled bool, limit int, more .
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 
-	return judge(ctx, tx, settled, limit, more...)
+	return checkAll(ctx, tx, settled, limit, more...)
 }

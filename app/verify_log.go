@@ -79,7 +79,7 @@ func passed(reader, keep string) string {
 
 func noted() (types []string) {
 	for _, k := range orders.Kinds() {
-		if k.Note {
+		if k.Notify {
 			types = append(types, k.Type)
 		}
 	}

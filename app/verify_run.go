@@ -51,9 +51,9 @@ type report struct {
 	findings []*finding
 }
 
-// judge asks the laws on an open transaction. Its memory does not grow with the
+// checkAll asks the laws on an open transaction. Its memory does not grow with the
 // tables: rows stream, and only the first limit of each law are kept.
-func judge(ctx context.Context, q postgres.Querier, settled bool, limit int, more ...Invariant) (*report, error) {
+func checkAll(ctx context.Context, q postgres.Querier, settled bool, limit int, more ...Invariant) (*report, error) {
 	began := time.Now()
 	r := &report{}
 	byName := map[string]*finding{}

@@ -201,7 +201,7 @@ func (s *story) broken(t *testing.T, law, change string) *report {
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}
-	r, err := judge(t.Context(), tx, true, 3)
+	r, err := checkAll(t.Context(), tx, true, 3)
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}

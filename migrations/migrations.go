@@ -58,7 +58,7 @@ func UpWith(ctx context.Context, url string, modules ...Module) error {
 				return err
 			}
 		}
-		return events.Adopt(ctx, conn)
+		return events.Rebase(ctx, conn)
 	})
 }
 
@@ -126,7 +126,7 @@ func open(url string) (*sql.DB, error) {
 func config(url string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.Unreachable(err))
+		return nil, fmt.Errorf("DATABASE_URL: %w", postgres.RedactURL(err))
 	}
 	// A waiting request for a table lock blocks all later ones on that table.
 	cfg.RuntimeParams["lock_timeout"] = "3s"
@@ -141,7 +141,7 @@ func locked(ctx context.Context, url string, do func(*sql.DB, *pgx.Conn) error) 
 	}
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
-		return fmt.Errorf("connect: %w", postgres.Unreachable(err))
+		return fmt.Errorf("connect: %w", postgres.RedactURL(err))
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 

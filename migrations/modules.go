@@ -38,7 +38,7 @@ func (m Module) up(ctx context.Context, db *sql.DB, conn *pgx.Conn) error {
 		}
 	}
 	if m.Consumes {
-		if err := events.AddReader(ctx, conn, m.Name); err != nil {
+		if err := events.AddConsumer(ctx, conn, m.Name); err != nil {
 			return fmt.Errorf("module %s: %w", m.Name, err)
 		}
 	}

@@ -121,7 +121,7 @@ func roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
 		return fmt.Errorf("count the keys of %s: %w", userID, err)
 	}
 	if n >= maxKeys {
-		return fault.New(fault.Conflict, "too-many-keys", "You have %d API keys; delete one first.", n)
+		return fault.New(fault.KindConflict, "too-many-keys", "You have %d API keys; delete one first.", n)
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (m *Module) rotateKey(ctx context.Context, c identity.Caller, id uuid.UUID,
 			return err
 		}
 		if k.expiresAt != nil && !time.Now().Before(*k.expiresAt) {
-			return fault.New(fault.Conflict, "key-expired", "The API key has expired; create another one.")
+			return fault.New(fault.KindConflict, "key-expired", "The API key has expired; create another one.")
 		}
 		if err := announce(ctx, tx, c.UserID, id, time.Time{}); err != nil || k.previousUntil == nil {
 			return err
@@ -194,7 +194,7 @@ func oneKey(ctx context.Context, q postgres.Querier, sql string, args ...any) (a
 	}
 	k, err := pgx.CollectExactlyOneRow(rows, scanKey)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return apiKey{}, fault.Absent("API key")
+		return apiKey{}, fault.NotFound("API key")
 	}
 	if err != nil {
 		return apiKey{}, fmt.Errorf("api key: %w", err)

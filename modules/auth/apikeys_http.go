@@ -96,9 +96,9 @@ func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyA
 		expires = new(in.Body.ExpiresAt.Std())
 	}
 	if wrong := judgeKey(in.Body.Name, expires); wrong != nil {
-		return nil, fault.Unprocessable(wrong...)
+		return nil, fault.Invalid(wrong...)
 	}
-	k, secret, err := m.createKey(ctx, identity.Must(ctx), in.Body.Name, identity.ScopesOf(in.Body.Scopes...), expires)
+	k, secret, err := m.createKey(ctx, identity.MustFromContext(ctx), in.Body.Name, identity.ScopesOf(in.Body.Scopes...), expires)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
 }
 
 func (m *Module) listAPIKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
-	caller := identity.Must(ctx)
+	caller := identity.MustFromContext(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]apiKey, error) {
 		return m.keys(ctx, caller, before, limit)
 	}, func(k apiKey) (uuid.UUID, APIKey) { return k.id, renderKey(k) })
@@ -127,7 +127,7 @@ type keyInput struct {
 }
 
 func (m *Module) getAPIKey(ctx context.Context, in *keyInput) (*struct{ Body APIKey }, error) {
-	k, err := m.key(ctx, identity.Must(ctx), in.ID)
+	k, err := m.key(ctx, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (m *Module) getAPIKey(ctx context.Context, in *keyInput) (*struct{ Body API
 }
 
 func (m *Module) deleteAPIKey(ctx context.Context, in *keyInput) (*struct{}, error) {
-	return nil, m.revokeKey(ctx, identity.Must(ctx), in.ID)
+	return nil, m.revokeKey(ctx, identity.MustFromContext(ctx), in.ID)
 }
 
 // APIKeyRotation says how the secret of an API key is replaced.
@@ -153,7 +153,7 @@ func (m *Module) rotateAPIKey(ctx context.Context, in *rotateKeyInput) (*struct{
 	if in.Body != nil && in.Body.GraceSeconds != nil {
 		grace = time.Duration(*in.Body.GraceSeconds) * time.Second
 	}
-	k, secret, err := m.rotateKey(ctx, identity.Must(ctx), in.ID, grace)
+	k, secret, err := m.rotateKey(ctx, identity.MustFromContext(ctx), in.ID, grace)
 	if err != nil {
 		return nil, err
 	}

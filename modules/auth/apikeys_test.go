@@ -447,7 +447,7 @@ func TestTicketOfAKey(t *testing.T) {
 	if _, err := b.RedeemTicket(b.ctx, late); !fault.Is(err, "invalid-ticket") {
 		t.Errorf("of a revoked key: %v", err)
 	}
-	if _, err := b.Standing(b.ctx, key.ID); !fault.Is(err, "invalid-token") {
+	if _, err := b.CurrentCaller(b.ctx, key.ID); !fault.Is(err, "invalid-token") {
 		t.Errorf("a revoked key stands: %v", err)
 	}
 }

@@ -61,7 +61,7 @@ func (a *loginAttempts) begin(ctx context.Context, account string, from netip.Ad
 	end func(ctx context.Context, what outcome) error, err error,
 ) {
 	t := &attempt{loginAttempts: a}
-	if a.limit.Off() {
+	if a.limit.Disabled() {
 		return func(context.Context, outcome) error { return nil }, nil
 	}
 	site := clientaddr.Network(from).String()
@@ -113,15 +113,15 @@ func (t *attempt) end(ctx context.Context, what outcome) error {
 	case wrong:
 		return t.refusal
 	case undecided:
-		t.limiter.GiveBack(ctx, t.local, append(t.counted, t.pair)...)
+		t.limiter.Cancel(ctx, t.local, append(t.counted, t.pair)...)
 	case right:
-		t.limiter.GiveBack(ctx, t.local, t.counted...)
+		t.limiter.Cancel(ctx, t.local, t.counted...)
 	}
 	return nil
 }
 
 func tooManyAttempts(wait time.Duration) error {
-	e := fault.New(fault.RateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.")
+	e := fault.New(fault.KindRateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.")
 	e.RetryAfter = wait
 	return e
 }

@@ -16,7 +16,7 @@ import (
 // counter returns a limiter on a Redis server of its own.
 func counter(t *testing.T) *redis.Limiter {
 	t.Helper()
-	client, err := redis.OpenWithin(pgtest.NewRedis(t).URL, testwait.Limit)
+	client, err := redis.OpenWithTimeout(pgtest.NewRedis(t).URL, testwait.Limit)
 	if err != nil {
 		t.Fatal(err)
 	}

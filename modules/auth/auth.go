@@ -41,16 +41,16 @@ type Accounts interface {
 
 // Deps are the dependencies of the module. Limiter and Wake may be nil.
 type Deps struct {
-	Pool             *postgres.Pool
-	Sessions         *Sessions
-	Accounts         Accounts
-	Limiter          *redis.Limiter // counts log-ins; without one they are not limited
-	LoginLimit       redis.Limit    // of attempts to prove a password, per account and per address
-	Keys             Keys
-	Issuer, Audience string
-	Misses           redis.Limit // made-up keys and tickets that an address may present to this node
-	Wake             func()      // tells the other nodes to look now; called after commits
-	Log              *slog.Logger
+	Pool              *postgres.Pool
+	Sessions          *Sessions
+	Accounts          Accounts
+	Limiter           *redis.Limiter // counts log-ins; without one they are not limited
+	LoginLimit        redis.Limit    // of attempts to prove a password, per account and per address
+	Keys              Keys
+	Issuer, Audience  string
+	FailedLookupLimit redis.Limit // made-up keys and tickets that an address may present to this node
+	Wake              func()      // tells the other nodes to look now; called after commits
+	Log               *slog.Logger
 }
 
 // Module authenticates the requests of one process. It is safe for concurrent use.
@@ -79,7 +79,7 @@ func New(d Deps) *Module {
 		accounts:      d.Accounts,
 		begin:         d.beginAttempt(),
 		signer:        &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
-		failedLookups: newFailedLookups(d.Misses),
+		failedLookups: newFailedLookups(d.FailedLookupLimit),
 		log:           d.Log,
 	}
 }
@@ -103,7 +103,7 @@ func (m *Module) Run(ctx context.Context) error { return m.sessions.run(ctx) }
 func (m *Module) Look() { m.sessions.look() }
 
 // OnChange registers a callback for a session or API key that was revoked or whose role changed;
-// a zero credential stands for all of the user's. Standing returns the new state. Each change
+// a zero credential stands for all of the user's. CurrentCaller returns the new state. Each change
 // made on any node is announced once on every node that runs, from one goroutine, so the callback
 // must not block. Register callbacks before Run.
 func (m *Module) OnChange(listener func(userID, credential uuid.UUID)) {
@@ -112,7 +112,7 @@ func (m *Module) OnChange(listener func(userID, credential uuid.UUID)) {
 
 // refusal is the 401 of a credential that is no good, whatever the reason.
 func refusal(code, detail string) *fault.Error {
-	return fault.New(fault.Unauthenticated, code, "%s", detail)
+	return fault.New(fault.KindUnauthenticated, code, "%s", detail)
 }
 
 func invalidToken() *fault.Error {

@@ -17,7 +17,7 @@ const tokenKey = "auth.token"
 
 // Credentials is the middleware that turns an access token or an API key into a
 // Caller in the context. It never answers by itself: a request without either goes
-// on as nobody's, one with a bad one is marked with web.Refuse, and the route's
+// on as nobody's, one with a bad one is marked with web.RejectCredential, and the route's
 // role decides what comes of it.
 //
 // Both come in the one header that proxies and loggers know to keep to themselves.
@@ -31,7 +31,7 @@ func (m *Module) Credentials() fiber.Handler {
 		Claims:             &claims{},
 		ContextKey:         tokenKey,
 		SuccessHandler:     m.admit,
-		ErrorHandler:       func(c *fiber.Ctx, err error) error { return refuse(c, invalidToken().Because(err)) },
+		ErrorHandler:       func(c *fiber.Ctx, err error) error { return refuse(c, invalidToken().WithCause(err)) },
 	})
 	return func(c *fiber.Ctx) error {
 		switch len(c.Request().Header.PeekAll(fiber.HeaderAuthorization)) {
@@ -60,7 +60,7 @@ func (m *Module) admitKey(c *fiber.Ctx, key string) error {
 	if err != nil {
 		return refuse(c, err)
 	}
-	c.SetUserContext(identity.With(c.UserContext(), caller))
+	c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 	return c.Next()
 }
 
@@ -74,18 +74,18 @@ func (m *Module) admit(c *fiber.Ctx) error {
 	if !ok {
 		return refuse(c, invalidToken())
 	}
-	caller, err := m.Standing(c.UserContext(), uuid.MustParse(said.SessionID))
+	caller, err := m.CurrentCaller(c.UserContext(), uuid.MustParse(said.SessionID))
 	if err != nil {
 		return refuse(c, err)
 	}
 	if caller.UserID.String() != said.Subject || caller.IsKey() {
 		return refuse(c, invalidToken())
 	}
-	c.SetUserContext(identity.With(c.UserContext(), caller))
+	c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 	return c.Next()
 }
 
 func refuse(c *fiber.Ctx, err error) error {
-	web.Refuse(c, err)
+	web.RejectCredential(c, err)
 	return c.Next()
 }

@@ -39,10 +39,10 @@ func (m *failedLookups) refuse(from netip.Addr, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.turn(now)
-	if m.limit.Off() || m.of[clientaddr.Network(from)] < m.limit.Count {
+	if m.limit.Disabled() || m.of[clientaddr.Network(from)] < m.limit.Count {
 		return nil
 	}
-	e := fault.New(fault.RateLimited, "too-many-attempts", "Too many credentials from here that are not valid; wait a moment.")
+	e := fault.New(fault.KindRateLimited, "too-many-attempts", "Too many credentials from here that are not valid; wait a moment.")
 	e.RetryAfter = m.began.Add(m.limit.Period).Sub(now)
 	return e
 }

@@ -109,7 +109,7 @@ func (m *Module) refresh(ctx context.Context, in *refreshInput) (*tokensAnswer, 
 }
 
 func (m *Module) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
-	return nil, m.logOut(ctx, identity.Must(ctx))
+	return nil, m.logOut(ctx, identity.MustFromContext(ctx))
 }
 
 // PasswordUpdate is the body of a change of password.
@@ -124,7 +124,7 @@ type passwordInput struct {
 }
 
 func (m *Module) changePassword(ctx context.Context, in *passwordInput) (*tokensAnswer, error) {
-	return answer(m.replacePassword(ctx, identity.Must(ctx), in.Body.CurrentPassword, in.Body.NewPassword, in.From.client(ctx)))
+	return answer(m.replacePassword(ctx, identity.MustFromContext(ctx), in.Body.CurrentPassword, in.Body.NewPassword, in.From.client(ctx)))
 }
 
 type endSessionInput struct {
@@ -132,7 +132,7 @@ type endSessionInput struct {
 }
 
 func (m *Module) endSession(ctx context.Context, in *endSessionInput) (*struct{}, error) {
-	return nil, m.end(ctx, identity.Must(ctx), in.ID, "ended-by-user")
+	return nil, m.end(ctx, identity.MustFromContext(ctx), in.ID, "ended-by-user")
 }
 
 // Session is one sign-in as its owner sees it.
@@ -154,7 +154,7 @@ func render(s *ent.Session, c identity.Caller) Session {
 }
 
 func (m *Module) listSessions(ctx context.Context, in *web.Paging) (*web.PageOf[Session], error) {
-	caller := identity.Must(ctx)
+	caller := identity.MustFromContext(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Session, error) {
 		return m.list(ctx, caller.UserID, before, limit)
 	}, func(s *ent.Session) (uuid.UUID, Session) { return s.ID, render(s, caller) })

@@ -106,7 +106,7 @@ func (m *Module) end(ctx context.Context, c identity.Caller, sessionID uuid.UUID
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		ended, err := m.sessions.endOne(ctx, tx, c.UserID, sessionID, reason)
 		if err == nil && !ended {
-			return fault.Absent("session")
+			return fault.NotFound("session")
 		}
 		return err
 	})

@@ -68,13 +68,13 @@ func TestLoginIsCounted(t *testing.T) {
 	if known := b.attempts.known; !slices.Equal(known, []bool{false, false, true, false}) {
 		t.Errorf("where it was logged in: %v", known)
 	}
-	b.attempts.late = fault.New(fault.RateLimited, "rate-limited", "no")
+	b.attempts.late = fault.New(fault.KindRateLimited, "rate-limited", "no")
 	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", "no")); got.status != 429 {
 		t.Errorf("a wrong one too many: got %d", got.status)
 	}
 	b.logsIn()
 
-	b.attempts.fail = fault.New(fault.RateLimited, "rate-limited", "no")
+	b.attempts.fail = fault.New(fault.KindRateLimited, "rate-limited", "no")
 	if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 429 {
 		t.Errorf("got %d", got.status)
 	}
@@ -85,7 +85,7 @@ func TestLoginIsCounted(t *testing.T) {
 func TestUnjudgedLoginIsNoGuess(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, busy := range []error{fault.Away("The database", nil), context.DeadlineExceeded} {
+	for _, busy := range []error{fault.Unavailable("The database", nil), context.DeadlineExceeded} {
 		b.accounts.set(func(f *fakeAccounts) { f.busy = busy })
 		if got := b.do("POST", "/v1/auth/login", "", object("email", email, "password", goodPassword)); got.status != 503 {
 			t.Errorf("got %d", got.status)
@@ -363,7 +363,7 @@ func TestChangePassword(t *testing.T) {
 		t.Errorf("the new session's refresh: %d", again.status)
 	}
 
-	b.attempts.fail = fault.New(fault.RateLimited, "rate-limited", "no")
+	b.attempts.fail = fault.New(fault.KindRateLimited, "rate-limited", "no")
 	limited := b.do("POST", "/v1/auth/password", got.member("accessToken"), object("currentPassword", "x", "newPassword", "y"))
 	if limited.status != 429 {
 		t.Errorf("got %d", limited.status)

@@ -85,7 +85,7 @@ func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) 
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	b.Module = New(Deps{
 		Pool: pool, Sessions: NewSessions(pool, log), Accounts: accounts,
-		Keys: keys, Issuer: "orderflow", Audience: "orderflow-api", Misses: redis.Limit{Count: 50, Period: time.Second}, Log: log,
+		Keys: keys, Issuer: "orderflow", Audience: "orderflow-api", FailedLookupLimit: redis.Limit{Count: 50, Period: time.Second}, Log: log,
 		Wake: func() { b.woken <- struct{}{} },
 	})
 	b.begin = b.attempts.begin
@@ -95,7 +95,7 @@ func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) 
 	api := web.New(b.app, web.Options{Log: log, Scopes: scopes})
 	b.Routes(api)
 	who := func(ctx context.Context, _ *struct{}) (*struct{ Body string }, error) {
-		c, _ := identity.From(ctx)
+		c, _ := identity.FromContext(ctx)
 		return &struct{ Body string }{string(c.Role)}, nil
 	}
 	web.Handle(api, web.Route{Method: "GET", Path: "/v1/who", Name: "who", Role: identity.User, Scope: identity.OrdersRead}, who)
@@ -191,7 +191,7 @@ func (b *bundle) count(sql string, args ...any) (n int) {
 // caller is who an access token belongs to.
 func (b *bundle) caller(token string) identity.Caller {
 	b.t.Helper()
-	c, err := b.Standing(b.ctx, sidOf(b.t, token))
+	c, err := b.CurrentCaller(b.ctx, sidOf(b.t, token))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func (f *fakeAccounts) Verify(_ context.Context, e, password string) (
 ) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	wrong := fault.New(fault.Unauthenticated, "invalid-credentials", "no")
+	wrong := fault.New(fault.KindUnauthenticated, "invalid-credentials", "no")
 	if f.busy != nil {
 		return uuid.Nil, nil, f.busy
 	}
@@ -314,7 +314,7 @@ func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if current != f.password {
-		return nil, fault.New(fault.Invalid, "wrong-password", "no")
+		return nil, fault.New(fault.KindInvalid, "wrong-password", "no")
 	}
 	return func(context.Context, pgx.Tx) error {
 		f.set(func(f *fakeAccounts) { f.password = next })

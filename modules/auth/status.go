@@ -23,10 +23,10 @@ const (
 	remembered = 50_000           // sessions and keys; about 250 bytes each
 )
 
-// Standing returns the caller of a session or API key with the role that the account has now. It
+// CurrentCaller returns the caller of a session or API key with the role that the account has now. It
 // is a 401 "invalid-token" when the credential is over or the account is not active. A cached
 // status costs a map look-up; otherwise it costs two reads of the database.
-func (m *Module) Standing(ctx context.Context, credential uuid.UUID) (identity.Caller, error) {
+func (m *Module) CurrentCaller(ctx context.Context, credential uuid.UUID) (identity.Caller, error) {
 	s, ok := m.sessions.memory.get(credential, time.Now())
 	if ok {
 		return s.caller, nil

@@ -337,7 +337,7 @@ func TestStandingWithoutAccounts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	p := b.logsIn()
-	b.accounts.set(func(f *fakeAccounts) { f.down = fault.Away("The database", errors.New("gone")) })
+	b.accounts.set(func(f *fakeAccounts) { f.down = fault.Unavailable("The database", errors.New("gone")) })
 
 	if got := b.who(p.access); got.status != 503 {
 		t.Errorf("got %d %s", got.status, got.body)

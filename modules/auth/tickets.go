@@ -58,7 +58,7 @@ func (m *Module) RedeemTicket(ctx context.Context, ticket string) (identity.Call
 		return identity.Caller{}, fmt.Errorf("redeem a ticket: %w", err)
 	}
 
-	caller, err := m.Standing(ctx, credential)
+	caller, err := m.CurrentCaller(ctx, credential)
 	if fault.Is(err, "invalid-token") {
 		return identity.Caller{}, invalidTicket()
 	}

@@ -133,6 +133,6 @@ func covers(stock *int64, reserved int64) error {
 	if stock == nil || *stock >= reserved {
 		return nil
 	}
-	return fault.New(fault.Conflict, "below-reserved", "Orders hold %d units; stock cannot go below that.", reserved).
+	return fault.New(fault.KindConflict, "below-reserved", "Orders hold %d units; stock cannot go below that.", reserved).
 		With("reserved", reserved)
 }

@@ -94,5 +94,5 @@ func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*en
 }
 
 func skuTaken(sku string) error {
-	return fault.New(fault.Conflict, "sku-taken", "There is a product %s already.", sku)
+	return fault.New(fault.KindConflict, "sku-taken", "There is a product %s already.", sku)
 }

@@ -115,7 +115,7 @@ func (h Conditional) condition() (condition, error) {
 		if !given || whatever || version == want {
 			return nil
 		}
-		return fault.New(fault.PreconditionFailed, "stale", "The product has changed; it is at version %d.", version)
+		return fault.New(fault.KindPreconditionFailed, "stale", "The product has changed; it is at version %d.", version)
 	}, err
 }
 

@@ -26,7 +26,7 @@ func open(t *testing.T) *front {
 	f := &front{bundle: setup(t), app: fiber.New(web.Config())}
 	f.app.Use(web.JSONOnly(), func(c *fiber.Ctx) error {
 		if role := identity.Role(c.Get("X-Role")); role != "" {
-			c.SetUserContext(identity.With(c.UserContext(), identity.Caller{UserID: f.admin.UserID, Role: role}))
+			c.SetUserContext(identity.NewContext(c.UserContext(), identity.Caller{UserID: f.admin.UserID, Role: role}))
 		}
 		return c.Next()
 	})

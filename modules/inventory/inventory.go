@@ -18,10 +18,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Deps is what the module needs. Pool and Running are required.
+// Deps is what the module needs. Pool and InFlight are required.
 type Deps struct {
-	Pool    *postgres.Pool
-	Running *idempotency.Running
+	Pool     *postgres.Pool
+	InFlight *idempotency.InFlight
 	// Changed is called after a change of the catalogue has been committed, to
 	// tell the other nodes; they answer with Forget. It must not block.
 	Changed func()
@@ -31,7 +31,7 @@ type Deps struct {
 // Module is safe for concurrent use.
 type Module struct {
 	pool    *postgres.Pool
-	running *idempotency.Running
+	running *idempotency.InFlight
 	changed func()
 	log     *slog.Logger
 	prices  *cache
@@ -39,7 +39,7 @@ type Module struct {
 
 // New makes the module; it touches nothing yet.
 func New(d Deps) *Module {
-	m := &Module{pool: d.Pool, running: d.Running, changed: d.Changed, log: d.Log}
+	m := &Module{pool: d.Pool, running: d.InFlight, changed: d.Changed, log: d.Log}
 	if m.changed == nil {
 		m.changed = func() {}
 	}

@@ -25,7 +25,7 @@ func (m *Module) listProducts(ctx context.Context, in *struct {
 
 // shown is what the caller asked for, else active ones, and all to administrators.
 func shown(ctx context.Context, asked string) *bool {
-	caller, _ := identity.From(ctx)
+	caller, _ := identity.FromContext(ctx)
 	if asked == "" && caller.IsAdmin() {
 		return nil
 	}
@@ -48,7 +48,7 @@ var productCreated = web.Responder[*ent.Product, Product]{
 }
 
 func (m *Module) createProduct(ctx context.Context, in *struct{ Body NewProduct }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
-	return m.create(ctx, identity.Must(ctx), key, in.Body)
+	return m.create(ctx, identity.MustFromContext(ctx), key, in.Body)
 }
 
 // ProductUpdate is a merge patch (RFC 7396); a price is replaced as a whole.
@@ -72,7 +72,7 @@ func (m *Module) changeProduct(ctx context.Context, in *struct {
 	if in.Body.Stock.given {
 		c.stock = &in.Body.Stock.value
 	}
-	p, err := m.change(ctx, identity.Must(ctx), in.SKU, meets, c)
+	p, err := m.change(ctx, identity.MustFromContext(ctx), in.SKU, meets, c)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (m *Module) adjustStock(ctx context.Context, in *struct {
 	BySKU
 	Body NewAdjustment
 }, key idempotency.Key[*ent.Movement]) (idempotency.Result[*ent.Movement], error) {
-	return m.adjust(ctx, identity.Must(ctx), key, in.SKU, in.Body.Delta, in.Body.Reason)
+	return m.adjust(ctx, identity.MustFromContext(ctx), key, in.SKU, in.Body.Delta, in.Body.Reason)
 }
 
 func (m *Module) listAdjustments(ctx context.Context, in *struct {

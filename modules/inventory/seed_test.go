@@ -40,7 +40,7 @@ func TestChangedIsTold_F9(t *testing.T) {
 	must(t, err)
 	t.Cleanup(pool.Close)
 	told := 0
-	s.Module = New(Deps{Pool: pool, Running: &idempotency.Running{}, Changed: func() { told++ }})
+	s.Module = New(Deps{Pool: pool, InFlight: &idempotency.InFlight{}, Changed: func() { told++ }})
 	name := "New"
 	four := new(int64(4))
 

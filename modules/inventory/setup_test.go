@@ -40,7 +40,7 @@ func (s *bundle) node() *Module {
 	pool, err := postgres.Open(context.Background(), s.url, 16)
 	must(s.t, err)
 	s.t.Cleanup(pool.Close)
-	return New(Deps{Pool: pool, Running: &idempotency.Running{}})
+	return New(Deps{Pool: pool, InFlight: &idempotency.InFlight{}})
 }
 
 func must(t testing.TB, err error) {

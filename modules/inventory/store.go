@@ -115,7 +115,7 @@ func lockLive(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, error) 
 	p, err := lockProduct(ctx, tx, sku)
 	switch {
 	case ent.IsNotFound(err) || err == nil && p.DeletedAt != nil:
-		return nil, fault.Absent("product")
+		return nil, fault.NotFound("product")
 	case err != nil:
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func lockLive(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, error) 
 func live(ctx context.Context, q postgres.Querier, sku string) (*ent.Product, error) {
 	p, err := ent.On(q).Product.Query().Where(product.ID(sku), product.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
-		return nil, fault.Absent("product")
+		return nil, fault.NotFound("product")
 	}
 	return p, err
 }

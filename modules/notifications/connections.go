@@ -68,11 +68,11 @@ func (c *connections) wait(account uuid.UUID) (*slot, error) {
 
 func tooManyStreams(err error, detail string, limit int) error {
 	if errors.Is(err, bulkhead.ErrKeyLimit) {
-		f := fault.New(fault.RateLimited, "too-many-streams", detail, limit)
+		f := fault.New(fault.KindRateLimited, "too-many-streams", detail, limit)
 		f.RetryAfter = closeOneFirst
 		return f
 	}
-	f := fault.New(fault.Unavailable, "busy", "This server has as many connections open as it may have; try again.")
+	f := fault.New(fault.KindUnavailable, "busy", "This server has as many connections open as it may have; try again.")
 	f.RetryAfter = nodeIsFull
 	return f
 }

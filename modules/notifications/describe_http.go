@@ -85,7 +85,7 @@ func (d *describer) event(k events.Kind) (object, error) {
 	members, _ := data["properties"].(object)
 	maps.DeleteFunc(members, func(name string, _ any) bool { return example[name] == nil })
 	required, _ := data["required"].([]any)
-	for _, name := range k.Always {
+	for _, name := range k.Required {
 		required = append(required, name)
 	}
 	data["required"] = required

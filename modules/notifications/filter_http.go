@@ -40,7 +40,7 @@ func (m *Module) filterOf(c *fiber.Ctx) (filter, error) {
 	for _, list := range c.Context().QueryArgs().PeekMulti("types") {
 		types = append(types, string(list))
 	}
-	return m.filter(identity.Must(c.UserContext()), asked{
+	return m.filter(identity.MustFromContext(c.UserContext()), asked{
 		after: c.Query("after"), types: types, order: c.Query("orderId"), user: c.Query("userId"),
 	})
 }

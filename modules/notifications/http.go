@@ -76,7 +76,7 @@ type ticketOutput struct {
 }
 
 func (m *Module) createTicket(ctx context.Context, _ *struct{}) (*ticketOutput, error) {
-	ticket, expires, err := m.sessions.IssueTicket(ctx, identity.Must(ctx))
+	ticket, expires, err := m.sessions.IssueTicket(ctx, identity.MustFromContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -96,15 +96,15 @@ func (m *Module) Credentials() fiber.Handler {
 			return c.Next()
 		}
 		if c.Get(fiber.HeaderAuthorization) != "" {
-			c.SetUserContext(identity.Without(c.UserContext()))
-			web.Refuse(c, fault.New(fault.Unauthenticated, "two-credentials", "Send a ticket or the Authorization header, not both."))
+			c.SetUserContext(identity.WithoutCaller(c.UserContext()))
+			web.RejectCredential(c, fault.New(fault.KindUnauthenticated, "two-credentials", "Send a ticket or the Authorization header, not both."))
 			return c.Next()
 		}
 		caller, err := m.sessions.RedeemTicket(c.UserContext(), ticket)
 		if err != nil {
-			web.Refuse(c, err)
+			web.RejectCredential(c, err)
 		} else {
-			c.SetUserContext(identity.With(c.UserContext(), caller))
+			c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 		}
 		return c.Next()
 	}
@@ -115,8 +115,8 @@ func (m *Module) Credentials() fiber.Handler {
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
 	// 4.4.2): CORS does not apply to WebSockets.
-	if web.Origins(m.origins).Judge(c) == web.ForeignOrigin {
-		return web.Fail(c, fault.New(fault.Forbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
+	if web.Origins(m.origins).Classify(c) == web.ForeignOrigin {
+		return web.Fail(c, fault.New(fault.KindForbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {
 		return upgradeRequired(c)
@@ -128,7 +128,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	if err != nil {
 		return web.Fail(c, err)
 	}
-	caller := identity.Must(c.UserContext())
+	caller := identity.MustFromContext(c.UserContext())
 	slot, err := m.connections.stream(caller.UserID)
 	if err != nil {
 		return web.Fail(c, err)
@@ -159,7 +159,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 // readable waits for the tail to say where it is.
 func (m *Module) readable(ctx context.Context) error {
 	if m.hub.isStopping() {
-		return fault.Away("This server", errStopping)
+		return fault.Unavailable("This server", errStopping)
 	}
 	select {
 	case <-m.hub.ready:
@@ -167,7 +167,7 @@ func (m *Module) readable(ctx context.Context) error {
 	case <-time.After(2 * time.Second):
 	case <-ctx.Done():
 	}
-	return fault.Away("The event log", nil)
+	return fault.Unavailable("The event log", nil)
 }
 
 func upgradeRequired(c *fiber.Ctx) error {

@@ -75,7 +75,7 @@ func (m *Module) listNotifications(ctx context.Context, in *struct {
 	}
 	var unread int64
 	page, err := web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) (rows []*ent.Notification, err error) {
-		rows, unread, err = m.inbox(ctx, identity.Must(ctx).UserID, only, before, limit)
+		rows, unread, err = m.inbox(ctx, identity.MustFromContext(ctx).UserID, only, before, limit)
 		return rows, err
 	}, func(row *ent.Notification) (uuid.UUID, Notification) { return row.ID, m.render(row) })
 	if err != nil {
@@ -111,12 +111,12 @@ func (m *Module) markNotifications(ctx context.Context, in *struct {
 	if in.Body.UpTo != nil {
 		upTo = *in.Body.UpTo
 		if upTo == uuid.Nil {
-			return nil, fault.Unprocessable(fault.Field{Pointer: "/upTo", Code: "format", Message: "is no notification's id"})
+			return nil, fault.Invalid(fault.Field{Pointer: "/upTo", Code: "format", Message: "is no notification's id"})
 		}
 	}
 	out := &marked{}
 	var err error
-	out.Body.Marked, err = m.markAll(ctx, identity.Must(ctx).UserID, upTo)
+	out.Body.Marked, err = m.markAll(ctx, identity.MustFromContext(ctx).UserID, upTo)
 	return out, err
 }
 
@@ -124,7 +124,7 @@ func (m *Module) markNotification(ctx context.Context, in *struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
 	Body NotificationUpdate
 }) (*struct{ Body Notification }, error) {
-	row, err := m.mark(ctx, identity.Must(ctx).UserID, in.ID, in.Body.Read)
+	row, err := m.mark(ctx, identity.MustFromContext(ctx).UserID, in.ID, in.Body.Read)
 	if err != nil {
 		return nil, err
 	}

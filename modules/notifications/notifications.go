@@ -23,7 +23,7 @@ import (
 // Sessions returns the present state of credentials and handles tickets: one-use credentials for
 // clients that cannot send a header, such as a browser that opens a socket.
 type Sessions interface {
-	Standing(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
+	CurrentCaller(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
 	IssueTicket(ctx context.Context, caller identity.Caller) (ticket string, expires time.Time, err error)
 	RedeemTicket(ctx context.Context, ticket string) (identity.Caller, error)
 }
@@ -73,7 +73,7 @@ type Module struct {
 	connections *connections
 	counts      *counts
 	limits      limits
-	inboxes     *events.Reader
+	inboxes     *events.Consumer
 
 	types     []string
 	notes     map[string]bool   // types that go to the inbox,
@@ -90,13 +90,13 @@ func New(d Deps) *Module {
 	m.counts = &counts{pool: d.Pool, out: d.Log, tell: m.hub.tell, listeners: m.hub.listeners, wake: wakeup.New()}
 	m.notes, m.sentences = map[string]bool{}, map[string]string{}
 	for _, k := range d.Kinds {
-		m.notes[k.Type], m.sentences[k.Type] = k.Note, k.Doc
+		m.notes[k.Type], m.sentences[k.Type] = k.Notify, k.Doc
 	}
-	m.inboxes = events.NewReader(d.Events, "inbox", m.fillInboxes, d.Log)
-	m.inboxes.Committed = d.Counted
+	m.inboxes = events.NewConsumer(d.Events, "inbox", m.fillInboxes, d.Log)
+	m.inboxes.OnCommit = d.Counted
 	d.Tail.Subscribe(m.hub.deliver)
-	d.Tail.Rewritten(m.hub.rewrite)
-	d.Tail.Rewritten(func(events.Cursor) { m.counts.restart(); m.inboxes.Wake() })
+	d.Tail.OnRewritten(m.hub.rewrite)
+	d.Tail.OnRewritten(func(events.Cursor) { m.counts.restart(); m.inboxes.Wake() })
 	d.Tail.Subscribe(func([]events.Event, events.Cursor) { m.inboxes.Wake() })
 	return m
 }

@@ -59,7 +59,7 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 // that it has cannot be resumed.
 func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (gone bool, err error) {
 	if f.resume {
-		return m.events.Gone(ctx, f.at, f.room, m.keep)
+		return m.events.Expired(ctx, f.at, f.room, m.keep)
 	}
 	err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
 		f.at, err = m.events.Since(ctx, time.Now().Add(time.Minute-m.keep))
@@ -127,7 +127,7 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, error) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
-	now, err := m.sessions.Standing(limited, caller.Credential())
+	now, err := m.sessions.CurrentCaller(limited, caller.Credential())
 	return now == caller, err
 }
 
@@ -161,7 +161,7 @@ func (p *page) read(ctx context.Context) error {
 			}
 		}
 		p.at = got.Next // behind what is not shown, too
-		if !got.Full {
+		if !got.More {
 			return nil
 		}
 	}

@@ -37,7 +37,7 @@ type pageOutput struct {
 }
 
 func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error) {
-	page, err := m.page(ctx, identity.Must(ctx), in.asked(), in.Limit, time.Duration(in.Wait)*time.Second)
+	page, err := m.page(ctx, identity.MustFromContext(ctx), in.asked(), in.Limit, time.Duration(in.Wait)*time.Second)
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ type sessions struct {
 	mu      sync.Mutex
 	callers map[uuid.UUID]identity.Caller
 	tickets map[string]identity.Caller
-	before  func(context.Context) error // of Standing
+	before  func(context.Context) error // of CurrentCaller
 	after   func()                      // the credentials of a request were checked
 }
 
@@ -114,12 +114,12 @@ func (s *sessions) find(id uuid.UUID) (identity.Caller, error) {
 	defer s.mu.Unlock()
 	c, ok := s.callers[id]
 	if !ok {
-		return c, fault.New(fault.Unauthenticated, "invalid-token", "The token is not valid.")
+		return c, fault.New(fault.KindUnauthenticated, "invalid-token", "The token is not valid.")
 	}
 	return c, nil
 }
 
-func (s *sessions) Standing(ctx context.Context, id uuid.UUID) (identity.Caller, error) {
+func (s *sessions) CurrentCaller(ctx context.Context, id uuid.UUID) (identity.Caller, error) {
 	if err := s.before(ctx); err != nil {
 		return identity.Caller{}, err
 	}
@@ -140,7 +140,7 @@ func (s *sessions) RedeemTicket(_ context.Context, ticket string) (identity.Call
 	c, ok := s.tickets[ticket]
 	delete(s.tickets, ticket)
 	if !ok {
-		return c, fault.New(fault.Unauthenticated, "invalid-ticket", "The ticket is not valid.")
+		return c, fault.New(fault.KindUnauthenticated, "invalid-ticket", "The ticket is not valid.")
 	}
 	return c, nil
 }
@@ -163,9 +163,9 @@ func (s *sessions) credentials(c *fiber.Ctx) error {
 	if token, ok := strings.CutPrefix(c.Get("Authorization"), "Bearer "); ok {
 		caller, err := s.find(uuid.MustParse(token))
 		if err != nil {
-			web.Refuse(c, err)
+			web.RejectCredential(c, err)
 		} else {
-			c.SetUserContext(identity.With(c.UserContext(), caller))
+			c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 			s.checked()
 		}
 	}
@@ -194,7 +194,7 @@ func (h *bundle) node(change ...func(*Module)) *node {
 	n.Module = New(Deps{
 		Pool: n.pool, Events: log, Tail: events.NewTail(log, out), Sessions: h.sessions, Origins: []string{"https://shop.example"},
 		Kinds: []events.Kind{
-			{Type: "order.created", Doc: "Made."}, {Type: "order.confirmed", Doc: "Sure.", Note: true}, {Type: "order.shipped", Doc: "Gone.", Note: true},
+			{Type: "order.created", Doc: "Made."}, {Type: "order.confirmed", Doc: "Sure.", Notify: true}, {Type: "order.shipped", Doc: "Gone.", Notify: true},
 		},
 		Keep: time.Hour, KeepNotes: time.Hour, StreamsPerAccount: 1000, Reads: reads.New(8), Log: out, Metrics: prometheus.NewRegistry(),
 		Counted: func() {

@@ -330,7 +330,7 @@ func TestReadLimit(t *testing.T) {
 
 func TestPings(t *testing.T) {
 	t.Parallel()
-	testwait.AtSomePace(t, 30*time.Millisecond, isPinged)
+	testwait.RetrySlower(t, 30*time.Millisecond, isPinged)
 }
 
 func isPinged(t *testing.T, pace time.Duration) error {

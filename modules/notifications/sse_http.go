@@ -32,7 +32,7 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 		return nil, err
 	}
 	in.After = cmp.Or(in.LastEventID, in.After)
-	caller := identity.Must(ctx)
+	caller := identity.MustFromContext(ctx)
 	f, err := m.filter(caller, in.asked())
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (m *Module) getStream(ctx context.Context, in *streamInput) (*web.Stream, e
 	}
 	s := m.newStream(caller, f)
 	s.slot = slot
-	return web.Streamed(s, web.StreamOptions{
-		ContentType: "text/event-stream; charset=utf-8", Patience: m.limits.writeWithin, Endless: true, Log: m.log,
+	return web.NewStream(s, web.StreamOptions{
+		ContentType: "text/event-stream; charset=utf-8", WriteTimeout: m.limits.writeWithin, Endless: true, Log: m.log,
 	}), nil
 }

@@ -101,7 +101,7 @@ var (
 func (m *Module) newSubscriber(caller identity.Caller, f filter) *subscriber {
 	one := &subscriber{
 		filter: f, hub: m.hub, log: m.events, out: m.log, keep: m.keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
-		caller: caller, stands: m.sessions.Standing, queue: newQueue(m.limits.queue),
+		caller: caller, stands: m.sessions.CurrentCaller, queue: newQueue(m.limits.queue),
 		onEnd: func(closeReason) {}, cut: func() {},
 	}
 	one.ctx, one.cancel = context.WithCancelCause(context.Background())
@@ -196,7 +196,7 @@ func (f *subscriber) begin() (*frame, error) {
 		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 		defer cancel()
 
-		gone, err := f.log.Gone(ctx, f.at, f.room, f.keep)
+		gone, err := f.log.Expired(ctx, f.at, f.room, f.keep)
 		if err == nil && !gone && f.to.Before(f.at) {
 			err = f.verify(ctx)
 			gone = errors.Is(err, events.ErrRewritten)
@@ -222,7 +222,7 @@ func (f *subscriber) stillStands() error {
 	defer cancel()
 
 	now, err := f.stands(ctx, f.caller.Credential())
-	if known, ok := fault.As(err); ok && known.Kind == fault.Unauthenticated || err == nil && now != f.caller {
+	if known, ok := fault.As(err); ok && known.Kind == fault.KindUnauthenticated || err == nil && now != f.caller {
 		f.end(loggedIn)
 		return context.Cause(f.ctx)
 	}
@@ -251,7 +251,7 @@ func (f *subscriber) catchUp() (frames []*frame, err error) {
 	}
 	// f.at only ever is a place that was read: where the tail was may be of a log that
 	// was replaced meanwhile.
-	last := !page.Full
+	last := !page.More
 	for _, e := range page.Events {
 		if f.to.Before(e.Cursor) {
 			last = true

@@ -30,7 +30,7 @@ func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UU
 func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
 	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (none T, err error) {
 		if o.Deleted {
-			return none, fault.Absent("order")
+			return none, fault.NotFound("order")
 		}
 		if ifMatch != nil && *ifMatch != o.Version {
 			return none, stale(o.Version)
@@ -43,7 +43,7 @@ func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uu
 // stored response (stillVisible).
 func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
 	var changed []*lockedOrder
-	result, err := idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) (out T, err error) {
+	result, err := idempotency.Do(ctx, m.InFlight, m.Pool, key, func(tx pgx.Tx) (out T, err error) {
 		changed = nil
 		u, o, err := m.openFor(ctx, tx, caller, id)
 		if err != nil {
@@ -69,7 +69,7 @@ func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller,
 	}
 	u.caller = caller
 	if len(u.orders) == 0 || u.role(u.orders[0]) == 0 {
-		return nil, nil, fault.Absent("order")
+		return nil, nil, fault.NotFound("order")
 	}
 	return u, u.orders[0], nil
 }
@@ -87,18 +87,18 @@ func refusal(err error) error {
 		if allowed == nil {
 			allowed = []lifecycle.Status{}
 		}
-		return fault.New(fault.Conflict, "illegal-transition", "An order that is %s cannot become %s.", illegal.From, illegal.To).
+		return fault.New(fault.KindConflict, "illegal-transition", "An order that is %s cannot become %s.", illegal.From, illegal.To).
 			With("from", illegal.From).With("to", illegal.To).With("allowed", allowed)
 	}
 	if unsettled, ok := errors.AsType[*lifecycle.PaymentUnsettled](err); ok {
-		return fault.New(fault.Conflict, "payment-unsettled", "The money of the last try is still under way; try again shortly.").
+		return fault.New(fault.KindConflict, "payment-unsettled", "The money of the last try is still under way; try again shortly.").
 			With("paymentStatus", unsettled.Status)
 	}
 	return err
 }
 
 func stale(version int64) error {
-	return fault.New(fault.PreconditionFailed, "stale", "The order has changed since; it is at version %d now.", version).
+	return fault.New(fault.KindPreconditionFailed, "stale", "The order has changed since; it is at version %d now.", version).
 		With("version", version)
 }
 

@@ -25,13 +25,13 @@ func (m *Module) postCancel(ctx context.Context, in *cancelInput, key idempotenc
 	if in.Body != nil {
 		reason = in.Body.Reason
 	}
-	return m.Cancel(ctx, identity.Must(ctx), in.ID, reason, seen, key)
+	return m.Cancel(ctx, identity.MustFromContext(ctx), in.ID, reason, seen, key)
 }
 
 type statusInput struct {
 	OrderInput
 	Conditional
-	Body Move
+	Body StatusChange
 }
 
 func (m *Module) patchStatus(ctx context.Context, in *statusInput) (*web.Output[Order], error) {
@@ -39,7 +39,7 @@ func (m *Module) patchStatus(ctx context.Context, in *statusInput) (*web.Output[
 	if err != nil {
 		return nil, err
 	}
-	moved, err := m.SetStatus(ctx, identity.Must(ctx), in.ID, in.Body, seen)
+	moved, err := m.SetStatus(ctx, identity.MustFromContext(ctx), in.ID, in.Body, seen)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (m *Module) postHold(ctx context.Context, in *holdInput, key idempotency.Ke
 	if err != nil {
 		return none, err
 	}
-	return m.Hold(ctx, identity.Must(ctx), in.ID, in.Body.Reason, seen, key)
+	return m.Hold(ctx, identity.MustFromContext(ctx), in.ID, in.Body.Reason, seen, key)
 }
 
 type conditionalInput struct {
@@ -72,7 +72,7 @@ func (m *Module) postRelease(ctx context.Context, in *conditionalInput, key idem
 	if err != nil {
 		return none, err
 	}
-	return m.Release(ctx, identity.Must(ctx), in.ID, seen, key)
+	return m.Release(ctx, identity.MustFromContext(ctx), in.ID, seen, key)
 }
 
 func (m *Module) deleteOrder(ctx context.Context, in *conditionalInput) (*struct{}, error) {
@@ -80,5 +80,5 @@ func (m *Module) deleteOrder(ctx context.Context, in *conditionalInput) (*struct
 	if err != nil {
 		return nil, err
 	}
-	return nil, m.Delete(ctx, identity.Must(ctx), in.ID, seen)
+	return nil, m.Delete(ctx, identity.MustFromContext(ctx), in.ID, seen)
 }

@@ -15,7 +15,7 @@ import (
 // is called by its own name.
 
 func (b *bundle) move(id uuid.UUID, to lifecycle.Status) error {
-	_, err := b.SetStatus(b.ctx, b.admin, id, orders.Move{Status: to, Reason: new("because")}, nil)
+	_, err := b.SetStatus(b.ctx, b.admin, id, orders.StatusChange{Status: to, Reason: new("because")}, nil)
 	return err
 }
 
@@ -29,7 +29,7 @@ func (b *bundle) must(err error) {
 func (b *bundle) ship(id uuid.UUID) { b.t.Helper(); b.must(b.move(id, lifecycle.Shipped)) }
 
 // shipped takes an order to SHIPPED with its money captured.
-func (b *bundle) shipped(w orders.Wanted) orders.Order {
+func (b *bundle) shipped(w orders.OrderRequest) orders.Order {
 	b.t.Helper()
 	o := b.processed(b.alice, w)
 	b.ship(o.ID)
@@ -39,21 +39,21 @@ func (b *bundle) shipped(w orders.Wanted) orders.Order {
 
 func euro(amount int64) *money.Money { return &money.Money{Amount: amount, Currency: "EUR"} }
 
-func (b *bundle) tryRefund(id uuid.UUID, amount int64) (payments.Refunded, error) {
+func (b *bundle) tryRefund(id uuid.UUID, amount int64) (payments.RefundResponse, error) {
 	b.t.Helper()
 	return b.refundOf(b.Refund(b.ctx, b.admin, id, euro(amount), nil, nil, "broken", idempotency.Key[settlement.Refund]{}))
 }
 
-func (b *bundle) refund(id uuid.UUID, amount int64) payments.Refunded {
+func (b *bundle) refund(id uuid.UUID, amount int64) payments.RefundResponse {
 	b.t.Helper()
 	r, err := b.tryRefund(id, amount)
 	b.must(err)
 	return r
 }
 
-func (b *bundle) refundOf(r idempotency.Result[settlement.Refund], err error) (payments.Refunded, error) {
+func (b *bundle) refundOf(r idempotency.Result[settlement.Refund], err error) (payments.RefundResponse, error) {
 	b.t.Helper()
-	refunded, _ := r.Value.(payments.Refunded)
+	refunded, _ := r.Value.(payments.RefundResponse)
 	return refunded, err
 }
 

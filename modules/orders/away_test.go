@@ -68,7 +68,7 @@ func TestProviderIsAway(t *testing.T) {
 // closes. None of them fails.
 func TestBreakerOpens(t *testing.T) {
 	t.Parallel()
-	testwait.AtSomePace(t, time.Second, breakerOpens)
+	testwait.RetrySlower(t, time.Second, breakerOpens)
 }
 
 func breakerOpens(t *testing.T, pace time.Duration) error {

@@ -21,9 +21,9 @@ import (
 // maxBulkLines keeps one request from writing for longer than it may take.
 const maxBulkLines = 20_000
 
-// Basket is one order of many, or why it cannot be one.
-type Basket struct {
-	Wanted Wanted
+// BulkOrder is one order of many, or why it cannot be one.
+type BulkOrder struct {
+	Wanted OrderRequest
 	Fault  *fault.Error
 }
 
@@ -42,14 +42,14 @@ type Outcome struct {
 // answer tells of each.
 //
 // A reference that comes twice belongs to the first order that can be placed.
-func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets []Basket, atomic bool, key idempotency.Key[[]Outcome]) (idempotency.Result[[]Outcome], error) {
+func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets []BulkOrder, atomic bool, key idempotency.Key[[]Outcome]) (idempotency.Result[[]Outcome], error) {
 	judged, err := m.judge(ctx, caller, baskets)
 	if err != nil {
 		return idempotency.Result[[]Outcome]{}, err
 	}
 	key.Still = stillPlacedMany
 	placed := 0
-	result, err := idempotency.Do(ctx, m.Running, m.Pool, key, func(tx pgx.Tx) ([]Outcome, error) {
+	result, err := idempotency.Do(ctx, m.InFlight, m.Pool, key, func(tx pgx.Tx) ([]Outcome, error) {
 		many := judged.again(atomic)
 		if err := m.insertMany(ctx, tx, many); err != nil {
 			return nil, err
@@ -59,10 +59,10 @@ func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets 
 	})
 	switch {
 	case unknown(err):
-		e := fault.New(fault.Unavailable, "outcome-unknown",
+		e := fault.New(fault.KindUnavailable, "outcome-unknown",
 			"It is not known whether the orders were accepted. Repeat the request with its Idempotency-Key or references.")
 		e.RetryAfter = 2 * time.Second
-		return idempotency.Result[[]Outcome]{}, e.Because(err)
+		return idempotency.Result[[]Outcome]{}, e.WithCause(err)
 	case err != nil:
 		return idempotency.Result[[]Outcome]{}, err
 	}
@@ -84,13 +84,13 @@ type many struct {
 // judge prices the baskets before there is a transaction: a refusal looks into the
 // database once more, and who holds one connection must not wait for another. That is
 // two queries at most, whatever is wrong and however many baskets there are.
-func (m *Module) judge(ctx context.Context, caller identity.Caller, baskets []Basket) (*many, error) {
+func (m *Module) judge(ctx context.Context, caller identity.Caller, baskets []BulkOrder) (*many, error) {
 	var skus []string
 	for _, b := range baskets {
 		skus = append(skus, skusOf(b.Wanted.Items)...)
 	}
 	if len(skus) > maxBulkLines {
-		return nil, fault.Unprocessable(fault.Field{
+		return nil, fault.Invalid(fault.Field{
 			Pointer: "/orders", Code: "max-lines", Message: fmt.Sprintf("more than %d lines in all", maxBulkLines),
 		})
 	}
@@ -110,7 +110,7 @@ func (m *Module) judge(ctx context.Context, caller identity.Caller, baskets []Ba
 
 // accept makes placements of the baskets, with verdicts on those that no catalogue can
 // save.
-func (m *Module) accept(ctx context.Context, caller identity.Caller, baskets []Basket) *many {
+func (m *Module) accept(ctx context.Context, caller identity.Caller, baskets []BulkOrder) *many {
 	all := &many{orders: make([]*placement, len(baskets)), verdicts: make([]*fault.Error, len(baskets))}
 	trace := traceOf(ctx)
 	for i, b := range baskets {
@@ -278,7 +278,7 @@ func (a *many) refusal(repeated map[int]int) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	return fault.Unprocessable(fields...)
+	return fault.Invalid(fields...)
 }
 
 // sort tells the placed from those whose reference was taken: by an order that was

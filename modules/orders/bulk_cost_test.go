@@ -51,7 +51,7 @@ func counted(t *testing.T, c *tally, more ...option) option {
 		}
 		t.Cleanup(pool.Close)
 		d.Pool = &postgres.Pool{Pool: pool}
-		d.Catalogue = inventory.New(inventory.Deps{Pool: d.Pool, Running: d.Running, Changed: func() {}, Log: d.Log})
+		d.Catalogue = inventory.New(inventory.Deps{Pool: d.Pool, InFlight: d.InFlight, Changed: func() {}, Log: d.Log})
 		for _, o := range more {
 			o(d)
 		}

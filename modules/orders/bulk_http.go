@@ -28,16 +28,16 @@ func (m *Module) bulkRoutes(api *web.API) {
 	}, ordersPlaced, m.postBulk)
 }
 
-// BulkWanted are the orders that a client asks for at once.
-type BulkWanted struct {
-	Mode   string           `json:"mode,omitempty" enum:"atomic,independent" default:"independent" doc:"All or none, or each on its own"`
-	Orders web.Each[Wanted] `json:"orders" minItems:"1" maxItems:"1000" nullable:"false"`
+// BulkOrderRequest are the orders that a client asks for at once.
+type BulkOrderRequest struct {
+	Mode   string                         `json:"mode,omitempty" enum:"atomic,independent" default:"independent" doc:"All or none, or each on its own"`
+	Orders web.ItemwiseList[OrderRequest] `json:"orders" minItems:"1" maxItems:"1000" nullable:"false"`
 }
 
 type bulkInput struct {
-	Body BulkWanted
+	Body BulkOrderRequest
 
-	baskets []Basket // once they were read
+	baskets []BulkOrder // once they were read
 	meaning []any
 }
 
@@ -55,7 +55,7 @@ func (in *bulkInput) read(ctx context.Context) error {
 		default:
 			in.meaning = append(in.meaning, wanted)
 		}
-		in.baskets = append(in.baskets, Basket{wanted, f})
+		in.baskets = append(in.baskets, BulkOrder{wanted, f})
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (m *Module) postBulk(ctx context.Context, in *bulkInput, key idempotency.Ke
 	if err := in.read(ctx); err != nil {
 		return idempotency.Result[[]Outcome]{}, err
 	}
-	return m.PlaceMany(ctx, identity.Must(ctx), in.baskets, in.atomic(), key)
+	return m.PlaceMany(ctx, identity.MustFromContext(ctx), in.baskets, in.atomic(), key)
 }
 
 // BulkResult is what became of one order of many.
@@ -93,7 +93,7 @@ func renderOutcomes(ctx context.Context, list []Outcome) web.Page[BulkResult] {
 		case o.stored != nil:
 			*r = storedResult(o.stored)
 		case o.Refused != nil:
-			problem := web.ProblemOf(ctx, o.Refused)
+			problem := web.ToProblem(ctx, o.Refused)
 			r.Status, r.Error = problem.Status, web.Render(*problem)
 		default:
 			r.Status, r.Order = http.StatusCreated, web.Render(*o.Order)

@@ -68,14 +68,14 @@ func manyKey(c identity.Caller, name, body string) idempotency.Key[[]orders.Outc
 	return idempotency.Key[[]orders.Outcome]{Request: requestOf(c, name, body), Renderer: orders.ManyRenderer}
 }
 
-func baskets(list ...orders.Wanted) (all []orders.Basket) {
+func baskets(list ...orders.OrderRequest) (all []orders.BulkOrder) {
 	for _, w := range list {
-		all = append(all, orders.Basket{Wanted: w})
+		all = append(all, orders.BulkOrder{Wanted: w})
 	}
 	return all
 }
 
-func referring(w orders.Wanted, reference string) orders.Wanted {
+func referring(w orders.OrderRequest, reference string) orders.OrderRequest {
 	w.Reference = &reference
 	return w
 }
@@ -368,7 +368,7 @@ func TestBulksOfTheSameReferences_C4(t *testing.T) {
 	for i := range 12 {
 		all.Go(func() {
 			n := nodes[i%2]
-			var list []orders.Wanted
+			var list []orders.OrderRequest
 			for r := range references {
 				if i%4 < 2 {
 					r = references - 1 - r

@@ -25,7 +25,7 @@ func (b *bundle) cancel(c identity.Caller, id uuid.UUID) orders.Order {
 }
 
 // processed places an order and takes it to PROCESSING.
-func (b *bundle) processed(c identity.Caller, w orders.Wanted) orders.Order {
+func (b *bundle) processed(c identity.Caller, w orders.OrderRequest) orders.Order {
 	b.t.Helper()
 	o := b.place(c, w)
 	if err := b.Advance(b.ctx, o.ID); err != nil {
@@ -129,7 +129,7 @@ func TestOthersOrdersAreAbsent(t *testing.T) {
 		_, history := b.History(b.ctx, b.bob, id)
 		_, cancel := b.Cancel(b.ctx, b.bob, id, nil, nil, idempotency.Key[orders.Order]{})
 		for _, err := range []error{get, history, cancel} {
-			if err == nil || err.Error() != fault.Absent("order").Error() {
+			if err == nil || err.Error() != fault.NotFound("order").Error() {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -146,7 +146,7 @@ func TestCancelIfMatch(t *testing.T) {
 	_, stale := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(1)), idempotency.Key[orders.Order]{})
 	_, fresh := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(5)), idempotency.Key[orders.Order]{})
 
-	if f, _ := fault.As(stale); f == nil || f.Kind != fault.PreconditionFailed {
+	if f, _ := fault.As(stale); f == nil || f.Kind != fault.KindPreconditionFailed {
 		t.Errorf("stale: %v", stale)
 	}
 	if fresh != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // with is a basket that pm pays.
-func paidWith(method string, w orders.Wanted) orders.Wanted {
+func paidWith(method string, w orders.OrderRequest) orders.OrderRequest {
 	w.PaymentMethod = &method
 	return w
 }
@@ -29,7 +29,7 @@ func TestEveryStepFailsForGood(t *testing.T) {
 	t.Parallel()
 	rejected := &payments.Rejected{Code: "account-closed", Detail: "Ours."}
 	rows := map[string]struct {
-		wanted        orders.Wanted
+		wanted        orders.OrderRequest
 		script        func(call, key string, n int) error
 		with          []option
 		status        lifecycle.Status
@@ -43,7 +43,7 @@ func TestEveryStepFailsForGood(t *testing.T) {
 			history: "order.created order.failed",
 		},
 		"out of stock, to hold": {
-			wanted: orders.Wanted{Items: basket("A", 11).Items, OnShortage: "hold"}, status: lifecycle.OnHold, payment: "NONE",
+			wanted: orders.OrderRequest{Items: basket("A", 11).Items, OnShortage: "hold"}, status: lifecycle.OnHold, payment: "NONE",
 			history: "order.created order.held",
 		},
 		"declined": {
@@ -132,7 +132,7 @@ func failureOf(o orders.Order) string {
 // expectLetter wants one open dead letter with that step, or none.
 func (b *bundle) expectLetter(id uuid.UUID, step string, tries int64) {
 	b.t.Helper()
-	list, err := b.DeadLetters(b.ctx, orders.LetterFilter{Orders: []uuid.UUID{id}, Limit: 10})
+	list, err := b.DeadLetters(b.ctx, orders.DeadLetterFilter{Orders: []uuid.UUID{id}, Limit: 10})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -33,8 +33,8 @@ type DeadLetter struct {
 	Reason     *string          `json:"reason"`
 }
 
-// LetterFilter narrows the dead letters; zero values do not.
-type LetterFilter struct {
+// DeadLetterFilter narrows the dead letters; zero values do not.
+type DeadLetterFilter struct {
 	IDs      []uuid.UUID
 	Orders   []uuid.UUID
 	Step     string
@@ -46,7 +46,7 @@ type LetterFilter struct {
 }
 
 // DeadLetters lists the oldest first.
-func (m *Module) DeadLetters(ctx context.Context, f LetterFilter) ([]DeadLetter, error) {
+func (m *Module) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
 	var (
 		conditions = []string{"(d.resolved_at is not null) = $1"}
 		args       = []any{f.Resolved}
@@ -91,7 +91,7 @@ func (m *Module) DeadLetters(ctx context.Context, f LetterFilter) ([]DeadLetter,
 // letter finds one dead letter.
 func (m *Module) letter(ctx context.Context, id uuid.UUID) (DeadLetter, error) {
 	for _, resolved := range []bool{false, true} {
-		list, err := m.DeadLetters(ctx, LetterFilter{IDs: []uuid.UUID{id}, Resolved: resolved, Limit: 1})
+		list, err := m.DeadLetters(ctx, DeadLetterFilter{IDs: []uuid.UUID{id}, Resolved: resolved, Limit: 1})
 		if err != nil {
 			return DeadLetter{}, err
 		}
@@ -99,7 +99,7 @@ func (m *Module) letter(ctx context.Context, id uuid.UUID) (DeadLetter, error) {
 			return list[0], nil
 		}
 	}
-	return DeadLetter{}, fault.Absent("dead letter")
+	return DeadLetter{}, fault.NotFound("dead letter")
 }
 
 // The ways to resolve a dead letter.
@@ -131,7 +131,7 @@ func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UU
 
 func mustSay(how string, reason *string) error {
 	if how == skip && reason == nil {
-		return fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to skip"})
+		return fault.Invalid(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to skip"})
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 		return fmt.Errorf("read dead letter %s: %w", l.ID, err)
 	}
 	if !open {
-		return fault.New(fault.Conflict, "resolved", "This dead letter is resolved already.")
+		return fault.New(fault.KindConflict, "resolved", "This dead letter is resolved already.")
 	}
 	switch how {
 	case retry:
@@ -164,7 +164,7 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 func (u *unitOfWork) retry(o *lockedOrder, step string) error {
 	if o.Status == lifecycle.Failed && step != lifecycle.StepVoid {
 		if o.Deleted {
-			return fault.New(fault.Conflict, "order-deleted", "The order is deleted, so it cannot begin anew; skip this.")
+			return fault.New(fault.KindConflict, "order-deleted", "The order is deleted, so it cannot begin anew; skip this.")
 		}
 		return o.record(o.Reopen(u.role(o), lifecycle.Pending, o.Outstanding()))
 	}

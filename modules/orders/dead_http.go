@@ -51,7 +51,7 @@ type lettersInput struct {
 }
 
 func (m *Module) getLetters(ctx context.Context, in *lettersInput) (*web.PageOf[DeadLetter], error) {
-	f := LetterFilter{Step: in.Step, Resolved: in.Resolved}
+	f := DeadLetterFilter{Step: in.Step, Resolved: in.Resolved}
 	if in.OrderID != uuid.Nil {
 		f.Orders = []uuid.UUID{in.OrderID}
 	}
@@ -61,12 +61,12 @@ func (m *Module) getLetters(ctx context.Context, in *lettersInput) (*web.PageOf[
 	}, func(l DeadLetter) (uuid.UUID, DeadLetter) { return l.ID, l })
 }
 
-// OfLetter is the part that all routes of one dead letter share.
-type OfLetter struct {
+// DeadLetterPath is the part that all routes of one dead letter share.
+type DeadLetterPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (m *Module) getLetter(ctx context.Context, in *OfLetter) (*struct{ Body DeadLetter }, error) {
+func (m *Module) getLetter(ctx context.Context, in *DeadLetterPath) (*struct{ Body DeadLetter }, error) {
 	l, err := m.letter(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (m *Module) getLetter(ctx context.Context, in *OfLetter) (*struct{ Body Dea
 }
 
 type resolveInput struct {
-	OfLetter
+	DeadLetterPath
 	Body *struct {
 		Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
 	}
@@ -87,12 +87,12 @@ func (m *Module) postResolve(how string) func(context.Context, *resolveInput, id
 		if in.Body != nil {
 			reason = in.Body.Reason
 		}
-		return m.Resolve(ctx, identity.Must(ctx), in.ID, how, reason, key)
+		return m.Resolve(ctx, identity.MustFromContext(ctx), in.ID, how, reason, key)
 	}
 }
 
-// ManyLetters is what to do with the dead letters that a filter meets.
-type ManyLetters struct {
+// DeadLetterSelection is what to do with the dead letters that a filter meets.
+type DeadLetterSelection struct {
 	Action string `json:"action" enum:"retry,skip,cancel"`
 	Filter struct {
 		IDs      []uuid.UUID   `json:"ids,omitempty" maxItems:"500"`
@@ -106,9 +106,9 @@ type ManyLetters struct {
 	DryRun bool    `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
 }
 
-func (m *Module) postLetters(ctx context.Context, in *struct{ Body ManyLetters }) (*web.PageOf[LetterResult], error) {
+func (m *Module) postLetters(ctx context.Context, in *struct{ Body DeadLetterSelection }) (*web.PageOf[DeadLetterResult], error) {
 	f := in.Body.Filter
-	results, err := m.ResolveMany(ctx, identity.Must(ctx), LetterFilter{
+	results, err := m.ResolveMany(ctx, identity.MustFromContext(ctx), DeadLetterFilter{
 		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To),
 	}, in.Body.Action, in.Body.Reason, in.Body.DryRun)
 	if err != nil {

@@ -154,12 +154,12 @@ func TestDeadLetterRoutes(t *testing.T) {
 func TestDeadLettersInBulk(t *testing.T) {
 	t.Parallel()
 	f, dead := graveyard(t)
-	bulk := func(body string) (list []orders.LetterResult) {
-		var p page[orders.LetterResult]
+	bulk := func(body string) (list []orders.DeadLetterResult) {
+		var p page[orders.DeadLetterResult]
 		f.reply("admin", "POST /v1/dead-letters/bulk", body).into(t, &p)
 		return p.Data
 	}
-	done := func(list []orders.LetterResult) (n int) {
+	done := func(list []orders.DeadLetterResult) (n int) {
 		for _, r := range list {
 			if r.Done != (r.Code == nil) {
 				t.Errorf("result %+v", r)
@@ -229,7 +229,7 @@ func TestDeadLettersInBulk(t *testing.T) {
 func TestDeadLettersInBulkOutOfTime(t *testing.T) {
 	t.Parallel()
 	f, _ := graveyard(t)
-	var p page[orders.LetterResult]
+	var p page[orders.DeadLetterResult]
 
 	f.reply("admin", "POST /v1/dead-letters/bulk", `{"action":"retry","filter":{}}`, "Test-Within: 1990ms").into(t, &p)
 

@@ -11,8 +11,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// LetterResult is what became of one dead letter.
-type LetterResult struct {
+// DeadLetterResult is what became of one dead letter.
+type DeadLetterResult struct {
 	ID      uuid.UUID `json:"id"`
 	OrderID uuid.UUID `json:"orderId"`
 	Step    string    `json:"step"`
@@ -29,7 +29,7 @@ const oneLetter = 2 * time.Second
 // ResolveMany deals with the dead letters that a filter meets, up to 500 of them, each
 // order in a transaction of its own. It ends early when the deadline of ctx is near: the
 // next call finds the others. A dry run only tells which would be met.
-func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f LetterFilter, how string, reason *string, dryRun bool) ([]LetterResult, error) {
+func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f DeadLetterFilter, how string, reason *string, dryRun bool) ([]DeadLetterResult, error) {
 	if err := mustSay(how, reason); err != nil {
 		return nil, err
 	}
@@ -38,9 +38,9 @@ func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f Lett
 	if err != nil {
 		return nil, err
 	}
-	results := make([]LetterResult, len(list))
+	results := make([]DeadLetterResult, len(list))
 	for i, l := range list {
-		results[i] = LetterResult{ID: l.ID, OrderID: l.OrderID, Step: l.Step}
+		results[i] = DeadLetterResult{ID: l.ID, OrderID: l.OrderID, Step: l.Step}
 		if dryRun {
 			continue
 		}

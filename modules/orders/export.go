@@ -185,13 +185,13 @@ func (e *Export) Close() {
 
 // lease tells whether a caller still has the right that the export began with.
 func (m *Module) lease(caller identity.Caller) func(context.Context) error {
-	if m.Standing == nil {
+	if m.CurrentCaller == nil {
 		return func(context.Context) error { return nil }
 	}
 	return func(ctx context.Context) error {
-		now, err := m.Standing(ctx, caller.Credential())
+		now, err := m.CurrentCaller(ctx, caller.Credential())
 		if err == nil && now != caller {
-			return fault.New(fault.Forbidden, "forbidden", "Your rights have changed; ask again.")
+			return fault.New(fault.KindForbidden, "forbidden", "Your rights have changed; ask again.")
 		}
 		return err
 	}

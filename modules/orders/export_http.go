@@ -23,7 +23,7 @@ func (m *Module) exportRoutes(api *web.API) {
 
 type exportInput struct {
 	Format string `query:"format" required:"true" enum:"csv,ndjson" doc:"How to write the orders"`
-	Narrow
+	OrderFilters
 }
 
 func (m *Module) getExport(ctx context.Context, in *exportInput) (*web.Stream, error) {
@@ -31,7 +31,7 @@ func (m *Module) getExport(ctx context.Context, in *exportInput) (*web.Stream, e
 	if in.Format == "ndjson" {
 		format = NDJSON
 	}
-	caller := identity.Must(ctx)
+	caller := identity.MustFromContext(ctx)
 	export, err := m.Export(ctx, caller, in.filter(), format)
 	if err != nil {
 		return nil, err
@@ -41,8 +41,8 @@ func (m *Module) getExport(ctx context.Context, in *exportInput) (*web.Stream, e
 		export.Close()
 		return nil, err
 	}
-	return web.Streamed(export, web.StreamOptions{
-		ContentType: format.contentType, Filename: "orders." + format.extension, Patience: exportPatience, Log: m.Log,
+	return web.NewStream(export, web.StreamOptions{
+		ContentType: format.contentType, Filename: "orders." + format.extension, WriteTimeout: exportPatience, Log: m.Log,
 		Lease: lease, MaxTime: exportTime, MinRate: exportRate, RateAfter: exportRateAfter,
 	}), nil
 }

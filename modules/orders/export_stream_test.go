@@ -240,7 +240,7 @@ func TestExportOutlivesNoRight_C12(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(now *identity.Caller, err *error){
 		"session over": func(_ *identity.Caller, err *error) {
-			*err = fault.New(fault.Unauthenticated, "invalid-token", "Over.")
+			*err = fault.New(fault.KindUnauthenticated, "invalid-token", "Over.")
 		},
 		"demoted": func(now *identity.Caller, _ *error) { now.Role = identity.User },
 	} {
@@ -249,7 +249,7 @@ func TestExportOutlivesNoRight_C12(t *testing.T) {
 			var b *bundle
 			var over atomic.Bool
 			b = setup(t, func(d *orders.Deps) {
-				d.Standing = func(context.Context, uuid.UUID) (now identity.Caller, err error) {
+				d.CurrentCaller = func(context.Context, uuid.UUID) (now identity.Caller, err error) {
 					now = b.admin
 					if over.Load() {
 						change(&now, &err)

@@ -47,7 +47,7 @@ func TestEventsFoldToTheOrder(t *testing.T) {
 func (b *bundle) placeAny(r *rapid.T) uuid.UUID {
 	w := basket(rapid.SampledFrom([]string{"A", "B", "C", "FREE"}).Draw(r, "sku"), rapid.IntRange(1, 9).Draw(r, "quantity"))
 	if rapid.Bool().Draw(r, "second") {
-		w.Items = append(w.Items, orders.WantedItem{SKU: "A", Quantity: 1})
+		w.Items = append(w.Items, orders.OrderRequestItem{SKU: "A", Quantity: 1})
 	}
 	w.OnShortage = rapid.SampledFrom([]string{"fail", "hold", ""}).Draw(r, "onShortage")
 	w.PaymentMethod = rapid.SampledFrom([]*string{nil, nil, new("pm_card_visa"), new("pm_card_chargeDeclined"), new("pm_sim_captureFails"), new("pm_sim_refundFails")}).Draw(r, "method")
@@ -62,7 +62,7 @@ func (b *bundle) placeAny(r *rapid.T) uuid.UUID {
 func (b *bundle) doAny(r *rapid.T, id uuid.UUID) {
 	move := func(to lifecycle.Status) func() error {
 		return func() error {
-			m := orders.Move{Status: to, Reason: new("because")}
+			m := orders.StatusChange{Status: to, Reason: new("because")}
 			if to == lifecycle.Shipped {
 				m.Tracking = new("1Z999")
 			}
@@ -113,7 +113,7 @@ func (b *bundle) doAny(r *rapid.T, id uuid.UUID) {
 	names := slices.Sorted(maps.Keys(acts))
 	name := rapid.SampledFrom(append(names, "advance", "advance", "advance", "advance", "advance", "advance", "ship", "ship", "refund some", "retry")).Draw(r, "act")
 	err := acts[name]()
-	if f, told := fault.As(err); err != nil && (!told || f.Kind != fault.Conflict && f.Kind != fault.Invalid && f.Kind != fault.NotFound) {
+	if f, told := fault.As(err); err != nil && (!told || f.Kind != fault.KindConflict && f.Kind != fault.KindInvalid && f.Kind != fault.KindNotFound) {
 		r.Fatalf("%s: %v", name, err)
 	}
 }
@@ -132,7 +132,7 @@ func (b *bundle) turn(id uuid.UUID) {
 }
 
 func (b *bundle) resolveAny(id uuid.UUID, how string) error {
-	list, err := b.DeadLetters(b.ctx, orders.LetterFilter{Orders: []uuid.UUID{id}, Limit: 10})
+	list, err := b.DeadLetters(b.ctx, orders.DeadLetterFilter{Orders: []uuid.UUID{id}, Limit: 10})
 	if err != nil || len(list) == 0 {
 		return err
 	}

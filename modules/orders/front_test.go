@@ -30,7 +30,7 @@ func open(t *testing.T, b *bundle) *front {
 	who := map[string]identity.Caller{"alice": b.alice, "bob": b.bob, "admin": b.admin}
 	app.Use(web.Recover(b.Log), web.RequestID(), web.Deadline(testwait.Limit), web.JSONOnly(), func(c *fiber.Ctx) error {
 		if caller, known := who[c.Get("X-Caller")]; known {
-			c.SetUserContext(identity.With(c.UserContext(), caller))
+			c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 		}
 		if within, err := time.ParseDuration(c.Get("Test-Within")); err == nil {
 			return web.Deadline(within)(c)

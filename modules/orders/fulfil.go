@@ -11,8 +11,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Move is what an administrator wants an order to become.
-type Move struct {
+// StatusChange is what an administrator wants an order to become.
+type StatusChange struct {
 	Status   lifecycle.Status `json:"status"`
 	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed for ON_HOLD"`
 	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's number; with SHIPPED and COMPLETED"`
@@ -20,12 +20,12 @@ type Move struct {
 
 // SetStatus makes the one transition of the table that leads where an administrator
 // wants the order: ship, complete, hold, release, reopen or cancel (SPEC C8).
-func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to Move, ifMatch *int64) (Order, error) {
+func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to StatusChange, ifMatch *int64) (Order, error) {
 	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
-		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
+		return Order{}, fault.Invalid(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
 	}
 	if to.Status == lifecycle.OnHold && to.Reason == nil {
-		return Order{}, fault.Unprocessable(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
+		return Order{}, fault.Invalid(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
 	}
 	moved, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.moveTo(ctx, o, to)
@@ -34,7 +34,7 @@ func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.
 }
 
 // moveTo acts as an administrator: what only the system or the owner may do is refused.
-func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to Move) error {
+func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange) error {
 	switch {
 	case to.Status == lifecycle.Cancelled:
 		return u.cancel(ctx, o, lifecycle.Admin, to.Reason)
@@ -51,7 +51,7 @@ func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to Move) error 
 
 // fulfil ships or completes: what the order holds leaves the shelf in the same
 // commit, and its money is captured by a durable job.
-func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to Move) error {
+func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to StatusChange) error {
 	// Check first: a refused shipment must not have touched any stock.
 	if err := lifecycle.Check(o.State, to.Status, lifecycle.Admin); err != nil {
 		return err

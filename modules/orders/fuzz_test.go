@@ -25,7 +25,7 @@ var bodies = []string{
 
 // SPEC C1: what is asked of the module lies within the bounds of its document.
 func FuzzOrder(f *testing.F) {
-	serve := frontDoor(f, func(_ context.Context, in *struct{ Body orders.Wanted }) (*struct{}, error) {
+	serve := frontDoor(f, func(_ context.Context, in *struct{ Body orders.OrderRequest }) (*struct{}, error) {
 		return nil, within(in.Body)
 	})
 	for _, seed := range bodies {
@@ -36,7 +36,7 @@ func FuzzOrder(f *testing.F) {
 
 // SPEC C11: and so does each of many, or it is refused alone.
 func FuzzBulk(f *testing.F) {
-	serve := frontDoor(f, func(ctx context.Context, in *struct{ Body orders.BulkWanted }) (*struct{}, error) {
+	serve := frontDoor(f, func(ctx context.Context, in *struct{ Body orders.BulkOrderRequest }) (*struct{}, error) {
 		for i := range in.Body.Orders.Len() {
 			w, err := in.Body.Orders.Read(ctx, i)
 			if _, told := fault.As(err); told {
@@ -88,7 +88,7 @@ func frontDoor[I any](f *testing.F, h func(context.Context, *I) (*struct{}, erro
 	}
 }
 
-func within(w orders.Wanted) error {
+func within(w orders.OrderRequest) error {
 	fits := len(w.Items) >= 1 && len(w.Items) <= 500 && (w.OnShortage == "" || w.OnShortage == "fail" || w.OnShortage == "hold")
 	for _, item := range w.Items {
 		fits = fits && item.Quantity >= 1 && item.Quantity <= 1_000_000 && text(&item.SKU, 1, 64)

@@ -61,8 +61,8 @@ func (m *Module) Routes(api *web.API) {
 	m.deadRoutes(api)
 }
 
-func (m *Module) postOrder(ctx context.Context, in *struct{ Body Wanted }, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	return m.Place(ctx, identity.Must(ctx), in.Body, key)
+func (m *Module) postOrder(ctx context.Context, in *struct{ Body OrderRequest }, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+	return m.Place(ctx, identity.MustFromContext(ctx), in.Body, key)
 }
 
 type getInput struct {
@@ -77,7 +77,7 @@ type getOutput struct {
 }
 
 func (m *Module) getOrder(ctx context.Context, in *getInput) (*getOutput, error) {
-	o, err := m.Get(ctx, identity.Must(ctx), in.ID)
+	o, err := m.Get(ctx, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (m *Module) getOrder(ctx context.Context, in *getInput) (*getOutput, error)
 }
 
 func (m *Module) getHistory(ctx context.Context, in *OrderInput) (*web.PageOf[events.Message], error) {
-	list, err := m.History(ctx, identity.Must(ctx), in.ID)
+	list, err := m.History(ctx, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}

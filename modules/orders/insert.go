@@ -18,9 +18,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
-// errContested says that something in a batch was not as expected: a key or a
+// errConflicting says that something in a batch was not as expected: a key or a
 // reference that was there before, or a price that has changed.
-var errContested = errors.New("contested")
+var errConflicting = errors.New("contested")
 
 // insertAll writes placements as if nothing could be in their way: one round trip
 // for all rows, one for the jobs. Otherwise it gives errContested and names those
@@ -60,7 +60,7 @@ func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (c
 		}
 	}
 	if len(contested) > 0 {
-		return contested, errContested
+		return contested, errConflicting
 	}
 	return nil, m.insertJobs(ctx, tx, list)
 }
@@ -138,7 +138,7 @@ func refuseReference(ctx context.Context, tx pgx.Tx, p *placement) error {
 }
 
 func referenceTaken(by uuid.UUID) *fault.Error {
-	return fault.New(fault.Conflict, "reference-taken", "You have an order with this reference already.").With("orderId", by)
+	return fault.New(fault.KindConflict, "reference-taken", "You have an order with this reference already.").With("orderId", by)
 }
 
 // queueOrders adds the rows of new orders, and returns the ids of those whose
@@ -180,7 +180,7 @@ func queueRest(b *pgx.Batch, list []*placement) {
 		insert into order_terms (order_id, terms)
 		select id, string_to_array(words, ' ') from unnest($1::uuid[], $2::text[]) as t (id, words)`,
 		ids, words)
-	events.Queue(b, first)
+	events.AppendBatch(b, first)
 }
 
 func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, list []*placement) error {

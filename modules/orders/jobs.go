@@ -37,10 +37,10 @@ func (w *processWorker) Work(ctx context.Context, job *river.Job[ProcessArgs]) e
 		// The node is stopping. Another one goes on, and no attempt is counted (SPEC D5).
 		return river.JobSnooze(0)
 	}
-	if wait, ok := queue.IsLater(err); ok {
+	if wait, ok := queue.IsSnooze(err); ok {
 		return river.JobSnooze(wait + rand.N(wait/2+1)) //nolint:gosec // jitter: they must not all come back at once
 	}
-	if later := queue.Patient(err); !errors.Is(later, err) {
+	if later := queue.SnoozeIfUnavailable(err); !errors.Is(later, err) {
 		return later
 	}
 	if job.Attempt < job.MaxAttempts && !queue.IsPermanent(err) {

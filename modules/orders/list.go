@@ -42,7 +42,7 @@ func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UU
 func (m *Module) read(ctx context.Context, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
 	row, err := db(m.Pool).Order.Get(ctx, id)
 	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
-		return nil, fault.Absent("order")
+		return nil, fault.NotFound("order")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get order %s: %w", id, err)

@@ -13,8 +13,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// Narrow is what lists and exports can be narrowed by.
-type Narrow struct {
+// OrderFilters is what lists and exports can be narrowed by.
+type OrderFilters struct {
 	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
 	Status      []StatusFilter `query:"status,explode" doc:"Repeat for several"`
 	Reference   string         `query:"reference" maxLength:"100" doc:"Exactly this reference"`
@@ -23,7 +23,7 @@ type Narrow struct {
 	Q           string         `query:"q" maxLength:"200" doc:"Words that all occur in the reference, the note, the skus or the names"`
 }
 
-func (n Narrow) filter() Filter {
+func (n OrderFilters) filter() Filter {
 	return Filter{
 		UserID: n.UserID, Statuses: distinct(n.Status), Reference: n.Reference, Words: n.Q,
 		From: time.Time(n.CreatedFrom), To: time.Time(n.CreatedTo),
@@ -32,7 +32,7 @@ func (n Narrow) filter() Filter {
 
 type listInput struct {
 	web.Paging
-	Narrow
+	OrderFilters
 }
 
 func (m *Module) getOrders(ctx context.Context, in *listInput) (*web.PageOf[Order], error) {
@@ -40,7 +40,7 @@ func (m *Module) getOrders(ctx context.Context, in *listInput) (*web.PageOf[Orde
 	f.Limit = in.Limit
 	return web.KeysetFrom(ctx, in.Paging, func(before uuid.UUID) (page []Order, next uuid.UUID, err error) {
 		f.Before = before
-		page, more, err := m.List(ctx, identity.Must(ctx), f)
+		page, more, err := m.List(ctx, identity.MustFromContext(ctx), f)
 		if more {
 			next = page[len(page)-1].ID
 		}

@@ -84,7 +84,7 @@ func TestListFilters(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.products(map[string]int64{"A": 1, "KETTLE-2": -1})
-	reference := func(w orders.Wanted, ref, note string) orders.Wanted {
+	reference := func(w orders.OrderRequest, ref, note string) orders.OrderRequest {
 		w.Reference, w.Note = &ref, &note
 		return w
 	}

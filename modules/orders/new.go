@@ -13,8 +13,8 @@ import (
 // New makes the module. Nothing runs until Run.
 func New(d Deps) *Module {
 	m := &Module{Deps: d, metrics: newMetrics(d.Metrics)}
-	m.placing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("place")}, m.placeAll)
-	m.advancing = batch.New(batch.Options{Alone: spoiled, Observe: m.metrics.batch("advance")}, m.advanceAll)
+	m.placing = batch.New(batch.Options{RetryIndividually: isItemError, Observe: m.metrics.batch("place")}, m.placeAll)
+	m.advancing = batch.New(batch.Options{RetryIndividually: isItemError, Observe: m.metrics.batch("advance")}, m.advanceAll)
 	return m
 }
 
@@ -27,9 +27,9 @@ func (m *Module) Run(ctx context.Context) error {
 	return both.Wait()
 }
 
-// spoiled tells an error that one item of a batch caused from one of the
+// isItemError tells an error that one item of a batch caused from one of the
 // database itself: the former is worth finding, the latter would only repeat.
-func spoiled(err error) bool {
+func isItemError(err error) bool {
 	var commit *postgres.CommitError
 	if errors.As(err, &commit) && commit.Unknown() {
 		return false

@@ -25,7 +25,7 @@ func (StatusFilter) Schema(huma.Registry) *huma.Schema {
 }
 
 // TransformSchema lists the statuses.
-func (Move) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+func (StatusChange) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Properties["status"].Enum = statusEnum()
 	return s
 }

@@ -64,7 +64,7 @@ type Settlement interface {
 	Queue(b *pgx.Batch)
 }
 
-// Deps is what orders need. All of them are required but Standing and Metrics.
+// Deps is what orders need. All of them are required but CurrentCaller and Metrics.
 type Deps struct {
 	Pool      *postgres.Pool
 	Queue     *queue.Client // inserts
@@ -72,23 +72,23 @@ type Deps struct {
 	Catalogue Catalogue
 	Stock     Stock
 	// Open queues the reading of the orders' money, behind the statement that locks them.
-	Open        func(b *pgx.Batch, orders []uuid.UUID) Settlement
-	NeedsMethod bool          // an order must say what pays
-	HoldStock   time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
-	Running     *idempotency.Running
-	Reads       *reads.Reads // bounds the statistics of one account
-	// Standing tells who a credential's caller is now; nil believes what was proven once.
-	Standing func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
-	Wake     func() // after a commit with events: tells the readers to look
-	Log      *slog.Logger
-	Metrics  prometheus.Registerer
+	Open           func(b *pgx.Batch, orders []uuid.UUID) Settlement
+	NeedsMethod    bool          // an order must say what pays
+	ReservationTTL time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
+	InFlight       *idempotency.InFlight
+	Reads          *reads.Reads // bounds the statistics of one account
+	// CurrentCaller tells who a credential's caller is now; nil believes what was proven once.
+	CurrentCaller func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
+	Wake          func() // after a commit with events: tells the readers to look
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
 }
 
 // Module is the orders module.
 type Module struct {
 	Deps
-	placing   *batch.Gatherer[*placement, idempotency.Result[Order]]
-	advancing *batch.Gatherer[advanceRequest, settlement.Call]
+	placing   *batch.Batcher[*placement, idempotency.Result[Order]]
+	advancing *batch.Batcher[advanceRequest, settlement.Call]
 	metrics   metrics
 	exports   exports
 }

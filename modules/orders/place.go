@@ -18,11 +18,11 @@ import (
 
 // Place accepts an order. When it returns without an error the order, its lines,
 // its first event, its key and its job are committed (SPEC C2). Its faults are
-// those of C1 and C4; an error that wraps batch.ErrUnknown leaves open whether
+// those of C1 and C4; an error that wraps batch.ErrOutcomeUnknown leaves open whether
 // the order exists, and the client learns it by repeating the key.
-func (m *Module) Place(ctx context.Context, caller identity.Caller, w Wanted, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+func (m *Module) Place(ctx context.Context, caller identity.Caller, w OrderRequest, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	key.Still = stillPlaced
-	leave, err := m.Running.Enter(key.Request)
+	leave, err := m.InFlight.Acquire(key.Request)
 	if err != nil {
 		return idempotency.Result[Order]{}, err
 	}
@@ -36,19 +36,19 @@ func (m *Module) Place(ctx context.Context, caller identity.Caller, w Wanted, ke
 	placed, err := m.placing.Do(ctx, p)
 	switch {
 	case errors.Is(err, batch.ErrBusy), errors.Is(err, batch.ErrStopped):
-		return idempotency.Result[Order]{}, fault.Away("The order queue", err)
+		return idempotency.Result[Order]{}, fault.Unavailable("The order queue", err)
 	case unknown(err):
-		e := fault.New(fault.Unavailable, "outcome-unknown",
+		e := fault.New(fault.KindUnavailable, "outcome-unknown",
 			"It is not known whether the order was accepted. Repeat the request with its Idempotency-Key or reference.")
 		e.RetryAfter = 2 * time.Second
-		return idempotency.Result[Order]{}, e.Because(err)
+		return idempotency.Result[Order]{}, e.WithCause(err)
 	}
 	return placed, err
 }
 
 func unknown(err error) bool {
 	var commit *postgres.CommitError
-	return errors.Is(err, batch.ErrUnknown) || errors.As(err, &commit) && commit.Unknown()
+	return errors.Is(err, batch.ErrOutcomeUnknown) || errors.As(err, &commit) && commit.Unknown()
 }
 
 // replayOr gives the stored response when the basket was acceptable once but is no
@@ -86,7 +86,7 @@ func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, errContested) {
+		if !errors.Is(err, errConflicting) {
 			return nil, fmt.Errorf("place %d orders: %w", len(all), err)
 		}
 		apart = append(apart, contested...)

@@ -60,7 +60,7 @@ func TestPlaceNamesEveryFault(t *testing.T) {
 	}
 	rows := []struct {
 		name   string
-		wanted orders.Wanted
+		wanted orders.OrderRequest
 		want   string // pointer:code, space between
 	}{
 		{"unknown and inactive", basket("NOPE", 1, "A", 1, "OFF", 1), "/items/0/sku:unknown-sku /items/2/sku:inactive-sku"},
@@ -76,7 +76,7 @@ func TestPlaceNamesEveryFault(t *testing.T) {
 			_, err := b.Place(b.ctx, b.alice, row.wanted, idempotency.Key[orders.Order]{})
 
 			var got []string
-			if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
+			if f, ok := fault.As(err); ok && f.Kind == fault.KindInvalid {
 				for _, e := range f.Fields {
 					got = append(got, e.Pointer+":"+e.Code)
 				}
@@ -215,7 +215,7 @@ func TestReferenceIsUniquePerCaller(t *testing.T) {
 				return
 			}
 			f, ok := fault.As(err)
-			if !ok || f.Code != "reference-taken" || f.Kind != fault.Conflict {
+			if !ok || f.Code != "reference-taken" || f.Kind != fault.KindConflict {
 				t.Errorf("refused with %v", err)
 				return
 			}
@@ -297,7 +297,7 @@ func TestPlaceWhenStopped(t *testing.T) {
 
 	_, err := b.Place(b.ctx, b.alice, basket("A", 1), idempotency.Key[orders.Order]{})
 
-	if err == nil || errors.Is(err, fault.Absent("order")) {
+	if err == nil || errors.Is(err, fault.NotFound("order")) {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 // Its name is what describe makes of the row, so that no way leads elsewhere.
 type position struct {
 	name   string
-	wanted orders.Wanted
+	wanted orders.OrderRequest
 	way    []step
 }
 
@@ -57,7 +57,7 @@ func (stuckStock) Release(context.Context, pgx.Tx, []uuid.UUID) (map[uuid.UUID]m
 // system passes through it within one commit.
 var positions = func() []position {
 	std, free, short := basket("A", 2, "B", 1), basket("FREE", 2), basket("A", 1, "NONE", 1)
-	paid := func(method string) orders.Wanted { return paidWith("pm_sim_"+method, std) }
+	paid := func(method string) orders.OrderRequest { return paidWith("pm_sim_"+method, std) }
 	list := []position{
 		{"PENDING/NONE", std, nil},
 		{"PENDING/NONE reserved", std, []step{severed}},
@@ -116,7 +116,7 @@ var positions = func() []position {
 	return list
 }()
 
-func holding(w orders.Wanted) orders.Wanted {
+func holding(w orders.OrderRequest) orders.OrderRequest {
 	w.OnShortage = "hold"
 	return w
 }

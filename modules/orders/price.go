@@ -18,12 +18,12 @@ import (
 
 // refuseWanted says what is wrong with an order whatever is in the catalogue, or is nil.
 // It fills in defaults.
-func (m *Module) refuseWanted(w *Wanted) *fault.Error {
+func (m *Module) refuseWanted(w *OrderRequest) *fault.Error {
 	if len(w.Metadata) > maxMetadata {
-		return fault.Unprocessable(fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
+		return fault.Invalid(fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
 	}
 	if w.PaymentMethod == nil && m.NeedsMethod {
-		return fault.Unprocessable(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
+		return fault.Invalid(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
 	}
 	if w.OnShortage == "" {
 		w.OnShortage = storage.FailOnShortage
@@ -59,7 +59,7 @@ func (m *Module) prepare(ctx context.Context, p *placement) error {
 func (p *placement) price(ctx context.Context, offer func(string) (string, money.Money, bool, bool), version int64) error {
 	lines, total, faults := price(p.wanted.Items, offer)
 	if len(faults) > 0 {
-		return fault.Unprocessable(faults...)
+		return fault.Invalid(faults...)
 	}
 
 	id, err := uuid.NewV7()
@@ -96,7 +96,7 @@ func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err err
 }
 
 // price copies names and prices into lines and adds them up, exactly.
-func price(items []WantedItem, offer func(string) (string, money.Money, bool, bool)) (lines []Line, total money.Money, faults []fault.Field) {
+func price(items []OrderRequestItem, offer func(string) (string, money.Money, bool, bool)) (lines []Line, total money.Money, faults []fault.Field) {
 	refuse := func(i int, member, code, message string) {
 		faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/items/%d/%s", i, member), Code: code, Message: message})
 	}
@@ -135,7 +135,7 @@ func price(items []WantedItem, offer func(string) (string, money.Money, bool, bo
 
 const maxMetadata = 16 << 10
 
-func skusOf(items []WantedItem) []string {
+func skusOf(items []OrderRequestItem) []string {
 	skus := make([]string, len(items))
 	for i := range items {
 		skus[i] = items[i].SKU

@@ -35,7 +35,7 @@ type Shortage struct {
 
 // Quote prices a basket by the database, as it is now, and compares it with what is
 // available (SPEC C11). Its faults are those of Place.
-func (m *Module) Quote(ctx context.Context, items []WantedItem) (Quote, error) {
+func (m *Module) Quote(ctx context.Context, items []OrderRequestItem) (Quote, error) {
 	skus := skusOf(items)
 	var offer func(string) (string, money.Money, bool, bool)
 	err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) (err error) {
@@ -47,7 +47,7 @@ func (m *Module) Quote(ctx context.Context, items []WantedItem) (Quote, error) {
 	}
 	lines, total, faults := price(items, offer)
 	if len(faults) > 0 {
-		return Quote{}, fault.Unprocessable(faults...)
+		return Quote{}, fault.Invalid(faults...)
 	}
 	left, err := m.Stock.Available(ctx, skus)
 	if err != nil {

@@ -51,7 +51,7 @@ func TestQuoteIsNeverStale_F9(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.products(map[string]int64{"A": -1})
-	items := []orders.WantedItem{{SKU: "A", Quantity: 1}}
+	items := []orders.OrderRequestItem{{SKU: "A", Quantity: 1}}
 	b.place(b.alice, basket("A", 1)) // now it is remembered
 	b.exec(`update products set unit_price = 250`)
 	b.exec(`update catalogue set version = version + 1`)

@@ -68,7 +68,7 @@ func race(t *testing.T, nodes []*bundle, ids []uuid.UUID, n int) {
 		all.Go(func() {
 			<-start
 			err := deed(b, id)
-			if f, told := fault.As(err); err != nil && (!told || f.Kind != fault.Conflict && f.Kind != fault.NotFound) {
+			if f, told := fault.As(err); err != nil && (!told || f.Kind != fault.KindConflict && f.Kind != fault.KindNotFound) {
 				t.Error(err)
 			}
 		})

@@ -19,7 +19,7 @@ import (
 // value is the refund as payments show it.
 func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	if (amount == nil) == (len(skus) == 0) {
-		return idempotency.Result[settlement.Refund]{}, fault.Unprocessable(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
+		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
 	}
 	key.Still = stillVisible[settlement.Refund](m, caller, id, false, nil)
 	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (settlement.Refund, error) {
@@ -29,7 +29,7 @@ func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUI
 
 func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, units []int64, reason string) (settlement.Refund, error) {
 	if o.Payment.Captured == 0 {
-		return nil, fault.New(fault.Conflict, "nothing-captured", "No money was taken for this order, so none can go back.").
+		return nil, fault.New(fault.KindConflict, "nothing-captured", "No money was taken for this order, so none can go back.").
 			With("paymentStatus", o.Payment.Status)
 	}
 	var (
@@ -46,7 +46,7 @@ func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, 
 		return nil, err
 	}
 	if left := o.Refundable(); sum > left {
-		return nil, fault.New(fault.Conflict, "refund-exceeds-captured", "At most %d %s can still be refunded.", left, o.Currency).
+		return nil, fault.New(fault.KindConflict, "refund-exceeds-captured", "At most %d %s can still be refunded.", left, o.Currency).
 			With("refundable", left)
 	}
 	change, err := u.settle(o, settlement.RequestRefund{
@@ -61,10 +61,10 @@ func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, 
 
 func (o *lockedOrder) amountOf(m money.Money) (int64, error) {
 	if m.Currency != o.Currency {
-		return 0, fault.Unprocessable(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "the order is in " + o.Currency})
+		return 0, fault.Invalid(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "the order is in " + o.Currency})
 	}
 	if m.Amount <= 0 {
-		return 0, fault.Unprocessable(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be above zero"})
+		return 0, fault.Invalid(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be above zero"})
 	}
 	return m.Amount, nil
 }
@@ -95,10 +95,10 @@ func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]in
 		total += price * units[i] // at most the order's total, which fits
 	}
 	if len(faults) > 0 {
-		return nil, 0, fault.Unprocessable(faults...)
+		return nil, 0, fault.Invalid(faults...)
 	}
 	if total == 0 {
-		return nil, 0, fault.Unprocessable(fault.Field{Pointer: "/items", Code: "minimum", Message: "cost nothing, so there is nothing to refund"})
+		return nil, 0, fault.Invalid(fault.Field{Pointer: "/items", Code: "minimum", Message: "cost nothing, so there is nothing to refund"})
 	}
 	return items, total, nil
 }

@@ -17,7 +17,7 @@ import (
 // A stored response is given again to somebody who may still see what it shows (SPEC C3, A5).
 
 func orderDeleted() *fault.Error {
-	return fault.New(fault.Conflict, "order-deleted", "The order that this request placed was deleted.")
+	return fault.New(fault.KindConflict, "order-deleted", "The order that this request placed was deleted.")
 }
 
 // stillVisible is for use cases on one order: a caller who may not see it any more gets
@@ -28,11 +28,11 @@ func stillVisible[T any](m *Module, caller identity.Caller, id uuid.UUID, delete
 		row, err := db(q).Order.Get(ctx, id)
 		switch {
 		case ent.IsNotFound(err):
-			return fault.Absent("order")
+			return fault.NotFound("order")
 		case err != nil:
 			return fmt.Errorf("read order %s: %w", id, err)
 		case roleOf(row, caller) == 0, row.DeletedAt != nil && !deletedToo:
-			return fault.Absent("order")
+			return fault.NotFound("order")
 		case show == nil, !replay.Demoted, replay.Refused():
 			return nil
 		}

@@ -105,7 +105,7 @@ func TestReplayOfADeletedOrder_C3(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.products(map[string]int64{"A": -1, "B": -1})
-	noted := func(sku string) orders.Wanted {
+	noted := func(sku string) orders.OrderRequest {
 		w := basket(sku, 1)
 		w.Note = new("a canary in a note")
 		return w
@@ -128,7 +128,7 @@ func TestReplayOfADeletedOrder_C3(t *testing.T) {
 	}
 
 	all := roleKey(b.alice, "POST /v1/orders/bulk", orders.ManyRenderer)
-	many := []orders.Basket{{Wanted: noted("A")}, {Wanted: noted("B")}, {Wanted: noted("none")}}
+	many := []orders.BulkOrder{{Wanted: noted("A")}, {Wanted: noted("B")}, {Wanted: noted("none")}}
 	place := func() (body string, list []struct {
 		Index, Status int
 		Order         *orders.Order

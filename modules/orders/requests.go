@@ -10,18 +10,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Wanted is what a client asks for. Names and prices are not its to say.
-type Wanted struct {
-	Items         []WantedItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
-	Reference     *string      `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own number, unique among your orders"`
-	Note          *string      `json:"note,omitzero" maxLength:"2000"`
-	Metadata      Metadata     `json:"metadata,omitzero"`
-	PaymentMethod *string      `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"What pays: a token of the payment provider"`
-	OnShortage    string       `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do when stock does not suffice"`
+// OrderRequest is what a client asks for. Names and prices are not its to say.
+type OrderRequest struct {
+	Items         []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
+	Reference     *string            `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own number, unique among your orders"`
+	Note          *string            `json:"note,omitzero" maxLength:"2000"`
+	Metadata      Metadata           `json:"metadata,omitzero"`
+	PaymentMethod *string            `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"What pays: a token of the payment provider"`
+	OnShortage    string             `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do when stock does not suffice"`
 }
 
-// WantedItem is one line of a basket. A sku may stand in several lines.
-type WantedItem struct {
+// OrderRequestItem is one line of a basket. A sku may stand in several lines.
+type OrderRequestItem struct {
 	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
 	Quantity int64  `json:"quantity" minimum:"1" maximum:"1000000"`
 }
@@ -29,7 +29,7 @@ type WantedItem struct {
 // placement is an order on its way into the database.
 type placement struct {
 	caller  identity.Caller
-	wanted  Wanted
+	wanted  OrderRequest
 	key     idempotency.Key[Order]
 	trace   []byte // metadata of its job: the trace that the request belongs to
 	version int64  // of the catalogue that it was priced with

@@ -55,7 +55,7 @@ func (u *unitOfWork) reserved(o *lockedOrder, short []string) error {
 	if o.Total == 0 {
 		return o.record(o.Confirm())
 	}
-	o.StartPaymentPeriod(u.m.HoldStock)
+	o.StartPaymentPeriod(u.m.ReservationTTL)
 	_, err := u.settle(o, settlement.Begin{Total: o.In(o.Total), Method: o.row.PaymentMethod})
 	return err
 }

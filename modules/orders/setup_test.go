@@ -64,7 +64,7 @@ func node(t *testing.T, url string, opts ...option) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	inserter, err := queue.Inserter(pool, out)
+	inserter, err := queue.NewInserter(pool, out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,13 +72,13 @@ func node(t *testing.T, url string, opts ...option) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	running := &idempotency.Running{}
-	stock := inventory.New(inventory.Deps{Pool: pool, Running: running, Changed: func() {}, Log: out})
+	running := &idempotency.InFlight{}
+	stock := inventory.New(inventory.Deps{Pool: pool, InFlight: running, Changed: func() {}, Log: out})
 	made, _ := banks.LoadOrStore(url, simulated.NewBank(simulated.Options{Remember: true}))
 	bank := made.(*simulated.Bank)
 	deps := orders.Deps{
-		Pool: pool, Queue: inserter, Events: log, Catalogue: stock, Stock: stock, Running: running, Reads: reads.New(8),
-		Open: with(pool, bank), HoldStock: time.Hour,
+		Pool: pool, Queue: inserter, Events: log, Catalogue: stock, Stock: stock, InFlight: running, Reads: reads.New(8),
+		Open: with(pool, bank), ReservationTTL: time.Hour,
 		Wake: func() {}, Log: out, Metrics: prometheus.NewRegistry(),
 	}
 	for _, o := range opts {
@@ -121,7 +121,7 @@ func (b *bundle) work() *queue.Client {
 	b.t.Helper()
 	workers := river.NewWorkers()
 	b.Workers(workers)
-	c, err := queue.Worker(b.pool, queue.Options{Workers: workers, Slots: 50, Log: slog.New(slog.DiscardHandler)})
+	c, err := queue.NewWorker(b.pool, queue.Options{Workers: workers, MaxWorkers: 50, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -145,16 +145,16 @@ func (b *bundle) products(units map[string]int64) {
 	}
 }
 
-func basket(pairs ...any) orders.Wanted {
-	var w orders.Wanted
+func basket(pairs ...any) orders.OrderRequest {
+	var w orders.OrderRequest
 	for i := 0; i < len(pairs); i += 2 {
-		w.Items = append(w.Items, orders.WantedItem{SKU: pairs[i].(string), Quantity: int64(pairs[i+1].(int))})
+		w.Items = append(w.Items, orders.OrderRequestItem{SKU: pairs[i].(string), Quantity: int64(pairs[i+1].(int))})
 	}
 	return w
 }
 
 // place places an order without a key and returns it.
-func (b *bundle) place(c identity.Caller, w orders.Wanted) orders.Order {
+func (b *bundle) place(c identity.Caller, w orders.OrderRequest) orders.Order {
 	b.t.Helper()
 	a, err := b.Place(b.ctx, c, w, idempotency.Key[orders.Order]{})
 	if err != nil {

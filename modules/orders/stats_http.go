@@ -20,7 +20,7 @@ func (m *Module) statsRoutes(api *web.API) {
 	}, func(ctx context.Context, in *struct {
 		UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
 	}) (*struct{ Body Stats }, error) {
-		stats, err := m.Stats(ctx, identity.Must(ctx), in.UserID)
+		stats, err := m.Stats(ctx, identity.MustFromContext(ctx), in.UserID)
 		return &struct{ Body Stats }{stats}, err
 	})
 }

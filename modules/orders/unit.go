@@ -153,7 +153,7 @@ func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err err
 	for _, o := range changed {
 		storage.QueueResolution(b, o.Order)
 	}
-	events.Queue(b, list)
+	events.AppendBatch(b, list)
 	storage.QueueCounts(b, storage.MovedCounts(aggregates(changed)))
 	u.payments.Queue(b)
 	if err := u.tx.SendBatch(ctx, b).Close(); err != nil {

@@ -19,7 +19,7 @@ const (
 	captured    = "captured"
 	voided      = "voided"
 	declined    = "declined"
-	forgone     = "abandoned" // a person has decided not to pursue it
+	abandoned   = "abandoned" // a person has decided not to pursue it
 )
 
 // The states of a refund; a failed one can be tried again.

@@ -30,7 +30,7 @@ func TestNext(t *testing.T) {
 		{payments: captured},
 		{payments: voided},
 		{payments: declined},
-		{payments: forgone},
+		{payments: abandoned},
 		{payments: "captured", refunds: pending, authorize: giveBack, capture: giveBack, void: giveBack, keep: giveBack},
 		{payments: "captured", refunds: "done failed abandoned"},
 		{payments: "captured", refunds: "failed done pending", authorize: giveBack, capture: giveBack, void: giveBack, keep: giveBack},
@@ -83,10 +83,10 @@ func TestRecord(t *testing.T) {
 	}
 	after := map[string]string{authorize: authorized, "decline": declined, capture: captured, void: voided}
 	for _, step := range []string{authorize, "decline", capture, void} {
-		for _, state := range []string{authorizing, authorized, captured, voided, declined, forgone} {
+		for _, state := range []string{authorizing, authorized, captured, voided, declined, abandoned} {
 			b := newBench(t)
 			p := b.begin(state)
-			if state == forgone {
+			if state == abandoned {
 				p.reference = "ref"
 			}
 			c := &call{step: step, payment: *p, provider: b.till, reference: "ref"}
@@ -116,7 +116,7 @@ func TestRecord(t *testing.T) {
 // there is room.
 func TestRecordRefund(t *testing.T) {
 	t.Parallel()
-	for state, is := range map[string]bool{pending: true, failed: true, forgone: true, done: false} {
+	for state, is := range map[string]bool{pending: true, failed: true, abandoned: true, done: false} {
 		b := newBench(t)
 		b.begin(captured)
 		r := b.back(400, state, nil)
@@ -209,7 +209,7 @@ func TestRetryAndAbandon(t *testing.T) {
 	due := b.do(settlement.RetryRefunds{Left: 600}).Amount
 	b.do(settlement.Abandon{})
 
-	if due != 500 || one.state != pending || two.state != forgone || three.state != pending {
+	if due != 500 || one.state != pending || two.state != abandoned || three.state != pending {
 		t.Errorf("%d due, %s %s %s", due, one.state, two.state, three.state)
 	}
 	b = newBench(t)
@@ -223,7 +223,7 @@ func TestRetryAndAbandon(t *testing.T) {
 		b := newBench(t)
 		p := b.begin(state)
 		b.do(settlement.Abandon{})
-		if p.state != forgone || b.Next(b.order, settlement.Void) != nil {
+		if p.state != abandoned || b.Next(b.order, settlement.Void) != nil {
 			t.Errorf("%s became %s", state, p.state)
 		}
 	}
@@ -247,7 +247,7 @@ func TestKindsOfErrors(t *testing.T) {
 		b.till.err = row.err
 		for _, goal := range []settlement.Goal{settlement.Capture, settlement.Void} {
 			err := b.Next(b.order, goal).Do(t.Context())
-			if wait, later := queue.IsLater(err); !errors.Is(err, row.err) || queue.IsPermanent(err) != row.permanent || wait != row.wait || later != (row.wait > 0) {
+			if wait, later := queue.IsSnooze(err); !errors.Is(err, row.err) || queue.IsPermanent(err) != row.permanent || wait != row.wait || later != (row.wait > 0) {
 				t.Errorf("%v becomes %v", row.err, err)
 			}
 		}
@@ -383,7 +383,7 @@ func (b *bench) checkAccounts(r *rapid.T) {
 	want := map[string]int64{}
 	for _, p := range b.payments[b.order] {
 		switch {
-		case p.state == authorized, p.state == forgone && p.reference != "":
+		case p.state == authorized, p.state == abandoned && p.reference != "":
 			want[accountHolds] += p.amount
 			want[accountPromises] -= p.amount
 		case p.state == captured:

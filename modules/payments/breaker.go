@@ -46,7 +46,7 @@ func (o GuardOptions) withDefaults() GuardOptions {
 }
 
 // Guard puts a circuit breaker and a time-out around a provider. While the
-// provider is away every call is answered with *Away at once: jobs wait without
+// provider is away every call is answered with *Unavailable at once: jobs wait without
 // using up their tries, and the provider is not flooded when it comes back.
 //
 // *Declined and *Rejected are answers, and so a sign of health. A call that ended
@@ -61,7 +61,7 @@ func Guard(p Provider, o GuardOptions) Provider {
 		Interval:     o.Window,
 		BucketPeriod: o.Window / 10,
 		Timeout:      o.Open,
-		IsExcluded:   abandoned,
+		IsExcluded:   isCanceled,
 		// The breaker has a count of its own, but forgets what is older than the window:
 		// calls that time out one after the other would never add up.
 		IsSuccessful: func(err error) bool {
@@ -169,7 +169,7 @@ type givenUp struct{ cause error }
 func (e *givenUp) Error() string { return "given up: " + e.cause.Error() }
 func (e *givenUp) Unwrap() error { return e.cause }
 
-func abandoned(err error) bool {
+func isCanceled(err error) bool {
 	_, ok := errors.AsType[*givenUp](err)
 	return ok
 }

@@ -53,11 +53,11 @@ func (l *line) calls() int {
 func away(t *testing.T, p payments.Provider) time.Duration {
 	t.Helper()
 	_, err := p.Authorize(t.Context(), payments.Authorization{})
-	refusal, ok := errors.AsType[*payments.Away](err)
+	refusal, ok := errors.AsType[*payments.Unavailable](err)
 	if !ok {
 		t.Fatalf("got %v, want Away", err)
 	}
-	return refusal.Wait
+	return refusal.RetryAfter
 }
 
 func asks(t *testing.T, p payments.Provider, n int, want error) {
@@ -123,8 +123,8 @@ func TestGuardLetsFewTry(t *testing.T) {
 		for range 50 {
 			all.Go(func() {
 				_, err := p.Authorize(t.Context(), payments.Authorization{})
-				if e, ok := errors.AsType[*payments.Away](err); ok && e.Wait != time.Second {
-					t.Errorf("wait %v, want 1 s", e.Wait)
+				if e, ok := errors.AsType[*payments.Unavailable](err); ok && e.RetryAfter != time.Second {
+					t.Errorf("wait %v, want 1 s", e.RetryAfter)
 				}
 			})
 		}

@@ -42,22 +42,22 @@ type handlers struct {
 // NewRefund is what is to go back, and why.
 type NewRefund struct {
 	Amount *money.Money `json:"amount,omitzero" doc:"This much; or give items"`
-	Items  []RefundOf   `json:"items,omitempty" maxItems:"500" doc:"What these units cost; or give amount"`
+	Items  []RefundItem `json:"items,omitempty" maxItems:"500" doc:"What these units cost; or give amount"`
 	Reason string       `json:"reason" minLength:"1" maxLength:"500"`
 }
 
-// OfOrder is the part that all routes here share.
-type OfOrder struct {
+// OrderPath is the part that all routes here share.
+type OrderPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-var refundRequested = web.Responder[settlement.Refund, Refunded]{Body: func(_ context.Context, r settlement.Refund) Refunded {
-	refunded, _ := r.(Refunded) // of this module's Book
+var refundRequested = web.Responder[settlement.Refund, RefundResponse]{Body: func(_ context.Context, r settlement.Refund) RefundResponse {
+	refunded, _ := r.(RefundResponse) // of this module's Book
 	return refunded
 }}
 
 func (h handlers) refundOrder(ctx context.Context, in *struct {
-	OfOrder
+	OrderPath
 	Body NewRefund
 }, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	var skus []string
@@ -65,11 +65,11 @@ func (h handlers) refundOrder(ctx context.Context, in *struct {
 	for _, item := range in.Body.Items {
 		skus, units = append(skus, item.SKU), append(units, item.Quantity)
 	}
-	return h.orders.Refund(ctx, identity.Must(ctx), in.ID, in.Body.Amount, skus, units, in.Body.Reason, key)
+	return h.orders.Refund(ctx, identity.MustFromContext(ctx), in.ID, in.Body.Amount, skus, units, in.Body.Reason, key)
 }
 
-func (h handlers) listRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Refunded], error) {
-	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
+func (h handlers) listRefunds(ctx context.Context, in *OrderPath) (*web.PageOf[RefundResponse], error) {
+	if err := h.orders.Visible(ctx, identity.MustFromContext(ctx), in.ID); err != nil {
 		return nil, err
 	}
 	list, err := h.m.refunds(ctx, in.ID)
@@ -79,8 +79,8 @@ func (h handlers) listRefunds(ctx context.Context, in *OfOrder) (*web.PageOf[Ref
 	return web.Paged(ctx, list, ""), nil
 }
 
-func (h handlers) getOrderLedger(ctx context.Context, in *OfOrder) (*web.PageOf[Entry], error) {
-	if err := h.orders.Visible(ctx, identity.Must(ctx), in.ID); err != nil {
+func (h handlers) getOrderLedger(ctx context.Context, in *OrderPath) (*web.PageOf[LedgerEntry], error) {
+	if err := h.orders.Visible(ctx, identity.MustFromContext(ctx), in.ID); err != nil {
 		return nil, err
 	}
 	list, err := h.m.ledger(ctx, in.ID)

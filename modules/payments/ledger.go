@@ -49,9 +49,9 @@ func queueTransfers(b *pgx.Batch, list []transfer) {
 		orders, sources, kinds, debits, credits, amounts, currencies, at)
 }
 
-// Entry is one side of a movement of money. Every movement has two, of the same
+// LedgerEntry is one side of a movement of money. Every movement has two, of the same
 // amount, so that debits equal credits at any time.
-type Entry struct {
+type LedgerEntry struct {
 	ID        string        `json:"id" doc:"The same for both sides but for its ending"`
 	At        jsontime.Time `json:"at"`
 	Type      string        `json:"type" enum:"authorize,void,settle,capture,refund"`
@@ -61,18 +61,18 @@ type Entry struct {
 	Amount    money.Money   `json:"amount"`
 }
 
-func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]Entry, error) {
+func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]LedgerEntry, error) {
 	rows, err := m.pool.Query(ctx, `
 		select kind, source, debit, credit, amount, currency, at from ledger where order_id = $1
 		order by at, kind = 'capture', source`, order) // a hold is settled before it is captured
 	if err != nil {
 		return nil, wrap("ledger", order, err)
 	}
-	list := []Entry{}
+	list := []LedgerEntry{}
 	var t transfer
 	_, err = pgx.ForEachRow(rows, []any{&t.kind, &t.source, &t.debit, &t.credit, &t.amount, &t.currency, &t.at}, func() error {
 		id := t.source.String() + ":" + t.kind
-		e := Entry{
+		e := LedgerEntry{
 			ID: id + ":debit", At: jsontime.At(t.at), Type: t.kind, Source: t.source,
 			Account: t.debit, Direction: "debit", Amount: money.Money{Amount: t.amount, Currency: t.currency},
 		}

@@ -122,13 +122,13 @@ type owned struct{ owner, order uuid.UUID }
 
 func (o owned) Visible(_ context.Context, c identity.Caller, order uuid.UUID) error {
 	if order != o.order || !c.IsAdmin() && c.UserID != o.owner {
-		return fault.Absent("order")
+		return fault.NotFound("order")
 	}
 	return nil
 }
 
 func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money, []string, []int64, string, idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
-	return idempotency.Result[settlement.Refund]{}, fault.New(fault.Conflict, "asked", "Somebody asked.")
+	return idempotency.Result[settlement.Refund]{}, fault.New(fault.KindConflict, "asked", "Somebody asked.")
 }
 
 var volatile = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
@@ -142,7 +142,7 @@ func TestWhoSeesTheMoney(t *testing.T) {
 	app := fiber.New(web.Config())
 	app.Use(web.JSONOnly(), func(c *fiber.Ctx) error {
 		if role, id, given := strings.Cut(c.Get("X-Caller"), ":"); given {
-			c.SetUserContext(identity.With(c.UserContext(), identity.Caller{UserID: uuid.MustParse(id), Role: identity.Role(role)}))
+			c.SetUserContext(identity.NewContext(c.UserContext(), identity.Caller{UserID: uuid.MustParse(id), Role: identity.Role(role)}))
 		}
 		return c.Next()
 	})

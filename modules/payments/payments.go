@@ -89,8 +89,8 @@ func kind(err error) error {
 	if err == nil {
 		return nil
 	}
-	if away, ok := errors.AsType[*Away](err); ok {
-		return queue.Later(away.Wait, err)
+	if away, ok := errors.AsType[*Unavailable](err); ok {
+		return queue.Snooze(away.RetryAfter, err)
 	}
 	if _, ok := errors.AsType[*Rejected](err); ok {
 		return queue.Permanent(err)

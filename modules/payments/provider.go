@@ -17,7 +17,7 @@ import (
 // Every call carries a Key that is the same however often it is made, and that no
 // other call ever has. All calls with one key have one effect at most, and once
 // there is a final answer every further call gets the same. A call is final when
-// it returns nil, a *Declined or a *Rejected. After an *Away or any other error
+// it returns nil, a *Declined or a *Rejected. After an *Unavailable or any other error
 // nothing is known: the effect may have happened, may still happen, or may not, and
 // only asking again with the same key tells.
 //
@@ -96,23 +96,25 @@ type Rejected struct {
 
 func (e *Rejected) Error() string { return "rejected: " + e.Code + ": " + e.Detail }
 
-// Away says that the provider as a whole cannot be used just now. Nothing is known
-// about the call, and it is no fault of the call's: come back after Wait and count
-// no try (SPEC D4). All calls that were refused together get about the same Wait,
+// Unavailable says that the provider as a whole cannot be used just now. Nothing is known
+// about the call, and it is no fault of the call's: come back after RetryAfter and count
+// no try (SPEC D4). All calls that were refused together get about the same RetryAfter,
 // so the caller spreads them.
-type Away struct {
-	Wait  time.Duration
-	cause error
+type Unavailable struct {
+	RetryAfter time.Duration
+	cause      error
 }
 
-// NewAway makes an Away with the reason for the log.
-func NewAway(wait time.Duration, cause error) *Away { return &Away{Wait: wait, cause: cause} }
+// NewAway makes an Unavailable with the reason for the log.
+func NewAway(wait time.Duration, cause error) *Unavailable {
+	return &Unavailable{RetryAfter: wait, cause: cause}
+}
 
-func (e *Away) Error() string {
+func (e *Unavailable) Error() string {
 	if e.cause == nil {
 		return "the payment provider is away"
 	}
 	return fmt.Sprintf("the payment provider is away: %v", e.cause)
 }
 
-func (e *Away) Unwrap() error { return e.cause }
+func (e *Unavailable) Unwrap() error { return e.cause }

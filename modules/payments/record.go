@@ -63,12 +63,12 @@ func (b *Book) answer(c settlement.Call) (settlement.Change, error) {
 		b.transfer(p, p.id, authorize, p.amount, accountHolds, accountPromises)
 		return settlement.Change{Outcome: settlement.Authorized, Amount: p.amount}, nil
 	// A person may have given up a call that was still on its way: what is done counts.
-	case asked.step == capture && (p.state == authorized || p.state == forgone):
+	case asked.step == capture && (p.state == authorized || p.state == abandoned):
 		b.move(p, captured)
 		b.transfer(p, p.id, "settle", p.amount, accountPromises, accountHolds)
 		b.transfer(p, p.id, capture, p.amount, accountProvider, accountSales)
 		return settlement.Change{Outcome: settlement.Captured, Amount: p.amount}, nil
-	case asked.step == void && (p.live() || p.state == forgone):
+	case asked.step == void && (p.live() || p.state == abandoned):
 		if p.reference != "" { // it was authorized
 			b.transfer(p, p.id, void, p.amount, accountPromises, accountHolds)
 		}
@@ -195,7 +195,7 @@ func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
 	}
 	for sku, n := range items {
 		if n > left[sku] {
-			return fault.New(fault.Conflict, "refund-exceeds-order", "Of %s, %d units can still be refunded.", sku, max(left[sku], 0)).
+			return fault.New(fault.KindConflict, "refund-exceeds-order", "Of %s, %d units can still be refunded.", sku, max(left[sku], 0)).
 				With("sku", sku).With("refundable", max(left[sku], 0))
 		}
 	}
@@ -219,12 +219,12 @@ func (b *Book) retry(order uuid.UUID, c settlement.RetryRefunds) (amount int64) 
 func (b *Book) abandon(order uuid.UUID) {
 	for _, p := range b.payments[order] {
 		if p.live() {
-			b.move(p, forgone)
+			b.move(p, abandoned)
 		}
 	}
 	for _, r := range b.refunds[order] {
 		if r.state == failed {
-			b.moveRefund(r, forgone)
+			b.moveRefund(r, abandoned)
 		}
 	}
 }

@@ -23,40 +23,40 @@ type Orders interface {
 	Refund(ctx context.Context, caller identity.Caller, order uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error)
 }
 
-// RefundOf is a number of units of one sku.
-type RefundOf struct {
+// RefundItem is a number of units of one sku.
+type RefundItem struct {
 	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
 	Quantity int64  `json:"quantity" minimum:"1" maximum:"500000000"`
 }
 
-// Refunded is a refund as the outside sees it.
-type Refunded struct {
+// RefundResponse is a refund as the outside sees it.
+type RefundResponse struct {
 	ID        uuid.UUID     `json:"id"`
 	OrderID   uuid.UUID     `json:"orderId"`
 	Status    string        `json:"status" enum:"PENDING,DONE,FAILED,ABANDONED"`
 	Amount    money.Money   `json:"amount"`
-	Items     []RefundOf    `json:"items" doc:"What it was asked for by; empty when by amount"`
+	Items     []RefundItem  `json:"items" doc:"What it was asked for by; empty when by amount"`
 	Reason    string        `json:"reason"`
 	Failure   *string       `json:"failure" doc:"The provider's code, when it failed"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 }
 
 // RefundID implements settlement.Refund.
-func (r Refunded) RefundID() uuid.UUID { return r.ID }
+func (r RefundResponse) RefundID() uuid.UUID { return r.ID }
 
-func renderRefund(r *refund) Refunded {
-	out := Refunded{
+func renderRefund(r *refund) RefundResponse {
+	out := RefundResponse{
 		ID: r.id, OrderID: r.order, Status: strings.ToUpper(r.state), Amount: r.money(),
 		Reason: r.reason, Failure: r.code, CreatedAt: jsontime.At(r.createdAt),
 	}
 	for _, sku := range slices.Sorted(maps.Keys(r.items)) {
-		out.Items = append(out.Items, RefundOf{sku, r.items[sku]})
+		out.Items = append(out.Items, RefundItem{sku, r.items[sku]})
 	}
 	return out
 }
 
 // refunds lists an order's refunds, oldest first.
-func (m *Module) refunds(ctx context.Context, order uuid.UUID) ([]Refunded, error) {
+func (m *Module) refunds(ctx context.Context, order uuid.UUID) ([]RefundResponse, error) {
 	rows, err := m.pool.Query(ctx, selectRefunds, []uuid.UUID{order})
 	if err != nil {
 		return nil, wrap("refunds", order, err)
@@ -65,7 +65,7 @@ func (m *Module) refunds(ctx context.Context, order uuid.UUID) ([]Refunded, erro
 	if err != nil {
 		return nil, wrap("refunds", order, err)
 	}
-	out := make([]Refunded, len(list))
+	out := make([]RefundResponse, len(list))
 	for i, r := range list {
 		out[i] = renderRefund(r)
 	}

@@ -28,7 +28,7 @@ func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, nex
 		return nil, err
 	}
 	if wrong := judge("/newPassword", next, u.Email); wrong != nil {
-		return nil, fault.Unprocessable(wrong...)
+		return nil, fault.Invalid(wrong...)
 	}
 	same, err := m.hashes.matches(ctx, u.PasswordHash, current)
 	if err != nil {
@@ -61,7 +61,7 @@ func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error
 }
 
 func wrongPassword() error {
-	f := fault.New(fault.Invalid, "wrong-password", "The current password is wrong.")
+	f := fault.New(fault.KindInvalid, "wrong-password", "The current password is wrong.")
 	f.Fields = []fault.Field{{Pointer: "/currentPassword", Code: "wrong-password", Message: f.Detail}}
 	return f
 }

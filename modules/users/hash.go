@@ -161,7 +161,7 @@ func (h *hasher) stale(hash string) bool {
 // hasCapacity returns the error of a full queue before any work is done for a log-in that would
 // wait in vain.
 func (h *hasher) hasCapacity(ctx context.Context) error {
-	if err := h.capacity.Room(known, site(ctx)); err != nil {
+	if err := h.capacity.Check(known, site(ctx)); err != nil {
 		return busy(known, err)
 	}
 	return nil
@@ -174,12 +174,12 @@ func site(ctx context.Context) netip.Prefix { return clientaddr.Network(clientad
 // busy returns the error of a request that found no place. Log-ins get no error of their
 // own address: many accounts may share one.
 func busy(class int, err error) error {
-	e := fault.New(fault.Unavailable, "busy", "Too many people are logging in just now; try again.")
+	e := fault.New(fault.KindUnavailable, "busy", "Too many people are logging in just now; try again.")
 	if class == newcomer && errors.Is(err, bulkhead.ErrKeyLimit) {
 		e = tooManyRegistrations()
 	}
 	e.RetryAfter = maxWait
-	return e.Because(err)
+	return e.WithCause(err)
 }
 
 func (h *hasher) enter(ctx context.Context, class int) (leave func(), err error) {

@@ -100,7 +100,7 @@ func (m *Module) register(ctx context.Context, in *registerInput) (*registerAnsw
 }
 
 func (m *Module) getMe(ctx context.Context, _ *struct{}) (*userAnswer, error) {
-	return answer(m.live(ctx, identity.Must(ctx).UserID))
+	return answer(m.live(ctx, identity.MustFromContext(ctx).UserID))
 }
 
 // ProfileUpdate is a merge patch of the caller's own account.
@@ -113,7 +113,7 @@ type updateMeInput struct {
 }
 
 func (m *Module) updateMe(ctx context.Context, in *updateMeInput) (*userAnswer, error) {
-	return answer(m.alter(ctx, identity.Must(ctx).UserID, change{name: in.Body.Name}))
+	return answer(m.alter(ctx, identity.MustFromContext(ctx).UserID, change{name: in.Body.Name}))
 }
 
 type idInput struct {

@@ -21,11 +21,11 @@ import (
 const maxName = 200 // characters
 
 func emailTaken() error {
-	return fault.New(fault.Conflict, "email-taken", "There is an account with this e-mail address already.")
+	return fault.New(fault.KindConflict, "email-taken", "There is an account with this e-mail address already.")
 }
 
 func tooManyRegistrations() *fault.Error {
-	return fault.New(fault.RateLimited, "too-many-registrations", "Too many accounts are being opened from this address; wait a while.")
+	return fault.New(fault.KindRateLimited, "too-many-registrations", "Too many accounts are being opened from this address; wait a while.")
 }
 
 // register makes an account with the role user; nobody registers as admin. Its address
@@ -77,7 +77,7 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 	wrong = append(wrong, judge("/password", password, shown)...)
 	wrong = append(wrong, judgeName(name)...)
 	if wrong != nil {
-		return draft{}, fault.Unprocessable(wrong...)
+		return draft{}, fault.Invalid(wrong...)
 	}
 	return draft{email: shown, key: key, name: name, role: role}, nil
 }

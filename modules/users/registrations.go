@@ -19,7 +19,7 @@ type registrations struct {
 // it returns refused and the time to wait. giveBack undoes the count of a registration that
 // failed for another reason.
 func (r *registrations) begin(ctx context.Context, from netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool) {
-	if r.limit.Off() || r.limiter == nil {
+	if r.limit.Disabled() || r.limiter == nil {
 		return func(context.Context) {}, 0, false
 	}
 	call := redis.Call{Key: "register:address:" + clientaddr.Network(from).String(), Limit: r.limit}
@@ -27,5 +27,5 @@ func (r *registrations) begin(ctx context.Context, from netip.Addr) (giveBack fu
 	if !d.Allowed {
 		return nil, d.RetryAfter, true
 	}
-	return func(ctx context.Context) { r.limiter.GiveBack(context.WithoutCancel(ctx), d.Local, call) }, 0, false
+	return func(ctx context.Context) { r.limiter.Cancel(context.WithoutCancel(ctx), d.Local, call) }, 0, false
 }

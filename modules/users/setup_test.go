@@ -74,7 +74,7 @@ func setup(t testing.TB) *bundle {
 func asCaller(c *fiber.Ctx) error {
 	if role, id, found := strings.Cut(c.Get("X-Caller"), ":"); found {
 		caller := identity.Caller{UserID: uuid.MustParse(id), Role: identity.Role(role)}
-		c.SetUserContext(identity.With(c.UserContext(), caller))
+		c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 	}
 	return c.Next()
 }

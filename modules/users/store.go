@@ -65,7 +65,7 @@ func found(err error, id uuid.UUID) error {
 	case err == nil:
 		return nil
 	case ent.IsNotFound(err):
-		return fault.Absent("user")
+		return fault.NotFound("user")
 	default:
 		return fmt.Errorf("account %s: %w", id, err)
 	}

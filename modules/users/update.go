@@ -30,7 +30,7 @@ func (c change) affectsSessions() bool { return c.role != nil || c.active != nil
 func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, error) {
 	if c.name != nil {
 		if wrong := judgeName(*c.name); wrong != nil {
-			return nil, fault.Unprocessable(wrong...)
+			return nil, fault.Invalid(wrong...)
 		}
 	}
 
@@ -65,7 +65,7 @@ func (m *Module) updateSessions(ctx context.Context, tx pgx.Tx, before, after *e
 			return err
 		}
 		if !there {
-			return fault.New(fault.Conflict, "last-admin", "This is the last active administrator; appoint another one first.")
+			return fault.New(fault.KindConflict, "last-admin", "This is the last active administrator; appoint another one first.")
 		}
 	}
 

@@ -34,9 +34,9 @@ type Deps struct {
 	Pool     *postgres.Pool
 	Sessions Sessions
 	Cost     int // of bcrypt, 4 to 31; 12 when zero
-	// Aside is the command of a child that runs Hash, for hashing beside the process
+	// HashCommand is the command of a child that runs Hash, for hashing beside the process
 	// and behind everything else. Without it the process hashes by itself.
-	Aside []string
+	HashCommand []string
 	// HashWait is how long a caller waits for the turn to hash before the answer is
 	// 503; 2 s when zero.
 	HashWait time.Duration
@@ -58,7 +58,7 @@ type Module struct {
 
 // New returns the module. It starts no goroutine.
 func New(d Deps) *Module {
-	hashes := newHasher(d.Cost, d.Aside, d.Log)
+	hashes := newHasher(d.Cost, d.HashCommand, d.Log)
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
 	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log,
 		beginRegistration: (&registrations{d.Limiter, d.RegistrationLimit}).begin}

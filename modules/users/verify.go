@@ -14,7 +14,7 @@ import (
 )
 
 func refused() error {
-	return fault.New(fault.Unauthenticated, "invalid-credentials", "The e-mail address or the password is wrong.")
+	return fault.New(fault.KindUnauthenticated, "invalid-credentials", "The e-mail address or the password is wrong.")
 }
 
 // Room refuses with a 503 when so many wait to have a password looked at that one more

@@ -75,7 +75,7 @@ func TestVerify(t *testing.T) {
 			continue
 		}
 		f, ok := fault.As(err)
-		if !ok || f.Kind != fault.Unauthenticated || f.Error() != refused().Error() {
+		if !ok || f.Kind != fault.KindUnauthenticated || f.Error() != refused().Error() {
 			t.Errorf("%q %q: %v", row.email, row.password, err)
 		}
 	}
@@ -257,7 +257,7 @@ func TestBusy(t *testing.T) {
 
 	_, err = h.make(t.Context(), known, goodPassword)
 	f, ok := fault.As(err)
-	if !ok || f.Kind != fault.Unavailable || f.Code != "busy" || f.RetryAfter <= 0 {
+	if !ok || f.Kind != fault.KindUnavailable || f.Code != "busy" || f.RetryAfter <= 0 {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

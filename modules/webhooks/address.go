@@ -88,7 +88,7 @@ func (a *addresses) judge(ctx context.Context, raw string) error {
 }
 
 func badURL(code, message string) error {
-	return fault.Unprocessable(fault.Field{Pointer: "/url", Code: code, Message: message})
+	return fault.Invalid(fault.Field{Pointer: "/url", Code: code, Message: message})
 }
 
 // parse reads a URL, or says what is wrong with it.
@@ -168,7 +168,7 @@ func (a *addresses) resolve(ctx context.Context, host string) ([]netip.Addr, err
 		return nil, badURL("unresolvable", "has a host that has no address")
 	}
 	if err != nil {
-		return nil, fault.Away("The name server", err)
+		return nil, fault.Unavailable("The name server", err)
 	}
 	for i := range ips {
 		ips[i] = ips[i].Unmap() // what dialling would make of it

@@ -137,7 +137,7 @@ func TestRefusedAddresses(t *testing.T) {
 	for _, url := range bad {
 		err := strict.judge(t.Context(), url)
 		f, ok := fault.As(err)
-		if !ok || f.Kind != fault.Invalid || f.Fields[0].Pointer != "/url" {
+		if !ok || f.Kind != fault.KindInvalid || f.Fields[0].Pointer != "/url" {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -170,7 +170,7 @@ func TestNameServerAway(t *testing.T) {
 
 	err := newAddresses(false, nil, resolver).judge(ctx, "https://hooks.example.com")
 
-	if f, ok := fault.As(err); !ok || f.Kind != fault.Unavailable || f.RetryAfter == 0 {
+	if f, ok := fault.As(err); !ok || f.Kind != fault.KindUnavailable || f.RetryAfter == 0 {
 		t.Errorf("%v", err)
 	}
 }

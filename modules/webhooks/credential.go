@@ -33,7 +33,7 @@ func keyIsValid(keys map[uuid.UUID]identity.ScopeSet, key uuid.UUID) bool {
 // might read itself.
 func mayCarry(c identity.Caller) error {
 	for _, scope := range carries {
-		if !c.May(scope) {
+		if !c.AllowsScope(scope) {
 			return identity.ScopeMissing(scope)
 		}
 	}

@@ -98,7 +98,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	}
 
 	e, err := m.events.Find(ctx, a.order, a.version)
-	if errors.Is(err, events.ErrGone) { // which is nobody's fault there
+	if errors.Is(err, events.ErrNotFound) { // which is nobody's fault there
 		return m.drop(ctx, job, a, failed)
 	}
 	if err != nil {

@@ -79,7 +79,7 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 func (m *Module) delivery(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID, number int64) (*ent.WebhookDelivery, error) {
 	row, err := ent.On(q).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.Number(number)).Only(ctx)
 	if ent.IsNotFound(err) || err == nil && !maySee(c.UserID, c.Role, row.UserID) {
-		return nil, fault.Absent("delivery")
+		return nil, fault.NotFound("delivery")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read delivery %d of webhook %s: %w", number, id, err)
@@ -101,7 +101,7 @@ func stillOwned[T any](m *Module, c identity.Caller, id uuid.UUID) func(context.
 	return func(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[T]) error {
 		_, err := m.webhook(ctx, q, c, id)
 		if err == nil && replay.Demoted {
-			err = fault.Absent("delivery") // of whose order it was is not stored
+			err = fault.NotFound("delivery") // of whose order it was is not stored
 		}
 		return err
 	}
@@ -127,14 +127,14 @@ func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, nu
 			return nil, err
 		}
 		if n == 0 {
-			return nil, fault.New(fault.Conflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
+			return nil, fault.New(fault.KindConflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
 		}
 		return m.delivery(ctx, tx, c, id, number)
 	})
 }
 
 func isDisabled() error {
-	return fault.New(fault.Conflict, "webhook-disabled", "The webhook is disabled; enable it first.")
+	return fault.New(fault.KindConflict, "webhook-disabled", "The webhook is disabled; enable it first.")
 }
 
 // again makes settled deliveries of a locked endpoint pending once more, in line

@@ -26,7 +26,7 @@ func (m *Module) deliveryRoutes(api *web.API) {
 		Summary: "One delivery with its tries, the last one first",
 	}, m.getDelivery)
 	web.HandleIdempotent(api, web.Route{
-		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
+		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
 	}, deliveryResent, m.resendDelivery)
@@ -73,12 +73,12 @@ type deliveriesInput struct {
 }
 
 func (m *Module) listDeliveries(ctx context.Context, in *deliveriesInput) (*web.PageOf[Delivery], error) {
-	hook, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
+	hook, err := m.webhook(ctx, m.pool, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
 	f := filter{statuses: in.Status, kinds: in.Type, order: in.OrderID, limit: in.Limit}
-	if c := identity.Must(ctx); !c.IsAdmin() && (hook.UserID == nil || *hook.UserID != c.UserID) { // it was about others' orders
+	if c := identity.MustFromContext(ctx); !c.IsAdmin() && (hook.UserID == nil || *hook.UserID != c.UserID) { // it was about others' orders
 		f.user = c.UserID
 	}
 	return web.KeysetFrom(ctx, in.Paging, func(before int64) ([]Delivery, int64, error) {
@@ -99,11 +99,11 @@ type ByNumber struct {
 }
 
 func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body DeliveryWithAttempts }, error) {
-	hook, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
+	hook, err := m.webhook(ctx, m.pool, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
-	row, err := m.delivery(ctx, m.pool, identity.Must(ctx), hook.ID, in.Number)
+	row, err := m.delivery(ctx, m.pool, identity.MustFromContext(ctx), hook.ID, in.Number)
 	if err != nil {
 		return nil, err
 	}
@@ -123,5 +123,5 @@ var deliveryResent = web.Responder[*ent.WebhookDelivery, Delivery]{
 }
 
 func (m *Module) resendDelivery(ctx context.Context, in *ByNumber, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
-	return m.resend(ctx, identity.Must(ctx), in.ID, in.Number, key)
+	return m.resend(ctx, identity.MustFromContext(ctx), in.ID, in.Number, key)
 }

@@ -72,7 +72,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint) error {
 	switch {
 	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
-		return fault.New(fault.Forbidden, "forbidden", "Only administrators may be told of the orders of others.")
+		return fault.New(fault.KindForbidden, "forbidden", "Only administrators may be told of the orders of others.")
 	case !c.IsAdmin():
 		w.user = &c.UserID
 	}
@@ -92,11 +92,11 @@ func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint
 // validateURL adds the faults of a URL to other faults.
 func (m *Module) validateURL(ctx context.Context, url string, fields []fault.Field) error {
 	err := m.addresses.judge(ctx, url)
-	if f, ok := fault.As(err); ok && f.Kind == fault.Invalid {
-		return fault.Unprocessable(append(f.Fields, fields...)...)
+	if f, ok := fault.As(err); ok && f.Kind == fault.KindInvalid {
+		return fault.Invalid(append(f.Fields, fields...)...)
 	}
 	if len(fields) > 0 {
-		return fault.Unprocessable(fields...)
+		return fault.Invalid(fields...)
 	}
 	return err
 }
@@ -121,7 +121,7 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 		return fmt.Errorf("count the webhooks of %s: %w", owner, err)
 	}
 	if mine >= maxWebhooks {
-		return fault.New(fault.Conflict, "too-many-webhooks", "You have %d webhooks; delete one first.", mine)
+		return fault.New(fault.KindConflict, "too-many-webhooks", "You have %d webhooks; delete one first.", mine)
 	}
 	if !ofAll {
 		return nil
@@ -131,7 +131,7 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 		return fmt.Errorf("count the webhooks: %w", err)
 	}
 	if all >= maxOfAll {
-		return fault.New(fault.Conflict, "too-many-webhooks", "There are %d webhooks about everybody's orders; delete one first, or name a user.", all)
+		return fault.New(fault.KindConflict, "too-many-webhooks", "There are %d webhooks about everybody's orders; delete one first, or name a user.", all)
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	case to.url != nil:
 		err = m.validateURL(ctx, *to.url, fields)
 	case len(fields) > 0:
-		err = fault.Unprocessable(fields...)
+		err = fault.Invalid(fields...)
 	}
 	if err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
 	row, err := ent.On(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
-		return nil, fault.Absent("webhook")
+		return nil, fault.NotFound("webhook")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read webhook %s: %w", id, err)

@@ -24,7 +24,7 @@ const (
 // Routes registers the module's part of the API.
 func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: path, Name: "create-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
+		Method: http.MethodPost, Path: path, Name: "create-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
 		Doc: "Events are POSTed to the URL as CloudEvents, signed as Standard Webhooks 1.0 says. The secret is in this answer and never " +
 			"again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the webhook. Whatever is not a 2xx within " +
@@ -55,7 +55,7 @@ func (m *Module) Routes(api *web.API) {
 			"so there is no Idempotency-Key.",
 	}, m.rotateWebhookSecret)
 	web.Handle(api, web.Route{
-		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
+		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Send a test now",
 		Doc: "Posts an event of the type `webhook.test`, once, and tells what came of it within four seconds. It has no number and is not in the log. " +
 			"429 `too-many-tests` while a test of this webhook, or three of your webhooks, are under way, or your webhooks take all that is sent for you at once.",
@@ -122,7 +122,7 @@ type newWebhookAnswer struct {
 
 func (m *Module) createWebhook(ctx context.Context, in *createInput) (*newWebhookAnswer, error) {
 	b := in.Body
-	row, secret, err := m.create(ctx, identity.Must(ctx), newEndpoint{
+	row, secret, err := m.create(ctx, identity.MustFromContext(ctx), newEndpoint{
 		url: b.URL, description: b.Description, ordering: cmp.Or(b.Ordering, "none"), types: distinct(b.Types), user: b.UserID,
 		enabled: b.Enabled == nil || *b.Enabled,
 	})
@@ -139,7 +139,7 @@ func distinct(list []string) []string {
 }
 
 func (m *Module) listWebhooks(ctx context.Context, in *web.Paging) (*web.PageOf[Webhook], error) {
-	caller := identity.Must(ctx)
+	caller := identity.MustFromContext(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Webhook, error) {
 		return m.list(ctx, caller, before, limit)
 	}, func(row *ent.Webhook) (uuid.UUID, Webhook) { return row.ID, render(row) })
@@ -153,7 +153,7 @@ type ByID struct {
 type webhookAnswer struct{ Body Webhook }
 
 func (m *Module) getWebhook(ctx context.Context, in *ByID) (*webhookAnswer, error) {
-	row, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID)
+	row, err := m.webhook(ctx, m.pool, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (m *Module) changeWebhook(ctx context.Context, in *patchInput) (*webhookAns
 	if b.Types != nil {
 		b.Types = new(distinct(*b.Types))
 	}
-	row, err := m.change(ctx, identity.Must(ctx), in.ID, change{b.URL, b.Description, b.Ordering, b.Types, b.Enabled})
+	row, err := m.change(ctx, identity.MustFromContext(ctx), in.ID, change{b.URL, b.Description, b.Ordering, b.Types, b.Enabled})
 	if err != nil {
 		return nil, err
 	}
@@ -187,11 +187,11 @@ func (m *Module) changeWebhook(ctx context.Context, in *patchInput) (*webhookAns
 }
 
 func (m *Module) deleteWebhook(ctx context.Context, in *ByID) (*struct{}, error) {
-	return nil, m.remove(ctx, identity.Must(ctx), in.ID)
+	return nil, m.remove(ctx, identity.MustFromContext(ctx), in.ID)
 }
 
 func (m *Module) rotateWebhookSecret(ctx context.Context, in *ByID) (*struct{ Body WebhookWithSecret }, error) {
-	row, secret, err := m.rotate(ctx, identity.Must(ctx), in.ID)
+	row, secret, err := m.rotate(ctx, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +199,7 @@ func (m *Module) rotateWebhookSecret(ctx context.Context, in *ByID) (*struct{ Bo
 }
 
 func (m *Module) testWebhook(ctx context.Context, in *ByID) (*struct{ Body TestResult }, error) {
-	result, err := m.ping(ctx, identity.Must(ctx), in.ID)
+	result, err := m.ping(ctx, identity.MustFromContext(ctx), in.ID)
 	if err != nil {
 		return nil, err
 	}

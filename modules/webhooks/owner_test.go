@@ -22,7 +22,7 @@ func (h *bundle) page() []events.Event {
 	until(h.t, "the log to settle", func() bool {
 		p, err = log.After(h.ctx, events.Cursor{}, uuid.Nil, 10000)
 		h.must(err)
-		return !p.Behind
+		return !p.Waiting
 	})
 	return p.Events
 }

@@ -58,7 +58,7 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 			return nil, err
 		}
 		if running {
-			return nil, fault.New(fault.Conflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
+			return nil, fault.New(fault.KindConflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
 		}
 		row, err := m.insertReplay(ctx, tx, c, hook, s)
 		if err != nil {
@@ -248,7 +248,7 @@ func finish(ctx context.Context, tx pgx.Tx, hook uuid.UUID, how string) error {
 func (m *Module) replayOf(ctx context.Context, q postgres.Querier, hook, id uuid.UUID) (*ent.WebhookReplay, error) {
 	row, err := ent.On(q).WebhookReplay.Query().Where(webhookreplay.ID(id), webhookreplay.WebhookID(hook)).Only(ctx)
 	if ent.IsNotFound(err) {
-		return nil, fault.Absent("replay")
+		return nil, fault.NotFound("replay")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read replay %s: %w", id, err)

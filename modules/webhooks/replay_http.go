@@ -18,7 +18,7 @@ import (
 func (m *Module) replayRoutes(api *web.API) {
 	const replays = one + "/replays"
 	web.HandleIdempotent(api, web.Route{
-		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, Also: carries,
+		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
 			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
@@ -87,7 +87,7 @@ func (m *Module) createReplay(ctx context.Context, in *replayInput, key idempote
 	if err != nil {
 		return none, err
 	}
-	return m.replay(ctx, identity.Must(ctx), in.ID, s, key)
+	return m.replay(ctx, identity.MustFromContext(ctx), in.ID, s, key)
 }
 
 func (m *Module) stretchOf(w NewReplay) (stretch, error) {
@@ -110,7 +110,7 @@ func (m *Module) stretchOf(w NewReplay) (stretch, error) {
 		wrong = append(wrong, fault.Field{Pointer: "/until", Code: "invalid", Message: "is before since"})
 	}
 	if len(wrong) > 0 {
-		return s, fault.Unprocessable(wrong...)
+		return s, fault.Invalid(wrong...)
 	}
 	return s, nil
 }
@@ -121,7 +121,7 @@ type replaysInput struct {
 }
 
 func (m *Module) listReplays(ctx context.Context, in *replaysInput) (*web.PageOf[Replay], error) {
-	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
+	if _, err := m.webhook(ctx, m.pool, identity.MustFromContext(ctx), in.ID); err != nil {
 		return nil, err
 	}
 	return web.Keyset(ctx, in.Paging, func(before uuid.UUID, limit int) ([]*ent.WebhookReplay, error) {
@@ -138,7 +138,7 @@ type ByReplay struct {
 type replayAnswer struct{ Body Replay }
 
 func (m *Module) getReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
-	if _, err := m.webhook(ctx, m.pool, identity.Must(ctx), in.ID); err != nil {
+	if _, err := m.webhook(ctx, m.pool, identity.MustFromContext(ctx), in.ID); err != nil {
 		return nil, err
 	}
 	row, err := m.replayOf(ctx, m.pool, in.ID, in.ReplayID)
@@ -149,7 +149,7 @@ func (m *Module) getReplay(ctx context.Context, in *ByReplay) (*replayAnswer, er
 }
 
 func (m *Module) cancelReplay(ctx context.Context, in *ByReplay) (*replayAnswer, error) {
-	row, err := m.cancel(ctx, identity.Must(ctx), in.ID, in.ReplayID)
+	row, err := m.cancel(ctx, identity.MustFromContext(ctx), in.ID, in.ReplayID)
 	if err != nil {
 		return nil, err
 	}

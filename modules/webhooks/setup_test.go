@@ -184,8 +184,8 @@ func (h *bundle) node(change ...func(*Module)) *node {
 	workers := river.NewWorkers()
 	n.Workers(workers)
 	pool := n.pool
-	worker, err := queue.Worker(pool, queue.Options{
-		Workers: workers, Slots: 2, Apart: map[string]int{Queue: 16}, Log: slog.New(slog.DiscardHandler),
+	worker, err := queue.NewWorker(pool, queue.Options{
+		Workers: workers, MaxWorkers: 2, Queues: map[string]int{Queue: 16}, Log: slog.New(slog.DiscardHandler),
 	})
 	h.must(err)
 	ctx, cancel := context.WithCancel(h.ctx)
@@ -212,10 +212,10 @@ func (h *bundle) idle(change ...func(*Module)) *node {
 	log, err := events.OpenLog(h.ctx, pool)
 	h.must(err)
 	out := slog.New(slog.NewTextHandler(n.said, nil))
-	inserter, err := queue.Inserter(pool, slog.New(slog.DiscardHandler))
+	inserter, err := queue.NewInserter(pool, slog.New(slog.DiscardHandler))
 	h.must(err)
 	n.Module = New(Deps{
-		Pool: pool, Queue: inserter, Events: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, Running: &idempotency.Running{},
+		Pool: pool, Queue: inserter, Events: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, InFlight: &idempotency.InFlight{},
 		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Log: out, Metrics: prometheus.NewRegistry(),
 	})
 	n.policy.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}
@@ -227,7 +227,7 @@ func (h *bundle) idle(change ...func(*Module)) *node {
 	n.app.Use(web.Recover(out), web.RequestID(), web.JSONOnly(), func(c *fiber.Ctx) error {
 		var who identity.Caller
 		if err := json.Unmarshal([]byte(c.Get("X-Caller", "{}")), &who); err == nil && who.Role != "" {
-			c.SetUserContext(identity.With(c.UserContext(), who))
+			c.SetUserContext(identity.NewContext(c.UserContext(), who))
 		}
 		return c.Next()
 	})

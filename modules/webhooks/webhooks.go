@@ -46,9 +46,9 @@ type Deps struct {
 	// Keys tells what API keys may do now, of those that are good, likewise.
 	Keys func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
 	// Redact takes out of events what may not be read any more; may be nil.
-	Redact  func(ctx context.Context, list []events.Event) error
-	Types   []string // of events, which an endpoint may choose from
-	Running *idempotency.Running
+	Redact   func(ctx context.Context, list []events.Event) error
+	Types    []string // of events, which an endpoint may choose from
+	InFlight *idempotency.InFlight
 	// Plaintext allows http:// besides https://.
 	Plaintext bool
 	// Allowed are networks that may be sent to although they are not public.
@@ -70,7 +70,7 @@ type Module struct {
 	keys    func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
 	redact  func(ctx context.Context, list []events.Event) error
 	types   []string
-	running *idempotency.Running
+	running *idempotency.InFlight
 	keep    time.Duration
 	tracers trace.TracerProvider
 	log     *slog.Logger
@@ -80,7 +80,7 @@ type Module struct {
 	shares    *shares
 	policy    retryPolicy
 	metrics   metrics
-	reader    *events.Reader
+	reader    *events.Consumer
 	revoked   wakeup.Signal
 }
 
@@ -93,13 +93,13 @@ func New(d Deps) *Module {
 		d.Keep = 30 * 24 * time.Hour
 	}
 	m := &Module{
-		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, types: d.Types, running: d.Running,
+		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, types: d.Types, running: d.InFlight,
 		keep: d.Keep, tracers: d.Tracers, log: d.Log, policy: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
 	}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
 	m.shares = newShares(Slots, m.policy.owner, m.policy.share)
-	m.reader = events.NewReader(d.Events, "webhooks", m.fanOut, d.Log)
+	m.reader = events.NewConsumer(d.Events, "webhooks", m.fanOut, d.Log)
 	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
 	}, func() float64 { return m.reader.Lag().Seconds() })

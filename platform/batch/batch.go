@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// ErrUnknown means that the item may or may not have taken effect. Do returns it when its context
+// ErrOutcomeUnknown means that the item may or may not have taken effect. Do returns it when its context
 // ends after the item became part of a batch. All items of a batch get it when the function panics
 // or returns the wrong number of results, because that may have happened after COMMIT. Reporting a
 // failure instead could be wrong (SPEC C2).
-var ErrUnknown = errors.New("outcome unknown")
+var ErrOutcomeUnknown = errors.New("outcome unknown")
 
 // Do returns ErrBusy when the queue is full, and ErrStopped after the end of Run. In both cases
 // nothing was done.
@@ -35,22 +35,22 @@ type Result[R any] struct {
 	Err   error
 }
 
-// Options configure a Gatherer. Every zero value has a working default.
+// Options configure a Batcher. Every zero value has a working default.
 type Options struct {
-	Max     int           // items in one transaction; 500 when zero
-	Queue   int           // callers that may wait; 10,000 when zero
-	Timeout time.Duration // of one transaction; 8 s when zero
-	Writers int           // batches that run at once; 1 when zero. With more than one, the function must lock rows in a fixed order
-	// Alone reports whether the items of a batch that failed with this error are run again one by
+	MaxItems    int           // items in one transaction; 500 when zero
+	QueueSize   int           // callers that may wait; 10,000 when zero
+	Timeout     time.Duration // of one transaction; 8 s when zero
+	Concurrency int           // batches that run at once; 1 when zero. With more than one, the function must lock rows in a fixed order
+	// RetryIndividually reports whether the items of a batch that failed with this error are run again one by
 	// one, so that only the faulty item fails. It must return false if the batch may have been
-	// committed. It is not called for ErrUnknown.
-	Alone func(error) bool
+	// committed. It is not called for ErrOutcomeUnknown.
+	RetryIndividually func(error) bool
 	// Observe, when set, receives the size and the duration of each batch.
 	Observe func(items int, took time.Duration)
 }
 
-// Gatherer combines concurrent calls of Do into fewer calls of its function.
-type Gatherer[T, R any] struct {
+// Batcher combines concurrent calls of Do into fewer calls of its function.
+type Batcher[T, R any] struct {
 	opts  Options
 	run   func(ctx context.Context, items []T) ([]Result[R], error)
 	queue chan *call[T, R]
@@ -75,29 +75,29 @@ type call[T, R any] struct {
 // New returns a gatherer that processes its batches with run. The function must return one result
 // for each item, in the order of the items, or an error for the whole batch. Batches are processed
 // only while Run is running.
-func New[T, R any](o Options, run func(ctx context.Context, items []T) ([]Result[R], error)) *Gatherer[T, R] {
-	if o.Max == 0 {
-		o.Max = 500
+func New[T, R any](o Options, run func(ctx context.Context, items []T) ([]Result[R], error)) *Batcher[T, R] {
+	if o.MaxItems == 0 {
+		o.MaxItems = 500
 	}
-	if o.Queue == 0 {
-		o.Queue = 10_000
+	if o.QueueSize == 0 {
+		o.QueueSize = 10_000
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 8 * time.Second
 	}
-	if o.Writers == 0 {
-		o.Writers = 1
+	if o.Concurrency == 0 {
+		o.Concurrency = 1
 	}
-	if o.Alone == nil {
-		o.Alone = func(error) bool { return false }
+	if o.RetryIndividually == nil {
+		o.RetryIndividually = func(error) bool { return false }
 	}
-	return &Gatherer[T, R]{opts: o, run: run, queue: make(chan *call[T, R], o.Queue)}
+	return &Batcher[T, R]{opts: o, run: run, queue: make(chan *call[T, R], o.QueueSize)}
 }
 
 // Do submits an item and waits for its result. If ctx ends before the item became part of a batch,
 // the item is withdrawn and Do returns the error of the context: nothing was done. If ctx ends
-// later, the error wraps ErrUnknown, and the batch may still be using the item.
-func (g *Gatherer[T, R]) Do(ctx context.Context, item T) (R, error) {
+// later, the error wraps ErrOutcomeUnknown, and the batch may still be using the item.
+func (g *Batcher[T, R]) Do(ctx context.Context, item T) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
 		return none, err
@@ -119,11 +119,11 @@ func (g *Gatherer[T, R]) Do(ctx context.Context, item T) (R, error) {
 	case <-c.done: // the result and the end of ctx came together: return the result, which is known
 		return c.Value, c.Err
 	default:
-		return none, fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
+		return none, fmt.Errorf("%w: %w", ErrOutcomeUnknown, ctx.Err())
 	}
 }
 
-func (g *Gatherer[T, R]) enqueue(c *call[T, R]) error {
+func (g *Batcher[T, R]) enqueue(c *call[T, R]) error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 
@@ -140,9 +140,9 @@ func (g *Gatherer[T, R]) enqueue(c *call[T, R]) error {
 
 // Run processes batches until ctx ends. It then processes the calls that are still queued, rejects
 // new ones with ErrStopped, and returns nil. Stop the callers of Do first.
-func (g *Gatherer[T, R]) Run(ctx context.Context) error {
+func (g *Batcher[T, R]) Run(ctx context.Context) error {
 	var writers sync.WaitGroup
-	for range g.opts.Writers {
+	for range g.opts.Concurrency {
 		writers.Go(g.write)
 	}
 
@@ -156,7 +156,7 @@ func (g *Gatherer[T, R]) Run(ctx context.Context) error {
 	return nil
 }
 
-func (g *Gatherer[T, R]) write() {
+func (g *Batcher[T, R]) write() {
 	for first := range g.queue {
 		if calls := g.gather(first); len(calls) > 0 {
 			g.commit(calls)
@@ -165,12 +165,12 @@ func (g *Gatherer[T, R]) write() {
 }
 
 // gather collects the calls that are queued at this moment. It does not wait for more.
-func (g *Gatherer[T, R]) gather(first *call[T, R]) []*call[T, R] {
+func (g *Batcher[T, R]) gather(first *call[T, R]) []*call[T, R] {
 	var calls []*call[T, R]
 	if first.state.CompareAndSwap(waiting, taken) {
 		calls = append(calls, first)
 	}
-	for len(calls) < g.opts.Max {
+	for len(calls) < g.opts.MaxItems {
 		select {
 		case next, open := <-g.queue:
 			if !open {
@@ -186,10 +186,10 @@ func (g *Gatherer[T, R]) gather(first *call[T, R]) []*call[T, R] {
 	return calls
 }
 
-func (g *Gatherer[T, R]) commit(calls []*call[T, R]) {
+func (g *Batcher[T, R]) commit(calls []*call[T, R]) {
 	results, err := g.attempt(calls)
 
-	if err != nil && len(calls) > 1 && !errors.Is(err, ErrUnknown) && g.opts.Alone(err) {
+	if err != nil && len(calls) > 1 && !errors.Is(err, ErrOutcomeUnknown) && g.opts.RetryIndividually(err) {
 		for _, c := range calls {
 			g.commit([]*call[T, R]{c})
 		}
@@ -205,13 +205,13 @@ func (g *Gatherer[T, R]) commit(calls []*call[T, R]) {
 	}
 }
 
-func (g *Gatherer[T, R]) attempt(calls []*call[T, R]) (results []Result[R], err error) {
+func (g *Batcher[T, R]) attempt(calls []*call[T, R]) (results []Result[R], err error) {
 	// A batch belongs to many callers, so the context of none of them may cancel it.
 	ctx, cancel := context.WithTimeout(context.Background(), g.opts.Timeout)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: batch panicked: %v\n%s", ErrUnknown, p, debug.Stack())
+			err = fmt.Errorf("%w: batch panicked: %v\n%s", ErrOutcomeUnknown, p, debug.Stack())
 		}
 	}()
 
@@ -226,7 +226,7 @@ func (g *Gatherer[T, R]) attempt(calls []*call[T, R]) (results []Result[R], err 
 		g.opts.Observe(len(items), time.Since(start))
 	}
 	if err == nil && len(results) != len(items) {
-		err = fmt.Errorf("%w: batch of %d answered with %d results", ErrUnknown, len(items), len(results))
+		err = fmt.Errorf("%w: batch of %d answered with %d results", ErrOutcomeUnknown, len(items), len(results))
 	}
 	return results, err
 }

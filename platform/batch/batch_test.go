@@ -15,7 +15,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/batch"
 )
 
-type gatherer = batch.Gatherer[int, int]
+type gatherer = batch.Batcher[int, int]
 
 // start runs g until the end of the test.
 func start(t *testing.T, g *gatherer) (stop func()) {
@@ -108,7 +108,7 @@ func TestThoseWhoCameMeanwhileShareARun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sizes := make(chan int, 10)
 		held := newGate()
-		g := batch.New(batch.Options{Max: 20, Observe: func(n int, _ time.Duration) { sizes <- n }}, held.run)
+		g := batch.New(batch.Options{MaxItems: 20, Observe: func(n int, _ time.Duration) { sizes <- n }}, held.run)
 		stop := start(t, g)
 
 		first := do(t.Context(), g, 0)
@@ -142,7 +142,7 @@ func TestEachGetsTheirOwnAnswer(t *testing.T) {
 	for _, writers := range []int{1, 4} {
 		t.Run(fmt.Sprint(writers, " writers"), func(t *testing.T) {
 			t.Parallel()
-			g := batch.New(batch.Options{Max: 7, Writers: writers}, func(ctx context.Context, items []int) ([]batch.Result[int], error) {
+			g := batch.New(batch.Options{MaxItems: 7, Concurrency: writers}, func(ctx context.Context, items []int) ([]batch.Result[int], error) {
 				results, _ := double(ctx, items)
 				for i, n := range items {
 					if n%10 == 0 {
@@ -190,7 +190,7 @@ func TestWithdrawnBeforeItIsTaken(t *testing.T) {
 	<-first
 	stop()
 
-	if !errors.Is(got.err, context.Canceled) || errors.Is(got.err, batch.ErrUnknown) {
+	if !errors.Is(got.err, context.Canceled) || errors.Is(got.err, batch.ErrOutcomeUnknown) {
 		t.Errorf("got %v, want a plain cancellation", got.err)
 	}
 	if ran := held.ran(); len(ran) != 1 {
@@ -229,7 +229,7 @@ func TestOverBeforeItBegan(t *testing.T) {
 	ctx := &late{Context: t.Context(), answered: start(t, g)}
 	ctx.over.Store(true)
 
-	if _, err := g.Do(ctx, 1); !errors.Is(err, context.Canceled) || errors.Is(err, batch.ErrUnknown) {
+	if _, err := g.Do(ctx, 1); !errors.Is(err, context.Canceled) || errors.Is(err, batch.ErrOutcomeUnknown) {
 		t.Errorf("got %v", err)
 	}
 	if ran := held.ran(); len(ran) != 0 {
@@ -252,7 +252,7 @@ func TestUnknownOnceItIsTaken(t *testing.T) {
 	close(held.open)
 	stop()
 
-	if !errors.Is(got.err, batch.ErrUnknown) || !errors.Is(got.err, context.Canceled) {
+	if !errors.Is(got.err, batch.ErrOutcomeUnknown) || !errors.Is(got.err, context.Canceled) {
 		t.Errorf("got %v, want unknown and why", got.err)
 	}
 	if ran := held.ran(); len(ran) != 1 {
@@ -275,7 +275,7 @@ func TestBusy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held := newGate()
-		g := batch.New(batch.Options{Queue: 3}, held.run)
+		g := batch.New(batch.Options{QueueSize: 3}, held.run)
 		stop := start(t, g)
 
 		answers := []<-chan outcome{do(t.Context(), g, 0)}
@@ -306,7 +306,7 @@ func TestStopAnswersEverybody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held := newGate()
-		g := batch.New(batch.Options{Max: 3}, held.run)
+		g := batch.New(batch.Options{MaxItems: 3}, held.run)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- g.Run(ctx) }()
@@ -340,7 +340,7 @@ func TestPanicIsEverybodysUnknown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held, asked := newGate(), atomic.Int32{}
-		g := batch.New(batch.Options{Alone: func(error) bool { asked.Add(1); return true }}, func(ctx context.Context, items []int) ([]batch.Result[int], error) {
+		g := batch.New(batch.Options{RetryIndividually: func(error) bool { asked.Add(1); return true }}, func(ctx context.Context, items []int) ([]batch.Result[int], error) {
 			results, err := held.run(ctx, items)
 			if slices.Contains(items, 13) {
 				panic("thirteen")
@@ -360,7 +360,7 @@ func TestPanicIsEverybodysUnknown(t *testing.T) {
 		}
 		for _, answer := range answers {
 			// It may have panicked after COMMIT, so nobody is told "failed".
-			if got := <-answer; !errors.Is(got.err, batch.ErrUnknown) || !strings.Contains(got.err.Error(), "thirteen") {
+			if got := <-answer; !errors.Is(got.err, batch.ErrOutcomeUnknown) || !strings.Contains(got.err.Error(), "thirteen") {
 				t.Errorf("got %v", got.err)
 			}
 		}
@@ -384,7 +384,7 @@ func TestWrongNumberOfResults(t *testing.T) {
 
 		_, err := g.Do(t.Context(), 1)
 
-		if !errors.Is(err, batch.ErrUnknown) {
+		if !errors.Is(err, batch.ErrOutcomeUnknown) {
 			t.Errorf("%d results for one item: %v", n, err)
 		}
 		stop()
@@ -397,7 +397,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held := newGate()
-		g := batch.New(batch.Options{Alone: func(err error) bool { return errors.Is(err, errSpoiled) }}, func(ctx context.Context, items []int) ([]batch.Result[int], error) {
+		g := batch.New(batch.Options{RetryIndividually: func(err error) bool { return errors.Is(err, errSpoiled) }}, func(ctx context.Context, items []int) ([]batch.Result[int], error) {
 			results, err := held.run(ctx, items)
 			if slices.Contains(items, 13) {
 				return nil, fmt.Errorf("batch of %d: %w", len(items), errSpoiled)
@@ -434,7 +434,7 @@ func TestAnErrorOfAll(t *testing.T) {
 	g := batch.New(batch.Options{}, func(context.Context, []int) ([]batch.Result[int], error) { return nil, away })
 	start(t, g)
 
-	if _, err := g.Do(t.Context(), 1); !errors.Is(err, away) || errors.Is(err, batch.ErrUnknown) {
+	if _, err := g.Do(t.Context(), 1); !errors.Is(err, away) || errors.Is(err, batch.ErrOutcomeUnknown) {
 		t.Errorf("got %v", err)
 	}
 }

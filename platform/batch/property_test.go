@@ -75,11 +75,11 @@ func TestEveryOutcomeIsLegalAndTrue(t *testing.T) {
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		opts := batch.Options{
-			Max:     rapid.IntRange(1, 6).Draw(r, "max"),
-			Queue:   rapid.IntRange(1, 12).Draw(r, "queue"),
-			Writers: rapid.IntRange(1, 3).Draw(r, "writers"),
-			Timeout: time.Duration(rapid.IntRange(4, 40).Draw(r, "timeout")) * time.Millisecond,
-			Alone:   func(err error) bool { return errors.Is(err, errSpoiled) },
+			MaxItems:          rapid.IntRange(1, 6).Draw(r, "max"),
+			QueueSize:         rapid.IntRange(1, 12).Draw(r, "queue"),
+			Concurrency:       rapid.IntRange(1, 3).Draw(r, "writers"),
+			Timeout:           time.Duration(rapid.IntRange(4, 40).Draw(r, "timeout")) * time.Millisecond,
+			RetryIndividually: func(err error) bool { return errors.Is(err, errSpoiled) },
 		}
 		slow, end := ms(r, 8, "slow"), ms(r, 60, "end")
 		plans := make([]plan, rapid.IntRange(1, 40).Draw(r, "callers"))
@@ -117,7 +117,7 @@ func TestEveryOutcomeIsLegalAndTrue(t *testing.T) {
 				if done != 1 || got.value != 2*got.item {
 					r.Fatalf("%v, but done %d times", got, done)
 				}
-			case errors.Is(err, batch.ErrUnknown): // either
+			case errors.Is(err, batch.ErrOutcomeUnknown): // either
 			case errors.Is(err, batch.ErrBusy), errors.Is(err, batch.ErrStopped), errors.Is(err, errSpoiled),
 				errors.Is(err, errAway), errors.Is(err, context.DeadlineExceeded):
 				if done != 0 {

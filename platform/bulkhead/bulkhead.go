@@ -124,9 +124,9 @@ func (b *Bulkhead[K]) Acquire(ctx context.Context, class int, key K) (release fu
 	return b.releaser(c, key), nil
 }
 
-// Room reports whether a call of Acquire would be rejected at this moment, and with which error. It
+// Check reports whether a call of Acquire would be rejected at this moment, and with which error. It
 // takes no slot.
-func (b *Bulkhead[K]) Room(class int, key K) error {
+func (b *Bulkhead[K]) Check(class int, key K) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 

@@ -177,10 +177,10 @@ func TestAFullQueueIsSharedToo(t *testing.T) {
 		if c := s.call(0, "m", "m4"); !errors.Is(c.err, bulkhead.ErrKeyLimit) {
 			t.Errorf("one more of the same key: %v", c.err)
 		}
-		if err := s.b.Room(0, "m"); !errors.Is(err, bulkhead.ErrKeyLimit) {
+		if err := s.b.Check(0, "m"); !errors.Is(err, bulkhead.ErrKeyLimit) {
 			t.Errorf("room for the same key: %v", err)
 		}
-		if err := s.b.Room(0, "v"); err != nil {
+		if err := s.b.Check(0, "v"); err != nil {
 			t.Errorf("room for another key: %v", err)
 		}
 		all = append(all, s.call(0, "v", "v1"))

@@ -102,7 +102,7 @@ func (m *model) call(class, key int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &entry{class: class, key: key, cancel: cancel, done: make(chan struct{})}
 	m.callers = append(m.callers, e)
-	full := m.b.Room(class, key)
+	full := m.b.Check(class, key)
 	go func() {
 		defer close(e.done)
 		e.release, e.err = m.b.Acquire(ctx, class, key)

@@ -28,7 +28,7 @@ func TestCopyAndPromote(t *testing.T) {
 	}
 	again := mustStart(t, throwAway(from))
 	o := throwAway(to)
-	o.Follow = again.URL()
+	o.Primary = again.URL()
 	standby := mustStart(t, o)
 	const count = "select count(*)::text from kept"
 	exec1(t, again.URL(), "insert into kept values (2)")

@@ -21,7 +21,7 @@ type Options struct {
 	Log      io.Writer         // the server's own log; server.log beside the data by default
 	NoSync   bool              // skip the fsyncs of initdb, for temporary clusters
 	Port     string            // a free one by default; set it for a server that must restart at the same address
-	Follow   string            // URL of a primary: start as its standby, on a Copy of it, until Promote
+	Primary  string            // URL of a primary: start as its standby, on a Copy of it, until Promote
 }
 
 // ErrInUse matches every *InUseError with errors.Is.

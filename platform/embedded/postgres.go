@@ -95,7 +95,7 @@ func (p *Postgres) start(ctx context.Context, o Options, from sources) error {
 	if p.password, err = p.cluster.password(); err != nil {
 		return err
 	}
-	if err := p.cluster.configureStandby(o.Follow); err != nil {
+	if err := p.cluster.configureStandby(o.Primary); err != nil {
 		return err
 	}
 	if err := p.serve(ctx, programs, o); err != nil {

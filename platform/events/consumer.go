@@ -16,13 +16,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// Reader is a consumer of the whole log that stores its results in the same database. Its position
+// Consumer is a consumer of the whole log that stores its results in the same database. Its position
 // is updated in the transaction that contains the results. Each event therefore takes effect
 // exactly once and in the order of the log, even after a crash.
 //
 // Every node may run a reader of the same name. The update of the position fails if another node
 // has changed it: when two nodes read the same page, one of them commits and the other one pauses.
-type Reader struct {
+type Consumer struct {
 	log    *Log
 	name   string
 	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
@@ -30,8 +30,8 @@ type Reader struct {
 	wake   wakeup.Signal
 	lag    atomic.Int64 // age of the last event when it was handled, ns
 
-	// Committed, when set before Run, is called after each page that was committed.
-	Committed func()
+	// OnCommit, when set before Run, is called after each page that was committed.
+	OnCommit func()
 
 	at *storedPosition // the row as this reader wrote it; nil: it has to be read
 }
@@ -47,16 +47,16 @@ type storedPosition struct {
 // an open transaction.
 const readerPage = 500
 
-// NewReader returns the reader with that name. A migration creates its row. The function handle
+// NewConsumer returns the reader with that name. A migration creates its row. The function handle
 // processes one page in the transaction that moves the position. It is called again with the same
 // events if that transaction fails.
-func NewReader(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Reader {
-	return &Reader{log: log, name: name, handle: handle, logger: out, wake: wakeup.New()}
+func NewConsumer(log *Log, name string, handle func(ctx context.Context, tx pgx.Tx, list []Event) error, out *slog.Logger) *Consumer {
+	return &Consumer{log: log, name: name, handle: handle, logger: out, wake: wakeup.New()}
 }
 
-// AddReader stores a position for the consumer, at the present end of the log, unless it has one:
+// AddConsumer stores a position for the consumer, at the present end of the log, unless it has one:
 // a consumer does not receive events from before it was added. Migrations call it.
-func AddReader(ctx context.Context, q postgres.Querier, name string) error {
+func AddConsumer(ctx context.Context, q postgres.Querier, name string) error {
 	_, err := q.Exec(ctx, `insert into event_readers (name, xid, seq)
 		select $1::text, coalesce(h.xid, '3'), coalesce(h.seq, 0)
 		from (values (1)) as one (row)
@@ -69,14 +69,14 @@ func AddReader(ctx context.Context, q postgres.Querier, name string) error {
 }
 
 // Wake makes the reader look for events now. It never blocks.
-func (r *Reader) Wake() { r.wake.Send() }
+func (r *Consumer) Wake() { r.wake.Send() }
 
 // Lag returns the age of the last handled event when it was handled on this node.
-func (r *Reader) Lag() time.Duration { return time.Duration(r.lag.Load()) }
+func (r *Consumer) Lag() time.Duration { return time.Duration(r.lag.Load()) }
 
 // Run handles events until ctx ends and then returns nil. After an error it retries from the same
 // position every second.
-func (r *Reader) Run(ctx context.Context) error {
+func (r *Consumer) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	wake := r.wake
@@ -109,7 +109,7 @@ func (r *Reader) Run(ctx context.Context) error {
 var errOvertaken = errors.New("another node has moved the position")
 
 // deliverNew handles all events that are readable now.
-func (r *Reader) handleNew(ctx context.Context) (behind bool, err error) {
+func (r *Consumer) handleNew(ctx context.Context) (behind bool, err error) {
 	for {
 		page, err := r.step(ctx)
 		if errors.Is(err, ErrRewritten) && r.at != nil {
@@ -123,22 +123,22 @@ func (r *Reader) handleNew(ctx context.Context) (behind bool, err error) {
 			return false, err
 		}
 		if len(page.Events) == 0 {
-			return page.Behind, nil
+			return page.Waiting, nil
 		}
-		if r.Committed != nil {
-			r.Committed()
+		if r.OnCommit != nil {
+			r.OnCommit()
 		}
 		r.at = &storedPosition{page.Next.Xid, page.Next.Seq, page.Next}
 		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
-		if !page.Full {
-			return page.Behind, nil
+		if !page.More {
+			return page.Waiting, nil
 		}
 	}
 }
 
 // step reads and handles one page in a single transaction and thus on a single server. A page of a
 // database that was replaced is therefore never written to the new database.
-func (r *Reader) step(ctx context.Context) (page Page, err error) {
+func (r *Consumer) step(ctx context.Context) (page Page, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*readTimeout)
 	defer cancel()
 
@@ -172,7 +172,7 @@ func (r *Reader) step(ctx context.Context) (page Page, err error) {
 
 // loadPosition reads the stored position. It returns an error, also on every retry, if the log has another
 // event at this position than the row, because continuing would skip events without notice.
-func (r *Reader) loadPosition(ctx context.Context, tx pgx.Tx) (*storedPosition, error) {
+func (r *Consumer) loadPosition(ctx context.Context, tx pgx.Tx) (*storedPosition, error) {
 	var at storedPosition
 	var order *uuid.UUID
 	var version *int64

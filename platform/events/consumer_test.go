@@ -38,7 +38,7 @@ func (r *readers) note(ctx context.Context, tx pgx.Tx, list []events.Event) erro
 }
 
 // run runs a reader on connections of its own, until stop.
-func (r *readers) run(handle func(context.Context, pgx.Tx, []events.Event) error) (reader *events.Reader, stop func()) {
+func (r *readers) run(handle func(context.Context, pgx.Tx, []events.Event) error) (reader *events.Consumer, stop func()) {
 	r.t.Helper()
 	pool, err := postgres.Open(r.ctx, r.url, 4)
 	r.must(err)
@@ -46,7 +46,7 @@ func (r *readers) run(handle func(context.Context, pgx.Tx, []events.Event) error
 	log, err := events.OpenLog(r.ctx, pool)
 	r.must(err)
 
-	reader = events.NewReader(log, "test", handle, slog.New(slog.DiscardHandler))
+	reader = events.NewConsumer(log, "test", handle, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -105,7 +105,7 @@ func TestReadersTakeEachEventOnce(t *testing.T) {
 		}
 		return err
 	}
-	var all []*events.Reader
+	var all []*events.Consumer
 	for range 3 {
 		reader, _ := r.run(shaky)
 		all = append(all, reader)

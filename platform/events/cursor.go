@@ -62,7 +62,7 @@ var cursorForm = regexp.MustCompile(`^([0-9a-f]{8})-([0-9a-f]{1,16})-([0-9a-f]{1
 
 // ParseCursor parses the result of String. For any other text it returns a fault for the client.
 func ParseCursor(s string) (Cursor, error) {
-	bad := fault.New(fault.Malformed, "malformed", "The cursor is not one that this API gave out.")
+	bad := fault.New(fault.KindMalformed, "malformed", "The cursor is not one that this API gave out.")
 	bad.Fields = []fault.Field{{Pointer: "/query/after", Code: "format", Message: "is not a cursor"}}
 
 	m := cursorForm.FindStringSubmatch(s)

@@ -8,10 +8,10 @@ type Kind struct {
 	// Data is an example: a value of the type from which the data is rendered, with every member
 	// that events of this type may have.
 	Data any
-	// Always lists the members of the data that are always present, besides those that every event
+	// Required lists the members of the data that are always present, besides those that every event
 	// has.
-	Always []string
-	Note   bool // added to the inbox of the order's owner (SPEC E7)
+	Required []string
+	Notify   bool // added to the inbox of the order's owner (SPEC E7)
 }
 
 // Types returns the names of the types, in the same order.

@@ -9,7 +9,7 @@ func Laws() []laws.Law {
 			Name: "log-elsewhere", Spec: "E3", Says: "the log was written in this cluster and database, or adopted since it was restored",
 			Query: `
 			select 'the log', format('has the epoch %s, this database is %s: run orderflow migrate', l.epoch, h.epoch)
-			from event_log l cross join (` + Here + `) h (epoch) where l.epoch <> h.epoch`,
+			from event_log l cross join (` + EpochQuery + `) h (epoch) where l.epoch <> h.epoch`,
 		},
 		{
 			Name: "log-ahead", Spec: "E3", Says: "no event is of a transaction that this cluster has not begun",

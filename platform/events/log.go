@@ -47,8 +47,8 @@ func Append(ctx context.Context, tx pgx.Tx, list []Event) error {
 	return nil
 }
 
-// Queue adds the statement of Append to a batch of statements that share a round trip.
-func Queue(b *pgx.Batch, list []Event) {
+// AppendBatch adds the statement of Append to a batch of statements that share a round trip.
+func AppendBatch(b *pgx.Batch, list []Event) {
 	if len(list) > 0 {
 		b.Queue(insertEvents, rowsOf(list)...)
 	}
@@ -166,9 +166,9 @@ func (l *Log) Verify(ctx context.Context, c Cursor) error {
 	return err
 }
 
-// Gone reports whether a consumer can no longer resume at a cursor: the log does not contain the
+// Expired reports whether a consumer can no longer resume at a cursor: the log does not contain the
 // event at the cursor (ErrRewritten), or the next event for that user is older than keep.
-func (l *Log) Gone(ctx context.Context, c Cursor, user uuid.UUID, keep time.Duration) (bool, error) {
+func (l *Log) Expired(ctx context.Context, c Cursor, user uuid.UUID, keep time.Duration) (bool, error) {
 	next, err := l.After(ctx, c, user, 1)
 	if errors.Is(err, ErrRewritten) {
 		return true, nil

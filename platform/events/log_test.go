@@ -47,7 +47,7 @@ func TestNothingIsLostBehindLateCommits(t *testing.T) {
 					t.Error("a page is out of order")
 				}
 				seen, at = append(seen, ids(page.Events)...), page.Next
-				if last && !page.Full && !page.Behind {
+				if last && !page.More && !page.Waiting {
 					break
 				}
 				select {
@@ -110,8 +110,8 @@ func TestNothingPassesAnOpenTransaction(t *testing.T) {
 	}
 
 	for _, who := range []uuid.UUID{user, uuid.Nil} {
-		if p := b.after(start, who, 100); len(p.Events) != 0 || !p.Behind || p.Full || p.Next != start {
-			t.Errorf("before the commit: %d events, behind %t, full %t, next %s", len(p.Events), p.Behind, p.Full, p.Next)
+		if p := b.after(start, who, 100); len(p.Events) != 0 || !p.Waiting || p.More || p.Next != start {
+			t.Errorf("before the commit: %d events, behind %t, full %t, next %s", len(p.Events), p.Waiting, p.More, p.Next)
 		}
 	}
 	if b.head() != start {
@@ -123,8 +123,8 @@ func TestNothingPassesAnOpenTransaction(t *testing.T) {
 	truth := b.truth(uuid.Nil)[1:]
 	for _, who := range []uuid.UUID{user, uuid.Nil} {
 		p := b.after(start, who, 100)
-		if !slices.Equal(ids(p.Events), truth) || p.Behind {
-			t.Errorf("after the commit: %v behind %t, want %v", ids(p.Events), p.Behind, truth)
+		if !slices.Equal(ids(p.Events), truth) || p.Waiting {
+			t.Errorf("after the commit: %v behind %t, want %v", ids(p.Events), p.Waiting, truth)
 		}
 	}
 }
@@ -140,8 +140,8 @@ func TestRollbackFreesTheRest(t *testing.T) {
 	b.must(tx.Rollback(b.ctx))
 	b.settle()
 
-	if p := b.after(events.Cursor{}, uuid.Nil, 10); len(p.Events) != 1 || p.Behind {
-		t.Errorf("%d events, behind %t", len(p.Events), p.Behind)
+	if p := b.after(events.Cursor{}, uuid.Nil, 10); len(p.Events) != 1 || p.Waiting {
+		t.Errorf("%d events, behind %t", len(p.Events), p.Waiting)
 	}
 }
 
@@ -186,12 +186,12 @@ func TestPages(t *testing.T) {
 	}
 	for _, row := range rows {
 		p := b.after(events.Cursor{}, user, row.limit)
-		if !slices.Equal(ids(p.Events), row.want) || p.Full != row.full || p.Next != p.Events[len(p.Events)-1].Cursor {
-			t.Errorf("limit %d: %v full %t next %s", row.limit, ids(p.Events), p.Full, p.Next)
+		if !slices.Equal(ids(p.Events), row.want) || p.More != row.full || p.Next != p.Events[len(p.Events)-1].Cursor {
+			t.Errorf("limit %d: %v full %t next %s", row.limit, ids(p.Events), p.More, p.Next)
 		}
 	}
 	end := b.head()
-	if p := b.after(end, user, 10); len(p.Events) != 0 || p.Full || p.Behind || p.Next != end {
+	if p := b.after(end, user, 10); len(p.Events) != 0 || p.More || p.Waiting || p.Next != end {
 		t.Errorf("behind %s: %d events, next %s", end, len(p.Events), p.Next)
 	}
 }
@@ -311,7 +311,7 @@ func TestGone(t *testing.T) {
 		{"the far future", events.Cursor{Epoch: first.Epoch, Xid: math.MaxUint64, Seq: math.MaxInt64}, user, time.Hour, true},
 	}
 	for _, row := range rows {
-		gone, err := b.log.Gone(b.ctx, row.at, row.who, row.keep)
+		gone, err := b.log.Expired(b.ctx, row.at, row.who, row.keep)
 		b.must(err)
 		if gone != row.gone {
 			t.Errorf("%s: gone %t", row.name, gone)
@@ -419,7 +419,7 @@ func TestFind(t *testing.T) {
 	if err != nil || got.Message().ID != want.Message().ID || got.Cursor != want.Cursor || string(got.Data) != string(want.Data) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	if !errors.Is(missing, events.ErrGone) {
+	if !errors.Is(missing, events.ErrNotFound) {
 		t.Errorf("what is not there: %v", missing)
 	}
 }

@@ -24,10 +24,10 @@ type Page struct {
 	// Next is the cursor of the next page: the position of the last event, or the start of an empty
 	// page.
 	Next Cursor
-	// Full means that the limit ended the page, so the next page can be read at once.
-	Full bool
-	// Behind means that committed events wait for an older transaction to end.
-	Behind bool
+	// More means that the limit ended the page, so the next page can be read at once.
+	More bool
+	// Waiting means that committed events wait for an older transaction to end.
+	Waiting bool
 }
 
 // A page ends below the oldest open transaction (SPEC E3). Its first row exists even if there are
@@ -109,7 +109,7 @@ func readPage(ctx context.Context, q postgres.Querier, after Cursor, limit int, 
 			if !after.follows(found) {
 				return Page{}, fmt.Errorf("%w: cursor %s, found %s", ErrRewritten, after, found)
 			}
-			p.Behind, p.Next.Epoch, p.Next.Digest = *behind, found.Epoch, found.Digest
+			p.Waiting, p.Next.Epoch, p.Next.Digest = *behind, found.Epoch, found.Digest
 			continue
 		}
 		e.Cursor = at.cursor(p.Next.Epoch)
@@ -125,6 +125,6 @@ func readPage(ctx context.Context, q postgres.Querier, after Cursor, limit int, 
 		return Page{}, errNoEpoch
 	}
 
-	p.Full = len(p.Events) == limit
+	p.More = len(p.Events) == limit
 	return p, nil
 }

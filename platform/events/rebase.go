@@ -10,21 +10,21 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Here is a query for the epoch of a log whose xids come from the current database. A dump that is
+// EpochQuery is a query for the epoch of a log whose xids come from the current database. A dump that is
 // restored into another cluster, or under another name, keeps its xids, but they do not compare
 // with those of the new transactions.
-const Here = `
+const EpochQuery = `
 	select substr(md5(system_identifier::text || '/' || (select oid from pg_database where datname = current_database())), 1, 8)
 	from pg_control_system()`
 
-// Adopt rebases the log on the database that contains it. Migrations call it. In a new database it
+// Rebase rebases the log on the database that contains it. Migrations call it. In a new database it
 // records the epoch. In a restored one it moves all events to the lowest xid of this cluster, in
 // their old order, and records the new epoch, so that clients with old cursors are reset instead of
 // missing events without notice (SPEC E3). Consumers keep their position after the same event.
-func Adopt(ctx context.Context, conn *pgx.Conn) error {
+func Rebase(ctx context.Context, conn *pgx.Conn) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var now, noted string
-		if err := tx.QueryRow(ctx, Here).Scan(&now); err != nil {
+		if err := tx.QueryRow(ctx, EpochQuery).Scan(&now); err != nil {
 			return fmt.Errorf("identify the cluster: %w", err)
 		}
 		err := tx.QueryRow(ctx, `select epoch from event_log for update`).Scan(&noted)
@@ -73,25 +73,25 @@ const renumber = `
 	from (select order_id, version, max(seq) over () + row_number() over (order by inserter > until, xid, seq) as n from rows cross join loaded) n
 	where e.order_id = n.order_id and e.version = n.version`
 
-// ErrElsewhere means that the log was written in another cluster or database and has not been
+// ErrForeignLog means that the log was written in another cluster or database and has not been
 // adopted since. Its xids do not compare with those of new transactions: consumers would skip new
 // events, or receive them in the wrong order.
-var ErrElsewhere = errors.New("the event log comes from another cluster or database; run orderflow migrate")
+var ErrForeignLog = errors.New("the event log comes from another cluster or database; run orderflow migrate")
 
-// CheckOrigin returns ErrElsewhere if the log must be adopted first. It returns nil for a database
+// CheckOrigin returns ErrForeignLog if the log must be adopted first. It returns nil for a database
 // without a log. It takes one round trip.
 func CheckOrigin(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }) error {
 	var fits bool
-	err := q.QueryRow(ctx, `select l.epoch = (`+Here+`) from event_log l`).Scan(&fits)
+	err := q.QueryRow(ctx, `select l.epoch = (`+EpochQuery+`) from event_log l`).Scan(&fits)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows) || postgres.Code(err) == "42P01": // undefined table
 		return nil
 	case err != nil:
 		return fmt.Errorf("check where the event log comes from: %w", err)
 	case !fits:
-		return ErrElsewhere
+		return ErrForeignLog
 	}
 	return nil
 }

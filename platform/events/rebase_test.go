@@ -48,7 +48,7 @@ func (b *bundle) connect() *pgx.Conn {
 
 func (b *bundle) adopt() {
 	b.t.Helper()
-	b.must(events.Adopt(b.ctx, b.connect()))
+	b.must(events.Rebase(b.ctx, b.connect()))
 	b.reopen()
 	b.settle()
 }
@@ -78,10 +78,10 @@ func TestAdoptRestoredLog(t *testing.T) {
 	if p := b.after(first, user, 100); len(p.Events) != 1 {
 		t.Errorf("%d events behind the adopted ones", len(p.Events))
 	}
-	if gone, err := b.log.Gone(b.ctx, old, user, time.Hour); err != nil || !gone {
+	if gone, err := b.log.Expired(b.ctx, old, user, time.Hour); err != nil || !gone {
 		t.Errorf("an old cursor: gone %t, %v", gone, err)
 	}
-	if gone, err := b.log.Gone(b.ctx, first, user, time.Hour); err != nil || gone {
+	if gone, err := b.log.Expired(b.ctx, first, user, time.Hour); err != nil || gone {
 		t.Errorf("a new cursor: gone %t, %v", gone, err)
 	}
 }
@@ -182,7 +182,7 @@ func TestAdoptTakesWhatWasWrittenBefore(t *testing.T) {
 	}
 }
 
-// CheckOrigin holds exactly where Adopt has been.
+// CheckOrigin holds exactly where Rebase has been.
 func TestCheckOrigin(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -194,7 +194,7 @@ func TestCheckOrigin(t *testing.T) {
 	b.exec(`drop table event_log`)
 	empty := events.CheckOrigin(b.ctx, b.pool)
 
-	if !errors.Is(foreign, events.ErrElsewhere) || own != nil || fresh != nil || empty != nil {
+	if !errors.Is(foreign, events.ErrForeignLog) || own != nil || fresh != nil || empty != nil {
 		t.Errorf("a foreign log %v, an adopted one %v, none yet %v and %v", foreign, own, fresh, empty)
 	}
 }

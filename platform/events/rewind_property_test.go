@@ -111,7 +111,7 @@ func (h *history) read(t *rapid.T, c *client, ever map[*client]map[string]bool, 
 			ever[c][id] = true
 			c.seen = append(c.seen, id)
 		}
-		if c.at = page.Next; !page.Full {
+		if c.at = page.Next; !page.More {
 			return
 		}
 	}

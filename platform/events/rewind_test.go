@@ -90,7 +90,7 @@ func TestEveryReadVerifiesItsCursor(t *testing.T) {
 		_, of2 := b.log.After(b.ctx, row.at, user, 10)
 		_, of3 := b.log.AfterInOrder(b.ctx, row.at, order, user, 10)
 		of4 := b.log.Verify(b.ctx, row.at)
-		gone, err := b.log.Gone(b.ctx, row.at, user, time.Hour)
+		gone, err := b.log.Expired(b.ctx, row.at, user, time.Hour)
 		b.must(err)
 		for _, err := range []error{of1, of2, of3, of4} {
 			if errors.Is(err, events.ErrRewritten) == row.good || err != nil && row.good {
@@ -150,7 +150,7 @@ func TestTailOfALogThatWentBack(t *testing.T) {
 		}
 	})))
 	rewritten := make(chan events.Cursor, 10)
-	tail.Rewritten(func(at events.Cursor) { rewritten <- at })
+	tail.OnRewritten(func(at events.Cursor) { rewritten <- at })
 	out := b.run(tail)
 	b.next(out)
 	b.append(event(uuid.New()), event(uuid.New()))
@@ -226,7 +226,7 @@ func TestAdoptUnderRunningReaders(t *testing.T) {
 	r := setupReaders(t)
 	tail := events.NewTail(r.log, slog.New(slog.DiscardHandler))
 	rewritten := make(chan events.Cursor, 10)
-	tail.Rewritten(func(at events.Cursor) { rewritten <- at })
+	tail.OnRewritten(func(at events.Cursor) { rewritten <- at })
 	out := r.bundle.run(tail)
 	r.next(out)
 	reader, _ := r.run(r.note)
@@ -238,7 +238,7 @@ func TestAdoptUnderRunningReaders(t *testing.T) {
 	}
 	r.beneath(`update event_log set epoch = '0badcafe'`)
 
-	r.must(events.Adopt(r.ctx, r.connect()))
+	r.must(events.Rebase(r.ctx, r.connect()))
 	tail.Wake()
 	for !r.hasEpoch(soon(t, rewritten)) { // it may have seen the epoch that came before
 		tail.Wake()
@@ -297,7 +297,7 @@ func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 	r.forget(last)
 	r.put(last.Cursor, event(uuid.New()))
 	said := make(chan string, 100)
-	reader := events.NewReader(r.log, "test", r.note, slog.New(lines(func(rec slog.Record) {
+	reader := events.NewConsumer(r.log, "test", r.note, slog.New(lines(func(rec slog.Record) {
 		rec.Attrs(func(a slog.Attr) bool { said <- a.Value.String(); return true })
 	})))
 	ctx, cancel := context.WithCancel(r.ctx)

@@ -88,7 +88,7 @@ func (b *bundle) commit(list ...events.Event) {
 // settle waits until nothing is held up any more.
 func (b *bundle) settle() {
 	b.t.Helper()
-	for b.after(b.head(), uuid.Nil, 1).Behind {
+	for b.after(b.head(), uuid.Nil, 1).Waiting {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-b.ctx.Done():

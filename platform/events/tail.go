@@ -46,10 +46,10 @@ func NewTail(log *Log, out *slog.Logger) *Tail {
 // new events and the position of the last one; fn must not block. The first call has no events.
 func (t *Tail) Subscribe(fn func([]Event, Cursor)) { t.subscribers = append(t.subscribers, fn) }
 
-// Rewritten registers fn. Call it before Run. Run calls fn when the log was restored to a state
+// OnRewritten registers fn. Call it before Run. Run calls fn when the log was restored to a state
 // before the last delivered event, or was adopted (ErrRewritten), with the position that later
 // events follow.
-func (t *Tail) Rewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn) }
+func (t *Tail) OnRewritten(fn func(Cursor)) { t.rewritten = append(t.rewritten, fn) }
 
 // Rewrites returns the number of times that the log was rewritten.
 func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
@@ -118,8 +118,8 @@ func (t *Tail) deliverNew(ctx context.Context) (behind bool, err error) {
 			t.at = page.Next
 			t.deliver(page.Events, page.Next)
 		}
-		if !page.Full {
-			return page.Behind, nil
+		if !page.More {
+			return page.Waiting, nil
 		}
 	}
 }

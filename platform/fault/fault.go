@@ -16,19 +16,19 @@ type Kind int
 
 // The kinds, with the HTTP status that platform/web sends for each.
 const (
-	Internal           Kind = iota // 500, never created on purpose
-	Malformed                      // 400: not JSON, not a cursor, not a UUID
-	Unauthenticated                // 401: no valid credentials
-	Forbidden                      // 403: the caller's role does not allow it
-	NotFound                       // 404: does not exist, or belongs to another account
-	NotAllowed                     // 405
-	Conflict                       // 409: conflicts with the current state
-	PreconditionFailed             // 412: stale If-Match
-	TooLarge                       // 413
-	UnsupportedMedia               // 415
-	Invalid                        // 422: well-formed but not valid
-	RateLimited                    // 429
-	Unavailable                    // 503: a dependency is down, retry later
+	KindInternal           Kind = iota // 500, never created on purpose
+	KindMalformed                      // 400: not JSON, not a cursor, not a UUID
+	KindUnauthenticated                // 401: no valid credentials
+	KindForbidden                      // 403: the caller's role does not allow it
+	KindNotFound                       // 404: does not exist, or belongs to another account
+	KindNotAllowed                     // 405
+	KindConflict                       // 409: conflicts with the current state
+	KindPreconditionFailed             // 412: stale If-Match
+	KindTooLarge                       // 413
+	KindUnsupportedMedia               // 415
+	KindInvalid                        // 422: well-formed but not valid
+	KindRateLimited                    // 429
+	KindUnavailable                    // 503: a dependency is down, retry later
 )
 
 // Field is one error in the input. Pointer is a JSON pointer (RFC 6901) into the body, or
@@ -68,8 +68,8 @@ func (e *Error) Error() string {
 // Unwrap returns the internal cause.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Because sets the internal cause and returns e. The cause is logged and never sent to the client.
-func (e *Error) Because(err error) *Error {
+// WithCause sets the internal cause and returns e. The cause is logged and never sent to the client.
+func (e *Error) WithCause(err error) *Error {
 	e.cause = err
 	return e
 }
@@ -103,21 +103,21 @@ func Is(err error, code string) bool {
 	return ok && f.Code == code
 }
 
-// Absent returns the 404 of every resource. It is the same for a resource that never existed and
+// NotFound returns the 404 of every resource. It is the same for a resource that never existed and
 // for one that belongs to another account (SPEC R4).
-func Absent(what string) *Error {
-	return New(NotFound, "not-found", "There is no such %s.", what)
+func NotFound(what string) *Error {
+	return New(KindNotFound, "not-found", "There is no such %s.", what)
 }
 
-// Unprocessable returns the 422 that lists every error of a well-formed input.
-func Unprocessable(fields ...Field) *Error {
-	e := New(Invalid, "invalid", "The request is well-formed but not valid; see errors.")
+// Invalid returns the 422 that lists every error of a well-formed input.
+func Invalid(fields ...Field) *Error {
+	e := New(KindInvalid, "invalid", "The request is well-formed but not valid; see errors.")
 	e.Fields = fields
 	return e
 }
 
-// Away returns the 503 for a dependency that cannot be reached. It asks the client to retry after
+// Unavailable returns the 503 for a dependency that cannot be reached. It asks the client to retry after
 // one second.
-func Away(what string, cause error) *Error {
-	return New(Unavailable, "unavailable", "%s cannot be reached just now; try again.", what).WithRetryAfter(time.Second).Because(cause)
+func Unavailable(what string, cause error) *Error {
+	return New(KindUnavailable, "unavailable", "%s cannot be reached just now; try again.", what).WithRetryAfter(time.Second).WithCause(cause)
 }

@@ -13,7 +13,7 @@ import (
 func TestFault(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("no route to host")
-	f := fault.New(fault.Conflict, "illegal-transition", "Not from %s.", "A").With("from", "A").With("to", "B").Because(cause)
+	f := fault.New(fault.KindConflict, "illegal-transition", "Not from %s.", "A").With("from", "A").With("to", "B").WithCause(cause)
 	wrapped := fmt.Errorf("move order 7: %w", f)
 
 	got, ok := fault.As(wrapped)
@@ -43,22 +43,22 @@ func TestTheUsualOnes(t *testing.T) {
 		code  string
 		words string
 	}{
-		{fault.Absent("order"), fault.NotFound, "not-found", "There is no such order."},
-		{fault.Unprocessable(field), fault.Invalid, "invalid", "not valid"},
-		{fault.Away("The database", cause), fault.Unavailable, "unavailable", "The database cannot be reached"},
+		{fault.NotFound("order"), fault.KindNotFound, "not-found", "There is no such order."},
+		{fault.Invalid(field), fault.KindInvalid, "invalid", "not valid"},
+		{fault.Unavailable("The database", cause), fault.KindUnavailable, "unavailable", "The database cannot be reached"},
 	} {
 		if row.f.Kind != row.kind || row.f.Code != row.code || !strings.Contains(row.f.Detail, row.words) {
 			t.Errorf("got %+v", row.f)
 		}
 	}
-	if f := fault.Unprocessable(field, field); len(f.Fields) != 2 {
+	if f := fault.Invalid(field, field); len(f.Fields) != 2 {
 		t.Errorf("fields %v", f.Fields)
 	}
-	if f := fault.Away("x", cause); f.RetryAfter < time.Second || !errors.Is(f, cause) {
+	if f := fault.Unavailable("x", cause); f.RetryAfter < time.Second || !errors.Is(f, cause) {
 		t.Errorf("got %+v", f)
 	}
-	// Made afresh each time: Because and With write into them.
-	if one, two := fault.Absent("order"), fault.Absent("order"); one == two {
+	// Made afresh each time: WithCause and With write into them.
+	if one, two := fault.NotFound("order"), fault.NotFound("order"); one == two {
 		t.Error("two callers share one fault")
 	}
 }

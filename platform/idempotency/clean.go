@@ -26,14 +26,14 @@ func Clean(ctx context.Context, pool *postgres.Pool, log *slog.Logger) error {
 	})
 }
 
-// CleanOnce deletes all keys older than Keep, a few thousand at a time, and
+// CleanOnce deletes all keys older than Retention, a few thousand at a time, and
 // returns how many they were.
 func CleanOnce(ctx context.Context, pool *postgres.Pool) (n int64, err error) {
 	for {
 		tag, err := pool.Exec(ctx, `
 			delete from idempotency_keys where ctid = any (array(
 				select ctid from idempotency_keys where created_at < now() - $1::interval
-				limit $2 for update skip locked))`, Keep, cleanAtOnce)
+				limit $2 for update skip locked))`, Retention, cleanAtOnce)
 		if err != nil {
 			return n, fmt.Errorf("delete old idempotency keys: %w", err)
 		}

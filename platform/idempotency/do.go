@@ -13,8 +13,8 @@ import (
 // A second request with the key gets the first one's response and work is not
 // run; refusals that tell of the state of things (404, 409, 412) are stored as
 // well, with everything that work did undone.
-func Do[T any](ctx context.Context, running *Running, pool *postgres.Pool, k Key[T], work func(tx pgx.Tx) (T, error)) (Result[T], error) {
-	leave, err := running.Enter(k.Request)
+func Do[T any](ctx context.Context, running *InFlight, pool *postgres.Pool, k Key[T], work func(tx pgx.Tx) (T, error)) (Result[T], error) {
+	leave, err := running.Acquire(k.Request)
 	if err != nil {
 		return Result[T]{}, err
 	}

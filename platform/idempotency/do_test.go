@@ -54,7 +54,7 @@ func TestOnce(t *testing.T) {
 				first.Add(1)
 			case err == nil && bytes.Equal(a.Response.Body, created.Body):
 				again.Add(1)
-			case f != nil && f.Code == "idempotency-key-in-use" && f.Kind == fault.Conflict && f.RetryAfter > 0:
+			case f != nil && f.Code == "idempotency-key-in-use" && f.Kind == fault.KindConflict && f.RetryAfter > 0:
 				refused.Add(1)
 			default:
 				t.Errorf("got %+v, %v", a, err)
@@ -90,15 +90,15 @@ func TestWhichRefusalsAreKept(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
 	for kind, kept := range map[fault.Kind]bool{
-		fault.NotFound: true, fault.Conflict: true, fault.PreconditionFailed: true,
-		fault.Malformed: false, fault.Unauthenticated: false, fault.Forbidden: false, fault.Invalid: false,
-		fault.RateLimited: false, fault.Unavailable: false, fault.Internal: false,
+		fault.KindNotFound: true, fault.KindConflict: true, fault.KindPreconditionFailed: true,
+		fault.KindMalformed: false, fault.KindUnauthenticated: false, fault.KindForbidden: false, fault.KindInvalid: false,
+		fault.KindRateLimited: false, fault.KindUnavailable: false, fault.KindInternal: false,
 	} {
 		refusal := fault.New(kind, "some-code", "Some %s.", "detail").
 			With("allowed", []string{"A", "B"}).With("from", "A").With("left", int64(1<<62+1)).With("none", nil)
 		refusal.Fields = []fault.Field{{Pointer: "/a", Code: "c", Message: "m"}}
 		refusal.RetryAfter = 3 * time.Second
-		k, w := key(refusal.Code+string(rune('a'+kind)), "body"), fails(refusal.Because(errors.New("secret")))
+		k, w := key(refusal.Code+string(rune('a'+kind)), "body"), fails(refusal.WithCause(errors.New("secret")))
 
 		_, first := n.do(k, w)
 		_, second := n.do(k, w)
@@ -125,7 +125,7 @@ func TestWhichRefusalsAreKept(t *testing.T) {
 // Kept refusals hold the number of their kind: it must never mean another one.
 func TestKindsOnDiskStayTheSame(t *testing.T) {
 	t.Parallel()
-	for kind, number := range map[fault.Kind]int{fault.NotFound: 4, fault.Conflict: 6, fault.PreconditionFailed: 7} {
+	for kind, number := range map[fault.Kind]int{fault.KindNotFound: 4, fault.KindConflict: 6, fault.KindPreconditionFailed: 7} {
 		if r := idempotency.KeepRefusal(request("k", "b"), fault.New(kind, "c", "d")); r.Status != number {
 			t.Errorf("%d is stored as %d, was %d", kind, r.Status, number)
 		}
@@ -138,7 +138,7 @@ func TestARefusalAfterAnErrorOfTheDatabase(t *testing.T) {
 	n := setup(t)
 	w := &work{end: func(tx pgx.Tx) (thing, error) {
 		_, err := tx.Exec(t.Context(), "select 1/0")
-		return thing{}, fault.New(fault.Conflict, "taken", "Taken.").Because(err)
+		return thing{}, fault.New(fault.KindConflict, "taken", "Taken.").WithCause(err)
 	}}
 
 	_, first := n.do(key("k", "b"), w)
@@ -177,7 +177,7 @@ func TestAnotherBody(t *testing.T) {
 
 	_, err := n.do(key("k", "another"), w)
 
-	if f, _ := fault.As(err); f == nil || f.Kind != fault.Invalid || f.Code != "idempotency-key-reused" || w.runs.Load() != 0 {
+	if f, _ := fault.As(err); f == nil || f.Kind != fault.KindInvalid || f.Code != "idempotency-key-reused" || w.runs.Load() != 0 {
 		t.Errorf("got %v", err)
 	}
 	a, err := n.do(key("k", "body"), w)
@@ -261,7 +261,7 @@ func TestAnotherNodeHoldsTheKey(t *testing.T) {
 	_, here := one.do(key("k", "b"), w)
 
 	for _, err := range []error{there, here} {
-		if f, _ := fault.As(err); f == nil || f.Code != "idempotency-key-in-use" || f.Kind != fault.Conflict || f.RetryAfter <= 0 {
+		if f, _ := fault.As(err); f == nil || f.Code != "idempotency-key-in-use" || f.Kind != fault.KindConflict || f.RetryAfter <= 0 {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -299,7 +299,7 @@ func TestReplayNeedsTheRight(t *testing.T) {
 		k.Role, k.Still = role, still
 		return k
 	}
-	refused := fault.Absent("thing")
+	refused := fault.NotFound("thing")
 	for _, row := range []struct {
 		name        string
 		first, then identity.Role

@@ -23,8 +23,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Keep is how long a response is kept.
-const Keep = 24 * time.Hour
+// Retention is how long a response is kept.
+const Retention = 24 * time.Hour
 
 // Request identifies a request among those of its caller: same caller, same route
 // with its ids, same key. Fingerprint tells whether the body is the same as well.
@@ -143,25 +143,25 @@ func (k Key[T]) allow(ctx context.Context, q postgres.Querier, replay *Replay[T]
 	case k.Still != nil:
 		return k.Still(ctx, q, replay)
 	case replay.Demoted:
-		return fault.New(fault.Forbidden, "forbidden", "The answer was for an administrator.")
+		return fault.New(fault.KindForbidden, "forbidden", "The answer was for an administrator.")
 	}
 	return nil
 }
 
 // errors that a caller may be told.
 func inUse() *fault.Error {
-	e := fault.New(fault.Conflict, "idempotency-key-in-use", "The first request with this Idempotency-Key is still running.")
+	e := fault.New(fault.KindConflict, "idempotency-key-in-use", "The first request with this Idempotency-Key is still running.")
 	e.RetryAfter = time.Second
 	return e
 }
 
 func reused() *fault.Error {
-	return fault.New(fault.Invalid, "idempotency-key-reused", "This Idempotency-Key was used with another body.")
+	return fault.New(fault.KindInvalid, "idempotency-key-reused", "This Idempotency-Key was used with another body.")
 }
 
-// Running knows the keys of the requests under way on this node, so that a
+// InFlight knows the keys of the requests under way on this node, so that a
 // second one is refused at once instead of waiting for the first.
-type Running struct{ keys sync.Map }
+type InFlight struct{ keys sync.Map }
 
 type mark struct {
 	caller     uuid.UUID
@@ -170,8 +170,8 @@ type mark struct {
 
 func (r Request) mark() mark { return mark{r.Caller, r.Route, r.Key} }
 
-// Enter claims the key until leave is called, or answers 409 with Retry-After.
-func (r *Running) Enter(q Request) (leave func(), err error) {
+// Acquire claims the key until leave is called, or answers 409 with Retry-After.
+func (r *InFlight) Acquire(q Request) (leave func(), err error) {
 	if !q.Given() {
 		return func() {}, nil
 	}

@@ -23,7 +23,7 @@ type Record struct {
 }
 
 // Insert writes the records in tx and tells which of them were new. One that was
-// not is left alone: ask Find. A record older than Keep is replaced. Of several
+// not is left alone: ask Find. A record older than Retention is replaced. Of several
 // with one key the first is new at most.
 //
 // It waits for other transactions that hold one of the keys, at most for
@@ -60,7 +60,7 @@ func Queue(b *pgx.Batch, list []Record, told func(fresh []bool)) {
 			    body = excluded.body, created_at = excluded.created_at
 			where k.created_at < now() - $8::interval
 		returning caller, route, key`,
-		callers, routes, keys, prints, statuses, headers, bodies, Keep,
+		callers, routes, keys, prints, statuses, headers, bodies, Retention,
 	).Query(func(rows pgx.Rows) error {
 		written := make(map[mark]bool, n)
 		for rows.Next() {
@@ -133,7 +133,7 @@ func find(ctx context.Context, q postgres.Querier, r Request) (stored Response, 
 	err = q.QueryRow(ctx, `
 		select fingerprint, status, headers, body from idempotency_keys
 		where caller = $1 and route = $2 and key = $3 and created_at >= now() - $4::interval`,
-		r.Caller, r.Route, r.Key, Keep).Scan(&fingerprint, &stored.Status, &headers, &stored.Body)
+		r.Caller, r.Route, r.Key, Retention).Scan(&fingerprint, &stored.Status, &headers, &stored.Body)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return Response{}, role, false, nil

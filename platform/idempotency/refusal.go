@@ -11,7 +11,7 @@ import (
 // kept tells whether a refusal is worth keeping. Credentials, rights,
 // limits, bad input and our own trouble may all be different the next time.
 func kept(f *fault.Error) bool {
-	return f.Kind == fault.NotFound || f.Kind == fault.Conflict || f.Kind == fault.PreconditionFailed
+	return f.Kind == fault.KindNotFound || f.Kind == fault.KindConflict || f.Kind == fault.KindPreconditionFailed
 }
 
 func isRefusal(status int) bool { return status < 100 }

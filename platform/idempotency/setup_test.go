@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
 type node struct {
 	t *testing.T
 	*postgres.Pool
-	idempotency.Running
+	idempotency.InFlight
 }
 
 func open(t *testing.T, address string) *node {
@@ -110,7 +110,7 @@ type work struct {
 
 func (n *node) do(k idempotency.Key[thing], w *work) (idempotency.Result[thing], error) {
 	ctx := n.t.Context()
-	return idempotency.Do(ctx, &n.Running, n.Pool, k, func(tx pgx.Tx) (thing, error) {
+	return idempotency.Do(ctx, &n.InFlight, n.Pool, k, func(tx pgx.Tx) (thing, error) {
 		w.runs.Add(1)
 		if _, err := tx.Exec(ctx, "insert into work values (1)"); err != nil {
 			return thing{}, err

@@ -60,9 +60,9 @@ func (c Caller) Credential() uuid.UUID {
 	return c.SessionID
 }
 
-// May reports whether the credential allows the scope. It does not check the role: a route checks
+// AllowsScope reports whether the credential allows the scope. It does not check the role: a route checks
 // both.
-func (c Caller) May(scope Scope) bool { return !c.IsKey() || c.Scopes.Has(scope) }
+func (c Caller) AllowsScope(scope Scope) bool { return !c.IsKey() || c.Scopes.Has(scope) }
 
 // Actor returns the name of the caller for histories.
 func (c Caller) Actor() Actor {
@@ -93,26 +93,26 @@ const System Actor = "system"
 
 type callerKey struct{}
 
-// With returns a context that carries the caller.
-func With(ctx context.Context, c Caller) context.Context {
+// NewContext returns a context that carries the caller.
+func NewContext(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// Without returns a context that carries no caller, even if ctx carries one.
-func Without(ctx context.Context) context.Context {
+// WithoutCaller returns a context that carries no caller, even if ctx carries one.
+func WithoutCaller(ctx context.Context) context.Context {
 	return context.WithValue(ctx, callerKey{}, nil)
 }
 
-// From returns the caller of ctx, or false if the request is not authenticated.
-func From(ctx context.Context) (Caller, bool) {
+// FromContext returns the caller of ctx, or false if the request is not authenticated.
+func FromContext(ctx context.Context) (Caller, bool) {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	return c, ok
 }
 
-// Must returns the caller of ctx. It panics if there is none, because a route that is registered
+// MustFromContext returns the caller of ctx. It panics if there is none, because a route that is registered
 // with the wrong role is a programming error.
-func Must(ctx context.Context) Caller {
-	c, ok := From(ctx)
+func MustFromContext(ctx context.Context) Caller {
+	c, ok := FromContext(ctx)
 	if !ok {
 		panic("identity: no caller in the context")
 	}

@@ -40,11 +40,11 @@ func TestCaller(t *testing.T) {
 	if ann.Actor() != "user:018f0000-0000-7000-8000-000000000001" || root.Actor() != "admin:018f0000-0000-7000-8000-000000000001" {
 		t.Errorf("actors %s, %s", ann.Actor(), root.Actor())
 	}
-	ctx := identity.With(t.Context(), ann)
-	if got, ok := identity.From(ctx); !ok || got != ann || identity.Must(ctx) != ann {
+	ctx := identity.NewContext(t.Context(), ann)
+	if got, ok := identity.FromContext(ctx); !ok || got != ann || identity.MustFromContext(ctx) != ann {
 		t.Errorf("from the context: %v, %v", got, ok)
 	}
-	if got, ok := identity.From(identity.Without(ctx)); ok {
+	if got, ok := identity.FromContext(identity.WithoutCaller(ctx)); ok {
 		t.Errorf("still there: %v", got)
 	}
 }
@@ -76,7 +76,7 @@ func TestKeyIsACaller(t *testing.T) {
 		}
 	}
 	for _, scope := range []identity.Scope{identity.OrdersRead, identity.OrdersWrite, "coupons:read", identity.NoKeys, "", "orders:*", " ", "orders:read "} {
-		if !session.May(scope) || machine.May(scope) != (scope == identity.OrdersRead) {
+		if !session.AllowsScope(scope) || machine.AllowsScope(scope) != (scope == identity.OrdersRead) {
 			t.Errorf("who may %q", scope)
 		}
 	}
@@ -104,7 +104,7 @@ func TestScopeSets(t *testing.T) {
 
 func TestNobody(t *testing.T) {
 	t.Parallel()
-	if _, ok := identity.From(context.Background()); ok {
+	if _, ok := identity.FromContext(context.Background()); ok {
 		t.Error("somebody out of nothing")
 	}
 	defer func() {
@@ -112,5 +112,5 @@ func TestNobody(t *testing.T) {
 			t.Error("a route without a caller goes on")
 		}
 	}()
-	identity.Must(context.Background())
+	identity.MustFromContext(context.Background())
 }

@@ -83,5 +83,5 @@ func (s ScopeSet) List() []Scope {
 
 // ScopeMissing refuses an API key that may do less than was asked for.
 func ScopeMissing(scope Scope) error {
-	return fault.New(fault.Forbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
+	return fault.New(fault.KindForbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
 }

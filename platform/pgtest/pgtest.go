@@ -64,7 +64,7 @@ var longTimeouts = map[string]time.Duration{
 // clone takes about 20 ms; the first one takes 1 to 2 s more, for the start of the server.
 func URL(t testing.TB) string {
 	t.Helper()
-	address, err := withLongTimeouts(HurriedURL(t))
+	address, err := withLongTimeouts(URLWithProductTimeouts(t))
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
@@ -81,8 +81,8 @@ func ExampleURL() (address string, drop func(), err error) {
 	return address, func() { _ = remove() }, err
 }
 
-// HurriedURL is URL with the timeouts of the product, for tests of these.
-func HurriedURL(t testing.TB) string {
+// URLWithProductTimeouts is URL with the timeouts of the product, for tests of these.
+func URLWithProductTimeouts(t testing.TB) string {
 	t.Helper()
 	address, drop, err := create()
 	if err != nil {

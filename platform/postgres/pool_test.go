@@ -24,7 +24,7 @@ import (
 
 func TestBoundsOnTheServer(t *testing.T) {
 	t.Parallel()
-	address := pgtest.HurriedURL(t)
+	address := pgtest.URLWithProductTimeouts(t)
 	pool := openAt(t, address, 1)
 	own := openAt(t, address, 1, "lock_timeout", "123", "application_name", "mine", "orderflow.acquire_timeout", "60000")
 
@@ -155,11 +155,11 @@ func TestExhausted(t *testing.T) {
 	t.Parallel()
 	t.Run("usual", func(t *testing.T) {
 		t.Parallel()
-		exhausted(t, openAt(t, pgtest.HurriedURL(t), 1), 2*time.Second, []string{"exec"})
+		exhausted(t, openAt(t, pgtest.URLWithProductTimeouts(t), 1), 2*time.Second, []string{"exec"})
 	})
 	t.Run("set", func(t *testing.T) {
 		t.Parallel()
-		pool := openAt(t, pgtest.HurriedURL(t), 1, "orderflow.acquire_timeout", "1000")
+		pool := openAt(t, pgtest.URLWithProductTimeouts(t), 1, "orderflow.acquire_timeout", "1000")
 		exhausted(t, pool, time.Second, []string{"exec", "query", "queryrow", "batch", "intx"})
 	})
 }

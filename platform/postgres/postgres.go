@@ -65,7 +65,7 @@ type Check func(ctx context.Context, conn *pgx.Conn) error
 func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", Unreachable(err))
+		return nil, fmt.Errorf("DATABASE_URL: %w", RedactURL(err))
 	}
 
 	cfg.MaxConns = int32(size)
@@ -163,7 +163,7 @@ func (p *Pool) Acquire(ctx context.Context) (*pgxpool.Conn, error) {
 type AcquireError struct{ cause error }
 
 // Error describes the cause without quoting the URL.
-func (e *AcquireError) Error() string { return "acquire connection: " + Unreachable(e.cause).Error() }
+func (e *AcquireError) Error() string { return "acquire connection: " + RedactURL(e.cause).Error() }
 
 // Unwrap returns the error of the pool.
 func (e *AcquireError) Unwrap() error { return e.cause }

@@ -171,7 +171,7 @@ func TestCommitErrors(t *testing.T) {
 
 func TestUnknownIsOnlySilence(t *testing.T) {
 	t.Parallel()
-	pool, ctx := openAt(t, pgtest.HurriedURL(t), 3, "lock_timeout", "0", "statement_timeout", "0"), t.Context()
+	pool, ctx := openAt(t, pgtest.URLWithProductTimeouts(t), 3, "lock_timeout", "0", "statement_timeout", "0"), t.Context()
 	hold, err := pool.Acquire(ctx)
 	if err != nil {
 		t.Fatal(err)

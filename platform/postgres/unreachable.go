@@ -11,10 +11,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Unreachable replaces the text of a connection error, which quotes the host, user and database of
+// RedactURL replaces the text of a connection error, which quotes the host, user and database of
 // the URL, and of a URL that cannot be parsed, by a text that quotes nothing. Other errors do not
 // change. The error chain is kept.
-func Unreachable(err error) error {
+func RedactURL(err error) error {
 	var (
 		connect *pgconn.ConnectError
 		parse   *pgconn.ParseConfigError

@@ -22,12 +22,12 @@ func IsPermanent(err error) bool {
 	return ok
 }
 
-// Later marks an error that is not caused by the job: a dependency is unavailable. The job runs
+// Snooze marks an error that is not caused by the job: a dependency is unavailable. The job runs
 // again after wait, and the attempt is not counted (SPEC D4).
-func Later(wait time.Duration, err error) error { return &later{err, wait} }
+func Snooze(wait time.Duration, err error) error { return &later{err, wait} }
 
-// IsLater reports whether the chain of err contains a Later error, and returns its wait.
-func IsLater(err error) (wait time.Duration, ok bool) {
+// IsSnooze reports whether the chain of err contains a Snooze error, and returns its wait.
+func IsSnooze(err error) (wait time.Duration, ok bool) {
 	l, ok := errors.AsType[*later](err)
 	if !ok {
 		return 0, false
@@ -38,12 +38,12 @@ func IsLater(err error) (wait time.Duration, ok bool) {
 // databaseSnooze is the minimum wait of a job while the database is unavailable.
 const databaseSnooze = 5 * time.Second
 
-// Patient converts an error that means that the database is unavailable into a snooze, which does
+// SnoozeIfUnavailable converts an error that means that the database is unavailable into a snooze, which does
 // not count as an attempt, because the job is not the cause. It returns all other errors, nil and
 // snoozes unchanged. This includes corruption and I/O errors (classes XX and 58), which may concern
-// a single row and then need an operator. Every working client applies Patient to the results of
+// a single row and then need an operator. Every working client applies SnoozeIfUnavailable to the results of
 // its workers. A worker that handles its last attempt itself calls it first.
-func Patient(err error) error {
+func SnoozeIfUnavailable(err error) error {
 	_, isSnooze := errors.AsType[*river.JobSnoozeError](err)
 	if err == nil || isSnooze || !postgres.Unavailable(err) {
 		return err
@@ -54,7 +54,7 @@ func Patient(err error) error {
 	return river.JobSnooze(databaseSnooze + rand.N(databaseSnooze)) //nolint:gosec // jitter: they must not all come back at once
 }
 
-// snoozeMiddleware is Patient as a middleware of River.
+// snoozeMiddleware is SnoozeIfUnavailable as a middleware of River.
 type snoozeMiddleware struct{}
 
 // IsMiddleware implements rivertype.Middleware.
@@ -62,7 +62,7 @@ func (snoozeMiddleware) IsMiddleware() bool { return true }
 
 // Work implements rivertype.WorkerMiddleware.
 func (snoozeMiddleware) Work(ctx context.Context, _ *rivertype.JobRow, inner func(context.Context) error) error {
-	return Patient(inner(ctx))
+	return SnoozeIfUnavailable(inner(ctx))
 }
 
 type permanent struct{ error }

@@ -14,8 +14,8 @@ func Example() {
 	declined := fmt.Errorf("pay order 7: %w", queue.Permanent(errors.New("card declined")))
 	fmt.Println(declined, queue.IsPermanent(declined))
 
-	down := fmt.Errorf("pay order 7: %w", queue.Later(10*time.Second, errors.New("provider is down")))
-	wait, ok := queue.IsLater(down)
+	down := fmt.Errorf("pay order 7: %w", queue.Snooze(10*time.Second, errors.New("provider is down")))
+	wait, ok := queue.IsSnooze(down)
 	fmt.Println(down, wait, ok)
 	// Output:
 	// pay order 7: card declined true

@@ -45,8 +45,8 @@ const (
 	cancelTimeout = 10 * time.Second
 )
 
-// Inserter returns a client that inserts jobs and cannot work them.
-func Inserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
+// NewInserter returns a client that inserts jobs and cannot work them.
+func NewInserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
 	c, err := river.NewClient(riverpgxv5.New(pool.Pool), &river.Config{
 		Logger:        log,
 		FetchCooldown: fetchCooldown,
@@ -60,27 +60,27 @@ func Inserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
 
 // Options configure a working client.
 type Options struct {
-	Workers *river.Workers
-	Slots   int // jobs that run at once on this node; 500 when zero
-	// Apart names additional queues and the number of their jobs that run at once. Jobs that wait
+	Workers    *river.Workers
+	MaxWorkers int // jobs that run at once on this node; 500 when zero
+	// Queues names additional queues and the number of their jobs that run at once. Jobs that wait
 	// for servers of third parties get their own queue, so that they do not occupy the slots of the
 	// others.
-	Apart    map[string]int
-	Observer rivertype.Middleware
-	Log      *slog.Logger
+	Queues     map[string]int
+	Middleware rivertype.Middleware
+	Log        *slog.Logger
 }
 
-// Worker returns a client that works jobs after Run or Start.
-func Worker(pool *postgres.Pool, o Options) (*Client, error) {
-	if o.Slots == 0 {
-		o.Slots = 500
+// NewWorker returns a client that works jobs after Run or Start.
+func NewWorker(pool *postgres.Pool, o Options) (*Client, error) {
+	if o.MaxWorkers == 0 {
+		o.MaxWorkers = 500
 	}
 	middleware := []rivertype.Middleware{snoozeMiddleware{}}
-	if o.Observer != nil {
-		middleware = append(middleware, o.Observer)
+	if o.Middleware != nil {
+		middleware = append(middleware, o.Middleware)
 	}
-	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: o.Slots}}
-	for name, slots := range o.Apart {
+	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: o.MaxWorkers}}
+	for name, slots := range o.Queues {
 		queues[name] = river.QueueConfig{MaxWorkers: slots}
 	}
 	c, err := river.NewClient(riverpgxv5.New(pool.Pool), &river.Config{

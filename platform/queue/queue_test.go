@@ -50,13 +50,13 @@ func setup(t *testing.T, soft time.Duration, work func(context.Context, *river.J
 	}
 	t.Cleanup(pool.Close)
 	b := &bundle{t: t, pool: pool}
-	if b.inserter, err = queue.Inserter(pool, quiet); err != nil {
+	if b.inserter, err = queue.NewInserter(pool, quiet); err != nil {
 		t.Fatal(err)
 	}
 
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{work: work})
-	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 10, Log: quiet})
+	c, err := queue.NewWorker(pool, queue.Options{Workers: workers, MaxWorkers: 10, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestQueuesApart(t *testing.T) {
 		}
 		return nil
 	}})
-	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 1, Apart: map[string]int{"apart": 2, "marker": 1}, Log: slog.New(slog.DiscardHandler)})
+	c, err := queue.NewWorker(pool, queue.Options{Workers: workers, MaxWorkers: 1, Queues: map[string]int{"apart": 2, "marker": 1}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

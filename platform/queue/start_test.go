@@ -48,7 +48,7 @@ func TestStartsWhenTheDatabaseDoes(t *testing.T) {
 	done := make(chan struct{})
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &worker{work: func(context.Context, *river.Job[args]) error { close(done); return nil }})
-	c, err := queue.Worker(pool, queue.Options{Workers: workers, Slots: 2, Log: quiet, Apart: map[string]int{"apart": 2}})
+	c, err := queue.NewWorker(pool, queue.Options{Workers: workers, MaxWorkers: 2, Log: quiet, Queues: map[string]int{"apart": 2}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,10 +64,10 @@ func (r *Reads) Do(ctx context.Context, class Class, account uuid.UUID, read fun
 	release, err := r.slots.Acquire(ctx, int(class), account)
 	switch {
 	case errors.Is(err, bulkhead.ErrKeyLimit):
-		return fault.New(fault.RateLimited, "too-many-reads", "Too many reads of this account wait for others of its own; make fewer at once.").
+		return fault.New(fault.KindRateLimited, "too-many-reads", "Too many reads of this account wait for others of its own; make fewer at once.").
 			WithRetryAfter(time.Second)
 	case err != nil:
-		return fault.New(fault.Unavailable, "busy", "Too many expensive reads wait just now; try again.").WithRetryAfter(time.Second).Because(err)
+		return fault.New(fault.KindUnavailable, "busy", "Too many expensive reads wait just now; try again.").WithRetryAfter(time.Second).WithCause(err)
 	}
 	defer release()
 	return read()

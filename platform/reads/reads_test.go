@@ -69,13 +69,13 @@ func TestRefusals(t *testing.T) {
 		never := func() error { t.Error("it read"); return nil }
 
 		err := r.Do(t.Context(), reads.Stats, account, never)
-		if f, ok := fault.As(err); !ok || f.Code != "too-many-reads" || f.Kind != fault.RateLimited || f.RetryAfter == 0 {
+		if f, ok := fault.As(err); !ok || f.Code != "too-many-reads" || f.Kind != fault.KindRateLimited || f.RetryAfter == 0 {
 			t.Errorf("one more of the account: %v", err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err = r.Do(ctx, reads.CatchUp, account, never)
-		if f, ok := fault.As(err); !ok || f.Code != "busy" || f.Kind != fault.Unavailable || f.RetryAfter == 0 || !errors.Is(err, context.DeadlineExceeded) {
+		if f, ok := fault.As(err); !ok || f.Code != "busy" || f.Kind != fault.KindUnavailable || f.RetryAfter == 0 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("out of time: %v", err)
 		}
 		if err := r.Do(t.Context(), reads.Stats, uuid.New(), func() error { return errors.New("its own") }); err == nil || err.Error() != "its own" {

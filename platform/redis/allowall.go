@@ -103,10 +103,10 @@ func (l *Limiter) allowAllLocal(calls []Call) (decisions []Decision) {
 	return decisions
 }
 
-// GiveBack undoes calls that were allowed and then found not to count against the limit. The
+// Cancel undoes calls that were allowed and then found not to count against the limit. The
 // argument local is Decision.Local of these calls. Calls that Redis counted stay counted if Redis
 // has become unavailable. It costs one round trip, never fails and takes at most 100 ms.
-func (l *Limiter) GiveBack(ctx context.Context, local bool, calls ...Call) {
+func (l *Limiter) Cancel(ctx context.Context, local bool, calls ...Call) {
 	if local {
 		for _, c := range calls {
 			l.local.giveBack(hash(c.Key), c.Limit)

@@ -63,19 +63,19 @@ func TestGiveBack(t *testing.T) {
 		local := a.AllowAll(t.Context(), somebody)[0].Local
 		for range 5 {
 			b.AllowAll(t.Context(), somebody, nobody)
-			b.GiveBack(t.Context(), local, somebody, nobody)
+			b.Cancel(t.Context(), local, somebody, nobody)
 		}
 		if got := fills(t, b, somebody); got != 2 {
 			t.Errorf("%d calls passed, want 2", got)
 		}
-		a.GiveBack(t.Context(), local, somebody)
+		a.Cancel(t.Context(), local, somebody)
 		if got := fills(t, b, somebody); got != 1 {
 			t.Errorf("%d calls passed after one was given back, want 1", got)
 		}
 		if got := fills(t, a, nobody); got != 3 {
 			t.Errorf("%d calls of nobody passed, want 3", got)
 		}
-		a.GiveBack(t.Context(), local, Call{"a stranger", nobody.Limit})
+		a.Cancel(t.Context(), local, Call{"a stranger", nobody.Limit})
 	}
 	each(t, func(t *testing.T, s *server) {
 		test(t, patient(t, s.url), patient(t, s.url))

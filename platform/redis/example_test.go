@@ -17,7 +17,7 @@ func ExampleLimiter() {
 		return
 	}
 	defer server.Close()
-	client, err := redis.OpenWithin(server.URL(), time.Minute) // a program uses Open
+	client, err := redis.OpenWithTimeout(server.URL(), time.Minute) // a program uses Open
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -12,8 +12,8 @@ type Limit struct {
 	Period time.Duration
 }
 
-// Off reports whether there is no limit.
-func (l Limit) Off() bool { return l.Count <= 0 || l.Period <= 0 }
+// Disabled reports whether there is no limit.
+func (l Limit) Disabled() bool { return l.Count <= 0 || l.Period <= 0 }
 
 // step is the cost of one call as a time.
 func (l Limit) step() time.Duration {

@@ -63,7 +63,7 @@ func (l *Limiter) Close() {
 // one namespace: prefix them with the name of the limit. If the limit is off, the call is allowed
 // without a round trip to Redis.
 func (l *Limiter) Allow(ctx context.Context, key string, limit Limit) Decision {
-	if limit.Off() {
+	if limit.Disabled() {
 		return Decision{Allowed: true}
 	}
 

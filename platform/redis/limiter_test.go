@@ -217,19 +217,19 @@ func TestWhatACallWaitsFor_F4(t *testing.T) {
 	for range 100 {
 		l.Allow(t.Context(), "somebody", limit)
 		l.AllowAll(t.Context(), Call{"somebody", limit})
-		l.GiveBack(t.Context(), false, Call{"somebody", limit})
+		l.Cancel(t.Context(), false, Call{"somebody", limit})
 	}
 	if n := len(entered); n != 0 {
 		t.Errorf("with Redis known to be away, it was asked %d times", n)
 	}
 }
 
-// AllowAll and GiveBack have the same bound.
+// AllowAll and Cancel have the same bound.
 func TestBoundOfSeveralKeys_F4(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]func(*Limiter, Call){
 		"all":  func(l *Limiter, c Call) { l.AllowAll(t.Context(), c) },
-		"back": func(l *Limiter, c Call) { l.GiveBack(t.Context(), false, c) },
+		"back": func(l *Limiter, c Call) { l.Cancel(t.Context(), false, c) },
 	} {
 		c := open(t, inProcess(t).url)
 		left := make(chan time.Duration, 10)

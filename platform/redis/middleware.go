@@ -30,7 +30,7 @@ type Middleware struct {
 // the response are set before the next handler runs, so that streams and errors have them too. When
 // LimitReached is called, status and fields are already set.
 func (m Middleware) New(cfg limiter.Config) fiber.Handler {
-	if m.Limit.Off() {
+	if m.Limit.Disabled() {
 		return func(c *fiber.Ctx) error { return c.Next() }
 	}
 	if m.Name == "" {
@@ -60,7 +60,7 @@ func (m Middleware) New(cfg limiter.Config) fiber.Handler {
 // 9110, 10.2.3), in whole seconds, rounded up. Handlers that call Allow themselves use it. It does
 // nothing for a limit that is off.
 func (d Decision) SetFields(c *fiber.Ctx, policy string) {
-	if d.Limit.Off() {
+	if d.Limit.Disabled() {
 		return
 	}
 	c.Append("RateLimit-Policy", d.Limit.policy(policy))

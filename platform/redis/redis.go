@@ -37,11 +37,11 @@ type Client struct {
 // process starts without Redis. Settings in the query of the URL cannot extend the timeouts. The
 // error does not contain the URL, because the URL contains a password. The caller closes the
 // client.
-func Open(url string) (*Client, error) { return OpenWithin(url, timeout) }
+func Open(url string) (*Client, error) { return OpenWithTimeout(url, timeout) }
 
-// OpenWithin is Open with another timeout than 100 ms for every call. A request waits that long for
+// OpenWithTimeout is Open with another timeout than 100 ms for every call. A request waits that long for
 // a Redis that hangs, so it is only for tests, which may run on a slow machine.
-func OpenWithin(url string, within time.Duration) (*Client, error) {
+func OpenWithTimeout(url string, within time.Duration) (*Client, error) {
 	opts, err := goredis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("redis: the address must look like redis://user:password@host:6379/0")

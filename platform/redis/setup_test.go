@@ -112,7 +112,7 @@ func patiently(t testing.TB, url string) *Client {
 
 func within(t testing.TB, url string, limit time.Duration) *Client {
 	t.Helper()
-	c, err := OpenWithin(url, limit)
+	c, err := OpenWithTimeout(url, limit)
 	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

@@ -48,16 +48,16 @@ func Until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// paces is the number of attempts of AtSomePace. Each one is four times slower than the one
+// paces is the number of attempts of RetrySlower. Each one is four times slower than the one
 // before.
 const paces = 4
 
-// AtSomePace tests behaviour that can only be shown with real time between two steps, such as a
+// RetrySlower tests behaviour that can only be shown with real time between two steps, such as a
 // peer that stays connected as long as it responds. A machine that stalls for longer than the pace
 // makes a correct program fail, so the test is repeated more slowly: a correct program passes at
 // some pace, an incorrect one at none. do returns an error for a failure that a slow machine may
 // have caused, and fails t for any other.
-func AtSomePace(t *testing.T, pace time.Duration, do func(t *testing.T, pace time.Duration) error) {
+func RetrySlower(t *testing.T, pace time.Duration, do func(t *testing.T, pace time.Duration) error) {
 	t.Helper()
 	for range paces {
 		err := do(t, pace)

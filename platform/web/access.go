@@ -84,7 +84,7 @@ func (a *access) report(c *fiber.Ctx, span trace.Span, route string, status int,
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", RequestIDFrom(ctx)),
 	}
-	if caller, ok := identity.From(ctx); ok {
+	if caller, ok := identity.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("user_id", caller.UserID.String()))
 		if caller.IsKey() {
 			attrs = append(attrs, slog.String("key_id", caller.KeyID.String()))

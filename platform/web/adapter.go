@@ -38,7 +38,7 @@ func (a *adapter) Handle(op *huma.Operation, next func(huma.Context)) {
 	}
 	a.api.listScopes(op)
 	plan := planOf(op, a.api.OpenAPI().Components.Schemas)
-	need, _ := op.Metadata[demandKey].(demand)
+	need, _ := op.Metadata[requirementKey].(requirement)
 	serve := func(ctx huma.Context) { a.serve(ctx, plan, need, next) }
 	a.Adapter.Handle(op, serve)
 	if op.Method == http.MethodGet {
@@ -48,7 +48,7 @@ func (a *adapter) Handle(op *huma.Operation, next func(huma.Context)) {
 	}
 }
 
-func (a *adapter) serve(ctx huma.Context, plan *plan, need demand, next func(huma.Context)) {
+func (a *adapter) serve(ctx huma.Context, plan *plan, need requirement, next func(huma.Context)) {
 	c := humafiber.Unwrap(ctx)
 	c.Locals(patternKey, plan.path)
 	if err := need.authorize(c); err != nil {
@@ -90,17 +90,17 @@ func (a *API) Unmarshal(_ string, data []byte, v any) error { return decodeInto(
 // input.
 type request struct {
 	humaContext
-	c      *fiber.Ctx
-	log    *slog.Logger
-	plan   *plan
-	ctx    context.Context //nolint:containedctx // huma asks its Context for it; it lives as long as this request
-	query  url.Values
-	raw    []byte           // the body, or its outline
-	each   []jsontext.Value // the items of the body's Each
-	params []fault.Field
-	body   []fault.Field
-	more   bool                     // there are more than the listed ones
-	items  map[string][]fault.Field // the errors of the items of the body's Each, by index; computed on first use
+	c        *fiber.Ctx
+	log      *slog.Logger
+	plan     *plan
+	ctx      context.Context //nolint:containedctx // huma asks its Context for it; it lives as long as this request
+	query    url.Values
+	raw      []byte           // the body, or its outline
+	rawItems []jsontext.Value // the items of the body's ItemwiseList
+	params   []fault.Field
+	body     []fault.Field
+	more     bool                     // there are more than the listed ones
+	items    map[string][]fault.Field // the errors of the items of the body's ItemwiseList, by index; computed on first use
 }
 
 // humaContext names the embedded interface, because the name Context is a method.

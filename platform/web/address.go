@@ -25,15 +25,15 @@ func ClientAddress(trusted []netip.Prefix) fiber.Handler {
 				lines = append(lines, string(line))
 			}
 		}
-		addr := walk(plainAddr(remote), lines, own)
+		addr := clientAddress(plainAddr(remote), lines, own)
 		c.SetUserContext(clientaddr.With(c.UserContext(), addr))
 		return c.Next()
 	}
 }
 
-// walk goes from the address of the connection towards the client. It stops at an entry that is not
+// clientAddress goes from the address of the connection towards the client. It stops at an entry that is not
 // an address, because the remaining entries cannot be trusted.
-func walk(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr {
+func clientAddress(remote netip.Addr, lines []string, trusted []netip.Prefix) netip.Addr {
 	entries := strings.Split(strings.Join(lines, ","), ",")
 	at := remote
 	for i := len(entries) - 1; i >= 0 && contains(trusted, at); i-- {

@@ -72,7 +72,7 @@ func hasBody(c *fiber.Ctx) (bool, error) {
 		return true, nil
 	}
 	in.buf = make([]byte, 0, firstBytes)
-	err := in.more()
+	err := in.readSome()
 	return len(in.buf) > 0, err
 }
 
@@ -96,10 +96,10 @@ func readBody(c *fiber.Ctx, limit int) ([]byte, error) {
 		if len(in.buf) > limit {
 			return nil, tooLarge(limit)
 		}
-		if err := in.room(c.UserContext(), limit+1); err != nil {
+		if err := in.grow(c.UserContext(), limit+1); err != nil {
 			return nil, err
 		}
-		if err := in.more(); err != nil {
+		if err := in.readSome(); err != nil {
 			return nil, err
 		}
 	}
@@ -132,11 +132,11 @@ func dropBody(c *fiber.Ctx, limit int) error {
 }
 
 func tooLarge(limit int) error {
-	return fault.New(fault.TooLarge, "too-large", "The body is larger than the %d bytes that this route takes.", limit)
+	return fault.New(fault.KindTooLarge, "too-large", "The body is larger than the %d bytes that this route takes.", limit)
 }
 
-// room provides space for at least one more byte.
-func (in *incoming) room(ctx context.Context, most int) error {
+// grow provides space for at least one more byte.
+func (in *incoming) grow(ctx context.Context, most int) error {
 	size := cap(in.buf)
 	if len(in.buf) < size {
 		return nil
@@ -158,8 +158,8 @@ func (in *incoming) room(ctx context.Context, most int) error {
 	return nil
 }
 
-// more reads what has arrived into the free space.
-func (in *incoming) more() error {
+// readSome reads what has arrived into the free space.
+func (in *incoming) readSome() error {
 	n, err := in.read(in.buf[len(in.buf):cap(in.buf)])
 	in.buf = in.buf[:len(in.buf)+n]
 	return err

@@ -38,7 +38,7 @@ func costly(t *testing.T) (addr string, seen *atomic.Int64) {
 	Handle(api, Route{Method: "POST", Path: "/v1/bulk", Name: "bulk", Role: identity.User, MaxBody: costLimit},
 		func(context.Context, *struct {
 			Body struct {
-				Orders Each[basket] `json:"orders" minItems:"1" maxItems:"1000" nullable:"false"`
+				Orders ItemwiseList[basket] `json:"orders" minItems:"1" maxItems:"1000" nullable:"false"`
 			}
 		}) (*struct{}, error) {
 			return nil, nil
@@ -53,7 +53,7 @@ func costly(t *testing.T) (addr string, seen *atomic.Int64) {
 // asUser is for tests with many users: which one is in the X-User header.
 func asUser(c *fiber.Ctx) error {
 	if id, err := uuid.Parse(c.Get("X-User")); err == nil {
-		c.SetUserContext(identity.With(c.UserContext(), identity.Caller{UserID: id, Role: identity.User}))
+		c.SetUserContext(identity.NewContext(c.UserContext(), identity.Caller{UserID: id, Role: identity.User}))
 	}
 	return c.Next()
 }

@@ -62,7 +62,7 @@ func (b *budget) tryTake(caller string, n int) (freed <-chan struct{}, err error
 	stranger := isStranger(caller)
 	switch {
 	case b.held[caller]+n > b.total/3:
-		f := fault.New(fault.RateLimited, "too-many-bodies", "Your requests under way have too many bytes in all; wait for some of them.")
+		f := fault.New(fault.KindRateLimited, "too-many-bodies", "Your requests under way have too many bytes in all; wait for some of them.")
 		f.RetryAfter = time.Second
 		return b.freed, f
 	case b.used+n > b.total, stranger && b.strangers+n > b.total/3:
@@ -94,7 +94,7 @@ func (b *budget) count(caller string, n int) {
 }
 
 func busy() error {
-	f := fault.New(fault.Unavailable, "busy", "Too many large requests are under way; try again.")
+	f := fault.New(fault.KindUnavailable, "busy", "Too many large requests are under way; try again.")
 	f.RetryAfter = time.Second
 	return f
 }
@@ -104,7 +104,7 @@ const strangerPrefix = "address:"
 // CallerKey returns the key by which rate limits and the budget of bodies count a request: the
 // account or, for requests without a credential, the network of the address.
 func CallerKey(c *fiber.Ctx) string {
-	if caller, ok := identity.From(c.UserContext()); ok {
+	if caller, ok := identity.FromContext(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}
 	return strangerPrefix + clientaddr.Network(clientaddr.From(c.UserContext())).String()

@@ -43,7 +43,7 @@ func (o Origins) expose(c *fiber.Ctx) {
 		return // responses do not depend on the origin
 	}
 	c.Vary(fiber.HeaderOrigin)
-	if o.Judge(c) == ListedOrigin {
+	if o.Classify(c) == ListedOrigin {
 		c.Set(fiber.HeaderAccessControlAllowOrigin, c.Get(fiber.HeaderOrigin))
 		c.Set(fiber.HeaderAccessControlExposeHeaders, corsResponseHeaders)
 	}
@@ -69,7 +69,7 @@ func Preflight(app *fiber.App, origins Origins) fiber.Handler {
 		c.Locals(patternKey, pattern)
 		allowed := strings.Join(append(methods, http.MethodOptions), ", ")
 		c.Set(fiber.HeaderAllow, allowed)
-		if c.Get(fiber.HeaderAccessControlRequestMethod) != "" && origins.Judge(c) == ListedOrigin {
+		if c.Get(fiber.HeaderAccessControlRequestMethod) != "" && origins.Classify(c) == ListedOrigin {
 			c.Vary(fiber.HeaderAccessControlRequestMethod, fiber.HeaderAccessControlRequestHeaders)
 			c.Set(fiber.HeaderAccessControlAllowMethods, allowed)
 			c.Set(fiber.HeaderAccessControlAllowHeaders, corsRequestHeaders)

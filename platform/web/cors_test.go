@@ -23,7 +23,7 @@ func TestCORSOnEveryResponse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.app.Get("/v1/limited", func(c *fiber.Ctx) error {
-		return Fail(c, fault.New(fault.RateLimited, "rate-limited", "Too many requests."))
+		return Fail(c, fault.New(fault.KindRateLimited, "rate-limited", "Too many requests."))
 	})
 	b.app.Get("/plain", func(c *fiber.Ctx) error { return c.SendString("plain") })
 	rows := []struct {
@@ -50,7 +50,7 @@ func TestCORSOnEveryResponse(t *testing.T) {
 		{"GET", "/v1/text/panic", "", "", nil, 500},
 		{"GET", "/v1/fail/unavailable", "", "", nil, 503},
 	}
-	failures["unavailable"] = fault.Away("The database", nil)
+	failures["unavailable"] = fault.Unavailable("The database", nil)
 	for _, row := range rows {
 		for origin, reads := range map[string]bool{
 			"https://shop.example": true, "http://localhost:5173": true,

@@ -35,34 +35,34 @@ func EncodeCursor(parts ...string) string {
 func DecodeCursor(s string, parts int) ([]string, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(s) > maxCursor || len(raw) < 1+cursorCheck || strings.ContainsAny(s, "\r\n") {
-		return nil, BadCursor()
+		return nil, InvalidCursor()
 	}
 	body, sum := raw[:len(raw)-cursorCheck], raw[len(raw)-cursorCheck:]
 	if body[0] != cursorVersion || crc32.ChecksumIEEE(body) != binary.BigEndian.Uint32(sum) {
-		return nil, BadCursor()
+		return nil, InvalidCursor()
 	}
 	list := make([]string, 0, parts)
 	for body = body[1:]; len(body) > 0; {
 		size, n := binary.Uvarint(body)
 		if n <= 0 || size > uint64(len(body)-n) {
-			return nil, BadCursor()
+			return nil, InvalidCursor()
 		}
 		part := string(body[n : n+int(size)])
 		if !utf8.ValidString(part) || strings.ContainsRune(part, 0) {
-			return nil, BadCursor()
+			return nil, InvalidCursor()
 		}
 		list, body = append(list, part), body[n+int(size):]
 	}
 	if len(list) != parts {
-		return nil, BadCursor()
+		return nil, InvalidCursor()
 	}
 	return list, nil
 }
 
-// BadCursor is the refusal of a cursor, also of one whose parts make no sense to
+// InvalidCursor is the refusal of a cursor, also of one whose parts make no sense to
 // the list that it was given to.
-func BadCursor() *fault.Error {
-	f := fault.New(fault.Malformed, "malformed", "A parameter is not valid; see errors.")
+func InvalidCursor() *fault.Error {
+	f := fault.New(fault.KindMalformed, "malformed", "A parameter is not valid; see errors.")
 	f.Fields = []fault.Field{{Pointer: "/query/cursor", Code: "format", Message: "this is not a cursor of this list"}}
 	return f
 }

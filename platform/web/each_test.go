@@ -14,8 +14,8 @@ func (b *bundle) each() {
 	Handle(b.api, Route{Method: "POST", Path: "/v1/each", Name: "each", Role: identity.Anyone},
 		func(ctx context.Context, in *struct {
 			Body struct {
-				Mode  string       `json:"mode,omitempty" enum:"a,b"`
-				Lines Each[basket] `json:"lines" minItems:"1" maxItems:"4" nullable:"false"`
+				Mode  string               `json:"mode,omitempty" enum:"a,b"`
+				Lines ItemwiseList[basket] `json:"lines" minItems:"1" maxItems:"4" nullable:"false"`
 			}
 		}) (*struct{ Body []string }, error) {
 			var told []string

@@ -21,19 +21,19 @@ func pg(code string) error {
 }
 
 var failures = map[string]error{
-	"absent":   fmt.Errorf("wrapped: %w", fault.Absent("order")),
-	"conflict": fault.New(fault.Conflict, "illegal-transition", "No.").With("allowed", []string{"A"}).With("from", "B"),
+	"absent":   fmt.Errorf("wrapped: %w", fault.NotFound("order")),
+	"conflict": fault.New(fault.KindConflict, "illegal-transition", "No.").With("allowed", []string{"A"}).With("from", "B"),
 	"rate": func() error {
-		f := fault.New(fault.RateLimited, "rate-limited", "Slow down.")
+		f := fault.New(fault.KindRateLimited, "rate-limited", "Slow down.")
 		f.RetryAfter = 1500 * time.Millisecond
 		return f
 	}(),
-	"stale":      fault.New(fault.PreconditionFailed, "stale", "Changed."),
-	"login":      fault.New(fault.Unauthenticated, "bad-credentials", "Wrong."),
+	"stale":      fault.New(fault.KindPreconditionFailed, "stale", "Changed."),
+	"login":      fault.New(fault.KindUnauthenticated, "bad-credentials", "Wrong."),
 	"plain":      errors.New("secret"),
-	"internal":   fault.New(fault.Internal, "oops", "secret"),
+	"internal":   fault.New(fault.KindInternal, "oops", "secret"),
 	"huma":       huma.NewError(http.StatusTeapot, "secret"),
-	"unmade":     fault.New(fault.Conflict, "conflict", "No.").With("f", func() {}),
+	"unmade":     fault.New(fault.KindConflict, "conflict", "No.").With("f", func() {}),
 	"late":       fmt.Errorf("x: %w", context.DeadlineExceeded),
 	"cancelled":  context.Canceled,
 	"class22":    pg("22021"),
@@ -125,7 +125,7 @@ func TestSQLStates(t *testing.T) {
 		"42P01": "500 internal", "42501": "500 internal", "P0001": "500 internal", "": "500 internal",
 	} {
 		for _, err := range []error{pg(code), fmt.Errorf("commit: %w", pg(code))} {
-			f, status := explain(err)
+			f, status := toFault(err)
 			if got := fmt.Sprint(status, " ", f.Code); got != want {
 				t.Errorf("%s is %s, want %s", code, got, want)
 			}

@@ -24,7 +24,7 @@ func ParseIfMatch(h string) (version int64, wildcard, present bool, err error) {
 	}
 	tags, ok := parseTags(h)
 	if !ok || len(tags) != 1 {
-		f := fault.New(fault.Malformed, "malformed", "A parameter is not valid; see errors.")
+		f := fault.New(fault.KindMalformed, "malformed", "A parameter is not valid; see errors.")
 		f.Fields = []fault.Field{{Pointer: "/header/If-Match", Code: "format", Message: "expected one entity tag, or *"}}
 		return 0, false, true, f
 	}

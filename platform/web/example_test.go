@@ -30,7 +30,7 @@ func ExampleHandle() {
 	web.Handle(api, web.Route{Method: "GET", Path: "/v1/greetings/{name}", Name: "get-greeting", Role: identity.Anyone},
 		func(_ context.Context, in *greetingInput) (*greetingOutput, error) {
 			if in.Name == "nobody" {
-				return nil, fault.Absent("greeting")
+				return nil, fault.NotFound("greeting")
 			}
 			return &greetingOutput{greeting{"Hello, " + in.Name}}, nil
 		})

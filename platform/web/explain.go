@@ -17,41 +17,41 @@ import (
 )
 
 var statuses = map[fault.Kind]int{
-	fault.Internal:           http.StatusInternalServerError,
-	fault.Malformed:          http.StatusBadRequest,
-	fault.Unauthenticated:    http.StatusUnauthorized,
-	fault.Forbidden:          http.StatusForbidden,
-	fault.NotFound:           http.StatusNotFound,
-	fault.NotAllowed:         http.StatusMethodNotAllowed,
-	fault.Conflict:           http.StatusConflict,
-	fault.PreconditionFailed: http.StatusPreconditionFailed,
-	fault.TooLarge:           http.StatusRequestEntityTooLarge,
-	fault.UnsupportedMedia:   http.StatusUnsupportedMediaType,
-	fault.Invalid:            http.StatusUnprocessableEntity,
-	fault.RateLimited:        http.StatusTooManyRequests,
-	fault.Unavailable:        http.StatusServiceUnavailable,
+	fault.KindInternal:           http.StatusInternalServerError,
+	fault.KindMalformed:          http.StatusBadRequest,
+	fault.KindUnauthenticated:    http.StatusUnauthorized,
+	fault.KindForbidden:          http.StatusForbidden,
+	fault.KindNotFound:           http.StatusNotFound,
+	fault.KindNotAllowed:         http.StatusMethodNotAllowed,
+	fault.KindConflict:           http.StatusConflict,
+	fault.KindPreconditionFailed: http.StatusPreconditionFailed,
+	fault.KindTooLarge:           http.StatusRequestEntityTooLarge,
+	fault.KindUnsupportedMedia:   http.StatusUnsupportedMediaType,
+	fault.KindInvalid:            http.StatusUnprocessableEntity,
+	fault.KindRateLimited:        http.StatusTooManyRequests,
+	fault.KindUnavailable:        http.StatusServiceUnavailable,
 }
 
-// explain converts any error to a fault that the client may see, and its status.
-func explain(err error) (*fault.Error, int) {
+// toFault converts any error to a fault that the client may see, and its status.
+func toFault(err error) (*fault.Error, int) {
 	if f, ok := fault.As(err); ok {
-		if f.Kind == fault.Internal {
+		if f.Kind == fault.KindInternal {
 			f = internal(err)
 		}
 		return f, statuses[f.Kind]
 	}
 	if fe, ok := errors.AsType[*fiber.Error](err); ok {
-		return explainFiber(fe)
+		return fiberFault(fe)
 	}
-	f := explainPostgres(err)
+	f := postgresFault(err)
 	switch {
 	case f != nil:
 	case errors.Is(err, context.DeadlineExceeded):
 		f = timeout(err)
 	case errors.Is(err, context.Canceled):
-		f = fault.Away("The service", err)
+		f = fault.Unavailable("The service", err)
 	case disconnected(err):
-		f = fault.Away("A service that is needed for this", err)
+		f = fault.Unavailable("A service that is needed for this", err)
 	default:
 		f = internal(err)
 	}
@@ -59,22 +59,22 @@ func explain(err error) (*fault.Error, int) {
 }
 
 func internal(err error) *fault.Error {
-	return fault.New(fault.Internal, "internal", "Something went wrong on our side.").Because(err)
+	return fault.New(fault.KindInternal, "internal", "Something went wrong on our side.").WithCause(err)
 }
 
 func timeout(err error) *fault.Error {
-	f := fault.New(fault.Unavailable, "timeout", "This took too long; try again.").Because(err)
+	f := fault.New(fault.KindUnavailable, "timeout", "This took too long; try again.").WithCause(err)
 	f.RetryAfter = time.Second
 	return f
 }
 
-// explainPostgres converts the errors of PostgreSQL that concern the client; it returns nil for
+// postgresFault converts the errors of PostgreSQL that concern the client; it returns nil for
 // others.
-func explainPostgres(err error) *fault.Error {
+func postgresFault(err error) *fault.Error {
 	var connect *pgconn.ConnectError
 	isOver := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) // the deadline of the caller, not the database
 	if errors.As(err, &connect) || !isOver && postgres.Unavailable(err) {
-		return fault.Away("The database", err)
+		return fault.Unavailable("The database", err)
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
@@ -82,11 +82,11 @@ func explainPostgres(err error) *fault.Error {
 	}
 	switch code := pg.Code; {
 	case strings.HasPrefix(code, "22"):
-		return fault.New(fault.Invalid, "invalid", "A value cannot be stored.").Because(err)
+		return fault.New(fault.KindInvalid, "invalid", "A value cannot be stored.").WithCause(err)
 	case code == "23505":
-		return fault.New(fault.Conflict, "conflict", "This already exists.").Because(err)
+		return fault.New(fault.KindConflict, "conflict", "This already exists.").WithCause(err)
 	case code == "40001", code == "40P01", code == "55P03":
-		f := fault.New(fault.Unavailable, "busy", "Too many changes to the same thing at once; try again.").Because(err)
+		f := fault.New(fault.KindUnavailable, "busy", "Too many changes to the same thing at once; try again.").WithCause(err)
 		f.RetryAfter = time.Second
 		return f
 	case code == "57014":
@@ -102,25 +102,25 @@ func disconnected(err error) bool {
 		errors.Is(err, pgconn.ErrConnClosed) // a connection that failed between two statements
 }
 
-// explainFiber uses its own texts for the errors of Fiber and fasthttp, because theirs quote the
+// fiberFault uses its own texts for the errors of Fiber and fasthttp, because theirs quote the
 // request.
-func explainFiber(fe *fiber.Error) (*fault.Error, int) {
+func fiberFault(fe *fiber.Error) (*fault.Error, int) {
 	switch fe.Code {
 	case http.StatusNotFound:
-		return fault.New(fault.NotFound, "not-found", "There is nothing at this address."), fe.Code
+		return fault.New(fault.KindNotFound, "not-found", "There is nothing at this address."), fe.Code
 	case http.StatusMethodNotAllowed:
-		return fault.New(fault.NotAllowed, "method-not-allowed", "This address does not take the method; see Allow."), fe.Code
+		return fault.New(fault.KindNotAllowed, "method-not-allowed", "This address does not take the method; see Allow."), fe.Code
 	case http.StatusRequestEntityTooLarge:
-		return fault.New(fault.TooLarge, "too-large", "The body is too large."), fe.Code
+		return fault.New(fault.KindTooLarge, "too-large", "The body is too large."), fe.Code
 	case http.StatusServiceUnavailable:
-		return fault.Away("The service", fe), fe.Code
+		return fault.Unavailable("The service", fe), fe.Code
 	case http.StatusBadRequest, http.StatusBadGateway: // 502 is a client that disconnected
-		return fault.New(fault.Malformed, "malformed", "The request is not well-formed HTTP."), http.StatusBadRequest
+		return fault.New(fault.KindMalformed, "malformed", "The request is not well-formed HTTP."), http.StatusBadRequest
 	}
 	text := http.StatusText(fe.Code)
 	if fe.Code < 400 || fe.Code >= 500 || text == "" {
 		return internal(fe), http.StatusInternalServerError
 	}
 	code := strings.ReplaceAll(strings.ToLower(text), " ", "-")
-	return fault.New(fault.Malformed, code, "%s.", text), fe.Code
+	return fault.New(fault.KindMalformed, code, "%s.", text), fe.Code
 }

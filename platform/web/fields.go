@@ -67,7 +67,7 @@ func bodyField(err error) fault.Field {
 	field := fault.Field{
 		Pointer: pointerOf(strings.TrimPrefix(detail.Location, "body")),
 		Code:    codeOf(detail.Message),
-		Message: words(detail.Message),
+		Message: plainMessage(detail.Message),
 	}
 	if rest, ok := strings.CutPrefix(detail.Message, "expected required property "); ok {
 		field.Pointer += "/" + strings.TrimSuffix(rest, " to be present")
@@ -86,7 +86,7 @@ func paramField(detail *huma.ErrorDetail) fault.Field {
 	return fault.Field{
 		Pointer: "/" + in + "/" + escapePointer(name),
 		Code:    codeOf(detail.Message),
-		Message: words(detail.Message),
+		Message: plainMessage(detail.Message),
 	}
 }
 
@@ -97,8 +97,8 @@ func pointerOf(location string) string {
 
 var locations = strings.NewReplacer(".", "/", "[", "/", "]", "")
 
-// words removes Go types from a message.
-func words(message string) string {
+// plainMessage removes Go types from a message.
+func plainMessage(message string) string {
 	switch {
 	case strings.HasPrefix(message, "invalid date/time"):
 		return "expected string to be RFC 3339 date-time"

@@ -48,7 +48,7 @@ func FuzzDecode(f *testing.F) {
 		if err == nil {
 			return
 		}
-		if got, ok := fault.As(err); !ok || got.Kind != fault.Malformed && got.Kind != fault.Invalid {
+		if got, ok := fault.As(err); !ok || got.Kind != fault.KindMalformed && got.Kind != fault.KindInvalid {
 			t.Errorf("%q: %v", data, err)
 		}
 	})
@@ -138,14 +138,14 @@ func FuzzForwardedFor(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		outside := netip.MustParseAddr("8.8.8.8")
-		if got := walk(outside, []string{line}, trusted); got != outside {
+		if got := clientAddress(outside, []string{line}, trusted); got != outside {
 			t.Errorf("%q moved a stranger to %s", line, got)
 		}
-		got := walk(netip.MustParseAddr("10.0.0.1"), []string{line}, trusted)
+		got := clientAddress(netip.MustParseAddr("10.0.0.1"), []string{line}, trusted)
 		if !got.IsValid() || got.Is4In6() || got.Zone() != "" {
 			t.Errorf("%q gave %s", line, got)
 		}
-		if behind := walk(netip.MustParseAddr("10.0.0.1"), []string{line, "8.8.8.8"}, trusted); behind != outside {
+		if behind := clientAddress(netip.MustParseAddr("10.0.0.1"), []string{line, "8.8.8.8"}, trusted); behind != outside {
 			t.Errorf("%q went past a stranger to %s", line, behind)
 		}
 	})

@@ -19,13 +19,13 @@ const (
 	logKey                     // *slog.Logger
 )
 
-// Refuse records that the presented credential was rejected. Routes for anyone continue without a
+// RejectCredential records that the presented credential was rejected. Routes for anyone continue without a
 // caller. All other routes respond with err, which is a 401 fault, or a 503 fault if the credential
 // could not be checked.
-func Refuse(c *fiber.Ctx, err error) { c.Locals(refusedKey, err) }
+func RejectCredential(c *fiber.Ctx, err error) { c.Locals(refusedKey, err) }
 
-// demand is what a route requires of its caller. Without a scope it accepts no API key.
-type demand struct {
+// requirement is what a route requires of its caller. Without a scope it accepts no API key.
+type requirement struct {
 	role  identity.Role
 	scope identity.Scope
 	also  []identity.Scope
@@ -33,23 +33,23 @@ type demand struct {
 
 // authorize compares the caller with the requirements of the route. On routes for anyone, an API
 // key without the scope is ignored, like an invalid token.
-func (need demand) authorize(c *fiber.Ctx) error {
-	caller, known := identity.From(c.UserContext())
+func (need requirement) authorize(c *fiber.Ctx) error {
+	caller, known := identity.FromContext(c.UserContext())
 	switch {
 	case need.role == identity.Anyone:
-		if known && !caller.May(need.scope) {
-			c.SetUserContext(identity.Without(c.UserContext()))
+		if known && !caller.AllowsScope(need.scope) {
+			c.SetUserContext(identity.WithoutCaller(c.UserContext()))
 		}
 		return nil
 	case !known:
 		return unauthenticated(c)
 	case !caller.Role.Covers(need.role):
-		return fault.New(fault.Forbidden, "forbidden", "Your role may not do this.")
+		return fault.New(fault.KindForbidden, "forbidden", "Your role may not do this.")
 	case caller.IsKey() && (need.scope == identity.NoKeys || need.scope == ""):
-		return fault.New(fault.Forbidden, "key-not-allowed", "No API key may do this; log in and send an access token.")
+		return fault.New(fault.KindForbidden, "key-not-allowed", "No API key may do this; log in and send an access token.")
 	}
 	for _, scope := range append([]identity.Scope{need.scope}, need.also...) {
-		if !caller.May(scope) {
+		if !caller.AllowsScope(scope) {
 			c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_scope", scope="`+need.scopes(" ")+`"`) // RFC 6750 section 3.1
 			return identity.ScopeMissing(scope)
 		}
@@ -58,7 +58,7 @@ func (need demand) authorize(c *fiber.Ctx) error {
 }
 
 // scopes returns all scopes that an API key needs.
-func (need demand) scopes(between string) string {
+func (need requirement) scopes(between string) string {
 	list := []string{string(need.scope)}
 	for _, scope := range need.also {
 		list = append(list, string(scope))
@@ -69,9 +69,9 @@ func (need demand) scopes(between string) string {
 func unauthenticated(c *fiber.Ctx) error {
 	err, refused := c.Locals(refusedKey).(error)
 	if !refused {
-		return fault.New(fault.Unauthenticated, "unauthenticated", "Log in first: send an access token as a bearer token.")
+		return fault.New(fault.KindUnauthenticated, "unauthenticated", "Log in first: send an access token as a bearer token.")
 	}
-	if f, ok := fault.As(err); ok && f.Kind == fault.Unauthenticated {
+	if f, ok := fault.As(err); ok && f.Kind == fault.KindUnauthenticated {
 		c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="invalid_token"`) // RFC 6750 section 3.1
 	}
 	return err

@@ -69,7 +69,7 @@ func keyOf[T any](ctx context.Context, route string, in any) (key idempotency.Ke
 		return key, fmt.Errorf("fingerprint a body: %w", err)
 	}
 	sum := sha256.Sum256(raw)
-	caller := identity.Must(ctx)
+	caller := identity.MustFromContext(ctx)
 	key.Request = idempotency.Request{
 		Caller: caller.UserID, Role: caller.Role, Route: route, Key: r.Header(idempotencyKey), Fingerprint: sum[:],
 	}

@@ -38,7 +38,7 @@ func acting(t testing.TB, seen *[]idempotency.Key[act]) (post func(path, key, bo
 	caller = identity.Caller{UserID: uuid.New(), Role: identity.User}
 	app := fiber.New(Config())
 	app.Use(func(c *fiber.Ctx) error {
-		c.SetUserContext(identity.With(c.UserContext(), caller))
+		c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 		return c.Next()
 	})
 	HandleIdempotent(New(app, Options{}),

@@ -15,21 +15,21 @@ import (
 
 // plan describes the input of a route. It is computed once, at registration.
 type plan struct {
-	path    string
-	query   map[string]*huma.Param
-	others  []*huma.Param // path and header
-	schemas huma.Registry
-	body    *huma.Schema // nil: the route has no body
-	needed  bool         // the body is required
-	limit   int          // of the body, in bytes
-	key     *huma.Param  // Idempotency-Key, on routes that take one
-	apart   string       // the pointer of the body's Each, or ""
-	list    *apartPlan   // of that Each
+	path     string
+	query    map[string]*huma.Param
+	others   []*huma.Param // path and header
+	schemas  huma.Registry
+	body     *huma.Schema  // nil: the route has no body
+	required bool          // the body is required
+	limit    int           // of the body, in bytes
+	key      *huma.Param   // Idempotency-Key, on routes that take one
+	itemwise string        // the pointer of the body's ItemwiseList, or ""
+	list     *itemwisePlan // of that ItemwiseList
 }
 
 func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 	p := &plan{path: op.Path, query: map[string]*huma.Param{}, schemas: schemas, limit: int(op.MaxBodyBytes) - 1}
-	p.apart, _ = op.Metadata["apart"].(string)
+	p.itemwise, _ = op.Metadata["apart"].(string)
 	for _, param := range op.Parameters {
 		switch param.In {
 		case "query":
@@ -45,9 +45,9 @@ func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 		return p
 	}
 	if media := op.RequestBody.Content["application/json"]; media != nil {
-		p.body, p.needed = media.Schema, op.RequestBody.Required
-		if p.apart != "" {
-			p.list = apartOf(p.apart[1:], schemas, p.body)
+		p.body, p.required = media.Schema, op.RequestBody.Required
+		if p.itemwise != "" {
+			p.list = apartOf(p.itemwise[1:], schemas, p.body)
 		}
 	}
 	return p
@@ -66,7 +66,7 @@ func (p *plan) checkQuery(r *request) {
 		r.wrong("/query", "malformed", "the query string is not well-formed")
 	}
 	for name, values := range r.query {
-		pointer := "/query/" + escapePointer(brief(name))
+		pointer := "/query/" + escapePointer(shorten(name))
 		param, known := p.query[name]
 		switch {
 		case !known:
@@ -142,13 +142,13 @@ func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error
 	}
 	began := time.Now()
 	raw, err := p.receive(r)
-	done = postpone(r, time.Since(began))
+	done = extendDeadline(r, time.Since(began))
 	if err != nil || p.body == nil {
 		return done, err
 	}
 	if len(raw) == 0 {
-		if p.needed {
-			err = fault.New(fault.Malformed, "malformed", "A JSON body is required.")
+		if p.required {
+			err = fault.New(fault.KindMalformed, "malformed", "A JSON body is required.")
 		}
 		return done, err
 	}
@@ -172,9 +172,9 @@ func (p *plan) receive(r *request) (raw []byte, err error) {
 
 func (p *plan) judgeBody(r *request, raw []byte) error {
 	if p.list != nil {
-		found, err := p.sortOut(raw)
+		found, err := p.split(raw)
 		if err == nil {
-			r.raw, r.each, r.body, r.more = found.outline, found.items, found.fields, found.more
+			r.raw, r.rawItems, r.body, r.more = found.outline, found.items, found.fields, found.more
 		}
 		return err
 	}
@@ -185,8 +185,8 @@ func (p *plan) judgeBody(r *request, raw []byte) error {
 	return err
 }
 
-// postpone extends the deadline of the request by the time that its body took to arrive.
-func postpone(r *request, took time.Duration) (done func()) {
+// extendDeadline extends the deadline of the request by the time that its body took to arrive.
+func extendDeadline(r *request, took time.Duration) (done func()) {
 	const unnoticed = 10 * time.Millisecond
 	ctx := r.c.UserContext()
 	end, some := ctx.Deadline()
@@ -199,7 +199,7 @@ func postpone(r *request, took time.Duration) (done func()) {
 }
 
 func (p *plan) mostFaults() int {
-	if p.apart != "" {
+	if p.itemwise != "" {
 		return 10 * maxFaults
 	}
 	return maxFaults
@@ -220,25 +220,25 @@ func (r *request) checkText(pointer, value string) {
 
 // fault returns the collected errors as one fault, or nil. Errors in parameters take precedence
 // over those in the body, because the request did not reach its resource. Errors in the items of an
-// Each alone do not reject the request.
+// ItemwiseList alone do not reject the request.
 func (r *request) fault() error {
-	all := tidy(append(r.params, r.body...))
+	all := sortAndDeduplicate(append(r.params, r.body...))
 	if r.more {
 		all = all[:min(len(all), r.plan.mostFaults())]
 	}
 	switch {
-	case len(all) == 0, len(r.params) == 0 && r.onlyApart():
+	case len(all) == 0, len(r.params) == 0 && r.onlyItemFaults():
 		return nil
 	case len(r.params) > 0:
-		f := fault.New(fault.Malformed, "malformed", "A parameter is not valid; see errors.")
+		f := fault.New(fault.KindMalformed, "malformed", "A parameter is not valid; see errors.")
 		f.Fields = all
 		return f
 	case r.more:
-		f := fault.Unprocessable(all...)
+		f := fault.Invalid(all...)
 		f.Detail = "The request is well-formed but not valid; errors has some of what is wrong."
 		return f
 	default:
-		return fault.Unprocessable(all...)
+		return fault.Invalid(all...)
 	}
 }
 
@@ -256,8 +256,8 @@ func mayBeEmpty(s *huma.Schema) bool {
 		len(s.Enum) == 0 && (s.MinLength == nil || *s.MinLength == 0)
 }
 
-// brief shortens a name that an error quotes.
-func brief(s string) string {
+// shorten shortens a name that an error quotes.
+func shorten(s string) string {
 	const limit = 64
 	if len(s) <= limit {
 		return s

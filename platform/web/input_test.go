@@ -112,7 +112,7 @@ func TestManyFaults(t *testing.T) {
 	Handle(b.api, Route{Method: "POST", Path: "/v1/many", Name: "many", Role: identity.Anyone, MaxBody: 2 << 20},
 		func(context.Context, *struct {
 			Body struct {
-				Items Each[line] `json:"items" minItems:"1" maxItems:"1000" nullable:"false"`
+				Items ItemwiseList[line] `json:"items" minItems:"1" maxItems:"1000" nullable:"false"`
 			}
 		}) (*struct{}, error) {
 			return nil, nil

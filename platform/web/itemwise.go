@@ -13,40 +13,40 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// apartPlan describes how a body with an Each is validated: item by item, with only the tree of one
+// itemwisePlan describes how a body with an ItemwiseList is validated: item by item, with only the tree of one
 // item in memory.
-type apartPlan struct {
+type itemwisePlan struct {
 	name     string       // name of the member with the list
 	envelope *huma.Schema // schema of the body without its items
 	item     *huma.Schema
 	mostKept int // maximum number of items
 }
 
-func apartOf(name string, schemas huma.Registry, body *huma.Schema) *apartPlan {
+func apartOf(name string, schemas huma.Registry, body *huma.Schema) *itemwisePlan {
 	body = resolve(schemas, body)
 	list := resolve(schemas, body.Properties[name])
 	outer, bare := *body, *list
 	bare.Items = &huma.Schema{}
 	outer.Properties = maps.Clone(body.Properties)
 	outer.Properties[name] = &bare
-	p := &apartPlan{name: name, envelope: &outer, item: list.Items, mostKept: 1 << 20}
+	p := &itemwisePlan{name: name, envelope: &outer, item: list.Items, mostKept: 1 << 20}
 	if list.MaxItems != nil {
 		p.mostKept = *list.MaxItems
 	}
 	return p
 }
 
-// sorted is a parsed body. Its outline is the body with a 0 in place of each item.
-type sorted struct {
+// splitBody is a parsed body. Its outline is the body with a 0 in place of each item.
+type splitBody struct {
 	outline []byte
 	items   []jsontext.Value // slices of the body, not copies
 	fields  []fault.Field
 	more    bool
 }
 
-type sorter struct {
-	sorted
-	*apartPlan
+type splitter struct {
+	splitBody
+	*itemwisePlan
 	schemas huma.Registry
 	raw     []byte
 	dec     *jsontext.Decoder // finds only the ends of values
@@ -59,12 +59,12 @@ type sorter struct {
 	count   int // number of items
 }
 
-// sortOut parses a body as strictly as parse does, and validates it. An item may be as large as the
+// split parses a body as strictly as parse does, and validates it. An item may be as large as the
 // body of a route without its own limit, and so may the rest of the body. A larger item is an error
 // and is not parsed.
-func (p *plan) sortOut(raw []byte) (sorted, error) {
-	s := &sorter{
-		apartPlan: p.list, schemas: p.schemas, raw: raw, limit: p.limit, left: p.limit / bytesPerValue, most: p.mostFaults(),
+func (p *plan) split(raw []byte) (splitBody, error) {
+	s := &splitter{
+		itemwisePlan: p.list, schemas: p.schemas, raw: raw, limit: p.limit, left: p.limit / bytesPerValue, most: p.mostFaults(),
 		dec: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)),
 	}
 	if s.dec.PeekKind() != jsontext.KindBeginObject {
@@ -73,25 +73,25 @@ func (p *plan) sortOut(raw []byte) (sorted, error) {
 			s.outline = []byte("{}")
 			s.fields, s.more = validate(p.schemas, p.body, parsed, s.most)
 		}
-		return s.sorted, err
+		return s.splitBody, err
 	}
 	members, err := s.object()
 	if err == nil {
 		err = s.end()
 	}
 	if err != nil {
-		return sorted{}, err
+		return splitBody{}, err
 	}
 	s.add(validateAt(s.schemas, s.envelope, "body", "", tree{value: members, nulls: s.nulls}, max(0, s.most-len(s.fields))))
-	return s.sorted, nil
+	return s.splitBody, nil
 }
 
-func (s *sorter) add(fields []fault.Field, more bool) {
+func (s *splitter) add(fields []fault.Field, more bool) {
 	s.fields = append(s.fields, fields...)
 	s.more = s.more || more || len(s.fields) > s.most
 }
 
-func (s *sorter) object() (map[string]any, error) {
+func (s *splitter) object() (map[string]any, error) {
 	members := map[string]any{}
 	seen := map[string]bool{}
 	_, _ = s.dec.ReadToken() // the brace that was peeked at
@@ -109,7 +109,7 @@ func (s *sorter) object() (map[string]any, error) {
 			err = s.list()
 			members[escapeName(name)] = make([]any, min(s.count, s.mostKept+1))
 		} else {
-			members[escapeName(name)], err = s.other(name)
+			members[escapeName(name)], err = s.otherMember(name)
 		}
 		if err != nil {
 			return nil, err
@@ -134,7 +134,7 @@ func separator(outline []byte) byte {
 }
 
 // member reads the name of a member.
-func (s *sorter) member() (name string, quoted []byte, err error) {
+func (s *splitter) member() (name string, quoted []byte, err error) {
 	quoted, err = s.dec.ReadValue()
 	if err != nil {
 		return "", nil, notJSON(err)
@@ -153,9 +153,9 @@ func (s *sorter) member() (name string, quoted []byte, err error) {
 }
 
 // take counts a part of the body that is not in the list.
-func (s *sorter) take(size, values int) error {
+func (s *splitter) take(size, values int) error {
 	if s.outside += size; s.outside > BodyLimit {
-		return fault.New(fault.TooLarge, "too-large", "The JSON beside /%s is larger than %d bytes.", s.name, BodyLimit)
+		return fault.New(fault.KindTooLarge, "too-large", "The JSON beside /%s is larger than %d bytes.", s.name, BodyLimit)
 	}
 	if s.left -= values; s.left < 0 {
 		return tooManyValues(s.limit)
@@ -163,8 +163,8 @@ func (s *sorter) take(size, values int) error {
 	return nil
 }
 
-// other reads a member other than the list.
-func (s *sorter) other(name string) (any, error) {
+// otherMember reads a member other than the list.
+func (s *splitter) otherMember(name string) (any, error) {
 	raw, err := s.dec.ReadValue()
 	if err != nil {
 		return nil, notJSON(err)
@@ -185,7 +185,7 @@ func (s *sorter) other(name string) (any, error) {
 	return parsed.value, nil
 }
 
-func (s *sorter) list() error {
+func (s *splitter) list() error {
 	_, _ = s.dec.ReadToken() // the bracket that was peeked at
 	s.left--
 	for ; s.dec.PeekKind() != jsontext.KindEndArray; s.count++ {
@@ -193,7 +193,7 @@ func (s *sorter) list() error {
 		if err != nil {
 			return notJSON(err)
 		}
-		used, err := s.judge(raw)
+		used, err := s.validateItem(raw)
 		if err != nil {
 			return err
 		}
@@ -215,8 +215,8 @@ func (s *sorter) list() error {
 	return nil
 }
 
-// judge validates an item and returns the number of values to count for it.
-func (s *sorter) judge(raw jsontext.Value) (values int, err error) {
+// validateItem validates an item and returns the number of values to count for it.
+func (s *splitter) validateItem(raw jsontext.Value) (values int, err error) {
 	if s.more {
 		return 1, nil
 	}
@@ -239,7 +239,7 @@ func (s *sorter) judge(raw jsontext.Value) (values int, err error) {
 }
 
 // parse parses a part of the body. Its errors other than errMany are faults for the client.
-func (s *sorter) parse(raw []byte, at, name string, depth int) (tree, error) {
+func (s *splitter) parse(raw []byte, at, name string, depth int) (tree, error) {
 	parsed, noted, err := parsePart(raw, part{at: at, name: name, depth: depth, values: BodyLimit / bytesPerValue, noted: s.noted})
 	s.noted = noted
 	if err != nil && !errors.Is(err, errMany) {
@@ -248,7 +248,7 @@ func (s *sorter) parse(raw []byte, at, name string, depth int) (tree, error) {
 	return parsed, err
 }
 
-func (s *sorter) end() error {
+func (s *splitter) end() error {
 	switch _, err := s.dec.ReadToken(); {
 	case errors.Is(err, io.EOF):
 		return nil

@@ -16,9 +16,9 @@ import (
 )
 
 type apartBody struct {
-	Mode  string       `json:"mode,omitempty" enum:"a,b"`
-	Lines Each[basket] `json:"lines" minItems:"1" maxItems:"4" nullable:"false"`
-	Free  any          `json:"free,omitempty"`
+	Mode  string               `json:"mode,omitempty" enum:"a,b"`
+	Lines ItemwiseList[basket] `json:"lines" minItems:"1" maxItems:"4" nullable:"false"`
+	Free  any                  `json:"free,omitempty"`
 }
 
 // apartPlanOf is the plan of a route with a list whose items are judged apart.
@@ -42,7 +42,7 @@ func (p *plan) asBefore(raw string) (fields []fault.Field, more bool, err error)
 		return nil, false, err
 	}
 	fields, more = validate(p.schemas, p.body, parsed, p.mostFaults())
-	return tidy(fields), more, nil
+	return sortAndDeduplicate(fields), more, nil
 }
 
 func bodiesApart() []string {
@@ -77,12 +77,12 @@ func TestSortedOutIsJudgedAlike(t *testing.T) {
 	for _, raw := range bodiesApart() {
 		want, wantMore, wantErr := p.asBefore(raw)
 
-		got, err := p.sortOut([]byte(raw))
+		got, err := p.split([]byte(raw))
 
 		if gotErr := nearly(err); gotErr != nearly(wantErr) {
 			t.Errorf("%s\n got %v\nwant %v", raw, gotErr, wantErr)
 		}
-		if fields := tidy(got.fields); err == nil && (!slices.Equal(fields, want) || got.more != wantMore) {
+		if fields := sortAndDeduplicate(got.fields); err == nil && (!slices.Equal(fields, want) || got.more != wantMore) {
 			t.Errorf("%s\n got %v\nwant %v", raw, fields, want)
 		}
 		if err != nil {
@@ -117,8 +117,8 @@ func FuzzSortOut(f *testing.F) {
 	p := apartPlanOf(f, BodyLimit)
 	f.Fuzz(func(t *testing.T, raw string) {
 		want, _, wantErr := p.asBefore(raw)
-		got, err := p.sortOut([]byte(raw))
-		if (err == nil) != (wantErr == nil) || err == nil && !slices.Equal(tidy(got.fields), want) {
+		got, err := p.split([]byte(raw))
+		if (err == nil) != (wantErr == nil) || err == nil && !slices.Equal(sortAndDeduplicate(got.fields), want) {
 			t.Errorf("%q\n got %v %v\nwant %v %v", raw, got.fields, err, want, wantErr)
 		}
 	})

@@ -27,10 +27,10 @@ func Decode(data []byte, v any) error {
 		return err
 	}
 	if len(parsed.wrong) > 0 {
-		return fault.Unprocessable(tidy(parsed.wrong)...)
+		return fault.Invalid(sortAndDeduplicate(parsed.wrong)...)
 	}
 	if err := decodeInto(data, v); err != nil {
-		return fault.Unprocessable(fieldFromText(err.Error())).Because(err)
+		return fault.Invalid(fieldFromText(err.Error())).WithCause(err)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func parse(data []byte, limit int) (tree, error) {
 }
 
 func tooManyValues(limit int) error {
-	return fault.New(fault.TooLarge, "too-large", "The JSON holds more than the %d values that this route takes.", limit/bytesPerValue)
+	return fault.New(fault.KindTooLarge, "too-large", "The JSON holds more than the %d values that this route takes.", limit/bytesPerValue)
 }
 
 // parsePart also returns the new value of part.noted.
@@ -244,7 +244,7 @@ func (p *parser) note(code, message string) {
 }
 
 func duplicate(pointer string) error {
-	f := fault.New(fault.Malformed, "malformed", "A member of the JSON is given more than once.")
+	f := fault.New(fault.KindMalformed, "malformed", "A member of the JSON is given more than once.")
 	f.Fields = []fault.Field{{Pointer: pointer, Code: "duplicate", Message: "the member is given more than once"}}
 	return f
 }
@@ -258,18 +258,18 @@ func notJSONIn(err error, at string, offset int) error {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, errDeep):
-		return fault.New(fault.Malformed, code, "The JSON is nested deeper than %d levels.", maxDepth)
+		return fault.New(fault.KindMalformed, code, "The JSON is nested deeper than %d levels.", maxDepth)
 	case errors.Is(err, errTrailing):
-		return fault.New(fault.Malformed, code, "There is something after the end of the JSON.")
+		return fault.New(fault.KindMalformed, code, "There is something after the end of the JSON.")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.New(fault.Malformed, code, "The JSON ends too early.")
+		return fault.New(fault.KindMalformed, code, "The JSON ends too early.")
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
 		return duplicate(at + string(syntax.JSONPointer))
 	case errors.As(err, &syntax) && strings.Contains(err.Error(), "UTF-8"):
-		return fault.New(fault.Malformed, code, "The JSON holds text that is not UTF-8, near byte %d.", int64(offset)+syntax.ByteOffset)
+		return fault.New(fault.KindMalformed, code, "The JSON holds text that is not UTF-8, near byte %d.", int64(offset)+syntax.ByteOffset)
 	case errors.As(err, &syntax):
-		return fault.New(fault.Malformed, code, "The body is not valid JSON, near byte %d.", int64(offset)+syntax.ByteOffset)
+		return fault.New(fault.KindMalformed, code, "The body is not valid JSON, near byte %d.", int64(offset)+syntax.ByteOffset)
 	default:
-		return fault.New(fault.Malformed, code, "The body is not valid JSON.")
+		return fault.New(fault.KindMalformed, code, "The body is not valid JSON.")
 	}
 }

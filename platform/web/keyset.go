@@ -86,7 +86,7 @@ func decodeKey[K KeysetKey](cursor string) (key K, err error) {
 		*key = parts[0]
 	}
 	if err != nil {
-		return key, BadCursor()
+		return key, InvalidCursor()
 	}
 	return key, nil
 }

@@ -78,7 +78,7 @@ func TestKeysetCursors(t *testing.T) {
 
 func isBadCursor(err error) bool {
 	f, ok := fault.As(err)
-	return ok && f.Kind == fault.Malformed && f.Fields[0].Pointer == "/query/cursor"
+	return ok && f.Kind == fault.KindMalformed && f.Fields[0].Pointer == "/query/cursor"
 }
 
 func ExampleKeyset() {

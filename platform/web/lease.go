@@ -46,7 +46,7 @@ func (s *stream) watch(stopping <-chan struct{}) {
 			s.cut(errTooLong)
 			return
 		case <-tick:
-			if err := s.judge(&sure); err != nil {
+			if err := s.check(&sure); err != nil {
 				s.cut(err)
 				return
 			}
@@ -54,9 +54,9 @@ func (s *stream) watch(stopping <-chan struct{}) {
 	}
 }
 
-// judge returns why the stream must end, or nil. The argument sure is the time of the last
+// check returns why the stream must end, or nil. The argument sure is the time of the last
 // successful check of the lease.
-func (s *stream) judge(sure *time.Time) error {
+func (s *stream) check(sure *time.Time) error {
 	if s.pace.below(s.options.MinRate, s.options.RateAfter) {
 		return errTooSlow
 	}
@@ -70,7 +70,7 @@ func (s *stream) judge(sure *time.Time) error {
 		*sure = time.Now()
 		return nil
 	}
-	if f, told := fault.As(err); (!told || f.Kind == fault.Unavailable) && time.Since(*sure) < leaseGrace {
+	if f, told := fault.As(err); (!told || f.Kind == fault.KindUnavailable) && time.Since(*sure) < leaseGrace {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", errNoLease, err)

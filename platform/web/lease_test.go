@@ -25,7 +25,7 @@ func leased(t *testing.T, o StreamOptions) (*parts, net.Conn) {
 	app := fiber.New(Config())
 	api := New(app, Options{})
 	Handle(api, Route{Method: "GET", Path: "/v1/export", Name: "export", Role: identity.Anyone, Produces: "text/csv"},
-		func(context.Context, *struct{}) (*Stream, error) { return Streamed(p, o), nil })
+		func(context.Context, *struct{}) (*Stream, error) { return NewStream(p, o), nil })
 	addr := listen(t, app)
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(t.Context(), "tcp", addr)
@@ -47,14 +47,14 @@ func leased(t *testing.T, o StreamOptions) (*parts, net.Conn) {
 func TestStreamLosesItsLease(t *testing.T) {
 	t.Parallel()
 	for name, lost := range map[string]error{
-		"credential":      fault.New(fault.Unauthenticated, "invalid-token", "Over."),
-		"role":            fault.New(fault.Forbidden, "forbidden", "Another role."),
+		"credential":      fault.New(fault.KindUnauthenticated, "invalid-token", "Over."),
+		"role":            fault.New(fault.KindForbidden, "forbidden", "Another role."),
 		"nobody can tell": errors.New("the database is away"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var over atomic.Bool
-			p, conn := leased(t, StreamOptions{ContentType: "text/csv", Patience: time.Minute, Lease: func(context.Context) error {
+			p, conn := leased(t, StreamOptions{ContentType: "text/csv", WriteTimeout: time.Minute, Lease: func(context.Context) error {
 				if over.Load() {
 					return lost
 				}
@@ -87,7 +87,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o.ContentType, o.Patience = "text/csv", time.Minute
+			o.ContentType, o.WriteTimeout = "text/csv", time.Minute
 			p, _ := leased(t, o)
 			p.wait(t)
 		})
@@ -111,7 +111,7 @@ func TestSlowSourceIsNotTheClients(t *testing.T) {
 	app := fiber.New(Config())
 	Handle(New(app, Options{}), Route{Method: "GET", Path: "/v1/export", Name: "export", Role: identity.Anyone, Produces: "text/csv"},
 		func(context.Context, *struct{}) (*Stream, error) {
-			return Streamed(p, StreamOptions{ContentType: "text/csv", MinRate: 1 << 40, RateAfter: time.Second}), nil
+			return NewStream(p, StreamOptions{ContentType: "text/csv", MinRate: 1 << 40, RateAfter: time.Second}), nil
 		})
 
 	raw, err := io.ReadAll(get(t, "GET", listen(t, app)).Body)

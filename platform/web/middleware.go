@@ -93,10 +93,10 @@ func JSONOnly() fiber.Handler {
 
 func unsupported(c *fiber.Ctx) error {
 	if coding := c.Get(fiber.HeaderContentEncoding); coding != "" && !strings.EqualFold(coding, "identity") {
-		return fault.New(fault.UnsupportedMedia, "unsupported-encoding", "Send the body without a Content-Encoding.")
+		return fault.New(fault.KindUnsupportedMedia, "unsupported-encoding", "Send the body without a Content-Encoding.")
 	}
 	if !isJSON(c.Get(fiber.HeaderContentType)) {
-		return fault.New(fault.UnsupportedMedia, "unsupported-media-type", "Send the body as application/json.")
+		return fault.New(fault.KindUnsupportedMedia, "unsupported-media-type", "Send the body as application/json.")
 	}
 	return nil
 }

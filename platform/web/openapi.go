@@ -23,8 +23,8 @@ const (
 
 // Keys in the metadata of an operation.
 const (
-	demandKey     = "demand"
-	idempotentKey = "idempotent"
+	requirementKey = "demand"
+	idempotentKey  = "idempotent"
 )
 
 // Document returns the OpenAPI 3.1 description of the API as JSON. Call it after all routes are
@@ -122,12 +122,12 @@ func (r Route) operation() huma.Operation {
 		Description:   r.description(),
 		DefaultStatus: r.Status,
 		Responses:     map[string]*huma.Response{},
-		Metadata:      map[string]any{demandKey: demand{r.Role, r.Scope, r.Also}, idempotentKey: r.Idempotent},
+		Metadata:      map[string]any{requirementKey: requirement{r.Role, r.Scope, r.ExtraScopes}, idempotentKey: r.Idempotent},
 		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
 		Security:      r.security(),
 	}
-	if len(r.Also) > 0 {
-		op.Extensions["x-scopes-also"] = r.Also
+	if len(r.ExtraScopes) > 0 {
+		op.Extensions["x-scopes-also"] = r.ExtraScopes
 	}
 	if r.Tag != "" {
 		op.Tags = []string{r.Tag}
@@ -145,7 +145,7 @@ func (r Route) keyless() bool { return r.Scope == "" || r.Scope == identity.NoKe
 func (r Route) description() string {
 	switch {
 	case !r.keyless():
-		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + demand{scope: r.Scope, also: r.Also}.scopes("` and `") + "`.")
+		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + requirement{scope: r.Scope, also: r.ExtraScopes}.scopes("` and `") + "`.")
 	case r.Role != identity.Anyone:
 		return strings.TrimSpace(r.Doc + "\n\nNot open to API keys.")
 	}
@@ -163,7 +163,7 @@ func (r Route) security() (list []map[string][]string) {
 	list = append(list, map[string][]string{bearer: {}})
 	if !r.keyless() {
 		need := []string{string(r.Scope)}
-		for _, scope := range r.Also {
+		for _, scope := range r.ExtraScopes {
 			need = append(need, string(scope))
 		}
 		list = append(list, map[string][]string{apiKey: need})

@@ -28,8 +28,8 @@ const (
 	ForeignOrigin
 )
 
-// Judge classifies the origin of the page that sent the request. Sockets and CORS both use it.
-func (o Origins) Judge(c *fiber.Ctx) Origin {
+// Classify classifies the origin of the page that sent the request. Sockets and CORS both use it.
+func (o Origins) Classify(c *fiber.Ctx) Origin {
 	switch sent := c.Request().Header.PeekAll(fiber.HeaderOrigin); len(sent) {
 	case 0:
 		return NoOrigin

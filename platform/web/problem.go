@@ -87,7 +87,7 @@ func fail(c *fiber.Ctx, log *slog.Logger, err error) error {
 // problemOf also sets the headers of the problem, and removes those of the response that it
 // replaces.
 func problemOf(c *fiber.Ctx, log *slog.Logger, err error) *Problem {
-	f, status := explain(err)
+	f, status := toFault(err)
 	id := ensureRequestID(c)
 	report(c.UserContext(), log, id, f, err)
 
@@ -122,8 +122,8 @@ func document(f *fault.Error, status int, instance, requestID string) *Problem {
 	}
 }
 
-// ProblemOf returns a problem that is a part of a response, such as the error of one item.
-func ProblemOf(ctx context.Context, f *fault.Error) *Problem {
+// ToProblem returns a problem that is a part of a response, such as the error of one item.
+func ToProblem(ctx context.Context, f *fault.Error) *Problem {
 	instance := ""
 	if r := requestFrom(ctx); r != nil {
 		instance = string(r.c.Request().URI().PathOriginal())
@@ -133,9 +133,9 @@ func ProblemOf(ctx context.Context, f *fault.Error) *Problem {
 
 func report(ctx context.Context, log *slog.Logger, id string, f *fault.Error, err error) {
 	switch f.Kind {
-	case fault.Internal:
+	case fault.KindInternal:
 		log.ErrorContext(ctx, "request failed", "request_id", id, "error", err.Error())
-	case fault.Unavailable:
+	case fault.KindUnavailable:
 		log.WarnContext(ctx, "request refused", "request_id", id, "error", err.Error())
 	default: // errors of the client, which the response explains
 	}
@@ -194,5 +194,5 @@ func (r *request) refusal(status int, errs []error) error {
 	if err := r.fault(); err != nil {
 		return err
 	}
-	return fault.New(fault.Malformed, "malformed", "The request cannot be read.")
+	return fault.New(fault.KindMalformed, "malformed", "The request cannot be read.")
 }

@@ -24,7 +24,7 @@ type Route struct {
 	Tag          string
 	Role         identity.Role    // identity.Anyone, User or Admin; never empty
 	Scope        identity.Scope   // what an API key needs, or identity.NoKeys; empty opens to no key either
-	Also         []identity.Scope // what a key needs besides, such as those of what it makes
+	ExtraScopes  []identity.Scope // what a key needs besides, such as those of what it makes
 	Status       int              // on success; default 200, or 204 without a body
 	Errors       []int            // statuses beyond those that follow from the rest, 304 included
 	MaxBody      int              // bytes; default BodyLimit. Only on paths without parameters
@@ -57,7 +57,7 @@ func handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O,
 	op := r.operation()
 	op.MaxBodyBytes = int64(max(r.MaxBody, BodyLimit)) + 1 // huma refuses what reaches its limit
 	op.SkipValidateBody = true                             // adapter.serve has done it by then, strictly
-	op.Metadata["apart"] = apartIn(reflect.TypeFor[I]())
+	op.Metadata["apart"] = itemwiseIn(reflect.TypeFor[I]())
 	if r.Produces != "" {
 		op.Responses[r.successCode()] = r.success()
 	}
@@ -107,7 +107,7 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 	plan := planOf(&op, a.OpenAPI().Components.Schemas)
 	first := func(c *fiber.Ctx) error {
 		c.Locals(patternKey, r.Path)
-		if err := (demand{r.Role, r.Scope, r.Also}).authorize(c); err != nil {
+		if err := (requirement{r.Role, r.Scope, r.ExtraScopes}).authorize(c); err != nil {
 			return Fail(c, err)
 		}
 		in := &request{c: c}
@@ -162,7 +162,7 @@ func (a *API) add(r *Route) {
 	if r.Role != identity.Anyone && r.Role != identity.User && r.Role != identity.Admin {
 		panic(fmt.Sprintf("web: %s %s has no role", r.Method, r.Path))
 	}
-	for _, scope := range append([]identity.Scope{r.Scope}, r.Also...) {
+	for _, scope := range append([]identity.Scope{r.Scope}, r.ExtraScopes...) {
 		if scope != "" && scope != identity.NoKeys && !scope.Valid() {
 			panic(fmt.Sprintf("web: %s %s: the scope %q is not of the form resource:action", r.Method, r.Path, scope))
 		}

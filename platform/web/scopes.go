@@ -26,7 +26,7 @@ func (ScopeList) Schema(huma.Registry) *huma.Schema {
 // Scopes lists what the registered routes ask of API keys, by name.
 func (a *API) Scopes() (all []identity.Scope) {
 	for _, r := range a.routes {
-		for _, scope := range append([]identity.Scope{r.Scope}, r.Also...) {
+		for _, scope := range append([]identity.Scope{r.Scope}, r.ExtraScopes...) {
 			if scope.Valid() {
 				all = append(all, scope)
 			}

@@ -29,7 +29,7 @@ func TestScopeList(t *testing.T) {
 			}) (*struct{}, error) {
 				return nil, nil
 			})
-		web.Handle(api, web.Route{Method: "GET", Path: "/v1/coupons", Name: "list-coupons", Role: identity.User, Scope: "coupons:read", Also: []identity.Scope{identity.OrdersRead}},
+		web.Handle(api, web.Route{Method: "GET", Path: "/v1/coupons", Name: "list-coupons", Role: identity.User, Scope: "coupons:read", ExtraScopes: []identity.Scope{identity.OrdersRead}},
 			func(context.Context, *struct{}) (*struct{ Body string }, error) { return &struct{ Body string }{}, nil })
 		return api, app
 	}

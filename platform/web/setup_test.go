@@ -113,10 +113,10 @@ func asRole(c *fiber.Ctx) error {
 	switch role := c.Get("X-Role"); role {
 	case "":
 	case "bad":
-		Refuse(c, fault.New(fault.Unauthenticated, "token-expired", "The token has expired."))
+		RejectCredential(c, fault.New(fault.KindUnauthenticated, "token-expired", "The token has expired."))
 	default:
 		caller := identity.Caller{UserID: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"), Role: identity.Role(role)}
-		c.SetUserContext(identity.With(c.UserContext(), caller))
+		c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 	}
 	return c.Next()
 }

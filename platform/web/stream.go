@@ -17,9 +17,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
-// Pieces produces a long body in parts, while it is sent. One goroutine calls its methods. Close is
+// Chunks produces a long body in parts, while it is sent. One goroutine calls its methods. Close is
 // called exactly once in every case.
-type Pieces interface {
+type Chunks interface {
 	// Next returns the next part, which is valid until the next call, and io.EOF after the last
 	// one. Any other error cuts the connection, so that the client does not mistake a part for the
 	// whole. The context ends when the stream ends.
@@ -29,10 +29,10 @@ type Pieces interface {
 
 // StreamOptions configure a stream and its time limits.
 type StreamOptions struct {
-	ContentType string
-	Filename    string        // name for saving it, without quotes; displayed inline when ""
-	Patience    time.Duration // maximum time for the client to accept one part; 20 s when zero
-	Endless     bool          // the disconnection of a client is expected and not logged
+	ContentType  string
+	Filename     string        // name for saving it, without quotes; displayed inline when ""
+	WriteTimeout time.Duration // maximum time for the client to accept one part; 20 s when zero
+	Endless      bool          // the disconnection of a client is expected and not logged
 	// Lease is called at least every half second, so that a stream does not outlive the permission
 	// of its caller. A fault ends the stream, and so does any other error that lasts for 5 seconds.
 	// It may be nil.
@@ -58,11 +58,11 @@ const (
 	streamGrace    = 3 * time.Second // to continue after the server began to stop
 )
 
-// Streamed responds with pieces. They have their own context, because the deadline of the request
+// NewStream responds with pieces. They have their own context, because the deadline of the request
 // applies to the handler only.
-func Streamed(pieces Pieces, o StreamOptions) *Stream {
-	if o.Patience == 0 {
-		o.Patience = streamPatience
+func NewStream(pieces Chunks, o StreamOptions) *Stream {
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = streamPatience
 	}
 	s := &Stream{Body: func(ctx huma.Context) { serveStream(ctx, pieces, o) }}
 	if o.Filename != "" {
@@ -74,7 +74,7 @@ func Streamed(pieces Pieces, o StreamOptions) *Stream {
 // serveStream passes the stream to fasthttp, which reads it after the handlers have returned and
 // then closes it. It keeps only values of the request, and the connection, which outlives the
 // response.
-func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
+func serveStream(ctx huma.Context, pieces Chunks, o StreamOptions) {
 	r, ours := ctx.(*request)
 	if !ours {
 		pieces.Close()
@@ -98,7 +98,7 @@ func serveStream(ctx huma.Context, pieces Pieces, o StreamOptions) {
 
 // stream is read only by the goroutine that serves the connection.
 type stream struct {
-	pieces   Pieces
+	pieces   Chunks
 	options  StreamOptions
 	log      *slog.Logger
 	conn     net.Conn
@@ -156,7 +156,7 @@ func (s *stream) next() (piece []byte, err error) {
 		return nil, err
 	}
 	s.pace.offered()
-	return piece, s.conn.SetWriteDeadline(time.Now().Add(s.options.Patience))
+	return piece, s.conn.SetWriteDeadline(time.Now().Add(s.options.WriteTimeout))
 }
 
 // Close is called by fasthttp when the body has been sent or cannot be sent, for HEAD without a

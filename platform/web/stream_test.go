@@ -51,7 +51,7 @@ func streaming(t *testing.T, cfg fiber.Config, patience time.Duration, next func
 	api := New(app, Options{})
 	Handle(api, Route{Method: "GET", Path: "/v1/export", Name: "export", Role: identity.Anyone, Produces: "text/csv, text/plain"},
 		func(context.Context, *struct{}) (*Stream, error) {
-			return Streamed(p, StreamOptions{ContentType: "text/csv", Filename: "all.csv", Patience: patience}), nil
+			return NewStream(p, StreamOptions{ContentType: "text/csv", Filename: "all.csv", WriteTimeout: patience}), nil
 		})
 	return p, app, listen(t, app)
 }

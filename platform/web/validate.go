@@ -9,7 +9,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// maxFaults is the maximum number of errors that a response lists. In an Each it is this number for
+// maxFaults is the maximum number of errors that a response lists. In an ItemwiseList it is this number for
 // a tenth of the items.
 const maxFaults = 1000
 
@@ -164,8 +164,8 @@ var (
 
 func escapePointer(name string) string { return pointers.Replace(name) }
 
-// tidy sorts the errors and removes duplicates, because huma iterates over maps in random order.
-func tidy(fields []fault.Field) []fault.Field {
+// sortAndDeduplicate sorts the errors and removes duplicates, because huma iterates over maps in random order.
+func sortAndDeduplicate(fields []fault.Field) []fault.Field {
 	slices.SortFunc(fields, func(a, b fault.Field) int {
 		if c := strings.Compare(a.Pointer, b.Pointer); c != 0 {
 			return c

@@ -50,7 +50,7 @@ func TestCursor(t *testing.T) {
 	for _, bad := range []string{"", "x", good[1:], good[:len(good)-1], good + "A", good + "\n", "B" + good[1:], EncodeCursor("a"),
 		EncodeCursor("a", "\x00"), EncodeCursor("a", "\xff"), EncodeCursor(strings.Repeat("a", 2000), "b")} {
 		_, err := DecodeCursor(bad, 2)
-		if f, ok := fault.As(err); !ok || f.Kind != fault.Malformed || f.Fields[0].Pointer != "/query/cursor" {
+		if f, ok := fault.As(err); !ok || f.Kind != fault.KindMalformed || f.Fields[0].Pointer != "/query/cursor" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestForwardedFor(t *testing.T) {
 		{"10.0.0.1", []string{"10.0.0.2, 10.0.0.3"}, "10.0.0.2"},
 	}
 	for _, row := range rows {
-		if got := walk(plainAddr(netip.MustParseAddr(row.remote)), row.lines, trusted); got.String() != row.want {
+		if got := clientAddress(plainAddr(netip.MustParseAddr(row.remote)), row.lines, trusted); got.String() != row.want {
 			t.Errorf("%s %q: %s, want %s", row.remote, row.lines, got, row.want)
 		}
 	}

@@ -174,7 +174,7 @@ func (s *rewindStory) standby(ctx context.Context) (*embedded.Postgres, string, 
 	if err := s.place(ctx, 2, s.busy, s.quiet); err != nil {
 		return nil, dir, err
 	}
-	server, err := embedded.Start(ctx, embedded.Options{Dir: dir, Follow: s.db.server.URL()})
+	server, err := embedded.Start(ctx, embedded.Options{Dir: dir, Primary: s.db.server.URL()})
 	if err != nil {
 		return nil, dir, err
 	}

@@ -56,7 +56,7 @@ type Points struct {
 
 func (m *Module) get(ctx context.Context, _ *struct{}) (*struct{ Body Points }, error) {
 	out := &struct{ Body Points }{}
-	err := m.p.Pool.QueryRow(ctx, "select coalesce(sum(points), 0) from loyalty_points where user_id = $1", identity.Must(ctx).UserID).Scan(&out.Body.Points)
+	err := m.p.Pool.QueryRow(ctx, "select coalesce(sum(points), 0) from loyalty_points where user_id = $1", identity.MustFromContext(ctx).UserID).Scan(&out.Body.Points)
 	if err != nil {
 		return nil, fmt.Errorf("read the points: %w", err)
 	}

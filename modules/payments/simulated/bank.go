@@ -41,7 +41,7 @@ type Options struct {
 	// Journal hears of every effect, once, in the order in which they happen to a
 	// payment. It must not call the bank.
 	Journal func(Effect)
-	// Away, while it answers above zero, makes every call *payments.Away with that wait.
+	// Away, while it answers above zero, makes every call *payments.Unavailable with that wait.
 	Away func() time.Duration
 	// Remember keeps every payment and every effect for as long as the bank lives.
 	// Script and Journal imply it.

@@ -30,7 +30,7 @@ func outcome(err error) string {
 	if e, ok := errors.AsType[*payments.Rejected](err); ok {
 		return "rejected " + e.Code
 	}
-	if _, ok := errors.AsType[*payments.Away](err); ok {
+	if _, ok := errors.AsType[*payments.Unavailable](err); ok {
 		return "away"
 	}
 	return "retry"

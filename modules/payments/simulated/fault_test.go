@@ -186,7 +186,7 @@ func TestAway(t *testing.T) {
 	wait := time.Minute
 	b := simulated.NewBank(simulated.Options{Away: func() time.Duration { return wait }})
 	_, err := b.Authorize(t.Context(), paying(1, ""))
-	if e, ok := errors.AsType[*payments.Away](err); !ok || e.Wait != time.Minute {
+	if e, ok := errors.AsType[*payments.Unavailable](err); !ok || e.RetryAfter != time.Minute {
 		t.Errorf("got %v", err)
 	}
 	wait = 0

@@ -98,8 +98,8 @@ func describe(err error) (int, *problem) {
 	if e, ok := errors.AsType[*payments.Rejected](err); ok {
 		return http.StatusUnprocessableEntity, &problem{Kind: "rejected", Code: e.Code, Detail: e.Detail}
 	}
-	if e, ok := errors.AsType[*payments.Away](err); ok {
-		return http.StatusServiceUnavailable, &problem{Kind: "away", Detail: err.Error(), Wait: e.Wait.Milliseconds()}
+	if e, ok := errors.AsType[*payments.Unavailable](err); ok {
+		return http.StatusServiceUnavailable, &problem{Kind: "away", Detail: err.Error(), Wait: e.RetryAfter.Milliseconds()}
 	}
 	return http.StatusInternalServerError, &problem{Kind: "retry", Detail: err.Error()}
 }

@@ -40,8 +40,8 @@ func TestErrorsCrossTheWire(t *testing.T) {
 		_, got := p.Authorize(t.Context(), paying(1, ""))
 
 		expect(t, want, got, want)
-		if away, ok := errors.AsType[*payments.Away](got); ok && away.Wait != 1500*time.Millisecond {
-			t.Errorf("wait %v", away.Wait)
+		if away, ok := errors.AsType[*payments.Unavailable](got); ok && away.RetryAfter != 1500*time.Millisecond {
+			t.Errorf("wait %v", away.RetryAfter)
 		} else if !ok && got.Error() != e.Error() {
 			t.Errorf("%v, want %v", got, e)
 		}
