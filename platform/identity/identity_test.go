@@ -97,6 +97,11 @@ func TestScopeSets(t *testing.T) {
 	if got := identity.ScopesOf(given...).List(); !slices.Equal(got, all) || identity.ScopesOf().Has(all[0]) {
 		t.Errorf("of all: %v", got)
 	}
+	var back identity.ScopeSet
+	text, err := identity.ScopesOf(given...).MarshalText()
+	if err != nil || back.UnmarshalText(text) != nil || back != identity.ScopesOf(given...) {
+		t.Errorf("%q became %v, %v", text, back, err)
+	}
 	if set := identity.ScopesOf(all[2:]...); set.Has("orders:read orders:write") || set != identity.ScopesOf(all[3], all[2]) || (identity.ScopeSet{}) != identity.ScopesOf() {
 		t.Error("sets of the same scopes are not the same")
 	}

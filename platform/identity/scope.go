@@ -81,6 +81,20 @@ func (s ScopeSet) List() []Scope {
 	return list
 }
 
+// MarshalText implements encoding.TextMarshaler: the names, separated by spaces.
+func (s ScopeSet) MarshalText() ([]byte, error) { return []byte(s.names), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. Like ScopesOf it ignores names that are not
+// valid scopes.
+func (s *ScopeSet) UnmarshalText(text []byte) error {
+	var names []Scope
+	for name := range strings.FieldsSeq(string(text)) {
+		names = append(names, Scope(name))
+	}
+	*s = ScopesOf(names...)
+	return nil
+}
+
 // ScopeMissing refuses an API key that may do less than was asked for.
 func ScopeMissing(scope Scope) error {
 	return fault.New(fault.KindForbidden, "scope-missing", "This API key does not have the scope %s.", scope).With("scope", scope)
