@@ -121,7 +121,5 @@ func (t *attempt) end(ctx context.Context, what outcome) error {
 }
 
 func tooManyAttempts(wait time.Duration) error {
-	e := fault.New(fault.KindRateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.")
-	e.RetryAfter = wait
-	return e
+	return fault.New(fault.KindRateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.").WithRetryAfter(wait)
 }

@@ -68,13 +68,9 @@ func (c *connections) wait(account uuid.UUID) (*slot, error) {
 
 func tooManyStreams(err error, detail string, limit int) error {
 	if errors.Is(err, bulkhead.ErrKeyLimit) {
-		f := fault.New(fault.KindRateLimited, "too-many-streams", detail, limit)
-		f.RetryAfter = closeOneFirst
-		return f
+		return fault.New(fault.KindRateLimited, "too-many-streams", detail, limit).WithRetryAfter(closeOneFirst)
 	}
-	f := fault.New(fault.KindUnavailable, "busy", "This server has as many connections open as it may have; try again.")
-	f.RetryAfter = nodeIsFull
-	return f
+	return fault.New(fault.KindUnavailable, "busy", "This server has as many connections open as it may have; try again.").WithRetryAfter(nodeIsFull)
 }
 
 // slot is what one connection holds. release may be called more than once.

@@ -59,10 +59,8 @@ func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, baskets 
 	})
 	switch {
 	case unknown(err):
-		e := fault.New(fault.KindUnavailable, "outcome-unknown",
-			"It is not known whether the orders were accepted. Repeat the request with its Idempotency-Key or references.")
-		e.RetryAfter = 2 * time.Second
-		return idempotency.Result[[]Outcome]{}, e.WithCause(err)
+		return idempotency.Result[[]Outcome]{}, fault.New(fault.KindUnavailable, "outcome-unknown",
+			"It is not known whether the orders were accepted. Repeat the request with its Idempotency-Key or references.").WithRetryAfter(2 * time.Second).WithCause(err)
 	case err != nil:
 		return idempotency.Result[[]Outcome]{}, err
 	}

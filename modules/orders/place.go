@@ -38,10 +38,8 @@ func (m *Module) Place(ctx context.Context, caller identity.Caller, w OrderReque
 	case errors.Is(err, batch.ErrBusy), errors.Is(err, batch.ErrStopped):
 		return idempotency.Result[Order]{}, fault.Unavailable("The order queue", err)
 	case unknown(err):
-		e := fault.New(fault.KindUnavailable, "outcome-unknown",
-			"It is not known whether the order was accepted. Repeat the request with its Idempotency-Key or reference.")
-		e.RetryAfter = 2 * time.Second
-		return idempotency.Result[Order]{}, e.WithCause(err)
+		return idempotency.Result[Order]{}, fault.New(fault.KindUnavailable, "outcome-unknown",
+			"It is not known whether the order was accepted. Repeat the request with its Idempotency-Key or reference.").WithRetryAfter(2 * time.Second).WithCause(err)
 	}
 	return placed, err
 }

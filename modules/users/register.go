@@ -38,9 +38,7 @@ func (m *Module) createAccount(ctx context.Context, email, password, name string
 	}
 	giveBack, wait, refused := m.beginRegistration(ctx, clientaddr.From(ctx))
 	if refused {
-		f := tooManyRegistrations()
-		f.RetryAfter = wait
-		return nil, f
+		return nil, tooManyRegistrations().WithRetryAfter(wait)
 	}
 	if err := m.finish(ctx, &fresh, password, newcomer); err != nil {
 		if !fault.Is(err, "email-taken") {

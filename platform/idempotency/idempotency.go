@@ -150,9 +150,7 @@ func (k Key[T]) allow(ctx context.Context, q postgres.Querier, replay *Replay[T]
 
 // errors that a caller may be told.
 func inUse() *fault.Error {
-	e := fault.New(fault.KindConflict, "idempotency-key-in-use", "The first request with this Idempotency-Key is still running.")
-	e.RetryAfter = time.Second
-	return e
+	return fault.New(fault.KindConflict, "idempotency-key-in-use", "The first request with this Idempotency-Key is still running.").WithRetryAfter(time.Second)
 }
 
 func reused() *fault.Error {

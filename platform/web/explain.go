@@ -63,9 +63,7 @@ func internal(err error) *fault.Error {
 }
 
 func timeout(err error) *fault.Error {
-	f := fault.New(fault.KindUnavailable, "timeout", "This took too long; try again.").WithCause(err)
-	f.RetryAfter = time.Second
-	return f
+	return fault.New(fault.KindUnavailable, "timeout", "This took too long; try again.").WithCause(err).WithRetryAfter(time.Second)
 }
 
 // postgresFault converts the errors of PostgreSQL that concern the client; it returns nil for
@@ -86,9 +84,7 @@ func postgresFault(err error) *fault.Error {
 	case code == "23505":
 		return fault.New(fault.KindConflict, "conflict", "This already exists.").WithCause(err)
 	case code == "40001", code == "40P01", code == "55P03":
-		f := fault.New(fault.KindUnavailable, "busy", "Too many changes to the same thing at once; try again.").WithCause(err)
-		f.RetryAfter = time.Second
-		return f
+		return fault.New(fault.KindUnavailable, "busy", "Too many changes to the same thing at once; try again.").WithCause(err).WithRetryAfter(time.Second)
 	case code == "57014":
 		return timeout(err)
 	default:

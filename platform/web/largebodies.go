@@ -42,9 +42,7 @@ func (l *largeBodies) receive(ctx context.Context, caller string) (release func(
 	case errors.Is(err, bulkhead.ErrLimit):
 		return nil, busy()
 	case err != nil:
-		f := fault.New(fault.KindRateLimited, "too-many-bodies", "Another large request of yours is being read; wait for it.")
-		f.RetryAfter = time.Second
-		return nil, f
+		return nil, fault.New(fault.KindRateLimited, "too-many-bodies", "Another large request of yours is being read; wait for it.").WithRetryAfter(time.Second)
 	}
 	return release, nil
 }
