@@ -100,20 +100,29 @@ func (h *health) isPatient() bool {
 	return h.reached.Load() && now.Sub(time.Unix(0, h.failing.Load())) < outage
 }
 
-// database is "cannot be reached", or why it takes no writes, or ok.
-func (h *health) database(ctx context.Context) part {
+// database returns the parts "database" and "events". The database is ok, or cannot be reached, or
+// accepts no writes; the log is ok unless it comes from another cluster. New connections are checked
+// for that as well, so the first query may already report it.
+func (h *health) database(ctx context.Context) (database, log part) {
 	var why string
-	p := timed(func() (err error) {
+	foreign := false
+	database = timed(func() (err error) {
 		why, err = h.pool.CannotWrite(ctx)
-		if errors.Is(err, events.ErrForeignLog) {
-			return nil // its log is of another cluster, which the part "events" says
+		if err == nil {
+			err = events.CheckOrigin(ctx, h.pool)
+		}
+		if foreign = errors.Is(err, events.ErrForeignLog); foreign {
+			return nil // the part "events" says so
 		}
 		return err
 	})
 	if why != "" {
-		p.Status, p.Detail = "down", why
+		database.Status, database.Detail = "down", why
 	}
-	return p
+	if foreign {
+		return database, part{Status: "down", Detail: events.ErrForeignLog.Error()}
+	}
+	return database, part{Status: "ok", MS: millis(h.tail.Lag())}
 }
 
 func (h *health) isMigrated(ctx context.Context) (bool, error) {
@@ -134,13 +143,11 @@ func (h *health) health(c *fiber.Ctx) error {
 	ctx, cancel := context.WithTimeout(c.UserContext(), time.Second)
 	defer cancel()
 
+	database, log := h.database(ctx)
 	parts := map[string]part{
-		"database": h.database(ctx),
+		"database": database,
 		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
-		"events":   {Status: "ok", MS: millis(h.tail.Lag())},
-	}
-	if errors.Is(events.CheckOrigin(ctx, h.pool), events.ErrForeignLog) {
-		parts["events"] = part{Status: "down", Detail: events.ErrForeignLog.Error()}
+		"events":   log,
 	}
 	migrated, err := h.isMigrated(ctx)
 	switch {
