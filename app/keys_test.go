@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func TestScopesOfKeysStayTheSame_C3(t *testing.T) {
 	}
 
 	for _, r := range described().Routes() {
-		if r.Idempotent != (listed[r.Path] && r.Method == "POST") {
+		if r.Idempotent != (listed[r.Path] && r.Method == http.MethodPost) {
 			t.Errorf("%s %s takes a key: %v, is listed: %v", r.Method, r.Path, r.Idempotent, listed[r.Path])
 		}
 	}
@@ -80,12 +81,12 @@ func TestResponsesOfAnotherVersion_C3(t *testing.T) {
 	db := connect(t, cfg.DatabaseURL.Reveal())
 	const request, meaning = `{"items": [{"quantity": 1, "sku": "A"}]}`, `{"items":[{"sku":"A","quantity":1}],"onShortage":"fail"}`
 	id := uuid.NewString()
-	stored := fmt.Sprintf(`{"id":"%s", "member":"of another version", "total":{}}`, id)
-	print := sha256.Sum256([]byte(meaning))
+	stored := `{"id":"` + id + `", "member":"of another version", "total":{}}`
+	fingerprint := sha256.Sum256([]byte(meaning))
 	_, err := db.Exec(t.Context(), `
 		insert into idempotency_keys (caller, route, key, fingerprint, status, headers, body)
 		select id, 'POST /v1/orders', 'k', $1, 201, json_build_object('ETag', '"9"', 'Location', '/v1/orders/' || $2::text), convert_to($3::text, 'utf8')
-		from users where email = 'alice@example.com'`, print[:], id, stored)
+		from users where email = 'alice@example.com'`, fingerprint[:], id, stored)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -236,7 +236,7 @@ func TestWrongOptions(t *testing.T) {
 			[]string{"module b: 1_b.sql creates the table x, which belongs to a"}},
 		"routes": {"simulated", added(named{name: "a", paths: []string{"/v1/a/{id}", "/v1/a/b"}}, named{name: "b", paths: []string{"/v1/orders"}}),
 			[]string{"module a: web: GET /v1/a/{id} hides /v1/a/b", "module b: web: GET /v1/orders hides /v1/orders"}},
-		"providers": {"barter", append(added(named{name: "Coupons"}), provider, provider, WithProvider("Stripe", newBarter), WithProvider("stripe", newBarter)),
+		"providers": {"barter", append(added(named{name: "Coupons"}), provider, WithProvider("barter", newBarter), WithProvider("Stripe", newBarter), WithProvider("stripe", newBarter)),
 			[]string{`payment provider "barter": there are two`, `payment provider "Stripe": a name is`, `payment provider "stripe": there are two`, `module "Coupons"`}},
 		"another name": {"swap", []Option{misnamed}, []string{`payment provider swap: it calls itself "barter"`}},
 		"invariants":   {"simulated", added(lawful{named{name: "a"}}, lawful{named{name: "b"}}), []string{`module a: there are two invariants "` + moneyLaws[0].Name, `module b: there are two invariants "mine"`}},

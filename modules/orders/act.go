@@ -17,7 +17,7 @@ import (
 // per key. Check and writes are one transaction behind the order's lock (SPEC C9).
 // ifMatch is the version that the caller has seen, or nil.
 func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Result[Order], error) {
-	key.Still = stillVisible(m, caller, id, false, actionsOf(caller))
+	key.Still = stillVisible(caller, id, false, actionsOf(caller))
 	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := do(ctx, u, o); err != nil {
 			return Order{}, err

@@ -120,7 +120,7 @@ func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UU
 		return idempotency.Result[Order]{}, err
 	}
 	// A deleted order may have stalled too, and only here it can be helped.
-	key.Still = stillVisible(m, caller, l.OrderID, true, actionsOf(caller))
+	key.Still = stillVisible(caller, l.OrderID, true, actionsOf(caller))
 	return answerDeleted(ctx, m, caller, l.OrderID, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := u.resolve(ctx, o, l, how, reason); err != nil {
 			return Order{}, err

@@ -65,6 +65,5 @@ func Fold(list []events.Event) (Order, error) {
 	if err != nil {
 		return folded, fmt.Errorf("order %s: %w", list[0].OrderID, err)
 	}
-	folded.show(state)
-	return folded, nil
+	return folded.show(state), nil
 }

@@ -83,17 +83,17 @@ func snapshot(row *ent.Order, lines []Line) Order {
 		OnShortage: row.OnShortage, Items: lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
 		CreatedAt: jsontime.At(row.CreatedAt),
 	}
-	o.show(storage.State(row))
-	return o
+	return o.show(storage.State(row))
 }
 
-// show sets everything that the aggregate's state determines.
-func (o *Order) show(s lifecycle.State) {
+// show returns the order with everything that the state of the aggregate determines.
+func (o Order) show(s lifecycle.State) Order {
 	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, storage.NilIfEmpty(string(s.HeldFrom)), s.Reason, s.Failure
 	o.PaymentStatus = string(s.Payment.Status)
 	o.Captured, o.Refunded, o.Refunding = s.In(s.Payment.Captured), s.In(s.Payment.Refunded), s.In(s.Payment.Refunding)
 	o.Tracking, o.Stalled = s.Tracking, storage.NilIfEmpty(s.Stalled)
 	o.Version, o.UpdatedAt = s.Version, jsontime.At(s.UpdatedAt)
+	return o
 }
 
 // roleOf is what a caller is to an order: an administrator may own it as well.

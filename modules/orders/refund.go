@@ -21,7 +21,7 @@ func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUI
 	if (amount == nil) == (len(skus) == 0) {
 		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
 	}
-	key.Still = stillVisible[settlement.Refund](m, caller, id, false, nil)
+	key.Still = stillVisible[settlement.Refund](caller, id, false, nil)
 	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (settlement.Refund, error) {
 		return u.refund(o, amount, skus, units, reason)
 	})

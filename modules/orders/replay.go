@@ -23,7 +23,7 @@ func orderDeleted() *fault.Error {
 // stillVisible is for use cases on one order: a caller who may not see it any more gets
 // the refusal that the use case would give. show adapts the stored value for a demoted
 // administrator, who may still see the order as its owner; nil leaves it as it is.
-func stillVisible[T any](m *Module, caller identity.Caller, id uuid.UUID, deletedToo bool, show func(row *ent.Order, v *T)) func(context.Context, postgres.Querier, *idempotency.Replay[T]) error {
+func stillVisible[T any](caller identity.Caller, id uuid.UUID, deletedToo bool, show func(row *ent.Order, v *T)) func(context.Context, postgres.Querier, *idempotency.Replay[T]) error {
 	return func(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[T]) error {
 		row, err := db(q).Order.Get(ctx, id)
 		switch {

@@ -56,7 +56,7 @@ func (b *Book) answer(c settlement.Call) (settlement.Change, error) {
 	}
 	switch {
 	case asked.step == authorize && p.state == authorizing && asked.declined != nil:
-		return b.decline(p, asked.declined), nil
+		return b.decline(p, asked.declined), nil //nolint:nilerr // a decline is an answer
 	case asked.step == authorize && p.state == authorizing:
 		p.reference = asked.reference
 		b.move(p, authorized)

@@ -1,6 +1,7 @@
 package bulkhead_test
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/orderflow-dev/orderflow/platform/bulkhead"
@@ -15,11 +16,11 @@ func Example() {
 	_, err = slots.TryAcquire(0, "alice")
 	fmt.Println(err)
 	_, err = slots.TryAcquire(0, "alice")
-	fmt.Println(err == bulkhead.ErrKeyLimit)
+	fmt.Println(errors.Is(err, bulkhead.ErrKeyLimit))
 	_, err = slots.TryAcquire(0, "bob")
 	fmt.Println(err)
 	_, err = slots.TryAcquire(0, "carol")
-	fmt.Println(err == bulkhead.ErrLimit)
+	fmt.Println(errors.Is(err, bulkhead.ErrLimit))
 
 	release()
 	_, err = slots.TryAcquire(0, "carol")

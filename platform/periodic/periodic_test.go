@@ -49,7 +49,7 @@ func TestIntervals(t *testing.T) {
 		"once":              {periodic.Task{Immediately: true}, succeed, []float64{0}},
 		"never":             {periodic.Task{}, succeed, nil},
 		"runs that take time": {periodic.Task{Interval: 2 * time.Second}, func(n int) error {
-			time.Sleep(time.Duration(n) * time.Second) // in the bubble of the test, where it takes no time
+			time.Sleep(time.Duration(n) * time.Second) //nolint:forbidigo // in the bubble of the test, where it takes no time
 			return nil
 		}, []float64{2, 4, 6}},
 		"failures":  {periodic.Task{Interval: 2 * time.Second}, func(int) error { return errors.New("away") }, []float64{2, 4, 6}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 
 	"github.com/gofiber/fiber/v2"
@@ -36,7 +37,7 @@ func ExampleHandle() {
 		})
 
 	for _, name := range []string{"alice", "nobody"} {
-		response, err := app.Test(httptest.NewRequest("GET", "/v1/greetings/"+name, nil), -1)
+		response, err := app.Test(httptest.NewRequest(http.MethodGet, "/v1/greetings/"+name, nil), -1)
 		if err != nil {
 			fmt.Println(err)
 			return

@@ -82,7 +82,7 @@ func meaningOf(ctx context.Context, in any) (any, error) {
 	}
 	body := reflect.ValueOf(in).Elem().FieldByName("Body")
 	if !body.IsValid() {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no body: its meaning is the JSON null
 	}
 	return body.Interface(), nil
 }

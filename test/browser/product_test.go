@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
@@ -62,7 +63,7 @@ func launch(t *testing.T, env ...string) (base string) {
 	})
 	base = fmt.Sprintf("http://127.0.0.1:%d", port)
 	testwait.Until(t, "readiness", func() bool {
-		res, err := http.Get(base + "/readyz")
+		res, err := client.Get(base + "/readyz")
 		if err != nil {
 			return false
 		}
@@ -71,6 +72,9 @@ func launch(t *testing.T, env ...string) (base string) {
 	})
 	return base
 }
+
+// client has a deadline, so that a server that hangs fails the test.
+var client = &http.Client{Timeout: 10 * time.Second}
 
 func freePort(t *testing.T) int {
 	t.Helper()
@@ -86,7 +90,7 @@ func freePort(t *testing.T) int {
 func register(t *testing.T, base string) {
 	t.Helper()
 	body := fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
-	res, err := http.Post(base+"/v1/auth/register", "application/json", strings.NewReader(body))
+	res, err := client.Post(base+"/v1/auth/register", "application/json", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

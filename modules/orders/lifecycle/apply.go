@@ -34,10 +34,10 @@ func (s State) Apply(e Event) State {
 	if d.Step != "" {
 		s.Stalled = d.Step
 	}
-	switch {
-	case e.Type == EventStockReserved:
+	switch e.Type {
+	case EventStockReserved:
 		s.Reserved = s.Total > 0
-	case e.Type == EventDeleted:
+	case EventDeleted:
 		s.Deleted = true
 	}
 	if s.Stalled != "" && endsStall(e, s.Stalled) {
