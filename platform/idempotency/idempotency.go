@@ -68,13 +68,16 @@ type Result[T any] struct {
 	Replayed bool     // the response of an earlier request with this key
 }
 
-// Renderer turns the values of one route into responses. It must give the same
+// Renderer turns the values of one route into responses. It must return the same
 // response for the same value.
+//
+// The names of its methods are unusual on purpose: for a method of a generic interface the linker
+// keeps every method of that name, and Render would keep Fiber's templates (ADR 20).
 type Renderer[T any] interface {
-	Render(ctx context.Context, v T) (Response, error)
-	// Parse is the reverse of Render, for the few replays that depend on the value. It
+	RenderResponse(ctx context.Context, v T) (Response, error)
+	// ParseResponse is the reverse of RenderResponse, for the few replays that depend on the value. It
 	// must read what earlier versions of the program have rendered.
-	Parse(r Response) (T, error)
+	ParseResponse(r Response) (T, error)
 }
 
 // render makes the response of a value, the zero Response for a zero Key.
@@ -82,7 +85,7 @@ func (k Key[T]) render(ctx context.Context, v T) (Response, error) {
 	if k.Renderer == nil && !k.Given() {
 		return Response{}, nil
 	}
-	return k.renderer().Render(ctx, v)
+	return k.renderer().RenderResponse(ctx, v)
 }
 
 // Result renders a new value. It is for use cases that write keys themselves; Do
@@ -102,13 +105,13 @@ func (k Key[T]) renderer() Renderer[T] {
 // plain is the Renderer of keys that come from no route.
 type plain[T any] struct{}
 
-func (plain[T]) Render(_ context.Context, v T) (Response, error) {
+func (plain[T]) RenderResponse(_ context.Context, v T) (Response, error) {
 	const ok = 200
 	body, err := canonical.Marshal(v)
 	return Response{Status: ok, Body: body}, err
 }
 
-func (plain[T]) Parse(r Response) (v T, err error) {
+func (plain[T]) ParseResponse(r Response) (v T, err error) {
 	err = json.Unmarshal(r.Body, &v)
 	return v, err
 }
@@ -125,11 +128,11 @@ type Replay[T any] struct {
 func (r *Replay[T]) Refused() bool { return isRefusal(r.response.Status) }
 
 // Value reads the value back from the stored response.
-func (r *Replay[T]) Value() (T, error) { return r.renderer.Parse(r.response) }
+func (r *Replay[T]) Value() (T, error) { return r.renderer.ParseResponse(r.response) }
 
 // Rewrite shows v instead of what is stored. Status and headers stay.
 func (r *Replay[T]) Rewrite(ctx context.Context, v T) error {
-	fresh, err := r.renderer.Render(ctx, v)
+	fresh, err := r.renderer.RenderResponse(ctx, v)
 	if err != nil {
 		return err
 	}

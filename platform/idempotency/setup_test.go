@@ -91,13 +91,13 @@ type thing struct {
 // renderer is the HTTP edge's.
 type renderer struct{}
 
-func (renderer) Render(_ context.Context, v thing) (idempotency.Response, error) {
+func (renderer) RenderResponse(_ context.Context, v thing) (idempotency.Response, error) {
 	r := created
 	r.Body = fmt.Appendf(nil, `{"a":%d}`, v.A)
 	return r, nil
 }
 
-func (renderer) Parse(r idempotency.Response) (v thing, err error) {
+func (renderer) ParseResponse(r idempotency.Response) (v thing, err error) {
 	err = json.Unmarshal(r.Body, &v)
 	return v, err
 }

@@ -43,7 +43,7 @@ func HandleIdempotent[I, T, B any](api *API, r Route, respond Responder[T, B],
 			return nil, err
 		}
 		if result.Response.Status == 0 {
-			result.Response, err = renderer.Render(ctx, result.Value)
+			result.Response, err = renderer.RenderResponse(ctx, result.Value)
 		}
 		return outputOf[B](result.Response, result.Replayed), err
 	})

@@ -47,7 +47,7 @@ type Responder[T, B any] struct {
 
 // Output renders a value for a route without keys.
 func (p Responder[T, B]) Output(ctx context.Context, v T) (*Output[B], error) {
-	r, err := p.Renderer(0).Render(ctx, v)
+	r, err := p.Renderer(0).RenderResponse(ctx, v)
 	return outputOf[B](r, false), err
 }
 
@@ -66,7 +66,7 @@ type renderer[T, B any] struct {
 	status  int
 }
 
-func (p renderer[T, B]) Render(ctx context.Context, v T) (idempotency.Response, error) {
+func (p renderer[T, B]) RenderResponse(ctx context.Context, v T) (idempotency.Response, error) {
 	r := idempotency.Response{Status: p.status}
 	if p.respond.Location != nil || p.respond.Version != nil {
 		r.Headers = map[string]string{}
@@ -86,7 +86,7 @@ func (p renderer[T, B]) Render(ctx context.Context, v T) (idempotency.Response, 
 	return r, err
 }
 
-func (p renderer[T, B]) Parse(r idempotency.Response) (v T, err error) {
+func (p renderer[T, B]) ParseResponse(r idempotency.Response) (v T, err error) {
 	if p.respond.Parse != nil {
 		return p.respond.Parse(r.Body)
 	}
