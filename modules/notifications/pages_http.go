@@ -19,7 +19,7 @@ func (m *Module) pageRoute(api *web.API) {
 			"stream. With `wait`, a request that finds nothing waits that long for something to happen; it is 401 when the session or key ends meanwhile. " +
 			"429 `too-many-streams` when 20 requests of the account wait on this node, and `too-many-reads` when too many of them wait for each other. " +
 			"Of orders that were deleted, what people wrote is left out; with `orderId` such an order has no events but, behind `after`, `order.deleted`.",
-	}, m.getPage)
+	}, m.listEvents)
 }
 
 type pageInput struct {
@@ -28,15 +28,18 @@ type pageInput struct {
 	Wait  int `query:"wait" minimum:"0" maximum:"20" default:"0" doc:"Seconds to wait for something to happen"`
 }
 
-type pageOutput struct {
-	Body struct {
-		Data       []events.Message `json:"data"`
-		NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
-		Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, as it is too old or of an event that the database has lost: read afresh what you need, and go on from nextCursor"`
-	}
+// EventPage is a page of the event log.
+type EventPage struct {
+	Data       []events.Message `json:"data"`
+	NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
+	Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, as it is too old or of an event that the database has lost: read afresh what you need, and go on from nextCursor"`
 }
 
-func (m *Module) getPage(ctx context.Context, in *pageInput) (*pageOutput, error) {
+type pageOutput struct {
+	Body EventPage
+}
+
+func (m *Module) listEvents(ctx context.Context, in *pageInput) (*pageOutput, error) {
 	page, err := m.page(ctx, identity.MustFromContext(ctx), in.asked(), in.Limit, time.Duration(in.Wait)*time.Second)
 	if err != nil {
 		return nil, err

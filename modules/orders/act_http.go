@@ -11,9 +11,12 @@ import (
 type cancelInput struct {
 	OrderInput
 	Conditional
-	Body *struct {
-		Reason *string `json:"reason,omitzero" maxLength:"500"`
-	}
+	Body *CancelRequest
+}
+
+// CancelRequest says why an order is cancelled.
+type CancelRequest struct {
+	Reason *string `json:"reason,omitzero" maxLength:"500"`
 }
 
 func (m *Module) postCancel(ctx context.Context, in *cancelInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
@@ -49,9 +52,12 @@ func (m *Module) patchStatus(ctx context.Context, in *statusInput) (*web.Output[
 type holdInput struct {
 	OrderInput
 	Conditional
-	Body struct {
-		Reason string `json:"reason" minLength:"1" maxLength:"500"`
-	}
+	Body HoldRequest
+}
+
+// HoldRequest says why an order is put on hold.
+type HoldRequest struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500"`
 }
 
 func (m *Module) postHold(ctx context.Context, in *holdInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {

@@ -132,7 +132,7 @@ func failureOf(o orders.Order) string {
 // expectLetter wants one open dead letter with that step, or none.
 func (b *bundle) expectLetter(id uuid.UUID, step string, tries int64) {
 	b.t.Helper()
-	list, err := b.DeadLetters(b.ctx, orders.DeadLetterFilter{Orders: []uuid.UUID{id}, Limit: 10})
+	list, err := b.DeadLetters(b.ctx, orders.DeadLetterQuery{Orders: []uuid.UUID{id}, Limit: 10})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -33,8 +33,8 @@ type DeadLetter struct {
 	Reason     *string          `json:"reason"`
 }
 
-// DeadLetterFilter narrows the dead letters; zero values do not.
-type DeadLetterFilter struct {
+// DeadLetterQuery narrows the dead letters; zero values do not.
+type DeadLetterQuery struct {
 	IDs      []uuid.UUID
 	Orders   []uuid.UUID
 	Step     string
@@ -46,7 +46,7 @@ type DeadLetterFilter struct {
 }
 
 // DeadLetters lists the oldest first.
-func (m *Module) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
+func (m *Module) DeadLetters(ctx context.Context, f DeadLetterQuery) ([]DeadLetter, error) {
 	var (
 		conditions = []string{"(d.resolved_at is not null) = $1"}
 		args       = []any{f.Resolved}
@@ -91,7 +91,7 @@ func (m *Module) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLet
 // letter finds one dead letter.
 func (m *Module) letter(ctx context.Context, id uuid.UUID) (DeadLetter, error) {
 	for _, resolved := range []bool{false, true} {
-		list, err := m.DeadLetters(ctx, DeadLetterFilter{IDs: []uuid.UUID{id}, Resolved: resolved, Limit: 1})
+		list, err := m.DeadLetters(ctx, DeadLetterQuery{IDs: []uuid.UUID{id}, Resolved: resolved, Limit: 1})
 		if err != nil {
 			return DeadLetter{}, err
 		}

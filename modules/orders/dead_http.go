@@ -51,7 +51,7 @@ type lettersInput struct {
 }
 
 func (m *Module) getLetters(ctx context.Context, in *lettersInput) (*web.PageOf[DeadLetter], error) {
-	f := DeadLetterFilter{Step: in.Step, Resolved: in.Resolved}
+	f := DeadLetterQuery{Step: in.Step, Resolved: in.Resolved}
 	if in.OrderID != uuid.Nil {
 		f.Orders = []uuid.UUID{in.OrderID}
 	}
@@ -76,9 +76,12 @@ func (m *Module) getLetter(ctx context.Context, in *DeadLetterPath) (*struct{ Bo
 
 type resolveInput struct {
 	DeadLetterPath
-	Body *struct {
-		Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
-	}
+	Body *DeadLetterResolution
+}
+
+// DeadLetterResolution says why a dead letter is resolved in this way.
+type DeadLetterResolution struct {
+	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
 }
 
 func (m *Module) postResolve(how string) func(context.Context, *resolveInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
@@ -93,22 +96,25 @@ func (m *Module) postResolve(how string) func(context.Context, *resolveInput, id
 
 // DeadLetterSelection is what to do with the dead letters that a filter meets.
 type DeadLetterSelection struct {
-	Action string `json:"action" enum:"retry,skip,cancel"`
-	Filter struct {
-		IDs      []uuid.UUID   `json:"ids,omitempty" maxItems:"500"`
-		OrderIDs []uuid.UUID   `json:"orderIds,omitempty" maxItems:"500"`
-		Step     string        `json:"step,omitempty" enum:"reserve,process,authorize,capture,void,refund"`
-		Error    string        `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
-		From     jsontime.Time `json:"createdFrom,omitzero"`
-		To       jsontime.Time `json:"createdTo,omitzero"`
-	} `json:"filter"`
-	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
-	DryRun bool    `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
+	Action string           `json:"action" enum:"retry,skip,cancel"`
+	Filter DeadLetterFilter `json:"filter"`
+	Reason *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
+	DryRun bool             `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
+}
+
+// DeadLetterFilter selects open dead letters; a member that is absent selects all.
+type DeadLetterFilter struct {
+	IDs      []uuid.UUID   `json:"ids,omitempty" maxItems:"500"`
+	OrderIDs []uuid.UUID   `json:"orderIds,omitempty" maxItems:"500"`
+	Step     string        `json:"step,omitempty" enum:"reserve,process,authorize,capture,void,refund"`
+	Error    string        `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
+	From     jsontime.Time `json:"createdFrom,omitzero"`
+	To       jsontime.Time `json:"createdTo,omitzero"`
 }
 
 func (m *Module) postLetters(ctx context.Context, in *struct{ Body DeadLetterSelection }) (*web.PageOf[DeadLetterResult], error) {
 	f := in.Body.Filter
-	results, err := m.ResolveMany(ctx, identity.MustFromContext(ctx), DeadLetterFilter{
+	results, err := m.ResolveMany(ctx, identity.MustFromContext(ctx), DeadLetterQuery{
 		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To),
 	}, in.Body.Action, in.Body.Reason, in.Body.DryRun)
 	if err != nil {

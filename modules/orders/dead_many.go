@@ -29,7 +29,7 @@ const oneLetter = 2 * time.Second
 // ResolveMany deals with the dead letters that a filter meets, up to 500 of them, each
 // order in a transaction of its own. It ends early when the deadline of ctx is near: the
 // next call finds the others. A dry run only tells which would be met.
-func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f DeadLetterFilter, how string, reason *string, dryRun bool) ([]DeadLetterResult, error) {
+func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f DeadLetterQuery, how string, reason *string, dryRun bool) ([]DeadLetterResult, error) {
 	if err := mustSay(how, reason); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
-func (b *bundle) letters(f orders.DeadLetterFilter) []orders.DeadLetter {
+func (b *bundle) letters(f orders.DeadLetterQuery) []orders.DeadLetter {
 	b.t.Helper()
 	if f.Limit == 0 {
 		f.Limit = 100
@@ -28,7 +28,7 @@ func (b *bundle) letters(f orders.DeadLetterFilter) []orders.DeadLetter {
 // letterOf is the one open dead letter of an order.
 func (b *bundle) letterOf(id uuid.UUID) orders.DeadLetter {
 	b.t.Helper()
-	list := b.letters(orders.DeadLetterFilter{Orders: []uuid.UUID{id}})
+	list := b.letters(orders.DeadLetterQuery{Orders: []uuid.UUID{id}})
 	if len(list) != 1 {
 		b.t.Fatalf("%d dead letters", len(list))
 	}
@@ -89,7 +89,7 @@ func TestRetry(t *testing.T) {
 			if got := b.get(id); got.PaymentStatus != row.end || got.Stalled != nil {
 				t.Errorf("order is %+v", got)
 			}
-			closed := b.letters(orders.DeadLetterFilter{IDs: []uuid.UUID{letter.ID}, Resolved: true})
+			closed := b.letters(orders.DeadLetterQuery{IDs: []uuid.UUID{letter.ID}, Resolved: true})
 			if len(closed) != 1 || *closed[0].Resolution != "retried" || *closed[0].ResolvedBy != string(b.admin.Actor()) || closed[0].ResolvedAt == nil {
 				t.Errorf("dead letter is %+v", closed)
 			}
@@ -126,7 +126,7 @@ func TestSkip(t *testing.T) {
 			if did := b.effects(); did[step] != before[step] {
 				t.Errorf("the bank did %v, before %v", did, before)
 			}
-			closed := b.letters(orders.DeadLetterFilter{IDs: []uuid.UUID{letter.ID}, Resolved: true})
+			closed := b.letters(orders.DeadLetterQuery{IDs: []uuid.UUID{letter.ID}, Resolved: true})
 			if len(closed) != 1 || *closed[0].Resolution != "skipped" || *closed[0].Reason != "a person said so" {
 				t.Errorf("dead letter is %+v", closed)
 			}
@@ -237,7 +237,7 @@ func TestDeadLetterOfADeletedOrder(t *testing.T) {
 	if did := b.effects(); did["void"] != 1 {
 		t.Errorf("the bank did %v", did)
 	}
-	if n := len(b.letters(orders.DeadLetterFilter{})); n != 0 {
+	if n := len(b.letters(orders.DeadLetterQuery{})); n != 0 {
 		t.Errorf("%d dead letters", n)
 	}
 	b.audit(t)
@@ -333,7 +333,7 @@ func TestGoesOnAfterStalling(t *testing.T) {
 	if got := b.get(id); *stalled.Stalled != "process" || got.Status != lifecycle.Processing || got.Stalled != nil {
 		t.Errorf("order is %+v", got)
 	}
-	list := b.letters(orders.DeadLetterFilter{Resolved: true})
+	list := b.letters(orders.DeadLetterQuery{Resolved: true})
 	if len(list) != 1 || *list[0].Resolution != "superseded" || *list[0].ResolvedBy != "system" {
 		t.Errorf("dead letters %+v", list)
 	}

@@ -132,7 +132,7 @@ func (b *bundle) turn(id uuid.UUID) {
 }
 
 func (b *bundle) resolveAny(id uuid.UUID, how string) error {
-	list, err := b.DeadLetters(b.ctx, orders.DeadLetterFilter{Orders: []uuid.UUID{id}, Limit: 10})
+	list, err := b.DeadLetters(b.ctx, orders.DeadLetterQuery{Orders: []uuid.UUID{id}, Limit: 10})
 	if err != nil || len(list) == 0 {
 		return err
 	}

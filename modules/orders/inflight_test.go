@@ -184,7 +184,7 @@ func TestSuccessAfterGivingUp(t *testing.T) {
 				if h := b.types(id); !strings.HasSuffix(h, " "+row.history) || got.PaymentStatus != row.status || got.Stalled != nil {
 					t.Errorf("payment %s, stalled %v, history %s", got.PaymentStatus, got.Stalled, h)
 				}
-				list, err := b.DeadLetters(b.ctx, orders.DeadLetterFilter{Orders: []uuid.UUID{id}, Resolved: true, Limit: 10})
+				list, err := b.DeadLetters(b.ctx, orders.DeadLetterQuery{Orders: []uuid.UUID{id}, Resolved: true, Limit: 10})
 				if err != nil || len(list) != 1 || *list[0].Resolution != "superseded" {
 					t.Errorf("dead letters %+v, %v", list, err)
 				}

@@ -139,7 +139,7 @@ func (s *subject) place() {
 		return
 	}
 	s.id = s.reach(s.t, s.position, s.role.owner(s.rig))
-	for _, l := range s.letters(orders.DeadLetterFilter{Orders: []uuid.UUID{s.id}}) {
+	for _, l := range s.letters(orders.DeadLetterQuery{Orders: []uuid.UUID{s.id}}) {
 		s.letter = l.ID
 	}
 	s.trace = s.look()
