@@ -13,6 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -89,16 +90,10 @@ type HasInvariants interface {
 	Invariants() []Invariant
 }
 
-// Invariant is one thing that must always hold in the database.
-type Invariant struct {
-	Name string // kebab-case, unique, such as coupons-once
-	Says string // one sentence that is true when it holds
-	// Query returns what breaks it: a subject and a detail, both text. It is read in one
-	// snapshot with all others, without any time limit.
-	Query string
-
-	module string
-}
+// Invariant is one statement that must always hold in the database. Its name is in
+// kebab-case and unique, such as coupons-once. Its query is read in one snapshot with all
+// others, without a time limit. Reports name the module in place of Spec.
+type Invariant = laws.Law
 
 // Platform is what the product gives to a module or a payment provider that is added to it.
 //

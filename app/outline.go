@@ -59,7 +59,7 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 	for _, m := range n.modules {
 		if h, ok := m.(HasInvariants); ok {
 			for _, i := range h.Invariants() {
-				i.module = m.Name()
+				i.Spec = "module " + m.Name()
 				o.invariants = append(o.invariants, i)
 			}
 		}
@@ -126,7 +126,7 @@ func checkInvariants(list []Invariant) error {
 	}
 	for _, i := range list {
 		if seen[i.Name] {
-			errs = append(errs, fmt.Errorf("module %s: there are two invariants %q", i.module, i.Name))
+			errs = append(errs, fmt.Errorf("%s: there are two invariants %q", i.Spec, i.Name))
 		}
 		seen[i.Name] = true
 	}

@@ -57,11 +57,7 @@ func checkAll(ctx context.Context, q postgres.Querier, settled bool, limit int, 
 	began := time.Now()
 	r := &report{}
 	byName := map[string]*finding{}
-	all := allLaws()
-	for _, i := range more {
-		all = append(all, laws.Law{Name: i.Name, Says: i.Says, Spec: "module " + i.module, Query: i.Query})
-	}
-	for _, l := range all {
+	for _, l := range slices.Concat(allLaws(), more) {
 		if l.Settled && !settled {
 			continue
 		}

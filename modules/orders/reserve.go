@@ -17,6 +17,7 @@ import (
 func (u *unitOfWork) reserve(ctx context.Context) error {
 	var (
 		fresh      []*lockedOrder
+		units      [][]lifecycle.StockItem // of each
 		ids        []uuid.UUID
 		skus       []string
 		quantities []int64
@@ -25,8 +26,9 @@ func (u *unitOfWork) reserve(ctx context.Context) error {
 		if !o.NeedsStock() {
 			continue
 		}
-		fresh = append(fresh, o)
-		for _, item := range sumBySKU(o.lines) {
+		items := sumBySKU(o.lines)
+		fresh, units = append(fresh, o), append(units, items)
+		for _, item := range items {
 			ids, skus, quantities = append(ids, o.ID), append(skus, item.SKU), append(quantities, item.Quantity)
 		}
 	}
@@ -37,8 +39,8 @@ func (u *unitOfWork) reserve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range fresh {
-		if err := u.reserved(o, short[o.ID]); err != nil {
+	for i, o := range fresh {
+		if err := u.reserved(o, units[i], short[o.ID]); err != nil {
 			return err
 		}
 	}
@@ -47,11 +49,11 @@ func (u *unitOfWork) reserve(ctx context.Context) error {
 
 // reserved records the reservation or the shortage of an order, and begins its
 // payment. An order that costs nothing is confirmed at once.
-func (u *unitOfWork) reserved(o *lockedOrder, short []string) error {
+func (u *unitOfWork) reserved(o *lockedOrder, items []lifecycle.StockItem, short []string) error {
 	if len(short) > 0 {
 		return o.record(o.RefuseForShortage(short))
 	}
-	o.Record(o.Reserve(sumBySKU(o.lines)))
+	o.Record(o.Reserve(items))
 	if o.Total == 0 {
 		return o.record(o.Confirm())
 	}

@@ -37,9 +37,9 @@ var (
 // batches cannot wait for each other.
 func QueueLock(b *pgx.Batch, ids []uuid.UUID, list *[]*ent.Order) {
 	b.Queue(lockSQL, ids).Query(func(rows pgx.Rows) (err error) {
+		into := make([]any, len(rowColumns))
 		*list, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (*ent.Order, error) {
 			var o ent.Order
-			into := make([]any, len(rowColumns))
 			for i, c := range rowColumns {
 				into[i] = c.scan(&o)
 			}
