@@ -1,0 +1,77 @@
+package orders
+
+import (
+	"context"
+	"regexp"
+)
+
+// Step is a check that an order passes after its stock was reserved and before its
+// payment begins: a fraud check, an approval, a credit limit.
+//
+// Steps run one after the other, in the order in which they were added. Each one decides
+// once per round of an order; a reopened order begins a new round.
+type Step struct {
+	// Name identifies the step in orders, events and dead letters: lower-case letters,
+	// digits and hyphens. Orders keep it, so it never changes.
+	Name string
+	// Check decides about an order, outside any transaction. It is called again with the
+	// same key after an error, and after a crash before its verdict was committed; two
+	// nodes may call it at the same time. The first verdict that is committed counts.
+	//
+	// An error is retried with a backoff. After the last attempt the order is held, and a
+	// dead letter waits for an administrator. queue.Snooze marks an error as an outage:
+	// the attempt does not count. queue.Permanent marks one that a retry cannot fix.
+	Check func(ctx context.Context, r StepRequest) (Verdict, error)
+}
+
+// StepRequest is what a step decides about.
+type StepRequest struct {
+	Step string
+	// Key is "<order>:<round>:<step>". It is the same for each attempt, and for no other
+	// order, round or step, so a service can use it as an idempotency key.
+	Key string
+	// Round is 1, and one more after each time that the order was reopened.
+	Round int
+	// Order is the order as it was committed before the request.
+	Order Order
+}
+
+// VerdictKind is what a step decides.
+type VerdictKind string
+
+// The closed set of verdicts.
+const (
+	VerdictContinue VerdictKind = "continue"
+	VerdictFail     VerdictKind = "fail"
+	VerdictHold     VerdictKind = "hold"
+)
+
+// Verdict is the decision of a step. Continue, Fail and Hold construct it.
+type Verdict struct {
+	Kind   VerdictKind
+	Code   string // of a failure, in kebab-case
+	Reason string
+}
+
+// Continue lets processing go on.
+func Continue() Verdict { return Verdict{Kind: VerdictContinue} }
+
+// Fail ends the order as FAILED and returns its stock. The code is stable and in
+// kebab-case, such as fraud-suspected; the reason is a sentence. Both are shown to the
+// customer.
+func Fail(code, reason string) Verdict {
+	return Verdict{Kind: VerdictFail, Code: code, Reason: reason}
+}
+
+// Hold puts the order ON_HOLD until a person completes the step. The order keeps its stock.
+func Hold(reason string) Verdict { return Verdict{Kind: VerdictHold, Reason: reason} }
+
+// Manual is a step that holds every order until a person completes it.
+func Manual(name string) Step {
+	return Step{Name: name, Check: func(context.Context, StepRequest) (Verdict, error) {
+		return Hold("The step " + name + " must be completed."), nil
+	}}
+}
+
+// StepName is the form of a step's name.
+var StepName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
