@@ -171,7 +171,6 @@ var httpPackages = regexp.MustCompile(`^net/http($|/)|^github\.com/orderflow-dev
 var callsOut = map[string]string{
 	"modules/notifications/socket.go":    "speaks WebSocket on a connection that HTTP has handed over",
 	"modules/webhooks/post.go":           "posts to the receivers",
-	"modules/webhooks/sign.go":           "sets the headers of a post",
 	"modules/payments/stripe/stripe.go":  "calls the provider",
 	"modules/payments/stripe/errors.go":  "reads the provider's statuses",
 	"modules/payments/simulated/dial.go": "calls the simulated provider in another process",

@@ -17,6 +17,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
+	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // listenCommand sends the events of a server, as they come over its socket, to an
@@ -27,7 +28,7 @@ func (*program) listenCommand(ctx context.Context, args []string, out io.Writer)
 }
 
 func (l *listening) listen(ctx context.Context, args []string, out io.Writer) error {
-	l.out, l.secret = out, webhooks.NewSecret()
+	l.out, l.secret = out, signature.NewSecret()
 	flags := flagSet("listen", out)
 	flags.StringVar(&l.forward, "forward", "", "URL to post the events to")
 	flags.StringVar(&l.types, "types", "", "only these types, with commas between")
@@ -49,7 +50,7 @@ type listening struct {
 	out                            io.Writer
 	server, forward, types, cursor string
 	email, password, key           string
-	secret                         webhooks.Secret
+	secret                         signature.Secret
 	number                         int64
 	client                         http.Client
 }
@@ -177,7 +178,7 @@ func (l *listening) exchange(ctx context.Context, m webhooks.Message, body []byt
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "Orderflow/"+versionOf())
 	id := fmt.Sprintf("msg_%s_%d", strings.ReplaceAll(m.Subject.String(), "-", ""), m.Version)
-	webhooks.Sign(req.Header, []webhooks.Secret{l.secret}, id, time.Now(), body)
+	signature.Sign(req.Header, []signature.Secret{l.secret}, id, time.Now(), body)
 	res, err := l.client.Do(req)
 	if err != nil {
 		return "", err

@@ -11,6 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
 // provider is the one that PAYMENT_PROVIDER selects, behind a circuit breaker.
@@ -23,7 +24,7 @@ func (n *node) provider(p *Platform) (payments.Provider, error) {
 		Name: "orderflow_payment_breaker_open", Help: "1 while the payment provider is not asked because it does not answer."}, []string{"provider"})
 	n.registry.MustRegister(state)
 	state.WithLabelValues(chosen.Name()).Set(0)
-	return payments.Guard(chosen, payments.GuardOptions{OnChange: func(name, from, to string) {
+	return payments.Guard(chosen, breaker.Options{OnChange: func(name, from, to string) {
 		open := 0.0
 		if to == "open" {
 			open = 1

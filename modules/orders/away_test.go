@@ -10,6 +10,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/breaker"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
@@ -83,7 +84,7 @@ func breakerOpens(t *testing.T, pace time.Duration) error {
 			return errLine
 		}
 		return nil
-	}}, guarded(payments.GuardOptions{InARow: 3, Open: pace, OnChange: func(_, _, to string) {
+	}}, guarded(breaker.Options{InARow: 3, Open: pace, OnChange: func(_, _, to string) {
 		if to == "open" {
 			opened <- struct{}{}
 		}
@@ -125,7 +126,7 @@ func breakerOpens(t *testing.T, pace time.Duration) error {
 }
 
 // guarded puts the breaker before the bank.
-func guarded(o payments.GuardOptions) option {
+func guarded(o breaker.Options) option {
 	return func(d *orders.Deps) {
 		made, _ := banks.Load(d.Pool.Config().ConnString())
 		d.Open = with(d.Pool, payments.Guard(made.(*simulated.Bank), o))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
 // line is a provider whose every call ends as told.
@@ -76,7 +77,7 @@ func TestGuardOpensAndCloses_D4(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{err: errBroken}
 		var changes []string
-		p := payments.Guard(l, payments.GuardOptions{OnChange: func(name, from, to string) {
+		p := payments.Guard(l, breaker.Options{OnChange: func(name, from, to string) {
 			changes = append(changes, name+" "+from+" "+to)
 		}})
 
@@ -113,7 +114,7 @@ func TestGuardLetsFewTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{err: errBroken}
-		p := payments.Guard(l, payments.GuardOptions{InARow: 1, Probes: 2})
+		p := payments.Guard(l, breaker.Options{InARow: 1, Probes: 2})
 		asks(t, p, 1, errBroken)
 		<-time.After(5*time.Second + time.Millisecond)
 		l.hangs = true
@@ -142,7 +143,7 @@ func TestGuardCountsAnswers(t *testing.T) {
 	declined, rejected := &payments.Declined{Code: "x"}, &payments.Rejected{Code: "x"}
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{}
-		p := payments.Guard(l, payments.GuardOptions{})
+		p := payments.Guard(l, breaker.Options{})
 		for range 100 {
 			l.becomes(declined)
 			asks(t, p, 1, declined)
@@ -165,7 +166,7 @@ func TestGuardForgetsARow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{}
-		p := payments.Guard(l, payments.GuardOptions{Sample: 1000})
+		p := payments.Guard(l, breaker.Options{Sample: 1000})
 		for range 10 {
 			l.becomes(errBroken)
 			asks(t, p, 9, errBroken)
@@ -179,7 +180,7 @@ func TestGuardForgetsARow(t *testing.T) {
 func TestGuardTimesOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := payments.Guard(&line{hangs: true}, payments.GuardOptions{})
+		p := payments.Guard(&line{hangs: true}, breaker.Options{})
 		began := time.Now()
 
 		asks(t, p, 1, context.DeadlineExceeded)
@@ -197,7 +198,7 @@ func TestGuardForgivesOurOwnStop_D5(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{hangs: true}
-		p := payments.Guard(l, payments.GuardOptions{})
+		p := payments.Guard(l, breaker.Options{})
 		ctx, stop := context.WithCancel(t.Context())
 		var all sync.WaitGroup
 		for range 50 {

@@ -7,6 +7,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/providertest"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
 // SPEC D3: what every provider promises, asked of each. Stripe is asked in test/stripe.
@@ -18,7 +19,7 @@ func TestContract_D3(t *testing.T) {
 		"simulated":            simulated.NewBank(simulated.Options{}),
 		"simulated, remembers": simulated.NewBank(simulated.Options{Remember: true}),
 		"simulated, over HTTP": simulated.Dial(bank.URL),
-		"simulated, guarded":   payments.Guard(simulated.NewBank(simulated.Options{}), payments.GuardOptions{}),
+		"simulated, guarded":   payments.Guard(simulated.NewBank(simulated.Options{}), breaker.Options{}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,6 +14,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // DeliverArgs name the delivery that a job tries once.
@@ -68,7 +69,7 @@ type attempt struct {
 	tries          int
 	key            *uuid.UUID // that made the endpoint, if one did
 	url            string
-	secrets        []Secret
+	secrets        []signature.Secret
 	enabled, alive bool // the endpoint
 }
 
@@ -178,8 +179,8 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 	return a, nil
 }
 
-func secretsOf(secret, previous []byte, until *time.Time) []Secret {
-	list := []Secret{secret}
+func secretsOf(secret, previous []byte, until *time.Time) []signature.Secret {
+	list := []signature.Secret{secret}
 	if until != nil && time.Now().Before(*until) {
 		list = append(list, previous)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 const (
@@ -33,7 +34,7 @@ type newEndpoint struct {
 }
 
 // create makes an endpoint of the caller's; its secret is seen this one time.
-func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (*ent.Webhook, Secret, error) {
+func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (*ent.Webhook, signature.Secret, error) {
 	if err := m.validate(ctx, c, &w); err != nil {
 		return nil, nil, err
 	}
@@ -41,7 +42,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 	if err != nil {
 		return nil, nil, err
 	}
-	secret := NewSecret()
+	secret := signature.NewSecret()
 	var row *ent.Webhook
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if err := room(ctx, tx, c.UserID, w.user == nil); err != nil {
@@ -223,8 +224,8 @@ func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) er
 
 // rotate gives an endpoint another secret. The one before it signs as well for a day;
 // one before that is over.
-func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret Secret, err error) {
-	secret = NewSecret()
+func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret signature.Secret, err error) {
+	secret = signature.NewSecret()
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		old, err := m.lock(ctx, tx, c, id)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // The bounds of one try. The whole stays below a job's limit.
@@ -61,7 +62,7 @@ func newSender(a *addresses, version string, tracers trace.TracerProvider) *send
 type request struct {
 	url     string
 	id      string
-	secrets []Secret
+	secrets []signature.Secret
 	body    []byte
 }
 
@@ -107,7 +108,7 @@ func (s *sender) exchange(ctx context.Context, p request, at time.Time) outcome 
 	// Not sent: it lets net/http try afresh when a connection that was kept has died,
 	// which may repeat the message, under its id.
 	req.Header["Idempotency-Key"] = []string{}
-	Sign(req.Header, p.secrets, p.id, at, p.body)
+	signature.Sign(req.Header, p.secrets, p.id, at, p.body)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 
 	res, err := s.client.Do(req)

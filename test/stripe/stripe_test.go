@@ -10,6 +10,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/providertest"
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/platform/breaker"
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
@@ -18,7 +19,7 @@ func TestContract_D3(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]payments.Provider{
 		"plain":   stripe.New(stripe.Options{SecretKey: testKey, APIURL: stripeURL, HTTPClient: stripeMock(t).client()}),
-		"guarded": payments.Guard(stripe.New(stripe.Options{SecretKey: testKey, APIURL: stripeURL, HTTPClient: stripeMock(t).client()}), payments.GuardOptions{}),
+		"guarded": payments.Guard(stripe.New(stripe.Options{SecretKey: testKey, APIURL: stripeURL, HTTPClient: stripeMock(t).client()}), breaker.Options{}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,4 +1,4 @@
-package webhooks
+package signature
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func TestOfficialLibrary(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("testdata/verify")); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	install := exec.CommandContext(ctx, npm, "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=20000")
 	install.Dir = dir
