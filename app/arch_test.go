@@ -171,6 +171,7 @@ var httpPackages = regexp.MustCompile(`^net/http($|/)|^github\.com/orderflow-dev
 var callsOut = map[string]string{
 	"modules/notifications/socket.go":    "speaks WebSocket on a connection that HTTP has handed over",
 	"modules/webhooks/post.go":           "posts to the receivers",
+	"modules/orders/httpstep/post.go":    "posts to the service of a step",
 	"modules/payments/stripe/stripe.go":  "calls the provider",
 	"modules/payments/stripe/errors.go":  "reads the provider's statuses",
 	"modules/payments/simulated/dial.go": "calls the simulated provider in another process",
