@@ -39,6 +39,9 @@ var badValues = []string{
 	"https://shop.example.com?" + planted,
 	"http://user:" + planted + "@127.0.0.1:1/?key=" + planted,
 	"http://127.0.0.1:1/?key=" + planted,
+	"a=manual,a=manual," + planted + "=manual",
+	"a=http://user:" + planted + "@127.0.0.1:1/",
+	"a=http://127.0.0.1:1/" + planted,
 	"ftp://user:" + planted + "@127.0.0.1/" + planted,
 	"postgres://app:" + planted + "@127.0.0.1:port/x",
 	"postgres://app:" + planted + "@127.0.0.1:99999/x",
@@ -244,6 +247,7 @@ func TestSecretsHideFromEveryVerb(t *testing.T) {
 	t.Parallel()
 	cfg := config.Config{}
 	fields := reflect.ValueOf(&cfg).Elem()
+	cfg.Steps = config.Steps{{Name: "fraud", URL: planted}}
 	var secret []string
 	for i := range fields.NumField() {
 		if fields.Type().Field(i).Type == reflect.TypeFor[config.Secret]() {
@@ -251,13 +255,13 @@ func TestSecretsHideFromEveryVerb(t *testing.T) {
 			secret = append(secret, fields.Type().Field(i).Tag.Get("env"))
 		}
 	}
-	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "JWT_KEYS", "ADMIN_PASSWORD", "STRIPE_SECRET_KEY", "STRIPE_API_URL", "PAYMENT_SIMULATOR_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+	for _, name := range []string{"DATABASE_URL", "REDIS_URL", "JWT_KEYS", "ADMIN_PASSWORD", "STRIPE_SECRET_KEY", "STEPS_SECRET", "STRIPE_API_URL", "PAYMENT_SIMULATOR_URL", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 		if !slices.Contains(secret, name) {
 			t.Errorf("%s is not a Secret", name)
 		}
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t", "%T %[1]v"} {
-		for _, v := range []any{cfg, &cfg, cfg.JWTKeys, []any{cfg.JWTKeys}, struct{ S config.Secret }{cfg.JWTKeys}} {
+		for _, v := range []any{cfg, &cfg, cfg.Steps, cfg.JWTKeys, []any{cfg.JWTKeys}, struct{ S config.Secret }{cfg.JWTKeys}} {
 			if said := fmt.Sprintf(verb, v); strings.Contains(said, planted) || strings.Contains(strings.ToLower(said), fmt.Sprintf("%x", planted)) {
 				t.Errorf("%s of a %T: %s", verb, v, said)
 			}

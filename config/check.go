@@ -51,6 +51,7 @@ func (c *Config) check(providers []string) (problems []string) {
 		bad("NOTIFICATION_RETENTION", "must be above zero, such as 2160h")
 	}
 	problems = append(problems, c.checkPayments(providers)...)
+	problems = append(problems, c.checkStepsSecret()...)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("LOG_LEVEL", "must be debug, info, warn or error")
 	}

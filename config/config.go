@@ -61,6 +61,9 @@ type Config struct {
 	StripeAPIURL    Secret        `env:"STRIPE_API_URL"`
 	ReservationTTL  time.Duration `env:"RESERVATION_TTL" envDefault:"30m"`
 
+	Steps       Steps  `env:"STEPS_BEFORE_PAYMENT"`
+	StepsSecret Secret `env:"STEPS_SECRET"`
+
 	WebhookNetworks Networks `env:"WEBHOOK_ALLOWED_NETWORKS"`
 
 	EventRetention        time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`

@@ -47,6 +47,9 @@ func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
 			bad(name, u.Hostname(), "use https://")
 		}
 	}
+	for _, host := range c.Steps.plaintextHosts() {
+		bad("STEPS_BEFORE_PAYMENT", host, "use https://")
+	}
 	return problems
 }
 

@@ -12,6 +12,7 @@ import (
 const (
 	strong = "4tPz81LmWq0Xn7Rv"
 	other  = "B9kd2-Hs6w_Qz3Jf"
+	third  = "Xk4mN8vQ2wR7tY1uP5sD9fG3hJ6zC0bL"
 	stripe = "sk_live_" + strong + other
 )
 
@@ -23,6 +24,9 @@ func good(changes ...string) map[string]string {
 		"REDIS_URL":        "rediss://:" + other + "@cache.example.com:6379",
 		"JWT_KEYS":         goodKey,
 		"PAYMENT_PROVIDER": "simulated",
+
+		"STEPS_BEFORE_PAYMENT": "fraud=https://fraud.example.com/check,approval=manual",
+		"STEPS_SECRET":         "whsec_" + third,
 	}
 	for i := 0; i < len(changes); i += 2 {
 		vars[changes[i]] = changes[i+1]
@@ -81,6 +85,14 @@ func TestProductionRefuses(t *testing.T) {
 		{"plaintext", "STRIPE_API_URL", "http://stripe.example.com"},
 		{"plaintext", "PAYMENT_SIMULATOR_URL", "http://bank.example.com"},
 
+		{"plaintext", "STEPS_BEFORE_PAYMENT", "fraud=http://fraud.example.com/check"},
+		{"plaintext to one of two", "STEPS_BEFORE_PAYMENT", "fraud=https://fraud.example.com/check,credit=http://10.0.0.9/check"},
+		{"missing", "STEPS_SECRET", ""},
+		{"all zero", "STEPS_SECRET", "whsec_" + strings.Repeat("A", 32)},
+		{"repeated", "STEPS_SECRET", "whsec_" + strings.Repeat("q7Tz0Lm4", 4)},
+		{"equal to another", "STEPS_SECRET", "whsec_" + secret},
+		{"too short", "STEPS_SECRET", "whsec_q7Tz0Lm4Vx5uT8r1"},
+
 		{"everybody", "ALLOWED_ORIGINS", "*"},
 		{"nobody in particular", "ALLOWED_ORIGINS", "null"},
 		{"a wildcard", "ALLOWED_ORIGINS", "https://*.example.com"},
@@ -107,7 +119,7 @@ func TestProductionRefuses(t *testing.T) {
 			t.Errorf("%s %s: error is %v, want one that names %s", row.name, row.what, err, row.name)
 			continue
 		}
-		for _, hidden := range []string{strong, other, secret, "changeme-4tPz81", "orderflow1234:"} {
+		for _, hidden := range []string{strong, other, third, secret, "changeme-4tPz81", "orderflow1234:"} {
 			if strings.Contains(err.Error(), hidden) {
 				t.Errorf("%s %s: a secret stands in the error: %v", row.name, row.what, err)
 			}
@@ -127,11 +139,14 @@ func TestProductionStarts(t *testing.T) {
 		"a socket":        good("DATABASE_URL", "postgres:///x?host=/var/run/postgresql&user=app", "REDIS_URL", "unix:///var/run/redis.sock"),
 		"a private network": good("DATABASE_URL", at("postgres/x?sslmode=disable"), "REDIS_URL", "redis://redis:6379",
 			"PLAINTEXT_HOSTS", "postgres, redis"),
-		"origins":   good("ALLOWED_ORIGINS", "https://shop.example.com, http://localhost:5173,https://xn--shp-sna.example.com:8443,https://[2001:db8::1]:8443"),
-		"receivers": good("WEBHOOK_ALLOWED_NETWORKS", "10.7.0.0/16"),
-		"proxies":   good("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7,fd00::/8"),
-		"stripe":    good("PAYMENT_PROVIDER", "stripe", "STRIPE_SECRET_KEY", stripe),
-		"two keys":  good("JWT_KEYS", goodKey+",old=zX3-fR8k_Vq1Nw6pLm5tYb0Jd9Ghs2Ec7"),
+		"a private step": good("STEPS_BEFORE_PAYMENT", "fraud=http://fraud:8080/check", "PLAINTEXT_HOSTS", "fraud"),
+		"a local step":   good("STEPS_BEFORE_PAYMENT", "fraud=http://127.0.0.1:8080/check"),
+		"a person":       good("STEPS_BEFORE_PAYMENT", "approval=manual", "STEPS_SECRET", ""),
+		"origins":        good("ALLOWED_ORIGINS", "https://shop.example.com, http://localhost:5173,https://xn--shp-sna.example.com:8443,https://[2001:db8::1]:8443"),
+		"receivers":      good("WEBHOOK_ALLOWED_NETWORKS", "10.7.0.0/16"),
+		"proxies":        good("TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7,fd00::/8"),
+		"stripe":         good("PAYMENT_PROVIDER", "stripe", "STRIPE_SECRET_KEY", stripe),
+		"two keys":       good("JWT_KEYS", goodKey+",old=zX3-fR8k_Vq1Nw6pLm5tYb0Jd9Ghs2Ec7"),
 	} {
 		if _, err := from(vars); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -53,6 +53,9 @@ func (c *Config) checkSecrets(database *pgconn.Config) (problems []string) {
 	if k := c.StripeSecretKey.Reveal(); k != "" && (len(k) < 20 || !strings.HasPrefix(k, "sk_") && !strings.HasPrefix(k, "rk_")) {
 		problems = append(problems, "STRIPE_SECRET_KEY: is not one of Stripe's keys, which begin with sk_ or rk_")
 	}
+	if c.StepsSecret != "" && weak(c.stepsSecret()) {
+		problems = append(problems, "STEPS_SECRET: is a default or can be guessed")
+	}
 	if database != nil {
 		problems = append(problems, checkDatabasePassword(database)...)
 	}
@@ -79,6 +82,7 @@ func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
 	type named struct{ name, secret string }
 	list := []named{
 		{"ADMIN_PASSWORD", c.AdminPassword.Reveal()}, {"REDIS_URL", c.redisPassword()}, {"STRIPE_SECRET_KEY", c.StripeSecretKey.Reveal()},
+		{"STEPS_SECRET", c.stepsSecret()},
 	}
 	if database != nil {
 		list = append(list, named{"DATABASE_URL", database.Password})
@@ -95,6 +99,11 @@ func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// stepsSecret is the secret without the prefix that all of them have.
+func (c *Config) stepsSecret() string {
+	return strings.TrimPrefix(c.StepsSecret.Reveal(), stepsSecretPrefix)
 }
 
 func (c *Config) redisPassword() string {
