@@ -33,6 +33,9 @@ func (n *node) join(e extensions) error {
 		n.modules = append(n.modules, m)
 	}
 	errs := n.add(p, e.modules)
+	steps, err := n.steps()
+	errs = append(errs, err)
+	n.orders.UseSteps(steps)
 	for _, m := range n.modules {
 		if o, ok := m.(Observer); ok {
 			errs = append(errs, safely(m, func() { o.Observe(n.registry) }))

@@ -23,7 +23,7 @@ import (
 // All of them stand in one list and are treated alike.
 //
 // What else a module can do is found by assertion: HasWorkers, HasQueues, Runner,
-// BackgroundWorker, HasMigrations, EventConsumer, Observer and HasInvariants. A module
+// BackgroundWorker, HasMigrations, EventConsumer, HasSteps, Observer and HasInvariants. A module
 // makes sure that it has an ability with a line such as
 //
 //	var _ app.EventConsumer = (*Module)(nil)
@@ -78,6 +78,13 @@ type HasMigrations interface {
 // gets the same events again, one second later.
 type EventConsumer interface {
 	Consume(ctx context.Context, tx pgx.Tx, list []events.Event) error
+}
+
+// HasSteps is a module with steps that every order passes before its payment begins; see
+// WithStep. Steps is called once, before anything runs. A step may use the module's tables
+// with Platform.Pool: a Check runs outside any transaction.
+type HasSteps interface {
+	Steps() []orders.Step
 }
 
 // Observer is a module with metrics of its own. The names should begin with the module's.

@@ -42,6 +42,7 @@ func WithProvider(name string, constructor NewProvider) Option {
 type extensions struct {
 	modules   []NewModule
 	providers []namedProvider
+	steps     []addedStep
 }
 
 type namedProvider struct {
@@ -69,7 +70,8 @@ var (
 	providerName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 )
 
-// check finds what is wrong with the providers, which are constructed only when selected.
+// check finds what is wrong with the steps, and with the providers, which are constructed only
+// when selected.
 func (e extensions) check() error {
 	var errs []error
 	seen := []string{"simulated", "stripe"}
@@ -84,5 +86,5 @@ func (e extensions) check() error {
 		}
 		seen = append(seen, p.name)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkSteps(nil, e.steps))...)
 }

@@ -91,6 +91,7 @@ type Module struct {
 	advancing *batch.Batcher[advanceRequest, settlement.Call]
 	metrics   metrics
 	exports   exports
+	steps     []Step
 }
 
 func db(q postgres.Querier) *ent.Client {

@@ -73,5 +73,9 @@ func Manual(name string) Step {
 	}}
 }
 
+// UseSteps sets the steps before payment. It is called once, before anything runs: steps may
+// belong to modules that are constructed after this one.
+func (m *Module) UseSteps(steps []Step) { m.steps = steps }
+
 // StepName is the form of a step's name.
 var StepName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
