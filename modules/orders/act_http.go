@@ -8,7 +8,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-type cancelInput struct {
+type cancelOrderInput struct {
 	OrderInput
 	Conditional
 	Body *CancelRequest
@@ -19,7 +19,7 @@ type CancelRequest struct {
 	Reason *string `json:"reason,omitzero" maxLength:"500"`
 }
 
-func (m *Module) postCancel(ctx context.Context, in *cancelInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+func (m *Module) cancelOrder(ctx context.Context, in *cancelOrderInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
 	seen, err := in.seen()
 	if err != nil {
 		return none, err
@@ -31,13 +31,13 @@ func (m *Module) postCancel(ctx context.Context, in *cancelInput, key idempotenc
 	return m.Cancel(ctx, identity.MustFromContext(ctx), in.ID, reason, seen, key)
 }
 
-type statusInput struct {
+type setOrderStatusInput struct {
 	OrderInput
 	Conditional
 	Body StatusChange
 }
 
-func (m *Module) patchStatus(ctx context.Context, in *statusInput) (*web.Output[Order], error) {
+func (m *Module) setOrderStatus(ctx context.Context, in *setOrderStatusInput) (*web.Output[Order], error) {
 	seen, err := in.seen()
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (m *Module) patchStatus(ctx context.Context, in *statusInput) (*web.Output[
 	return orderChanged.Output(ctx, moved)
 }
 
-type holdInput struct {
+type holdOrderInput struct {
 	OrderInput
 	Conditional
 	Body HoldRequest
@@ -60,7 +60,7 @@ type HoldRequest struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500"`
 }
 
-func (m *Module) postHold(ctx context.Context, in *holdInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+func (m *Module) holdOrder(ctx context.Context, in *holdOrderInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
 	seen, err := in.seen()
 	if err != nil {
 		return none, err
@@ -73,7 +73,7 @@ type conditionalInput struct {
 	Conditional
 }
 
-func (m *Module) postRelease(ctx context.Context, in *conditionalInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
+func (m *Module) releaseOrder(ctx context.Context, in *conditionalInput, key idempotency.Key[Order]) (none idempotency.Result[Order], err error) {
 	seen, err := in.seen()
 	if err != nil {
 		return none, err

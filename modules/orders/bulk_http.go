@@ -14,86 +14,87 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// maxBulkBody has room for the lines that are allowed, with notes.
+// maxBulkBody is enough for maxBulkLines lines with notes.
 const maxBulkBody = 8 << 20
 
 func (m *Module) bulkRoutes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/bulk", Name: "place-orders", Tag: tag, Role: identity.User, Scope: identity.OrdersWrite,
 		Summary: "Place up to 1,000 orders at once", MaxBody: maxBulkBody,
-		Doc: "In one transaction with the Idempotency-Key, so that a repetition never places anything twice; at most " +
-			"20,000 lines in all. `independent` places what it can: `data` tells of every order, by `index`, what status it " +
-			"would have had alone, with the order or the problem. `atomic` places all or none: 422 names all faults, from " +
-			"`/orders/0` on, and 409 `reference-taken` the `index` of an order and the `orderId` that has its reference.",
-	}, ordersPlaced, m.postBulk)
+		Doc: "All orders are placed in one transaction, together with the Idempotency-Key: a repeated request never places an order twice. " +
+			"The orders may have 20,000 lines in total. With `independent`, every valid order is placed; `data` has one result for each order, " +
+			"by `index`, with the status that the order would have got alone and either the order or a problem. With `atomic`, either all " +
+			"orders are placed or none: 422 lists all errors with pointers such as `/orders/0/items/0/sku`; 409 `reference-taken` has the " +
+			"`index` of the order and the `orderId` of the order that has the reference.",
+	}, ordersPlaced, m.placeOrders)
 }
 
-// BulkOrderRequest are the orders that a client asks for at once.
+// BulkOrderRequest is the body of a bulk request.
 type BulkOrderRequest struct {
-	Mode   string                         `json:"mode,omitempty" enum:"atomic,independent" default:"independent" doc:"All or none, or each on its own"`
+	Mode   string                         `json:"mode,omitempty" enum:"atomic,independent" default:"independent" doc:"atomic: place all orders or none; independent: place every valid order"`
 	Orders web.ItemwiseList[OrderRequest] `json:"orders" minItems:"1" maxItems:"1000" nullable:"false"`
 }
 
-type bulkInput struct {
+type placeOrdersInput struct {
 	Body BulkOrderRequest
 
-	baskets []BulkOrder // once they were read
-	meaning []any
+	requests []BulkOrder // set by decode
+	meaning  []any
 }
 
-// read decodes the orders, once. They mean what those that can be read say, and what is
-// wrong with the others.
-func (in *bulkInput) read(ctx context.Context) error {
-	for i := len(in.baskets); i < in.Body.Orders.Len(); i++ {
-		wanted, err := in.Body.Orders.Read(ctx, i)
-		f, told := fault.As(err)
+// decode decodes the orders once. The meaning of the request, which its idempotency key
+// stands for, consists of the orders that can be decoded and of the faults of the others.
+func (in *placeOrdersInput) decode(ctx context.Context) error {
+	for i := len(in.requests); i < in.Body.Orders.Len(); i++ {
+		request, err := in.Body.Orders.Read(ctx, i)
+		f, isFault := fault.As(err)
 		switch {
-		case told:
+		case isFault:
 			in.meaning = append(in.meaning, f.Fields)
 		case err != nil:
 			return err
 		default:
-			in.meaning = append(in.meaning, wanted)
+			in.meaning = append(in.meaning, request)
 		}
-		in.baskets = append(in.baskets, BulkOrder{wanted, f})
+		in.requests = append(in.requests, BulkOrder{request, f})
 	}
 	return nil
 }
 
-func (in *bulkInput) atomic() bool { return in.Body.Mode == "atomic" }
+func (in *placeOrdersInput) atomic() bool { return in.Body.Mode == "atomic" }
 
 // Meaning implements web.Meaning.
-func (in *bulkInput) Meaning(ctx context.Context) (any, error) {
-	err := in.read(ctx)
+func (in *placeOrdersInput) Meaning(ctx context.Context) (any, error) {
+	err := in.decode(ctx)
 	return []any{in.atomic(), in.meaning}, err
 }
 
-func (m *Module) postBulk(ctx context.Context, in *bulkInput, key idempotency.Key[[]Outcome]) (idempotency.Result[[]Outcome], error) {
-	if err := in.read(ctx); err != nil {
-		return idempotency.Result[[]Outcome]{}, err
+func (m *Module) placeOrders(ctx context.Context, in *placeOrdersInput, key idempotency.Key[[]BulkOrderResult]) (idempotency.Result[[]BulkOrderResult], error) {
+	if err := in.decode(ctx); err != nil {
+		return idempotency.Result[[]BulkOrderResult]{}, err
 	}
-	return m.PlaceMany(ctx, identity.MustFromContext(ctx), in.baskets, in.atomic(), key)
+	return m.PlaceMany(ctx, identity.MustFromContext(ctx), in.requests, in.atomic(), key)
 }
 
-// BulkResult is what became of one order of many.
+// BulkResult is the JSON form of a BulkOrderResult.
 type BulkResult struct {
-	Index  int                       `json:"index" doc:"Its place in orders, from 0"`
-	Status int                       `json:"status" enum:"201,409,422" doc:"The status that it would have had alone"`
-	Order  web.Rendered[Order]       `json:"order,omitzero" doc:"The order, with 201"`
-	Error  web.Rendered[web.Problem] `json:"error,omitzero" doc:"The refusal, otherwise"`
+	Index  int                       `json:"index" doc:"The index of the order in the request, from 0"`
+	Status int                       `json:"status" enum:"201,409,422" doc:"The status that the order would have got in a request of its own"`
+	Order  web.Rendered[Order]       `json:"order,omitzero" doc:"The order, if the status is 201"`
+	Error  web.Rendered[web.Problem] `json:"error,omitzero" doc:"The problem, if the status is not 201"`
 }
 
-var ordersPlaced = web.Responder[[]Outcome, web.Page[BulkResult]]{Body: renderOutcomes, Parse: parseOutcomes}
+var ordersPlaced = web.Responder[[]BulkOrderResult, web.Page[BulkResult]]{Body: renderBulkResults, Parse: parseBulkResults}
 
-func renderOutcomes(ctx context.Context, list []Outcome) web.Page[BulkResult] {
+func renderBulkResults(ctx context.Context, list []BulkOrderResult) web.Page[BulkResult] {
 	page := web.Page[BulkResult]{Data: make([]BulkResult, len(list))}
 	for i, o := range list {
 		r := &page.Data[i]
 		switch {
 		case o.stored != nil:
 			*r = storedResult(o.stored)
-		case o.Refused != nil:
-			problem := web.ToProblem(ctx, o.Refused)
+		case o.Rejection != nil:
+			problem := web.ToProblem(ctx, o.Rejection)
 			r.Status, r.Error = problem.Status, web.Render(*problem)
 		default:
 			r.Status, r.Order = http.StatusCreated, web.Render(*o.Order)
@@ -103,24 +104,25 @@ func renderOutcomes(ctx context.Context, list []Outcome) web.Page[BulkResult] {
 	return page
 }
 
-// storedResult keeps the bytes of what was rendered before.
+// storedResult returns the stored JSON of a result byte by byte as it was first rendered.
 func storedResult(raw []byte) BulkResult {
 	var r struct {
 		Status int             `json:"status"`
 		Order  json.RawMessage `json:"order"`
 		Error  json.RawMessage `json:"error"`
 	}
-	_ = json.Unmarshal(raw, &r) // parseOutcomes has read it
+	_ = json.Unmarshal(raw, &r) // parseBulkResults has validated it
 	return BulkResult{Status: r.Status, Order: web.RenderedJSON[Order](r.Order), Error: web.RenderedJSON[web.Problem](r.Error)}
 }
 
-// parseOutcomes reads of a stored page which orders it shows; the rest stays as it is.
-func parseOutcomes(body []byte) ([]Outcome, error) {
+// parseBulkResults reads the order ids of a stored response and keeps the JSON of the
+// results as it is.
+func parseBulkResults(body []byte) ([]BulkOrderResult, error) {
 	var page web.Page[json.RawMessage]
 	if err := json.Unmarshal(body, &page); err != nil {
 		return nil, err
 	}
-	list := make([]Outcome, len(page.Data))
+	list := make([]BulkOrderResult, len(page.Data))
 	for i, raw := range page.Data {
 		var r struct {
 			Order *struct{ ID uuid.UUID }

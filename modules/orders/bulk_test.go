@@ -63,14 +63,14 @@ func outcomes(t *testing.T, body []byte) (list []outcome) {
 	return page.Data
 }
 
-// manyKey is the key of a request for many orders, with the route's rendering.
-func manyKey(c identity.Caller, name, body string) idempotency.Key[[]orders.Outcome] {
-	return idempotency.Key[[]orders.Outcome]{Request: requestOf(c, name, body), Renderer: orders.ManyRenderer}
+// bulkKey is the key of a request for many orders, with the route's rendering.
+func bulkKey(c identity.Caller, name, body string) idempotency.Key[[]orders.BulkOrderResult] {
+	return idempotency.Key[[]orders.BulkOrderResult]{Request: requestOf(c, name, body), Renderer: orders.BulkRenderer}
 }
 
 func baskets(list ...orders.OrderRequest) (all []orders.BulkOrder) {
 	for _, w := range list {
-		all = append(all, orders.BulkOrder{Wanted: w})
+		all = append(all, orders.BulkOrder{Request: w})
 	}
 	return all
 }
@@ -191,7 +191,7 @@ func TestBulkActsOnce_C3(t *testing.T) {
 	nodes := []*bundle{b, node(t, b.url)}
 	b.products(map[string]int64{"A": -1})
 	list := baskets(basket("A", 1), basket("gone", 1), referring(basket("A", 2), "r"), referring(basket("A", 3), "r"))
-	k := manyKey(b.alice, "k", "same")
+	k := bulkKey(b.alice, "k", "same")
 	k.Route = bulk
 
 	var mu sync.Mutex
@@ -224,7 +224,7 @@ func TestBulkActsOnce_C3(t *testing.T) {
 	}
 	b.whole(2)
 
-	if _, err := b.PlaceMany(b.ctx, b.alice, list[:1], false, manyKey(b.alice, "k", "other")); err != nil {
+	if _, err := b.PlaceMany(b.ctx, b.alice, list[:1], false, bulkKey(b.alice, "k", "other")); err != nil {
 		t.Errorf("another route: %v", err)
 	}
 	other := k
@@ -339,17 +339,17 @@ func TestBulkPricesAnew_C1(t *testing.T) {
 	b.exec(`update products set active = false where sku = 'B'`)
 	b.exec(`update catalogue set version = version + 1`)
 
-	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 2), basket("B", 1), basket("C", 1)), false, idempotency.Key[[]orders.Outcome]{})
+	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 2), basket("B", 1), basket("C", 1)), false, idempotency.Key[[]orders.BulkOrderResult]{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	got := a.Value
 	if len(got) != 3 || got[0].Order == nil || got[0].Order.Total.Amount != 500 || got[2].Order == nil || got[2].Order.Total.Amount != 100 ||
-		got[1].Order != nil || fmt.Sprint(got[1].Refused.Fields) != "[{/items/0/sku inactive-sku is not for sale at present}]" {
+		got[1].Order != nil || fmt.Sprint(got[1].Rejection.Fields) != "[{/items/0/sku inactive-sku is not for sale at present}]" {
 		t.Errorf("%+v", got)
 	}
-	if _, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("C", 1), basket("B", 1)), true, idempotency.Key[[]orders.Outcome]{}); !fault.Is(err, "invalid") {
+	if _, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("C", 1), basket("B", 1)), true, idempotency.Key[[]orders.BulkOrderResult]{}); !fault.Is(err, "invalid") {
 		t.Errorf("atomic: %v", err)
 	}
 	b.whole(3)
@@ -381,7 +381,7 @@ func TestBulksOfTheSameReferences_C4(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if _, err := n.PlaceMany(n.ctx, b.alice, baskets(list...), false, idempotency.Key[[]orders.Outcome]{}); err != nil {
+			if _, err := n.PlaceMany(n.ctx, b.alice, baskets(list...), false, idempotency.Key[[]orders.BulkOrderResult]{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -396,7 +396,7 @@ func TestBulkOrdersAreProcessed_C11(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.products(map[string]int64{"A": 3})
-	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 1), basket("A", 1), basket("A", 1)), true, idempotency.Key[[]orders.Outcome]{})
+	a, err := b.PlaceMany(b.ctx, b.alice, baskets(basket("A", 1), basket("A", 1), basket("A", 1)), true, idempotency.Key[[]orders.BulkOrderResult]{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,16 +21,16 @@ func (m *Module) deadRoutes(api *web.API) {
 		Method: http.MethodGet, Path: "/v1/dead-letters", Name: "list-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
 		Summary: "List jobs that gave up, oldest first",
 		Doc:     "The open ones, or with resolved=true the others.",
-	}, m.getLetters)
+	}, m.listDeadLetters)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/dead-letters/bulk", Name: "resolve-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
 		Summary: "Resolve many dead letters",
 		Doc:     "Each order in a transaction of its own, up to 500 a call, and fewer when its time runs out: call again for the rest. It acts on open ones alone, so repeating it is harmless. With dryRun it only tells which would be met.",
-	}, m.postLetters)
+	}, m.resolveDeadLetters)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/dead-letters/{id}", Name: "get-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
 		Summary: "Read a dead letter", Errors: []int{http.StatusNotFound},
-	}, m.getLetter)
+	}, m.getDeadLetter)
 	for _, r := range []struct{ how, summary, doc string }{
 		{retry, "Try a dead letter's step again", "A failed order is reopened; any other goes on where it stalled."},
 		{skip, "Leave a dead letter's step undone", "The order stays as it is, and nothing will try again."},
@@ -39,18 +39,18 @@ func (m *Module) deadRoutes(api *web.API) {
 		web.HandleIdempotent(api, web.Route{
 			Method: http.MethodPost, Path: "/v1/dead-letters/{id}/" + r.how, Name: r.how + "-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
 			Summary: r.summary, Doc: r.doc + " The answer is the order.", Errors: []int{http.StatusNotFound, http.StatusConflict},
-		}, orderChanged, m.postResolve(r.how))
+		}, orderChanged, m.resolveDeadLetter(r.how))
 	}
 }
 
-type lettersInput struct {
+type listDeadLettersInput struct {
 	web.Paging
 	Step     string    `query:"step" enum:"reserve,process,authorize,capture,void,refund"`
 	OrderID  uuid.UUID `query:"orderId" format:"uuid"`
 	Resolved bool      `query:"resolved" doc:"Those that were dealt with, instead of the open ones"`
 }
 
-func (m *Module) getLetters(ctx context.Context, in *lettersInput) (*web.PageOf[DeadLetter], error) {
+func (m *Module) listDeadLetters(ctx context.Context, in *listDeadLettersInput) (*web.PageOf[DeadLetter], error) {
 	f := DeadLetterQuery{Step: in.Step, Resolved: in.Resolved}
 	if in.OrderID != uuid.Nil {
 		f.Orders = []uuid.UUID{in.OrderID}
@@ -66,7 +66,7 @@ type DeadLetterPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-func (m *Module) getLetter(ctx context.Context, in *DeadLetterPath) (*struct{ Body DeadLetter }, error) {
+func (m *Module) getDeadLetter(ctx context.Context, in *DeadLetterPath) (*struct{ Body DeadLetter }, error) {
 	l, err := m.letter(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (m *Module) getLetter(ctx context.Context, in *DeadLetterPath) (*struct{ Bo
 	return &struct{ Body DeadLetter }{l}, nil
 }
 
-type resolveInput struct {
+type resolveDeadLetterInput struct {
 	DeadLetterPath
 	Body *DeadLetterResolution
 }
@@ -84,8 +84,8 @@ type DeadLetterResolution struct {
 	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
 }
 
-func (m *Module) postResolve(how string) func(context.Context, *resolveInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	return func(ctx context.Context, in *resolveInput, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+func (m *Module) resolveDeadLetter(how string) func(context.Context, *resolveDeadLetterInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
+	return func(ctx context.Context, in *resolveDeadLetterInput, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 		var reason *string
 		if in.Body != nil {
 			reason = in.Body.Reason
@@ -112,7 +112,7 @@ type DeadLetterFilter struct {
 	To       jsontime.Time `json:"createdTo,omitzero"`
 }
 
-func (m *Module) postLetters(ctx context.Context, in *struct{ Body DeadLetterSelection }) (*web.PageOf[DeadLetterResult], error) {
+func (m *Module) resolveDeadLetters(ctx context.Context, in *struct{ Body DeadLetterSelection }) (*web.PageOf[DeadLetterResult], error) {
 	f := in.Body.Filter
 	results, err := m.ResolveMany(ctx, identity.MustFromContext(ctx), DeadLetterQuery{
 		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To),

@@ -18,15 +18,15 @@ func (m *Module) exportRoutes(api *web.API) {
 			"spreadsheet would take for a formula. A transfer that breaks off was cut; the end of a whole one is marked by HTTP. It is cut " +
 			"within a second when your session or key ends or your role changes, when the client takes nothing for 20 seconds or less than 64 KiB/s " +
 			"on average, and after 10 minutes. `too-many-exports` is 429 while your account has another export, on whatever node, and 503 when too many are running here.",
-	}, m.getExport)
+	}, m.exportOrders)
 }
 
-type exportInput struct {
+type exportOrdersInput struct {
 	Format string `query:"format" required:"true" enum:"csv,ndjson" doc:"How to write the orders"`
 	OrderFilters
 }
 
-func (m *Module) getExport(ctx context.Context, in *exportInput) (*web.Stream, error) {
+func (m *Module) exportOrders(ctx context.Context, in *exportOrdersInput) (*web.Stream, error) {
 	format := CSV
 	if in.Format == "ndjson" {
 		format = NDJSON

@@ -38,5 +38,5 @@ func GiveUp(m *Module) func(ctx context.Context, order uuid.UUID, cause error) e
 var (
 	PlacedRenderer  = orderPlaced.Renderer(http.StatusCreated)
 	ChangedRenderer = orderChanged.Renderer(http.StatusOK)
-	ManyRenderer    = ordersPlaced.Renderer(http.StatusOK)
+	BulkRenderer    = ordersPlaced.Renderer(http.StatusOK)
 )

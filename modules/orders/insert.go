@@ -18,49 +18,49 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
-// errConflicting says that something in a batch was not as expected: a key or a
-// reference that was there before, or a price that has changed.
-var errConflicting = errors.New("contested")
+// errConflicting is returned when an order of a batch conflicts with something in the
+// database: its idempotency key or reference exists already, or a price has changed.
+var errConflicting = errors.New("conflicting orders")
 
-// insertAll writes placements as if nothing could be in their way: one round trip
-// for all rows, one for the jobs. Otherwise it gives errContested and names those
-// that have something in their way; then its caller must not commit.
-func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (contested []*placement, err error) {
+// insertAll inserts placements on the assumption that none conflicts: one round trip for
+// all rows, one for the jobs. If some conflict, it returns them with errConflicting, and
+// the caller must roll back.
+func (m *Module) insertAll(ctx context.Context, tx pgx.Tx, list []*placement) (conflicting []*placement, err error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
 	var (
-		version int64
-		written []uuid.UUID
-		fresh   []bool
+		version  int64
+		inserted []uuid.UUID
+		fresh    []bool
 	)
 	b := &pgx.Batch{}
 	m.Catalogue.QueueVersion(b, &version)
 	if keys := keysOf(list); len(keys) > 0 {
 		idempotency.Queue(b, keys, func(f []bool) { fresh = f })
 	}
-	queueOrders(b, list, &written)
+	queueOrders(b, list, &inserted)
 	queueRest(b, list)
 	storage.QueueCounts(b, storage.PlacedCounts(len(list)))
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("insert orders: %w", err)
 	}
 
-	done := make(map[uuid.UUID]bool, len(written))
-	for _, id := range written {
-		done[id] = true
+	wasInserted := make(map[uuid.UUID]bool, len(inserted))
+	for _, id := range inserted {
+		wasInserted[id] = true
 	}
 	for _, p := range list {
-		free := p.version == version && done[p.row.ID]
+		free := p.version == version && wasInserted[p.row.ID]
 		if p.key.Given() {
 			free, fresh = free && fresh[0], fresh[1:]
 		}
 		if !free {
-			contested = append(contested, p)
+			conflicting = append(conflicting, p)
 		}
 	}
-	if len(contested) > 0 {
-		return contested, errConflicting
+	if len(conflicting) > 0 {
+		return conflicting, errConflicting
 	}
 	return nil, m.insertJobs(ctx, tx, list)
 }
@@ -74,10 +74,10 @@ func keysOf(list []*placement) (records []idempotency.Record) {
 	return records
 }
 
-// insertOne writes one placement step by step, and answers for what is in its way:
-// the stored response to its key, or a refusal.
+// insertOne inserts one placement step by step. If it conflicts, insertOne returns the
+// stored response of its key, or a fault.
 func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempotency.Result[Order], error) {
-	offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.wanted.Items))
+	offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.request.Items))
 	if err != nil {
 		return idempotency.Result[Order]{}, err
 	}
@@ -95,20 +95,20 @@ func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempo
 		if err != nil {
 			return idempotency.Result[Order]{}, err
 		}
-		if !fresh[0] { // another node was faster, just now
+		if !fresh[0] { // another node has inserted the key meanwhile
 			stored, _, err := idempotency.Find(ctx, tx, p.key)
 			return stored, err
 		}
 	}
 
-	var written []uuid.UUID
+	var inserted []uuid.UUID
 	b := &pgx.Batch{}
-	queueOrders(b, []*placement{p}, &written)
+	queueOrders(b, []*placement{p}, &inserted)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return idempotency.Result[Order]{}, fmt.Errorf("insert an order: %w", err)
 	}
-	if len(written) == 0 {
-		return idempotency.Result[Order]{}, refuseReference(ctx, tx, p)
+	if len(inserted) == 0 {
+		return idempotency.Result[Order]{}, rejectReference(ctx, tx, p)
 	}
 	b = &pgx.Batch{}
 	queueRest(b, []*placement{p})
@@ -119,16 +119,16 @@ func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempo
 	return p.placed, m.insertJobs(ctx, tx, []*placement{p})
 }
 
-// refuseReference returns the fault that names the order that has the reference
-// already (SPEC C4). It stores the refusal with the key, which must be committed.
-func refuseReference(ctx context.Context, tx pgx.Tx, p *placement) error {
-	there, err := db(tx).Order.Query().
+// rejectReference returns the fault with the id of the order that has the reference
+// (SPEC C4). It stores the fault under the idempotency key, so the caller must commit.
+func rejectReference(ctx context.Context, tx pgx.Tx, p *placement) error {
+	existing, err := db(tx).Order.Query().
 		Where(order.UserID(p.row.UserID), order.Reference(*p.row.Reference)).
 		OnlyID(ctx)
 	if err != nil {
 		return fmt.Errorf("find the order with a reference: %w", err)
 	}
-	taken := referenceTaken(there)
+	taken := referenceTaken(existing)
 	if p.key.Given() {
 		if err := idempotency.Replace(ctx, tx, idempotency.KeepRefusal(p.key.Request, taken)); err != nil {
 			return err
@@ -138,20 +138,20 @@ func refuseReference(ctx context.Context, tx pgx.Tx, p *placement) error {
 }
 
 func referenceTaken(by uuid.UUID) *fault.Error {
-	return fault.New(fault.KindConflict, "reference-taken", "You have an order with this reference already.").With("orderId", by)
+	return fault.New(fault.KindConflict, "reference-taken", "Another order of yours has this reference.").With("orderId", by)
 }
 
-// queueOrders adds the rows of new orders, and returns the ids of those whose
-// reference was free.
-func queueOrders(b *pgx.Batch, list []*placement, written *[]uuid.UUID) {
+// queueOrders queues the insertion of new orders. Once the batch is sent, inserted has the
+// ids of those whose reference was not taken.
+func queueOrders(b *pgx.Batch, list []*placement, inserted *[]uuid.UUID) {
 	rows := make([]*ent.Order, len(list))
 	for i, p := range list {
 		rows[i] = p.row
 	}
-	storage.QueueInsert(b, rows, written)
+	storage.QueueInsert(b, rows, inserted)
 }
 
-// queueRest adds what belongs to new orders: lines, words, first events.
+// queueRest queues the insertion of new orders' lines, search terms and first events.
 func queueRest(b *pgx.Batch, list []*placement) {
 	var (
 		owners      []uuid.UUID

@@ -30,12 +30,12 @@ func (n OrderFilters) filter() Filter {
 	}
 }
 
-type listInput struct {
+type listOrdersInput struct {
 	web.Paging
 	OrderFilters
 }
 
-func (m *Module) getOrders(ctx context.Context, in *listInput) (*web.PageOf[Order], error) {
+func (m *Module) listOrders(ctx context.Context, in *listOrdersInput) (*web.PageOf[Order], error) {
 	f := in.filter()
 	f.Limit = in.Limit
 	return web.KeysetFrom(ctx, in.Paging, func(before uuid.UUID) (page []Order, next uuid.UUID, err error) {

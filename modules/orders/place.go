@@ -16,19 +16,19 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Place accepts an order. When it returns without an error the order, its lines,
-// its first event, its key and its job are committed (SPEC C2). Its faults are
-// those of C1 and C4; an error that wraps batch.ErrOutcomeUnknown leaves open whether
-// the order exists, and the client learns it by repeating the key.
-func (m *Module) Place(ctx context.Context, caller identity.Caller, w OrderRequest, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+// Place accepts an order. When it returns without an error, the order with its lines, its
+// first event, its idempotency key and its job are committed (SPEC C2). It returns the
+// faults of SPEC C1 and C4. The fault "outcome-unknown" means that the order may or may not
+// exist; the client finds out by repeating the request with its key.
+func (m *Module) Place(ctx context.Context, caller identity.Caller, request OrderRequest, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	key.Still = stillPlaced
-	leave, err := m.InFlight.Acquire(key.Request)
+	release, err := m.InFlight.Acquire(key.Request)
 	if err != nil {
 		return idempotency.Result[Order]{}, err
 	}
-	defer leave()
+	defer release()
 
-	p := &placement{caller: caller, wanted: w, key: key, trace: traceOf(ctx)}
+	p := &placement{caller: caller, request: request, key: key, trace: traceOf(ctx)}
 	if err := m.prepare(ctx, p); err != nil {
 		return m.replayOr(ctx, key, err)
 	}
@@ -37,48 +37,53 @@ func (m *Module) Place(ctx context.Context, caller identity.Caller, w OrderReque
 	switch {
 	case errors.Is(err, batch.ErrBusy), errors.Is(err, batch.ErrStopped):
 		return idempotency.Result[Order]{}, fault.Unavailable("The order queue", err)
-	case unknown(err):
-		return idempotency.Result[Order]{}, fault.New(fault.KindUnavailable, "outcome-unknown",
-			"It is not known whether the order was accepted. Repeat the request with its Idempotency-Key or reference.").WithRetryAfter(2 * time.Second).WithCause(err)
+	case isOutcomeUnknown(err):
+		return idempotency.Result[Order]{}, outcomeUnknown("Repeat the request with its Idempotency-Key or with the same reference.", err)
 	}
 	return placed, err
 }
 
-func unknown(err error) bool {
+// isOutcomeUnknown reports whether the transaction may have been committed despite the error.
+func isOutcomeUnknown(err error) bool {
 	var commit *postgres.CommitError
 	return errors.Is(err, batch.ErrOutcomeUnknown) || errors.As(err, &commit) && commit.Unknown()
 }
 
-// replayOr gives the stored response when the basket was acceptable once but is no
-// longer: a repeated request gets what the first one got.
-func (m *Module) replayOr(ctx context.Context, key idempotency.Key[Order], refused error) (idempotency.Result[Order], error) {
-	if _, told := fault.As(refused); !told || !key.Given() {
-		return idempotency.Result[Order]{}, refused
+// outcomeUnknown returns the fault of a request whose transaction may have been committed.
+func outcomeUnknown(advice string, cause error) *fault.Error {
+	return fault.New(fault.KindUnavailable, "outcome-unknown", "The outcome of the request is unknown. %s", advice).
+		WithRetryAfter(2 * time.Second).WithCause(cause)
+}
+
+// replayOr returns the stored response of the key, or the rejection if there is none. A
+// repeated request gets the first response even if the order would be rejected by now.
+func (m *Module) replayOr(ctx context.Context, key idempotency.Key[Order], rejection error) (idempotency.Result[Order], error) {
+	if _, isFault := fault.As(rejection); !isFault || !key.Given() {
+		return idempotency.Result[Order]{}, rejection
 	}
 	stored, found, err := idempotency.Find(ctx, m.Pool, key)
 	if err == nil && !found {
-		err = refused
+		err = rejection
 	}
 	return stored, err
 }
 
-// placeAll writes a batch of orders in one transaction: one statement for each
-// table, however many orders there are. Those that turn out to have something in
-// their way, which is rare, are taken out and written step by step behind the
-// others, each with an answer of its own.
+// placeAll inserts a batch of orders in one transaction, with one statement for each table.
+// Orders that conflict, which is rare, are removed from the batch and inserted one by one
+// in the same transaction, each with a result of its own.
 func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result[idempotency.Result[Order]], error) {
 	var (
-		together = all
-		apart    []*placement
-		answers  map[*placement]batch.Result[idempotency.Result[Order]]
+		together        = all
+		separate        []*placement
+		separateResults map[*placement]batch.Result[idempotency.Result[Order]]
 	)
 	for {
-		var contested []*placement
+		var conflicting []*placement
 		err := postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) (err error) {
-			if contested, err = m.insertAll(ctx, tx, together); err != nil {
+			if conflicting, err = m.insertAll(ctx, tx, together); err != nil {
 				return err
 			}
-			answers, err = m.insertEach(ctx, tx, apart)
+			separateResults, err = m.insertEach(ctx, tx, separate)
 			return err
 		})
 		if err == nil {
@@ -87,15 +92,15 @@ func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result
 		if !errors.Is(err, errConflicting) {
 			return nil, fmt.Errorf("place %d orders: %w", len(all), err)
 		}
-		apart = append(apart, contested...)
-		together = slices.DeleteFunc(slices.Clone(together), func(p *placement) bool { return slices.Contains(contested, p) })
+		separate = append(separate, conflicting...)
+		together = slices.DeleteFunc(slices.Clone(together), func(p *placement) bool { return slices.Contains(conflicting, p) })
 	}
 
 	results := make([]batch.Result[idempotency.Result[Order]], len(all))
 	placed := 0
 	for i, p := range all {
-		r, alone := answers[p]
-		if !alone {
+		r, isSeparate := separateResults[p]
+		if !isSeparate {
 			r.Value = p.placed
 		}
 		if r.Err == nil && !r.Value.Replayed {
@@ -108,13 +113,13 @@ func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result
 	return results, nil
 }
 
-// insertEach writes placements one after the other in one transaction. A refusal
-// is one placement's own; an error of the database ends them all.
+// insertEach inserts placements one after the other in one transaction. A fault concerns
+// one placement; any other error ends the transaction.
 func (m *Module) insertEach(ctx context.Context, tx pgx.Tx, list []*placement) (map[*placement]batch.Result[idempotency.Result[Order]], error) {
 	results := make(map[*placement]batch.Result[idempotency.Result[Order]], len(list))
 	for _, p := range list {
 		placed, err := m.insertOne(ctx, tx, p)
-		if _, told := fault.As(err); err != nil && !told {
+		if _, isFault := fault.As(err); err != nil && !isFault {
 			return nil, err
 		}
 		results[p] = batch.Result[idempotency.Result[Order]]{Value: placed, Err: err}

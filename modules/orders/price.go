@@ -16,9 +16,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
-// refuseWanted says what is wrong with an order whatever is in the catalogue, or is nil.
-// It fills in defaults.
-func (m *Module) refuseWanted(w *OrderRequest) *fault.Error {
+// validateRequest validates what does not depend on the catalogue, and sets defaults.
+func (m *Module) validateRequest(w *OrderRequest) *fault.Error {
 	if len(w.Metadata) > maxMetadata {
 		return fault.Invalid(fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
 	}
@@ -31,22 +30,23 @@ func (m *Module) refuseWanted(w *OrderRequest) *fault.Error {
 	return nil
 }
 
+// prepare validates and prices an order before it joins the batch.
 func (m *Module) prepare(ctx context.Context, p *placement) error {
-	if f := m.refuseWanted(&p.wanted); f != nil {
+	if f := m.validateRequest(&p.request); f != nil {
 		return f
 	}
-	offer, version, err := m.Catalogue.Offers(ctx, skusOf(p.wanted.Items))
+	offer, version, err := m.Catalogue.Offers(ctx, skusOf(p.request.Items))
 	if err != nil {
 		return err
 	}
 	err = p.price(ctx, offer, version)
-	if _, told := fault.As(err); !told {
+	if _, isFault := fault.As(err); !isFault {
 		return err
 	}
-	// Whom we refuse may have changed the catalogue on another node a moment ago:
-	// refuse by the database, not by what this node remembers (SPEC F9).
+	// The client may have changed the catalogue on another node just before. Only the
+	// database decides on a rejection, not this node's cache (SPEC F9).
 	return postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
-		offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.wanted.Items))
+		offer, version, err := m.Catalogue.OffersIn(ctx, tx, skusOf(p.request.Items))
 		if err != nil {
 			return err
 		}
@@ -54,10 +54,10 @@ func (m *Module) prepare(ctx context.Context, p *placement) error {
 	})
 }
 
-// price makes the order's rows from the basket and the catalogue. It names every
-// unfit line at once.
+// price makes the order's rows from the request and the catalogue. Its fault lists all
+// invalid lines.
 func (p *placement) price(ctx context.Context, offer func(string) (string, money.Money, bool, bool), version int64) error {
-	lines, total, faults := price(p.wanted.Items, offer)
+	lines, total, faults := price(p.request.Items, offer)
 	if len(faults) > 0 {
 		return fault.Invalid(faults...)
 	}
@@ -70,8 +70,8 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	p.version = version
 	p.lines = lines
 	p.row = &ent.Order{
-		ID: id, UserID: p.caller.UserID, PaymentMethod: p.wanted.PaymentMethod, Currency: total.Currency, Total: total.Amount,
-		OnShortage: p.wanted.OnShortage, Reference: p.wanted.Reference, Note: p.wanted.Note, Metadata: []byte(p.wanted.Metadata),
+		ID: id, UserID: p.caller.UserID, PaymentMethod: p.request.PaymentMethod, Currency: total.Currency, Total: total.Amount,
+		OnShortage: p.request.OnShortage, Reference: p.request.Reference, Note: p.request.Note, Metadata: []byte(p.request.Metadata),
 		CreatedAt: at,
 	}
 	placed := lifecycle.Load(storage.State(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
@@ -80,8 +80,8 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	return p.render(ctx, placed.Recorded[0])
 }
 
-// render makes the first event and the response. It runs before the transaction, on
-// its caller's goroutine: the batch only writes what is ready.
+// render makes the first event and the response. It runs on the caller's goroutine before
+// the transaction, so that the batch only has to write.
 func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err error) {
 	first := snapshot(p.row, p.lines)
 	if p.event, err = encodeEvent(placed, p.row.UserID, &first); err != nil {
@@ -95,9 +95,9 @@ func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err err
 	return nil
 }
 
-// price copies names and prices into lines and adds them up, exactly.
+// price returns the lines with names and prices from the catalogue, and their exact total.
 func price(items []OrderRequestItem, offer func(string) (string, money.Money, bool, bool)) (lines []Line, total money.Money, faults []fault.Field) {
-	refuse := func(i int, member, code, message string) {
+	reject := func(i int, member, code, message string) {
 		faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/items/%d/%s", i, member), Code: code, Message: message})
 	}
 
@@ -106,15 +106,15 @@ func price(items []OrderRequestItem, offer func(string) (string, money.Money, bo
 		name, unit, active, known := offer(item.SKU)
 		switch {
 		case !known:
-			refuse(i, "sku", "unknown-sku", "is not in the catalogue")
+			reject(i, "sku", "unknown-sku", "is not in the catalogue")
 			continue
 		case !active:
-			refuse(i, "sku", "inactive-sku", "is not for sale at present")
+			reject(i, "sku", "inactive-sku", "is not for sale at present")
 			continue
 		case total.Currency == "":
 			total.Currency = unit.Currency
 		case total.Currency != unit.Currency:
-			refuse(i, "sku", "currency-mismatch", "is priced in "+unit.Currency+", the order in "+total.Currency)
+			reject(i, "sku", "currency-mismatch", "is priced in "+unit.Currency+", the order in "+total.Currency)
 			continue
 		}
 
@@ -123,7 +123,7 @@ func price(items []OrderRequestItem, offer func(string) (string, money.Money, bo
 			total.Amount, err = money.Plus(total.Amount, sum)
 		}
 		if err != nil {
-			refuse(i, "quantity", "overflow", "makes the total larger than can be counted")
+			reject(i, "quantity", "overflow", "makes the total exceed the largest possible amount")
 			continue
 		}
 		lines[i] = Line{

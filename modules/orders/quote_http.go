@@ -13,13 +13,15 @@ func (m *Module) quoteRoutes(api *web.API) {
 		Method: http.MethodPost, Path: "/v1/orders/quote", Name: "quote-order", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
 		Summary: "Price a basket and check the stock",
 		Doc:     "Refuses what placing the order would refuse. Writes nothing and promises nothing.",
-	}, func(ctx context.Context, in *struct{ Body QuoteRequest }) (*struct{ Body Quote }, error) {
-		quote, err := m.Quote(ctx, in.Body.Items)
-		return &struct{ Body Quote }{quote}, err
-	})
+	}, m.quoteOrder)
 }
 
-// QuoteRequest is the basket that a client asks about.
+// QuoteRequest has the lines to price.
 type QuoteRequest struct {
 	Items []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
+}
+
+func (m *Module) quoteOrder(ctx context.Context, in *struct{ Body QuoteRequest }) (*struct{ Body Quote }, error) {
+	quote, err := m.Quote(ctx, in.Body.Items)
+	return &struct{ Body Quote }{quote}, err
 }

@@ -14,15 +14,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// A stored response is given again to somebody who may still see what it shows (SPEC C3, A5).
+// The functions of this file decide whether a stored response may be returned again: only
+// if the caller may still see the order that it shows (SPEC C3, A5).
 
 func orderDeleted() *fault.Error {
 	return fault.New(fault.KindConflict, "order-deleted", "The order that this request placed was deleted.")
 }
 
-// stillVisible is for use cases on one order: a caller who may not see it any more gets
-// the refusal that the use case would give. show adapts the stored value for a demoted
-// administrator, who may still see the order as its owner; nil leaves it as it is.
+// stillVisible is for use cases on one order: a caller who may no longer see the order
+// gets the fault that the use case itself would return. If show is not nil, it adapts the
+// stored value for a former administrator who may still see the order as its owner.
 func stillVisible[T any](caller identity.Caller, id uuid.UUID, deletedToo bool, show func(row *ent.Order, v *T)) func(context.Context, postgres.Querier, *idempotency.Replay[T]) error {
 	return func(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[T]) error {
 		row, err := db(q).Order.Get(ctx, id)
@@ -45,29 +46,58 @@ func stillVisible[T any](caller identity.Caller, id uuid.UUID, deletedToo bool, 
 	}
 }
 
-// actionsOf shows of a stored order what the caller may do with it now.
+// actionsOf returns a function for stillVisible that sets a stored order's allowed actions
+// to what the caller may do now.
 func actionsOf(caller identity.Caller) func(*ent.Order, *Order) {
 	return func(row *ent.Order, o *Order) { o.AllowedActions = allowedActions(row, caller) }
 }
 
-// stillPlaced is for the response that names one new order.
+// stillPlaced is for the response of Place: if the order was deleted, it returns a fault.
 func stillPlaced(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[Order]) error {
 	if replay.Refused() {
-		return nil // it names no order of this request
+		return nil // the response contains no order of this request
 	}
 	o, err := replay.Value()
 	if err != nil {
 		return fmt.Errorf("read a stored order: %w", err)
 	}
-	gone, err := deletedAmong(ctx, q, []uuid.UUID{o.ID})
-	if err == nil && gone[o.ID] {
+	deleted, err := deletedAmong(ctx, q, []uuid.UUID{o.ID})
+	if err == nil && deleted[o.ID] {
 		err = orderDeleted()
 	}
 	return err
 }
 
-// deletedAmong asks for each id by itself: without statistics the planner would read the
-// whole table for a list.
+// stillPlacedMany is for the response of PlaceMany: it replaces deleted orders by the
+// reason why they are not shown.
+func stillPlacedMany(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[[]BulkOrderResult]) error {
+	if replay.Refused() {
+		return nil
+	}
+	list, err := replay.Value()
+	if err != nil {
+		return fmt.Errorf("read the stored response of a bulk request: %w", err)
+	}
+	ids := make([]uuid.UUID, len(list))
+	for i, o := range list {
+		if o.Order != nil {
+			ids[i] = o.Order.ID
+		}
+	}
+	deleted, err := deletedAmong(ctx, q, ids)
+	if err != nil || len(deleted) == 0 {
+		return err
+	}
+	for i := range list {
+		if deleted[ids[i]] {
+			list[i] = BulkOrderResult{Rejection: orderDeleted()}
+		}
+	}
+	return replay.Rewrite(ctx, list)
+}
+
+// deletedAmong returns which of the orders are deleted. The lateral join makes the planner
+// use the primary key for each id: without statistics it would scan the whole table.
 func deletedAmong(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
 	rows, err := q.Query(ctx, `
 		select o.id from unnest($1::uuid[]) as i (id)
@@ -80,9 +110,9 @@ func deletedAmong(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map
 	if err != nil {
 		return nil, fmt.Errorf("look for deleted orders: %w", err)
 	}
-	gone := make(map[uuid.UUID]bool, len(list))
+	deleted := make(map[uuid.UUID]bool, len(list))
 	for _, id := range list {
-		gone[id] = true
+		deleted[id] = true
 	}
-	return gone, nil
+	return deleted, nil
 }

@@ -127,8 +127,8 @@ func TestReplayOfADeletedOrder_C3(t *testing.T) {
 		t.Errorf("%d orders", n)
 	}
 
-	all := roleKey(b.alice, "POST /v1/orders/bulk", orders.ManyRenderer)
-	many := []orders.BulkOrder{{Wanted: noted("A")}, {Wanted: noted("B")}, {Wanted: noted("none")}}
+	all := roleKey(b.alice, "POST /v1/orders/bulk", orders.BulkRenderer)
+	many := []orders.BulkOrder{{Request: noted("A")}, {Request: noted("B")}, {Request: noted("none")}}
 	place := func() (body string, list []struct {
 		Index, Status int
 		Order         *orders.Order

@@ -10,38 +10,39 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// OrderRequest is what a client asks for. Names and prices are not its to say.
+// OrderRequest is an order as a client requests it. Names and prices come from the
+// catalogue.
 type OrderRequest struct {
 	Items         []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
-	Reference     *string            `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own number, unique among your orders"`
+	Reference     *string            `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own identifier, unique among your orders"`
 	Note          *string            `json:"note,omitzero" maxLength:"2000"`
 	Metadata      Metadata           `json:"metadata,omitzero"`
-	PaymentMethod *string            `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"What pays: a token of the payment provider"`
-	OnShortage    string             `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do when stock does not suffice"`
+	PaymentMethod *string            `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"A token of the payment provider"`
+	OnShortage    string             `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do if there is not enough stock: fail the order or put it on hold"`
 }
 
-// OrderRequestItem is one line of a basket. A sku may stand in several lines.
+// OrderRequestItem is one line of a requested order. Several lines may have the same sku.
 type OrderRequestItem struct {
 	SKU      string `json:"sku" minLength:"1" maxLength:"64"`
 	Quantity int64  `json:"quantity" minimum:"1" maximum:"1000000"`
 }
 
-// placement is an order on its way into the database.
+// placement is a new order that is being inserted.
 type placement struct {
 	caller  identity.Caller
-	wanted  OrderRequest
+	request OrderRequest
 	key     idempotency.Key[Order]
-	trace   []byte // metadata of its job: the trace that the request belongs to
-	version int64  // of the catalogue that it was priced with
+	trace   []byte // the trace of the request, which the job gets as metadata
+	version int64  // the version of the catalogue that the prices come from
 
 	row    *ent.Order
 	lines  []Line
-	placed idempotency.Result[Order] // with the response that is stored with the key
+	placed idempotency.Result[Order] // includes the response that is stored under the key
 	event  events.Event
 }
 
-// advanceRequest asks to move an order on. After the payment provider was asked,
-// it carries the call with its answer.
+// advanceRequest asks for the next step of an order. After a call of the payment provider
+// it has the call with its result.
 type advanceRequest struct {
 	order uuid.UUID
 	call  settlement.Call

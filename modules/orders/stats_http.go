@@ -17,12 +17,16 @@ func (m *Module) statsRoutes(api *web.API) {
 		Summary: "Count orders by status, with their rate and the oldest of each",
 		Doc: "Of your own orders; administrators see everybody's, or one user's. In a rush the rate is that of the " +
 			"newest 20,000 orders. 429 `too-many-reads` when ten requests of the account wait for their turn.",
-	}, func(ctx context.Context, in *struct {
-		UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
-	}) (*struct{ Body Stats }, error) {
-		stats, err := m.Stats(ctx, identity.MustFromContext(ctx), in.UserID)
-		return &struct{ Body Stats }{stats}, err
-	})
+	}, m.getOrderStats)
+}
+
+type getOrderStatsInput struct {
+	UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+}
+
+func (m *Module) getOrderStats(ctx context.Context, in *getOrderStatsInput) (*struct{ Body Stats }, error) {
+	stats, err := m.Stats(ctx, identity.MustFromContext(ctx), in.UserID)
+	return &struct{ Body Stats }{stats}, err
 }
 
 // TransformSchema says what a struct tag cannot: that the oldest may be null.
