@@ -3,12 +3,15 @@ package storage
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
+	"entgo.io/ent/schema/field"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/modules/orders/schema"
 )
 
 // phase tells when a column is written.
@@ -25,68 +28,99 @@ const (
 type column struct {
 	name, sqlType string
 	written       phase
-	scan          func(*ent.Order) any   // where to read it to
-	values        func([]*ent.Order) any // one array for many rows, as unnest takes it
+	field         int // its index in ent.Order
 }
 
-// rowColumns lists every column. What is written at insert only never changes; what
-// is written at update only starts with the default of the table.
-var rowColumns = []column{
-	plain("id", "uuid", atInsert, func(o *ent.Order) *uuid.UUID { return &o.ID }),
-	plain("user_id", "uuid", atInsert, func(o *ent.Order) *uuid.UUID { return &o.UserID }),
-	plain("currency", "text", atInsert, func(o *ent.Order) *string { return &o.Currency }),
-	plain("total", "bigint", atInsert, func(o *ent.Order) *int64 { return &o.Total }),
-	plain("on_shortage", "text", atInsert, func(o *ent.Order) *string { return &o.OnShortage }),
-	plain("payment_method", "text", atInsert, func(o *ent.Order) **string { return &o.PaymentMethod }),
-	plain("reference", "text", atInsert, func(o *ent.Order) **string { return &o.Reference }),
-	plain("note", "text", atInsert, func(o *ent.Order) **string { return &o.Note }),
-	document("metadata", atInsert, func(o *ent.Order) any { return &o.Metadata }, func(o *ent.Order) *string { return text(o.Metadata) }),
-	plain("created_at", "timestamptz", atInsert, func(o *ent.Order) *time.Time { return &o.CreatedAt }),
-	plain("updated_at", "timestamptz", atInsert|atUpdate, func(o *ent.Order) *time.Time { return &o.UpdatedAt }),
-	plain("version", "bigint", atInsert|atUpdate, func(o *ent.Order) *int64 { return &o.Version }),
-	plain("status", "text", atInsert|atUpdate, func(o *ent.Order) *string { return &o.Status }),
-	plain("due_at", "timestamptz", atInsert|atUpdate, func(o *ent.Order) **time.Time { return &o.DueAt }),
-	plain("reserved_until", "timestamptz", atUpdate, func(o *ent.Order) **time.Time { return &o.ReservedUntil }),
-	plain("payment_status", "text", atUpdate, func(o *ent.Order) *string { return &o.PaymentStatus }),
-	plain("captured", "bigint", atUpdate, func(o *ent.Order) *int64 { return &o.Captured }),
-	plain("refunded", "bigint", atUpdate, func(o *ent.Order) *int64 { return &o.Refunded }),
-	plain("refunding", "bigint", atUpdate, func(o *ent.Order) *int64 { return &o.Refunding }),
-	plain("tracking", "text", atUpdate, func(o *ent.Order) **string { return &o.Tracking }),
-	plain("held_from", "text", atUpdate, func(o *ent.Order) **string { return &o.HeldFrom }),
-	plain("reason", "text", atUpdate, func(o *ent.Order) **string { return &o.Reason }),
-	plain("failure_code", "text", atUpdate, func(o *ent.Order) **string { return &o.FailureCode }),
-	plain("failure_detail", "text", atUpdate, func(o *ent.Order) **string { return &o.FailureDetail }),
-	document("failure_skus", atUpdate, func(o *ent.Order) any { return &o.FailureSkus }, func(o *ent.Order) *string { return jsonList(o.FailureSkus) }),
-	plain("stalled", "text", atUpdate, func(o *ent.Order) **string { return &o.Stalled }),
-	plain("deleted_at", "timestamptz", atUpdate, func(o *ent.Order) **time.Time { return &o.DeletedAt }),
+// rowColumns lists every column, as the ent schema declares them.
+var rowColumns = columnsOf(reflect.TypeFor[ent.Order]())
+
+func columnsOf(row reflect.Type) []column {
+	fields := schema.Order{}.Fields()
+	list := make([]column, len(fields))
+	for i, f := range fields {
+		d := f.Descriptor()
+		at := fieldOf(row, d.Name)
+		list[i] = column{name: d.Name, sqlType: sqlTypeOf(d.Name, row.Field(at).Type), written: phaseOf(d), field: at}
+	}
+	return list
 }
 
-func plain[T any](name, sqlType string, written phase, field func(*ent.Order) *T) column {
-	return column{
-		name: name, sqlType: sqlType, written: written,
-		scan: func(o *ent.Order) any { return field(o) },
-		values: func(rows []*ent.Order) any {
-			list := make([]T, len(rows))
-			for i, row := range rows {
-				list[i] = *field(row)
-			}
-			return list
-		},
+// phaseOf decides when a column is written: an immutable one at insert only; one that
+// the table has no value for at insert and at update; all others at update only, since
+// new orders have the default of the table.
+func phaseOf(d *field.Descriptor) phase {
+	switch {
+	case d.Immutable:
+		return atInsert
+	case !d.Optional && d.Default == nil:
+		return atInsert | atUpdate
+	case d.Name == "due_at": // new orders have a deadline already
+		return atInsert | atUpdate
+	default:
+		return atUpdate
 	}
 }
 
-// document is a JSON column, which goes out as text.
-func document(name string, written phase, scan func(*ent.Order) any, render func(*ent.Order) *string) column {
-	return column{
-		name: name, sqlType: "json", written: written, scan: scan,
-		values: func(rows []*ent.Order) any {
-			list := make([]*string, len(rows))
-			for i, row := range rows {
-				list[i] = render(row)
-			}
-			return list
-		},
+// fieldOf returns the index of the field that ent generated for a column.
+func fieldOf(row reflect.Type, column string) int {
+	for i := range row.NumField() {
+		if name, _, _ := strings.Cut(row.Field(i).Tag.Get("json"), ","); name == column {
+			return i
+		}
 	}
+	panic("ent.Order has no field for the column " + column + "; run task generate")
+}
+
+func sqlTypeOf(column string, t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case reflect.TypeFor[uuid.UUID]():
+		return "uuid"
+	case reflect.TypeFor[string]():
+		return "text"
+	case reflect.TypeFor[int64]():
+		return "bigint"
+	case reflect.TypeFor[bool]():
+		return "boolean"
+	case reflect.TypeFor[time.Time]():
+		return "timestamptz"
+	case reflect.TypeFor[json.RawMessage](), reflect.TypeFor[[]string]():
+		return "json"
+	default:
+		panic("column " + column + ": there is no SQL type for " + t.String())
+	}
+}
+
+// scan returns where a row's column is read to. The row is an ent.Order.
+func (c column) scan(row reflect.Value) any { return row.Field(c.field).Addr().Interface() }
+
+// values returns one array with the column of many rows, as unnest takes it.
+func (c column) values(rows []*ent.Order) any {
+	if c.sqlType == "json" {
+		return c.documents(rows)
+	}
+	of := reflect.TypeFor[ent.Order]().Field(c.field).Type
+	list := reflect.MakeSlice(reflect.SliceOf(of), len(rows), len(rows))
+	for i, row := range rows {
+		list.Index(i).Set(reflect.ValueOf(row).Elem().Field(c.field))
+	}
+	return list.Interface()
+}
+
+// documents are the values of a JSON column, which go out as text.
+func (c column) documents(rows []*ent.Order) []*string {
+	list := make([]*string, len(rows))
+	for i, row := range rows {
+		switch document := c.scan(reflect.ValueOf(row).Elem()).(type) {
+		case *json.RawMessage:
+			list[i] = text(*document)
+		case *[]string:
+			list[i] = jsonList(*document)
+		}
+	}
+	return list
 }
 
 func columnsAt(when phase) (list []column) {

@@ -6,6 +6,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -40,8 +41,9 @@ func QueueLock(b *pgx.Batch, ids []uuid.UUID, list *[]*ent.Order) {
 		into := make([]any, len(rowColumns))
 		*list, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (*ent.Order, error) {
 			var o ent.Order
+			row := reflect.ValueOf(&o).Elem()
 			for i, c := range rowColumns {
-				into[i] = c.scan(&o)
+				into[i] = c.scan(row)
 			}
 			return &o, r.Scan(into...)
 		})
