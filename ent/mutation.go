@@ -1428,6 +1428,8 @@ type OrderMutation struct {
 	tracking           *string
 	version            *int64
 	addversion         *int64
+	round              *int64
+	addround           *int64
 	held_from          *string
 	reason             *string
 	failure_code       *string
@@ -2271,6 +2273,62 @@ func (m *OrderMutation) ResetVersion() {
 	m.addversion = nil
 }
 
+// SetRound sets the "round" field.
+func (m *OrderMutation) SetRound(i int64) {
+	m.round = &i
+	m.addround = nil
+}
+
+// Round returns the value of the "round" field in the mutation.
+func (m *OrderMutation) Round() (r int64, exists bool) {
+	v := m.round
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldRound returns the old "round" field's value of the Order entity.
+// If the Order object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *OrderMutation) OldRound(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldRound is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldRound requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldRound: %w", err)
+	}
+	return oldValue.Round, nil
+}
+
+// AddRound adds i to the "round" field.
+func (m *OrderMutation) AddRound(i int64) {
+	if m.addround != nil {
+		*m.addround += i
+	} else {
+		m.addround = &i
+	}
+}
+
+// AddedRound returns the value that was added to the "round" field in this mutation.
+func (m *OrderMutation) AddedRound() (r int64, exists bool) {
+	v := m.addround
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetRound resets all changes to the "round" field.
+func (m *OrderMutation) ResetRound() {
+	m.round = nil
+	m.addround = nil
+}
+
 // SetHeldFrom sets the "held_from" field.
 func (m *OrderMutation) SetHeldFrom(s string) {
 	m.held_from = &s
@@ -2834,7 +2892,7 @@ func (m *OrderMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *OrderMutation) Fields() []string {
-	fields := make([]string, 0, 26)
+	fields := make([]string, 0, 27)
 	if m.user_id != nil {
 		fields = append(fields, order.FieldUserID)
 	}
@@ -2879,6 +2937,9 @@ func (m *OrderMutation) Fields() []string {
 	}
 	if m.version != nil {
 		fields = append(fields, order.FieldVersion)
+	}
+	if m.round != nil {
+		fields = append(fields, order.FieldRound)
 	}
 	if m.held_from != nil {
 		fields = append(fields, order.FieldHeldFrom)
@@ -2951,6 +3012,8 @@ func (m *OrderMutation) Field(name string) (ent.Value, bool) {
 		return m.Tracking()
 	case order.FieldVersion:
 		return m.Version()
+	case order.FieldRound:
+		return m.Round()
 	case order.FieldHeldFrom:
 		return m.HeldFrom()
 	case order.FieldReason:
@@ -3012,6 +3075,8 @@ func (m *OrderMutation) OldField(ctx context.Context, name string) (ent.Value, e
 		return m.OldTracking(ctx)
 	case order.FieldVersion:
 		return m.OldVersion(ctx)
+	case order.FieldRound:
+		return m.OldRound(ctx)
 	case order.FieldHeldFrom:
 		return m.OldHeldFrom(ctx)
 	case order.FieldReason:
@@ -3148,6 +3213,13 @@ func (m *OrderMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetVersion(v)
 		return nil
+	case order.FieldRound:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetRound(v)
+		return nil
 	case order.FieldHeldFrom:
 		v, ok := value.(string)
 		if !ok {
@@ -3248,6 +3320,9 @@ func (m *OrderMutation) AddedFields() []string {
 	if m.addversion != nil {
 		fields = append(fields, order.FieldVersion)
 	}
+	if m.addround != nil {
+		fields = append(fields, order.FieldRound)
+	}
 	return fields
 }
 
@@ -3266,6 +3341,8 @@ func (m *OrderMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedRefunding()
 	case order.FieldVersion:
 		return m.AddedVersion()
+	case order.FieldRound:
+		return m.AddedRound()
 	}
 	return nil, false
 }
@@ -3309,6 +3386,13 @@ func (m *OrderMutation) AddField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddVersion(v)
+		return nil
+	case order.FieldRound:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRound(v)
 		return nil
 	}
 	return fmt.Errorf("unknown Order numeric field %s", name)
@@ -3468,6 +3552,9 @@ func (m *OrderMutation) ResetField(name string) error {
 		return nil
 	case order.FieldVersion:
 		m.ResetVersion()
+		return nil
+	case order.FieldRound:
+		m.ResetRound()
 		return nil
 	case order.FieldHeldFrom:
 		m.ResetHeldFrom()

@@ -49,6 +49,8 @@ type Order struct {
 	Tracking *string `json:"tracking,omitempty"`
 	// Version holds the value of the "version" field.
 	Version int64 `json:"version,omitempty"`
+	// Round holds the value of the "round" field.
+	Round int64 `json:"round,omitempty"`
 	// HeldFrom holds the value of the "held_from" field.
 	HeldFrom *string `json:"held_from,omitempty"`
 	// Reason holds the value of the "reason" field.
@@ -81,7 +83,7 @@ func (*Order) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case order.FieldMetadata, order.FieldFailureSkus:
 			values[i] = new([]byte)
-		case order.FieldTotal, order.FieldCaptured, order.FieldRefunded, order.FieldRefunding, order.FieldVersion:
+		case order.FieldTotal, order.FieldCaptured, order.FieldRefunded, order.FieldRefunding, order.FieldVersion, order.FieldRound:
 			values[i] = new(sql.NullInt64)
 		case order.FieldStatus, order.FieldPaymentStatus, order.FieldCurrency, order.FieldOnShortage, order.FieldPaymentMethod, order.FieldReference, order.FieldNote, order.FieldTracking, order.FieldHeldFrom, order.FieldReason, order.FieldFailureCode, order.FieldFailureDetail, order.FieldStalled:
 			values[i] = new(sql.NullString)
@@ -205,6 +207,12 @@ func (_m *Order) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field version", values[i])
 			} else if value.Valid {
 				_m.Version = value.Int64
+			}
+		case order.FieldRound:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field round", values[i])
+			} else if value.Valid {
+				_m.Round = value.Int64
 			}
 		case order.FieldHeldFrom:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -370,6 +378,9 @@ func (_m *Order) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("version=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Version))
+	builder.WriteString(", ")
+	builder.WriteString("round=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Round))
 	builder.WriteString(", ")
 	if v := _m.HeldFrom; v != nil {
 		builder.WriteString("held_from=")

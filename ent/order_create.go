@@ -184,6 +184,20 @@ func (_c *OrderCreate) SetVersion(v int64) *OrderCreate {
 	return _c
 }
 
+// SetRound sets the "round" field.
+func (_c *OrderCreate) SetRound(v int64) *OrderCreate {
+	_c.mutation.SetRound(v)
+	return _c
+}
+
+// SetNillableRound sets the "round" field if the given value is not nil.
+func (_c *OrderCreate) SetNillableRound(v *int64) *OrderCreate {
+	if v != nil {
+		_c.SetRound(*v)
+	}
+	return _c
+}
+
 // SetHeldFrom sets the "held_from" field.
 func (_c *OrderCreate) SetHeldFrom(v string) *OrderCreate {
 	_c.mutation.SetHeldFrom(v)
@@ -375,6 +389,10 @@ func (_c *OrderCreate) defaults() {
 		v := order.DefaultRefunding
 		_c.mutation.SetRefunding(v)
 	}
+	if _, ok := _c.mutation.Round(); !ok {
+		v := order.DefaultRound
+		_c.mutation.SetRound(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -408,6 +426,9 @@ func (_c *OrderCreate) check() error {
 	}
 	if _, ok := _c.mutation.Version(); !ok {
 		return &ValidationError{Name: "version", err: errors.New(`ent: missing required field "Order.version"`)}
+	}
+	if _, ok := _c.mutation.Round(); !ok {
+		return &ValidationError{Name: "round", err: errors.New(`ent: missing required field "Order.round"`)}
 	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		return &ValidationError{Name: "created_at", err: errors.New(`ent: missing required field "Order.created_at"`)}
@@ -509,6 +530,10 @@ func (_c *OrderCreate) createSpec() (*Order, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Version(); ok {
 		_spec.SetField(order.FieldVersion, field.TypeInt64, value)
 		_node.Version = value
+	}
+	if value, ok := _c.mutation.Round(); ok {
+		_spec.SetField(order.FieldRound, field.TypeInt64, value)
+		_node.Round = value
 	}
 	if value, ok := _c.mutation.HeldFrom(); ok {
 		_spec.SetField(order.FieldHeldFrom, field.TypeString, value)

@@ -161,6 +161,27 @@ func (_u *OrderUpdate) AddVersion(v int64) *OrderUpdate {
 	return _u
 }
 
+// SetRound sets the "round" field.
+func (_u *OrderUpdate) SetRound(v int64) *OrderUpdate {
+	_u.mutation.ResetRound()
+	_u.mutation.SetRound(v)
+	return _u
+}
+
+// SetNillableRound sets the "round" field if the given value is not nil.
+func (_u *OrderUpdate) SetNillableRound(v *int64) *OrderUpdate {
+	if v != nil {
+		_u.SetRound(*v)
+	}
+	return _u
+}
+
+// AddRound adds value to the "round" field.
+func (_u *OrderUpdate) AddRound(v int64) *OrderUpdate {
+	_u.mutation.AddRound(v)
+	return _u
+}
+
 // SetHeldFrom sets the "held_from" field.
 func (_u *OrderUpdate) SetHeldFrom(v string) *OrderUpdate {
 	_u.mutation.SetHeldFrom(v)
@@ -442,6 +463,12 @@ func (_u *OrderUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedVersion(); ok {
 		_spec.AddField(order.FieldVersion, field.TypeInt64, value)
 	}
+	if value, ok := _u.mutation.Round(); ok {
+		_spec.SetField(order.FieldRound, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedRound(); ok {
+		_spec.AddField(order.FieldRound, field.TypeInt64, value)
+	}
 	if value, ok := _u.mutation.HeldFrom(); ok {
 		_spec.SetField(order.FieldHeldFrom, field.TypeString, value)
 	}
@@ -653,6 +680,27 @@ func (_u *OrderUpdateOne) SetNillableVersion(v *int64) *OrderUpdateOne {
 // AddVersion adds value to the "version" field.
 func (_u *OrderUpdateOne) AddVersion(v int64) *OrderUpdateOne {
 	_u.mutation.AddVersion(v)
+	return _u
+}
+
+// SetRound sets the "round" field.
+func (_u *OrderUpdateOne) SetRound(v int64) *OrderUpdateOne {
+	_u.mutation.ResetRound()
+	_u.mutation.SetRound(v)
+	return _u
+}
+
+// SetNillableRound sets the "round" field if the given value is not nil.
+func (_u *OrderUpdateOne) SetNillableRound(v *int64) *OrderUpdateOne {
+	if v != nil {
+		_u.SetRound(*v)
+	}
+	return _u
+}
+
+// AddRound adds value to the "round" field.
+func (_u *OrderUpdateOne) AddRound(v int64) *OrderUpdateOne {
+	_u.mutation.AddRound(v)
 	return _u
 }
 
@@ -966,6 +1014,12 @@ func (_u *OrderUpdateOne) sqlSave(ctx context.Context) (_node *Order, err error)
 	}
 	if value, ok := _u.mutation.AddedVersion(); ok {
 		_spec.AddField(order.FieldVersion, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.Round(); ok {
+		_spec.SetField(order.FieldRound, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedRound(); ok {
+		_spec.AddField(order.FieldRound, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.HeldFrom(); ok {
 		_spec.SetField(order.FieldHeldFrom, field.TypeString, value)

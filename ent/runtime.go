@@ -18,6 +18,7 @@ func init() {
 	order.DefaultCaptured = int64(0)
 	order.DefaultRefunded = int64(0)
 	order.DefaultRefunding = int64(0)
+	order.DefaultRound = int64(1)
 	product.DefaultReserved = int64(0)
 	product.DefaultActive = bool(true)
 	product.DefaultVersion = int64(1)

@@ -41,6 +41,8 @@ const (
 	FieldTracking = "tracking"
 	// FieldVersion holds the string denoting the version field in the database.
 	FieldVersion = "version"
+	// FieldRound holds the string denoting the round field in the database.
+	FieldRound = "round"
 	// FieldHeldFrom holds the string denoting the held_from field in the database.
 	FieldHeldFrom = "held_from"
 	// FieldReason holds the string denoting the reason field in the database.
@@ -85,6 +87,7 @@ var Columns = []string{
 	FieldMetadata,
 	FieldTracking,
 	FieldVersion,
+	FieldRound,
 	FieldHeldFrom,
 	FieldReason,
 	FieldFailureCode,
@@ -119,6 +122,8 @@ var (
 	DefaultRefunded int64
 	// DefaultRefunding holds the default value on creation for the "refunding" field.
 	DefaultRefunding int64
+	// DefaultRound holds the default value on creation for the "round" field.
+	DefaultRound int64
 )
 
 // OrderOption defines the ordering options for the Order queries.
@@ -197,6 +202,11 @@ func ByTracking(opts ...sql.OrderTermOption) OrderOption {
 // ByVersion orders the results by the version field.
 func ByVersion(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldVersion, opts...).ToFunc()
+}
+
+// ByRound orders the results by the round field.
+func ByRound(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldRound, opts...).ToFunc()
 }
 
 // ByHeldFrom orders the results by the held_from field.

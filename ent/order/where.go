@@ -125,6 +125,11 @@ func Version(v int64) predicate.Order {
 	return predicate.Order(sql.FieldEQ(FieldVersion, v))
 }
 
+// Round applies equality check predicate on the "round" field. It's identical to RoundEQ.
+func Round(v int64) predicate.Order {
+	return predicate.Order(sql.FieldEQ(FieldRound, v))
+}
+
 // HeldFrom applies equality check predicate on the "held_from" field. It's identical to HeldFromEQ.
 func HeldFrom(v string) predicate.Order {
 	return predicate.Order(sql.FieldEQ(FieldHeldFrom, v))
@@ -983,6 +988,46 @@ func VersionLT(v int64) predicate.Order {
 // VersionLTE applies the LTE predicate on the "version" field.
 func VersionLTE(v int64) predicate.Order {
 	return predicate.Order(sql.FieldLTE(FieldVersion, v))
+}
+
+// RoundEQ applies the EQ predicate on the "round" field.
+func RoundEQ(v int64) predicate.Order {
+	return predicate.Order(sql.FieldEQ(FieldRound, v))
+}
+
+// RoundNEQ applies the NEQ predicate on the "round" field.
+func RoundNEQ(v int64) predicate.Order {
+	return predicate.Order(sql.FieldNEQ(FieldRound, v))
+}
+
+// RoundIn applies the In predicate on the "round" field.
+func RoundIn(vs ...int64) predicate.Order {
+	return predicate.Order(sql.FieldIn(FieldRound, vs...))
+}
+
+// RoundNotIn applies the NotIn predicate on the "round" field.
+func RoundNotIn(vs ...int64) predicate.Order {
+	return predicate.Order(sql.FieldNotIn(FieldRound, vs...))
+}
+
+// RoundGT applies the GT predicate on the "round" field.
+func RoundGT(v int64) predicate.Order {
+	return predicate.Order(sql.FieldGT(FieldRound, v))
+}
+
+// RoundGTE applies the GTE predicate on the "round" field.
+func RoundGTE(v int64) predicate.Order {
+	return predicate.Order(sql.FieldGTE(FieldRound, v))
+}
+
+// RoundLT applies the LT predicate on the "round" field.
+func RoundLT(v int64) predicate.Order {
+	return predicate.Order(sql.FieldLT(FieldRound, v))
+}
+
+// RoundLTE applies the LTE predicate on the "round" field.
+func RoundLTE(v int64) predicate.Order {
+	return predicate.Order(sql.FieldLTE(FieldRound, v))
 }
 
 // HeldFromEQ applies the EQ predicate on the "held_from" field.

@@ -78,7 +78,7 @@ func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller,
 func (u *unitOfWork) role(o *lockedOrder) lifecycle.Role { return roleOf(o.row, u.caller) }
 
 // render shows the order to the caller, as it is after the command.
-func (u *unitOfWork) render(o *lockedOrder) Order { return render(o.current(), o.lines, u.caller) }
+func (u *unitOfWork) render(o *lockedOrder) Order { return render(o.current(), u.caller) }
 
 // refusal turns the aggregate's refusals into faults that a caller may read (SPEC C9).
 func refusal(err error) error {
@@ -104,6 +104,6 @@ func stale(version int64) error {
 
 // Visible returns the fault of an order that the caller may not see.
 func (m *Module) Visible(ctx context.Context, caller identity.Caller, id uuid.UUID) error {
-	_, err := m.read(ctx, caller, id)
+	_, err := read(ctx, m.Pool, caller, id)
 	return err
 }

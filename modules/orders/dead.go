@@ -23,7 +23,7 @@ type DeadLetter struct {
 	ID         uuid.UUID        `json:"id"`
 	OrderID    uuid.UUID        `json:"orderId"`
 	Status     lifecycle.Status `json:"orderStatus" doc:"Where the order stands now"`
-	Step       string           `json:"step" enum:"reserve,process,authorize,capture,void,refund"`
+	Step       string           `json:"step" doc:"reserve, process, authorize, capture, void, refund, or the name of an added step"`
 	Error      string           `json:"error" doc:"The last try's"`
 	Attempts   int              `json:"attempts"`
 	CreatedAt  jsontime.Time    `json:"createdAt"`
@@ -168,6 +168,10 @@ func (u *unitOfWork) retry(o *lockedOrder, step string) error {
 		}
 		return o.record(o.Reopen(u.role(o), lifecycle.Pending, o.Outstanding()))
 	}
+	if o.HoldingStep() == step {
+		o.Record(o.RetryStep(step, 0))
+		return u.release(o, u.role(o), o.HeldFrom, nil)
+	}
 	change, err := u.settle(o, settlement.RetryRefunds{Left: o.Refundable(), Ordered: o.ordered()})
 	if err != nil {
 		return err
@@ -185,6 +189,10 @@ func (u *unitOfWork) skip(o *lockedOrder, step string, reason *string) error {
 			return err
 		}
 	}
+	held := o.HoldingStep() == step
 	o.Record(o.SkipStep(step, reason))
+	if held {
+		return u.release(o, u.role(o), o.HeldFrom, nil)
+	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (m *Module) deadRoutes(api *web.API) {
 
 type listDeadLettersInput struct {
 	web.Paging
-	Step     string    `query:"step" enum:"reserve,process,authorize,capture,void,refund"`
+	Step     string    `query:"step" pattern:"^[a-z][a-z0-9]*(-[a-z0-9]+)*$" maxLength:"64" doc:"reserve, process, authorize, capture, void, refund, or the name of an added step"`
 	OrderID  uuid.UUID `query:"orderId" format:"uuid"`
 	Resolved bool      `query:"resolved" doc:"Those that were dealt with, instead of the open ones"`
 }
@@ -106,7 +106,7 @@ type DeadLetterSelection struct {
 type DeadLetterFilter struct {
 	IDs      []uuid.UUID   `json:"ids,omitempty" maxItems:"500"`
 	OrderIDs []uuid.UUID   `json:"orderIds,omitempty" maxItems:"500"`
-	Step     string        `json:"step,omitempty" enum:"reserve,process,authorize,capture,void,refund"`
+	Step     string        `json:"step,omitempty" pattern:"^[a-z][a-z0-9]*(-[a-z0-9]+)*$" maxLength:"64" doc:"reserve, process, authorize, capture, void, refund, or the name of an added step"`
 	Error    string        `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
 	From     jsontime.Time `json:"createdFrom,omitzero"`
 	To       jsontime.Time `json:"createdTo,omitzero"`

@@ -32,7 +32,7 @@ func (m *Module) ExpireOnce(ctx context.Context) (found int, err error) {
 		}
 		found = len(list)
 		return u.failAll(ctx, list, func(*lockedOrder) lifecycle.Failure {
-			return lifecycle.Failure{Code: "reservation-expired", Detail: "It was not paid in time, and its stock was given back."}
+			return lifecycle.Failure{Code: "reservation-expired", Detail: "The order was not paid in time, and its stock was returned."}
 		})
 	})
 	if err != nil {
@@ -44,8 +44,9 @@ func (m *Module) ExpireOnce(ctx context.Context) (found int, err error) {
 // expired finds orders to look at; it does not lock, and what has moved on by then
 // is left alone.
 func (m *Module) expired(ctx context.Context) ([]uuid.UUID, error) {
-	rows, err := m.Pool.Query(ctx, `select id from orders where reserved_until <= $1 order by reserved_until limit $2`,
-		events.Now(), sweepAtOnce)
+	rows, err := m.Pool.Query(ctx, `
+		select id from orders where reserved_until <= $1 and status = any($3) order by reserved_until limit $2`,
+		events.Now(), sweepAtOnce, lifecycle.Reserving())
 	if err != nil {
 		return nil, fmt.Errorf("find expired reservations: %w", err)
 	}

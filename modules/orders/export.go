@@ -157,13 +157,13 @@ func (e *Export) fetch(ctx context.Context) ([]Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := storage.Lines(ctx, e.tx, list)
+	complete, err := storage.Complete(ctx, e.tx, list)
 	if err != nil {
 		return nil, err
 	}
 	orders := make([]Order, len(list))
-	for i, row := range list {
-		orders[i] = snapshot(row, lines[row.ID])
+	for i, o := range complete {
+		orders[i] = snapshot(o)
 	}
 	return orders, nil
 }

@@ -43,7 +43,7 @@ func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange
 	case to.Status == lifecycle.Shipped || to.Status == lifecycle.Completed:
 		return u.fulfil(ctx, o, to)
 	case o.Status == lifecycle.OnHold:
-		return o.record(o.Release(lifecycle.Admin, to.Status))
+		return u.release(o, lifecycle.Admin, to.Status, nil)
 	default:
 		return o.record(o.Reopen(lifecycle.Admin, to.Status, o.Outstanding()))
 	}
@@ -82,8 +82,28 @@ func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UU
 		if to == "" {
 			to = lifecycle.Processing // not on hold, from where no person may: refused with what is allowed
 		}
-		return o.record(o.Release(u.role(o), to))
+		return u.release(o, u.role(o), to, nil)
 	})
+}
+
+// release lets a held order go on. An added step that holds the order is passed; otherwise it
+// would hold the order again at once. A reservation gets its full time again.
+func (u *unitOfWork) release(o *lockedOrder, role lifecycle.Role, to lifecycle.Status, reason *string) error {
+	// Decide first: a refused release must not have changed a step.
+	released, err := o.Release(role, to)
+	if err != nil {
+		return err
+	}
+	if step := o.HoldingStep(); step != "" {
+		passed := lifecycle.Verdict{Kind: lifecycle.VerdictContinue}
+		if reason != nil {
+			passed.Reason = *reason
+		}
+		o.Record(o.RecordVerdict(step, passed))
+	}
+	o.Record(released)
+	o.StartPaymentPeriod(u.m.ReservationTTL)
+	return nil
 }
 
 // Delete takes an order out of sight; an open one is cancelled first (SPEC C8).

@@ -12,7 +12,6 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
-	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
@@ -82,64 +81,34 @@ func (m *Module) exhaust(ctx context.Context, job *river.Job[ProcessArgs], cause
 	return nil
 }
 
-// exhaust does to the unit's order what running out of attempts means for its
-// status, and returns the step that gave up, "" when another worker has dealt with it.
+// exhaust does to the unit's order what running out of attempts means for the request that is
+// due, and returns the step that gave up, "" when another worker has dealt with it.
 func (u *unitOfWork) exhaust(ctx context.Context, attempts int, cause error) (step string, err error) {
 	if len(u.orders) == 0 {
 		return "", nil
 	}
 	o := u.orders[0]
-	call := u.nextCall(o)
-	if failed, ok := errors.AsType[*unanswered](cause); ok && (call == nil || call.Key() != failed.call.Key()) {
-		return "", nil // another worker had the answer; the next call has failed nobody yet
+	due := u.next(o)
+	if failed, ok := errors.AsType[*unanswered](cause); ok && (due == nil || due.Key() != failed.request.Key()) {
+		return "", nil // another worker had the answer; the next request has failed nobody yet
 	}
 	meaning := o.Status.Meaning()
 	switch {
-	case meaning.Stock == lifecycle.StockReserving:
-		return u.failUnconfirmed(ctx, o, call, attempts)
-	case meaning.Automatic:
+	case meaning.Automatic && meaning.Stock != lifecycle.StockReserving:
 		o.Record(o.Stall(lifecycle.StepProcess))
 		return lifecycle.StepProcess, nil
-	case call == nil:
-		return "", nil
-	}
-	return u.stallSettlement(o, call, cause)
-}
-
-// failUnconfirmed fails an order that was not confirmed yet and undoes what was done for it.
-func (u *unitOfWork) failUnconfirmed(ctx context.Context, o *lockedOrder, call settlement.Call, attempts int) (step string, err error) {
-	failure := lifecycle.Failure{
-		Code: "processing-failed", Detail: fmt.Sprintf("Gave up after %d tries; an administrator has been told.", attempts),
-	}
-	switch {
-	case call != nil:
-		step, failure.Code = call.Step(), "payment-failed"
-	case o.Reserved:
-		step = lifecycle.StepProcess
-	default:
+	case due != nil:
+		recorded, err := due.giveUp(ctx, u, o, attempts, cause)
+		if err != nil || !recorded {
+			return "", err
+		}
+		return due.Step(), nil
+	case meaning.Stock == lifecycle.StockReserving:
 		step = lifecycle.StepReserve
+		if o.Reserved {
+			step = lifecycle.StepProcess
+		}
+		return step, u.failUnconfirmed(ctx, o, step, "processing-failed", attempts)
 	}
-	if err := u.releaseStock(ctx, u.orders); err != nil {
-		return "", err
-	}
-	return step, o.record(o.Fail(failure, step))
-}
-
-// stallSettlement leaves the order as it is until an administrator decides about
-// the call. A refund fails; another pending refund is still made.
-func (u *unitOfWork) stallSettlement(o *lockedOrder, call settlement.Call, cause error) (step string, err error) {
-	o.Unschedule()
-	stalledAt := o.Stalled
-	change, err := u.settle(o, settlement.Exhausted{Call: call, Cause: cause})
-	if err != nil {
-		return "", err
-	}
-	if change.Outcome == settlement.None && stalledAt == call.Step() {
-		return "", nil // another job of the order has recorded it already
-	}
-	if call.Step() == lifecycle.StepRefund && u.nextCall(o) != nil {
-		o.Schedule()
-	}
-	o.Record(o.Stall(call.Step()))
-	return call.Step(), nil
+	return "", nil
 }

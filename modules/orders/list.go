@@ -3,11 +3,13 @@ package orders
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
@@ -15,32 +17,37 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // Get reads one order for a caller.
 func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) (Order, error) {
-	row, err := m.read(ctx, caller, id)
-	if err != nil {
-		return Order{}, err
-	}
-	lines, err := storage.Lines(ctx, m.Pool, []*ent.Order{row})
-	if err != nil {
-		return Order{}, err
-	}
-	return render(row, lines[id], caller), nil
+	var o Order
+	err := m.consistently(ctx, func(q postgres.Querier) error {
+		row, err := read(ctx, q, caller, id)
+		if err != nil {
+			return err
+		}
+		list, err := storage.Complete(ctx, q, []*ent.Order{row})
+		if err == nil {
+			o = render(list[0], caller)
+		}
+		return err
+	})
+	return o, err
 }
 
 // History is an order's events, first to last.
 func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UUID) ([]events.Event, error) {
-	if _, err := m.read(ctx, caller, id); err != nil {
+	if _, err := read(ctx, m.Pool, caller, id); err != nil {
 		return nil, err
 	}
 	return m.Events.History(ctx, id)
 }
 
 // read finds an order that the caller may see. Any other is absent.
-func (m *Module) read(ctx context.Context, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
-	row, err := db(m.Pool).Order.Get(ctx, id)
+func read(ctx context.Context, q postgres.Querier, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
+	row, err := db(q).Order.Get(ctx, id)
 	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
 		return nil, fault.NotFound("order")
 	}
@@ -61,35 +68,54 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 	if len(searched(f.Words)) > 0 {
 		find = m.search
 	}
-	rows, err := find(ctx, f)
+	err = m.consistently(ctx, func(q postgres.Querier) error {
+		rows, err := find(ctx, q, f)
+		if err != nil {
+			return err
+		}
+		if more = len(rows) > f.Limit; more {
+			rows = rows[:f.Limit]
+		}
+		list, err := storage.Complete(ctx, q, rows)
+		if err != nil {
+			return err
+		}
+		page = make([]Order, len(list))
+		for i, o := range list {
+			page[i] = render(o, caller)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, false, fmt.Errorf("list orders: %w", err)
 	}
-	if more = len(rows) > f.Limit; more {
-		rows = rows[:f.Limit]
-	}
-	lines, err := storage.Lines(ctx, m.Pool, rows)
-	if err != nil {
-		return nil, false, err
-	}
-	page = make([]Order, len(rows))
-	for i, row := range rows {
-		page[i] = render(row, lines[row.ID], caller)
-	}
 	return page, more, nil
+}
+
+// consistently runs a read of rows and of what belongs to them. Reads rarely meet a change of
+// steps, so the first try takes no snapshot. When an order changed during it, the second try
+// reads everything in one snapshot: the ETag of an order covers its steps.
+func (m *Module) consistently(ctx context.Context, read func(q postgres.Querier) error) error {
+	err := read(m.Pool)
+	if !errors.Is(err, storage.ErrChanged) {
+		return err
+	}
+	return pgx.BeginTxFunc(ctx, m.Pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		return read(tx)
+	})
 }
 
 // find reads one row more than the limit. It reads a page of every wanted status
 // and merges them: every part is then a range of one index, and none has to look
 // through orders of other statuses (SPEC G2).
-func (m *Module) find(ctx context.Context, f Filter) ([]*ent.Order, error) {
+func (m *Module) find(ctx context.Context, q postgres.Querier, f Filter) ([]*ent.Order, error) {
 	var list []*ent.Order
 	for _, s := range orEvery(f.Statuses) {
 		fits := where(f)
 		if s != "" {
 			fits = append(fits, order.Status(string(s)))
 		}
-		part, err := db(m.Pool).Order.Query().Where(fits...).Order(order.ByID(sql.OrderDesc())).Limit(f.Limit + 1).All(ctx)
+		part, err := db(q).Order.Query().Where(fits...).Order(order.ByID(sql.OrderDesc())).Limit(f.Limit + 1).All(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -35,6 +35,7 @@ type Order struct {
 	HeldFrom       *string            `json:"heldFrom" doc:"Where release leads back to"`
 	Failure        *lifecycle.Failure `json:"failure" doc:"Why it is FAILED"`
 	Stalled        *string            `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
+	Steps          []OrderStep        `json:"steps,omitzero" required:"true" nullable:"false" doc:"The steps that decide before the payment, in their order; empty until the stock is reserved"`
 	Version        int64              `json:"version" doc:"Goes up by one with every event; the ETag"`
 	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
 	CreatedAt      jsontime.Time      `json:"createdAt"`
@@ -68,22 +69,26 @@ func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// render shows a row and its lines to a reader.
-func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
-	o := snapshot(row, lines)
-	o.AllowedActions = allowedActions(row, reader)
+// render shows an order to a reader.
+func render(full storage.Full, reader identity.Caller) Order {
+	o := snapshot(full)
+	o.AllowedActions = allowedActions(full.Row, reader)
+	if o.Steps == nil {
+		o.Steps = []OrderStep{}
+	}
 	return o
 }
 
 // snapshot is the order without what depends on a reader, as events carry it.
-func snapshot(row *ent.Order, lines []Line) Order {
+func snapshot(full storage.Full) Order {
+	row := full.Row
 	o := Order{
 		ID: row.ID, UserID: row.UserID,
 		PaymentMethod: row.PaymentMethod, Reference: row.Reference, Note: row.Note, Metadata: Metadata(row.Metadata),
-		OnShortage: row.OnShortage, Items: lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
+		OnShortage: row.OnShortage, Items: full.Lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
 		CreatedAt: jsontime.At(row.CreatedAt),
 	}
-	return o.show(storage.State(row))
+	return o.show(full.State())
 }
 
 // show returns the order with everything that the state of the aggregate determines.
@@ -91,7 +96,7 @@ func (o Order) show(s lifecycle.State) Order {
 	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, storage.NilIfEmpty(string(s.HeldFrom)), s.Reason, s.Failure
 	o.PaymentStatus = string(s.Payment.Status)
 	o.Captured, o.Refunded, o.Refunding = s.In(s.Payment.Captured), s.In(s.Payment.Refunded), s.In(s.Payment.Refunding)
-	o.Tracking, o.Stalled = s.Tracking, storage.NilIfEmpty(s.Stalled)
+	o.Tracking, o.Stalled, o.Steps = s.Tracking, storage.NilIfEmpty(s.Stalled), showSteps(s.Steps)
 	o.Version, o.UpdatedAt = s.Version, jsontime.At(s.UpdatedAt)
 	return o
 }

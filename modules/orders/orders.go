@@ -88,7 +88,7 @@ type Deps struct {
 type Module struct {
 	Deps
 	placing   *batch.Batcher[*placement, idempotency.Result[Order]]
-	advancing *batch.Batcher[advanceRequest, settlement.Call]
+	advancing *batch.Batcher[advanceRequest, request]
 	metrics   metrics
 	exports   exports
 	steps     []Step

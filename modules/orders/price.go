@@ -83,11 +83,11 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 // render makes the first event and the response. It runs on the caller's goroutine before
 // the transaction, so that the batch only has to write.
 func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err error) {
-	first := snapshot(p.row, p.lines)
+	first := snapshot(storage.Full{Row: p.row, Lines: p.lines})
 	if p.event, err = encodeEvent(placed, p.row.UserID, &first); err != nil {
 		return err
 	}
-	first.AllowedActions = allowedActions(p.row, p.caller)
+	first.AllowedActions, first.Steps = allowedActions(p.row, p.caller), []OrderStep{}
 	p.placed, err = p.key.Result(ctx, first)
 	if err != nil {
 		return fmt.Errorf("render order %s: %w", p.row.ID, err)

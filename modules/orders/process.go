@@ -7,33 +7,31 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/batch"
 )
 
-// Advance does everything that the system has to do for an order: reserve stock,
-// authorize the payment, confirm, start processing; capture the money of a shipped
-// order, void that of an ended one, and make requested refunds. It may be called
-// any number of times, by any number of nodes: the row says what is left.
+// Advance does everything that the system has to do for an order: it runs the pipeline and
+// makes the requests that are due, until nothing is left. It may be called any number of times,
+// by any number of nodes: the rows say what is left.
 //
-// Concurrent calls share transactions; the provider is asked between them.
+// Concurrent calls share transactions; requests are made between them.
 func (m *Module) Advance(ctx context.Context, id uuid.UUID) error {
-	request := advanceRequest{order: id}
+	asked := advanceRequest{order: id}
 	for {
-		call, err := m.advancing.Do(ctx, request)
-		if err != nil || call == nil {
+		due, err := m.advancing.Do(ctx, asked)
+		if err != nil || due == nil {
 			return err
 		}
-		if err := call.Do(ctx); err != nil {
-			return &unanswered{call, fmt.Errorf("%s order %s: %w", call.Step(), id, err)}
+		if err := due.Do(ctx); err != nil {
+			return &unanswered{due, fmt.Errorf("%s order %s: %w", due.Step(), id, err)}
 		}
-		request.call = call
+		asked.made = due
 	}
 }
 
-// unanswered is the error of a call that the provider did not answer.
+// unanswered is the error of a request that has no result.
 type unanswered struct {
-	call settlement.Call
+	request request
 	error
 }
 
@@ -41,22 +39,22 @@ func (e *unanswered) Unwrap() error { return e.error }
 
 // advanceAll moves a batch of orders, in one transaction. Row locks are taken on
 // orders by id and then on products by sku, here and everywhere, so no two
-// transactions wait for each other; for the same reason the stock of declined
+// transactions wait for each other; for the same reason the stock of rejected
 // orders goes back in a second transaction.
-func (m *Module) advanceAll(ctx context.Context, requests []advanceRequest) ([]batch.Result[settlement.Call], error) {
+func (m *Module) advanceAll(ctx context.Context, requests []advanceRequest) ([]batch.Result[request], error) {
 	var (
-		results []batch.Result[settlement.Call]
+		results []batch.Result[request]
 		undo    []uuid.UUID
 	)
 	err := m.withLocked(ctx, ordersOf(requests), func(u *unitOfWork) (err error) {
 		if undo, err = u.advance(ctx, requests); err != nil {
 			return err
 		}
-		results = u.nextCalls(requests)
+		results = u.nextRequests(requests)
 		return nil
 	})
 	if err == nil && len(undo) > 0 {
-		err = m.withLocked(ctx, undo, func(u *unitOfWork) error { return u.failDeclined(ctx) })
+		err = m.withLocked(ctx, undo, func(u *unitOfWork) error { return u.failRejected(ctx) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("advance %d orders: %w", len(requests), err)
@@ -72,86 +70,74 @@ func ordersOf(requests []advanceRequest) []uuid.UUID {
 	return ids
 }
 
-// advance takes every order through the steps as far as it goes, and returns the
-// declined ones, which must be undone.
-func (u *unitOfWork) advance(ctx context.Context, requests []advanceRequest) (declined []uuid.UUID, err error) {
-	if err := u.applyAnswers(requests); err != nil {
-		return nil, err
-	}
-	if err := u.reserve(ctx); err != nil {
-		return nil, err
-	}
-	for _, o := range u.orders {
-		if o.Declined() {
-			declined = append(declined, o.ID)
-			continue
+// advance applies the results of requests, takes every order through the pipeline as far as it
+// goes, and returns the orders that a step or the payment provider rejected, which must be undone.
+func (u *unitOfWork) advance(ctx context.Context, requests []advanceRequest) (rejected []uuid.UUID, err error) {
+	for _, r := range requests {
+		if o := u.find(r.order); o != nil && r.made != nil {
+			if err := r.made.apply(u, o); err != nil {
+				return nil, err
+			}
 		}
-		if err := o.proceed(); err != nil {
+	}
+	for _, stage := range pipeline {
+		if err := stage(u, ctx); err != nil {
 			return nil, err
 		}
-		if o.Outstanding() && !o.Status.Meaning().Automatic && u.nextCall(o) == nil {
+	}
+	for _, o := range u.orders {
+		if _, failed := u.rejection(o); failed {
+			rejected = append(rejected, o.ID)
+			continue
+		}
+		if o.Outstanding() && !o.Status.Meaning().Automatic && u.next(o) == nil {
 			o.Unschedule()
 		}
 	}
-	return declined, nil
+	return rejected, nil
 }
 
-// nextCalls returns what each request must ask now. Two requests for one order get
-// a call each, which they may make at the same time.
-func (u *unitOfWork) nextCalls(requests []advanceRequest) []batch.Result[settlement.Call] {
-	results := make([]batch.Result[settlement.Call], len(requests))
+// nextRequests returns what each caller must request now. Two callers of one order get a
+// request each, which they may make at the same time.
+func (u *unitOfWork) nextRequests(requests []advanceRequest) []batch.Result[request] {
+	results := make([]batch.Result[request], len(requests))
 	for i, r := range requests {
 		if o := u.find(r.order); o != nil {
-			results[i].Value = u.nextCall(o)
+			results[i].Value = u.next(o)
 		}
 	}
 	return results
 }
 
-// applyAnswers records the provider's answers. A second worker's answer changes nothing.
-func (u *unitOfWork) applyAnswers(requests []advanceRequest) error {
-	for _, r := range requests {
-		o := u.find(r.order)
-		if r.call == nil || o == nil {
-			continue
+// rejection returns why an order must fail: an added step or the payment provider rejected it.
+func (u *unitOfWork) rejection(o *lockedOrder) (failure lifecycle.Failure, rejected bool) {
+	if step, failed := o.FailedStep(); failed {
+		failure.Code = step.Code
+		if step.Reason != nil {
+			failure.Detail = *step.Reason
 		}
-		if _, err := u.settle(o, settlement.Answer{Call: r.call}); err != nil {
-			return err
-		}
+		return failure, true
 	}
-	return nil
+	if !o.Declined() {
+		return failure, false
+	}
+	failure.Code = "payment-declined"
+	if d := u.payments.Declined(o.ID); d != nil {
+		failure.Detail = fmt.Sprintf("The payment was declined: %s (%s)", d.Detail, d.Code)
+	}
+	return failure, true
 }
 
-// proceed confirms what is reserved and paid for, and hands it over to fulfilment.
-func (o *lockedOrder) proceed() error {
-	if o.Deleted {
-		return nil
-	}
-	if o.Confirmable() {
-		if err := o.record(o.Confirm()); err != nil {
-			return err
-		}
-	}
-	if o.Status != lifecycle.Confirmed {
-		return nil
-	}
-	return o.record(o.StartProcessing())
-}
-
-// failDeclined fails the orders whose payment was declined, and gives their stock
-// back (SPEC D2).
-func (u *unitOfWork) failDeclined(ctx context.Context) error {
+// failRejected fails the orders that were rejected, and returns their stock (SPEC D2).
+func (u *unitOfWork) failRejected(ctx context.Context) error {
 	var list []*lockedOrder
 	for _, o := range u.orders {
-		if o.Declined() {
+		if _, rejected := u.rejection(o); rejected {
 			list = append(list, o)
 		}
 	}
 	return u.failAll(ctx, list, func(o *lockedOrder) lifecycle.Failure {
-		failure := lifecycle.Failure{Code: "payment-declined"}
-		if d := u.payments.Declined(o.ID); d != nil {
-			failure.Detail = fmt.Sprintf("The payment was declined: %s (%s)", d.Detail, d.Code)
-		}
+		failure, _ := u.rejection(o)
 		return failure
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -41,9 +40,9 @@ type placement struct {
 	event  events.Event
 }
 
-// advanceRequest asks for the next step of an order. After a call of the payment provider
-// it has the call with its result.
+// advanceRequest asks for the next step of an order. made is the request that was made since
+// the last transaction, with its result, or nil.
 type advanceRequest struct {
 	order uuid.UUID
-	call  settlement.Call
+	made  request
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 )
 
 // reserve takes stock for the orders that have none yet. Those for which there is
@@ -47,19 +46,15 @@ func (u *unitOfWork) reserve(ctx context.Context) error {
 	return nil
 }
 
-// reserved records the reservation or the shortage of an order, and begins its
-// payment. An order that costs nothing is confirmed at once.
+// reserved records the reservation or the shortage of an order. With the reservation the order
+// gets the list of added steps that is configured now.
 func (u *unitOfWork) reserved(o *lockedOrder, items []lifecycle.StockItem, short []string) error {
 	if len(short) > 0 {
 		return o.record(o.RefuseForShortage(short))
 	}
-	o.Record(o.Reserve(items))
-	if o.Total == 0 {
-		return o.record(o.Confirm())
-	}
+	o.Record(o.Reserve(items, u.m.stepNames()))
 	o.StartPaymentPeriod(u.m.ReservationTTL)
-	_, err := u.settle(o, settlement.Begin{Total: o.In(o.Total), Method: o.row.PaymentMethod})
-	return err
+	return nil
 }
 
 // releaseStock gives back what orders hold, and records it where they held anything.

@@ -23,22 +23,22 @@ const searchWindow = 2000
 // common word and hopeless for a rare one, the inverted index the other way
 // round, and the planner knows too little of words to choose. So it walks a
 // bounded window, and only if that does not fill the page asks the index.
-func (m *Module) search(ctx context.Context, f Filter) ([]*ent.Order, error) {
-	ids, whole, err := m.searchNewest(ctx, f)
+func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]*ent.Order, error) {
+	ids, whole, err := m.searchNewest(ctx, q, f)
 	if err == nil && !whole && len(ids) <= f.Limit {
 		ids, err = m.searchIndex(ctx, f)
 	}
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return db(m.Pool).Order.Query().Where(order.IDIn(ids...)).Order(order.ByID(sql.OrderDesc())).All(ctx)
+	return db(q).Order.Query().Where(order.IDIn(ids...)).Order(order.ByID(sql.OrderDesc())).All(ctx)
 }
 
 // searchNewest looks for the words in a window of the orders that fit otherwise;
 // whole tells that there are no more of those. The fences (offset 0) keep the
 // planner from anything but looking the orders up one by one, newest first, until
 // there are enough.
-func (m *Module) searchNewest(ctx context.Context, f Filter) (ids []uuid.UUID, whole bool, err error) {
+func (m *Module) searchNewest(ctx context.Context, q postgres.Querier, f Filter) (ids []uuid.UUID, whole bool, err error) {
 	args := []any{searched(f.Words), f.Limit + 1, searchWindow}
 	var parts []string
 	for _, s := range orEvery(f.Statuses) {
@@ -46,7 +46,7 @@ func (m *Module) searchNewest(ctx context.Context, f Filter) (ids []uuid.UUID, w
 	}
 
 	var seen int
-	err = m.Pool.QueryRow(ctx, `
+	err = q.QueryRow(ctx, `
 		with newest as materialized (
 			select id from (`+strings.Join(parts, " union all ")+`) as n order by id desc limit $3
 		)

@@ -2,7 +2,14 @@ package orders
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 )
 
 // Step is a check that an order passes after its stock was reserved and before its
@@ -36,21 +43,51 @@ type StepRequest struct {
 	Order Order
 }
 
+// Verdict is the decision of a step. Continue, Fail and Hold construct it.
+type Verdict = lifecycle.Verdict
+
 // VerdictKind is what a step decides.
-type VerdictKind string
+type VerdictKind = lifecycle.VerdictKind
 
 // The closed set of verdicts.
 const (
-	VerdictContinue VerdictKind = "continue"
-	VerdictFail     VerdictKind = "fail"
-	VerdictHold     VerdictKind = "hold"
+	VerdictContinue = lifecycle.VerdictContinue
+	VerdictFail     = lifecycle.VerdictFail
+	VerdictHold     = lifecycle.VerdictHold
 )
 
-// Verdict is the decision of a step. Continue, Fail and Hold construct it.
-type Verdict struct {
-	Kind   VerdictKind
-	Code   string // of a failure, in kebab-case
-	Reason string
+// Limits of a verdict.
+const (
+	MaxCode   = 64  // bytes
+	MaxReason = 500 // characters
+)
+
+// CheckVerdict returns an error unless the verdict can be recorded: its kind exists, a failure
+// has a code in kebab-case, and a failure or a hold has a reason of 1 to MaxReason characters,
+// none of them a control character.
+func CheckVerdict(v Verdict) error {
+	switch v.Kind {
+	case VerdictContinue:
+		return nil
+	case VerdictHold:
+		return checkReason(v.Reason)
+	case VerdictFail:
+		if len(v.Code) > MaxCode || !StepName.MatchString(v.Code) {
+			return fmt.Errorf("the code of the verdict is not kebab-case, such as fraud-suspected, of at most %d bytes", MaxCode)
+		}
+		return checkReason(v.Reason)
+	default:
+		return errors.New("the verdict is neither continue, fail nor hold")
+	}
+}
+
+// checkReason refuses control characters. NUL is one of them, which PostgreSQL cannot store.
+func checkReason(reason string) error {
+	n := utf8.RuneCountInString(reason)
+	if strings.TrimSpace(reason) == "" || n > MaxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
+		return fmt.Errorf("the reason of the verdict does not have 1 to %d characters, none of them a control character", MaxReason)
+	}
+	return nil
 }
 
 // Continue lets processing go on.
@@ -71,6 +108,14 @@ func Manual(name string) Step {
 	return Step{Name: name, Check: func(context.Context, StepRequest) (Verdict, error) {
 		return Hold("The step " + name + " must be completed."), nil
 	}}
+}
+
+// stepNames are the configured steps, in their order; nil if there is none.
+func (m *Module) stepNames() (names []string) {
+	for _, s := range m.steps {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // UseSteps sets the steps before payment. It is called once, before anything runs: steps may

@@ -37,10 +37,10 @@ type lockedOrder struct {
 	lines []Line
 }
 
-// current is the row as it is after the events recorded so far.
-func (o *lockedOrder) current() *ent.Order {
+// current is the order as it is after the events recorded so far.
+func (o *lockedOrder) current() storage.Full {
 	storage.Fill(o.Order, o.row)
-	return o.row
+	return storage.Full{Row: o.row, Lines: o.lines, Steps: o.Steps}
 }
 
 // record keeps a decided event, or returns the refusal.
@@ -86,20 +86,24 @@ func (m *Module) withFound(ctx context.Context, find func(pgx.Tx) ([]uuid.UUID, 
 // open locks orders and reads what belongs to them, in one round trip.
 func (m *Module) open(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, actor identity.Actor) (*unitOfWork, error) {
 	var rows []*ent.Order
-	lines := make(map[uuid.UUID][]Line, len(ids))
+	lines, steps := make(map[uuid.UUID][]Line, len(ids)), map[uuid.UUID][]storage.StoredStep{}
 	u := &unitOfWork{m: m, tx: tx}
 	b := &pgx.Batch{}
 	storage.QueueLock(b, ids, &rows)
 	u.payments = m.Open(b, ids)
 	storage.QueueLines(b, ids, lines)
+	storage.QueueSteps(b, ids, steps)
 	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("lock orders: %w", err)
 	}
+	list, err := storage.Join(rows, lines, steps)
+	if err != nil {
+		return nil, fmt.Errorf("lock orders: %w", err)
+	}
 	now := events.Now()
-	for _, row := range rows {
-		storage.InCurrency(lines[row.ID], row.Currency)
+	for _, o := range list {
 		u.orders = append(u.orders, &lockedOrder{
-			Order: lifecycle.Load(storage.State(row), storage.Deadlines(row), actor, now), row: row, lines: lines[row.ID],
+			Order: lifecycle.Load(o.State(), storage.Deadlines(o.Row), actor, now), row: o.Row, lines: o.Lines,
 		})
 	}
 	return u, nil
@@ -112,11 +116,6 @@ func (u *unitOfWork) find(id uuid.UUID) *lockedOrder {
 		return nil
 	}
 	return u.orders[i]
-}
-
-// nextCall returns the next request to the provider for an order, or nil.
-func (u *unitOfWork) nextCall(o *lockedOrder) settlement.Call {
-	return u.payments.Next(o.ID, goals[o.MoneyTarget()])
 }
 
 // settle carries out a command on an order's money and records what it changed.
@@ -153,6 +152,7 @@ func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err err
 	for _, o := range changed {
 		storage.QueueResolution(b, o.Order)
 	}
+	storage.QueueStepChanges(b, aggregates(changed))
 	events.AppendBatch(b, list)
 	storage.QueueCounts(b, storage.MovedCounts(aggregates(changed)))
 	u.payments.Queue(b)
@@ -168,7 +168,7 @@ func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err err
 func updatesOf(changed []*lockedOrder) []storage.Update {
 	list := make([]storage.Update, len(changed))
 	for i, o := range changed {
-		list[i] = storage.Update{Row: o.current(), Loaded: o.Loaded().Version}
+		list[i] = storage.Update{Row: o.current().Row, Loaded: o.Loaded().Version}
 	}
 	return list
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
@@ -37,7 +38,8 @@ func (b *breaches) add(law, format string, args ...any) {
 
 // Check compares an order with its history, first to last: the history must be
 // whole, made of legal transitions, and add up to the row (SPEC E1, C9).
-func Check(row *ent.Order, lines []Line, history []events.Event) []Breach {
+func Check(o storage.Full, history []events.Event) []Breach {
+	row := o.Row
 	var found breaches
 	if len(history) == 0 || history[0].Type != lifecycle.EventCreated {
 		found.add(LawFirstEvent, "its history does not begin with %s", lifecycle.EventCreated)
@@ -56,7 +58,7 @@ func Check(row *ent.Order, lines []Line, history []events.Event) []Breach {
 		found.add(LawFold, "%v", err)
 		return found
 	}
-	if diff := differ(folded, snapshot(row, lines)); diff != "" {
+	if diff := differ(folded, snapshot(o)); diff != "" {
 		found.add(LawFold, "%s", diff)
 	}
 	return found

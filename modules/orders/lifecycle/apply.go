@@ -20,7 +20,7 @@ func Fold(events []Event) (State, error) {
 func (s State) Apply(e Event) State {
 	d := e.Data
 	if e.Type == EventCreated {
-		s = State{Terms: e.Terms, Payment: PaymentState{Status: PaymentNone}}
+		s = State{Terms: e.Terms, Payment: PaymentState{Status: PaymentNone}, Round: 1}
 	}
 	if d.PreviousStatus != "" {
 		s = s.enter(d)
@@ -31,12 +31,18 @@ func (s State) Apply(e Event) State {
 	if d.Tracking != nil {
 		s.Tracking = d.Tracking
 	}
-	if d.Step != "" {
+	if d.Step != "" && e.Type != EventChecked {
 		s.Stalled = d.Step
 	}
 	switch e.Type {
 	case EventStockReserved:
-		s.Reserved = s.Total > 0
+		s.Reserved, s.Steps = true, pendingSteps(d.Steps)
+	case EventChecked:
+		s.Steps = withStep(s.Steps, Step{Name: d.Step, Status: statusAfter[d.Verdict], Code: d.Code, Reason: d.Reason, At: &e.At})
+	case EventSkipped:
+		s.Steps = withStep(s.Steps, Step{Name: d.Cause, Status: StepSkipped, Reason: d.Reason, At: &e.At})
+	case EventReopened:
+		s.Round, s.Steps = s.Round+1, nil
 	case EventDeleted:
 		s.Deleted = true
 	}
@@ -50,10 +56,12 @@ func (s State) Apply(e Event) State {
 // enter applies what every transition does. Reason and failure belong to the
 // status that they led to.
 func (s State) enter(d Data) State {
-	s.Reason, s.Failure, s.HeldFrom, s.Reserved = d.Reason, d.Failure, "", false
+	s.Reason, s.Failure, s.HeldFrom = d.Reason, d.Failure, ""
+	at := d.Status
 	if d.Status.Meaning().Suspended {
-		s.HeldFrom = d.PreviousStatus
+		s.HeldFrom, at = d.PreviousStatus, d.PreviousStatus
 	}
+	s.Reserved = s.Reserved && at.Meaning().Stock == StockReserving
 	return s
 }
 
@@ -62,6 +70,8 @@ func endsStall(e Event, step string) bool {
 	switch e.Type {
 	case EventRetried, EventSkipped, EventReopened, EventCancelled:
 		return true
+	case EventChecked:
+		return e.Data.Step == step
 	case EventProcessing:
 		return step == StepProcess
 	case EventCaptured:

@@ -12,9 +12,31 @@ func Place(t Terms) Event {
 	return Event{Type: EventCreated, Terms: t, Data: Data{OrderID: t.ID, Status: Pending}}
 }
 
-// Reserve records the units that are held for the order.
-func (s State) Reserve(items []StockItem) Event {
-	return s.note(EventStockReserved, Data{Items: items})
+// Reserve records the units that are held for the order, and the added steps that must
+// decide before its payment.
+func (s State) Reserve(items []StockItem, steps []string) Event {
+	return s.note(EventStockReserved, Data{Items: items, Steps: steps})
+}
+
+// RecordVerdict records the decision of an added step. An order that must fail for it fails in
+// a decision of its own: see FailedStep.
+func (s State) RecordVerdict(step string, v Verdict) Event {
+	d := Data{Step: step, Verdict: v.Kind, Code: v.Code}
+	if v.Reason != "" {
+		d.Reason = &v.Reason
+	}
+	return s.note(EventChecked, d)
+}
+
+// HoldForStep stops the order until a person completes the step. stalled says that the step ran
+// out of attempts.
+func (s State) HoldForStep(step, reason string, stalled bool) (Event, error) {
+	text := step + ": " + reason
+	d := Data{Reason: &text}
+	if stalled {
+		d.Step = step
+	}
+	return s.transition(EventHeld, OnHold, System, d)
 }
 
 // ReleaseStock records the units that went back.
@@ -32,12 +54,13 @@ func (s State) RefuseForShortage(skus []string) (Event, error) {
 	return s.Fail(Failure{Code: "out-of-stock", Detail: detail, SKUs: skus}, "")
 }
 
-// Confirmable reports whether stock and money suffice to confirm the order.
+// Confirmable reports whether stock, steps and money suffice to confirm the order. An order that
+// costs nothing needs no payment.
 func (s State) Confirmable() bool {
-	return s.Status == Pending && s.Reserved && s.Payment.Status == PaymentAuthorized
+	return s.Status == Pending && s.Reserved && s.stepsDone() && (s.Total == 0 || s.Payment.Status == PaymentAuthorized)
 }
 
-// Confirm ends the checks: stock is reserved and the payment authorized.
+// Confirm ends the checks: stock is reserved, every step is done and the payment authorized.
 func (s State) Confirm() (Event, error) {
 	return s.transition(EventConfirmed, Confirmed, System, Data{})
 }

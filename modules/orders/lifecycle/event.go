@@ -28,6 +28,8 @@ const (
 	EventRetried    EventType = "order.retried" // an administrator has the step of a dead letter tried again
 	EventSkipped    EventType = "order.skipped" // an administrator has it left out
 
+	EventChecked EventType = "order.checked" // an added step decided
+
 	EventStockReserved EventType = "stock.reserved"
 	EventStockReleased EventType = "stock.released"
 
@@ -63,8 +65,11 @@ type Data struct {
 	Items          []StockItem `json:"items,omitempty" doc:"The units that this is about"`
 	Payment        *Payment    `json:"payment,omitzero" doc:"What became of the order's money"`
 	Tracking       *string     `json:"tracking,omitzero" doc:"The carrier's number"`
-	Step           string      `json:"step,omitempty" doc:"The step that gave up"`
+	Step           string      `json:"step,omitempty" doc:"The step that gave up, or that decided"`
 	Cause          string      `json:"cause,omitempty" doc:"Why it stalled, or which step was dealt with"`
+	Steps          []string    `json:"steps,omitempty" doc:"The steps that must decide before the payment"`
+	Verdict        VerdictKind `json:"verdict,omitempty" doc:"What the step decided"`
+	Code           string      `json:"code,omitempty" doc:"Why the step failed the order"`
 }
 
 // causeAfterAll is the cause in the event of a refund that had been given up and

@@ -76,10 +76,14 @@ func (o *Order) Record(events ...Event) {
 }
 
 // reschedule sets the deadlines that a new status brings. An authorization that
-// was begun may hold money, and only the provider knows: somebody must ask.
+// was begun may hold money, and only the provider knows: a job must ask. A payment is begun
+// after the last step.
 func (o *Order) reschedule(before State) {
-	o.ReservedUntil, o.DueAt, o.NeedsJob = nil, nil, false
-	asking := before.Unpaid() && o.Status != Confirmed
+	o.DueAt, o.NeedsJob = nil, false
+	if !o.Reserved {
+		o.ReservedUntil = nil
+	}
+	asking := before.Payable() && o.Status != Confirmed
 	unsettled := o.MoneyTarget() != Keep && o.Payment.Status == PaymentAuthorized
 	if o.Status.Meaning().Automatic || asking || unsettled || o.Payment.Refunding > 0 {
 		o.Schedule()
@@ -103,7 +107,7 @@ func resolutionBy(e Event) *Resolution {
 	switch e.Type {
 	case EventRetried, EventReopened:
 		return &Resolution{How: "retried"}
-	case EventSkipped:
+	case EventSkipped, EventChecked: // a person completed the step
 		return &Resolution{How: "skipped", Reason: e.Data.Reason}
 	case EventCancelled:
 		return &Resolution{How: "cancelled", Reason: e.Data.Reason}
@@ -112,7 +116,8 @@ func resolutionBy(e Event) *Resolution {
 	}
 }
 
-// StartPaymentPeriod sets until when a reservation is held for an unpaid order.
+// StartPaymentPeriod sets until when a reservation is held for an order that is neither paid
+// nor on hold.
 func (o *Order) StartPaymentPeriod(period time.Duration) {
 	if o.Reserved {
 		o.ReservedUntil = new(o.at.Add(period))

@@ -14,11 +14,15 @@ type State struct {
 	Failure  *Failure // while FAILED
 	Payment  PaymentState
 	Tracking *string
-	// Reserved is true from the reservation of a priced order until it leaves
-	// PENDING: stock is held and an authorization is under way.
+	// Reserved is true from the reservation of the stock until the order leaves PENDING. It
+	// stays true while the order is on hold and returns to PENDING.
 	Reserved bool
-	Stalled  string // the step that gave up and waits for an administrator, or ""
-	Deleted  bool
+	// Round counts from 1 and rises when the order is reopened. Steps are the added steps of
+	// the round, from the reservation of the stock on.
+	Round   int64
+	Steps   []Step
+	Stalled string // the step that gave up and waits for an administrator, or ""
+	Deleted bool
 	// Version counts the events; UpdatedAt is the time of the last one.
 	Version   int64
 	UpdatedAt time.Time
@@ -43,9 +47,14 @@ func (s State) NeedsStock() bool {
 	return !s.Deleted && s.Status.Meaning().Stock == StockReserving && !s.Reserved
 }
 
-// Unpaid reports whether a reservation waits for a payment that was neither
-// authorized nor declined.
-func (s State) Unpaid() bool { return s.Reserved && s.Payment.Status == PaymentNone }
+// Unpaid reports whether a reservation waits for its steps or for a payment that was neither
+// authorized nor declined. The time of a reservation stops while the order is on hold.
+func (s State) Unpaid() bool {
+	return s.Reserved && !s.Status.Meaning().Suspended && s.Payment.Status == PaymentNone
+}
+
+// Payable reports whether nothing is missing but the payment.
+func (s State) Payable() bool { return !s.Deleted && s.Unpaid() && s.Total > 0 && s.stepsDone() }
 
 // Declined reports whether the order must fail because its payment was declined.
 func (s State) Declined() bool {

@@ -67,10 +67,11 @@ type Line struct {
 	Total     money.Money `json:"total"`
 }
 
-// Steps lists the steps of processing in their order.
-var Steps = []string{StepReserve, StepProcess, StepAuthorize, StepCapture, StepVoid, StepRefund}
+// OwnSteps lists the steps that every order has, in their order. Added steps come between
+// reserve and authorize.
+var OwnSteps = []string{StepReserve, StepProcess, StepAuthorize, StepCapture, StepVoid, StepRefund}
 
-// The steps of processing, as dead letters name them.
+// The steps that every order has, as dead letters name them.
 const (
 	StepReserve   = "reserve"
 	StepProcess   = "process"

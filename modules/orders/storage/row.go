@@ -22,7 +22,7 @@ func State(row *ent.Order) lifecycle.State {
 			Status: lifecycle.PaymentStatus(row.PaymentStatus), Captured: row.Captured, Refunded: row.Refunded, Refunding: row.Refunding,
 		},
 		Tracking: row.Tracking, Reserved: row.ReservedUntil != nil, Stalled: deref(row.Stalled), Deleted: row.DeletedAt != nil,
-		Version: row.Version, UpdatedAt: row.UpdatedAt,
+		Round: row.Round, Version: row.Version, UpdatedAt: row.UpdatedAt,
 	}
 	if row.FailureCode != nil {
 		s.Failure = &lifecycle.Failure{Code: *row.FailureCode, Detail: deref(row.FailureDetail), SKUs: row.FailureSkus}
@@ -46,7 +46,7 @@ func Fill(o *lifecycle.Order, row *ent.Order) {
 	row.Captured, row.Refunded, row.Refunding = o.Payment.Captured, o.Payment.Refunded, o.Payment.Refunding
 	row.Tracking, row.Stalled = o.Tracking, NilIfEmpty(o.Stalled)
 	row.ReservedUntil, row.DueAt = o.ReservedUntil, o.DueAt
-	row.Version, row.UpdatedAt = o.Version, o.UpdatedAt
+	row.Version, row.Round, row.UpdatedAt = o.Version, o.Round, o.UpdatedAt
 	if o.Deleted && row.DeletedAt == nil {
 		row.DeletedAt = new(o.UpdatedAt)
 	}

@@ -5,6 +5,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -78,22 +79,60 @@ func QueueUpdate(b *pgx.Batch, list []Update, count *int64) {
 	})
 }
 
-// Lines reads the lines of many orders at once, each in its order.
-func Lines(ctx context.Context, q postgres.Querier, list []*ent.Order) (map[uuid.UUID][]lifecycle.Line, error) {
-	ids := make([]uuid.UUID, len(list))
-	for i, o := range list {
+// Full is an order as its tables store it.
+type Full struct {
+	Row   *ent.Order
+	Lines []lifecycle.Line
+	Steps []lifecycle.Step // of the present round
+}
+
+// State reads the aggregate's state.
+func (f Full) State() lifecycle.State {
+	s := State(f.Row)
+	s.Steps = f.Steps
+	return s
+}
+
+// ErrChanged says that an order changed between the reading of its row and of its steps.
+// A reader reads again, in one snapshot.
+var ErrChanged = errors.New("an order changed while it was read")
+
+// Complete reads what belongs to the rows of orders. Without a snapshot or a lock it can
+// return ErrChanged.
+func Complete(ctx context.Context, q postgres.Querier, rows []*ent.Order) ([]Full, error) {
+	ids := make([]uuid.UUID, len(rows))
+	for i, o := range rows {
 		ids[i] = o.ID
 	}
-	lines := make(map[uuid.UUID][]lifecycle.Line, len(list))
-	b := &pgx.Batch{}
+	var (
+		lines = make(map[uuid.UUID][]lifecycle.Line, len(rows))
+		steps = map[uuid.UUID][]StoredStep{}
+		b     = &pgx.Batch{}
+	)
 	QueueLines(b, ids, lines)
+	QueueSteps(b, ids, steps)
 	if err := q.SendBatch(ctx, b).Close(); err != nil {
-		return nil, fmt.Errorf("read lines: %w", err)
+		return nil, fmt.Errorf("read lines and steps: %w", err)
 	}
-	for _, o := range list {
-		InCurrency(lines[o.ID], o.Currency)
+	return Join(rows, lines, steps)
+}
+
+// Join puts rows and what belongs to them together. It sets the currency of the lines.
+func Join(rows []*ent.Order, lines map[uuid.UUID][]lifecycle.Line, steps map[uuid.UUID][]StoredStep) ([]Full, error) {
+	list := make([]Full, len(rows))
+	for i, row := range rows {
+		list[i] = Full{Row: row, Lines: lines[row.ID]}
+		inCurrency(list[i].Lines, row.Currency)
+		for _, s := range steps[row.ID] {
+			if s.Version != row.Version {
+				return nil, ErrChanged
+			}
+			if s.Round == row.Round {
+				list[i].Steps = append(list[i].Steps, s.Step)
+			}
+		}
 	}
-	return lines, nil
+	return list, nil
 }
 
 // QueueLines reads the lines of many orders, each in its order, without their currency.
@@ -114,8 +153,8 @@ func QueueLines(b *pgx.Batch, ids []uuid.UUID, into map[uuid.UUID][]lifecycle.Li
 	})
 }
 
-// InCurrency sets the currency of lines, which only the order's row has.
-func InCurrency(lines []lifecycle.Line, currency string) {
+// inCurrency sets the currency of lines, which only the order's row has.
+func inCurrency(lines []lifecycle.Line, currency string) {
 	for i := range lines {
 		lines[i].UnitPrice.Currency, lines[i].Total.Currency = currency, currency
 	}

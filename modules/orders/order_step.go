@@ -1,0 +1,34 @@
+package orders
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
+)
+
+// OrderStep is an added step of an order in its present round, as the API shows it.
+type OrderStep struct {
+	Name      string         `json:"name"`
+	Status    string         `json:"status" enum:"pending,passed,failed,held,skipped" doc:"held: the order waits until the step is completed"`
+	Code      *string        `json:"code" doc:"Why it failed the order"`
+	Reason    *string        `json:"reason"`
+	DecidedAt *jsontime.Time `json:"decidedAt"`
+}
+
+// TransformSchema says what a struct tag cannot: that decidedAt may be null.
+func (OrderStep) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Properties["decidedAt"].Nullable = true
+	return s
+}
+
+// showSteps shows the steps of the aggregate; nil if there is none.
+func showSteps(list []lifecycle.Step) (shown []OrderStep) {
+	for _, s := range list {
+		shown = append(shown, OrderStep{
+			Name: s.Name, Status: string(s.Status), Code: storage.NilIfEmpty(s.Code), Reason: s.Reason, DecidedAt: jsontime.AtOrNil(s.At),
+		})
+	}
+	return shown
+}
