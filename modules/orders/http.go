@@ -58,6 +58,7 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Take an order out of sight", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 		Doc: "A live order is cancelled first. Its history and its money stay on record.",
 	}, m.deleteOrder)
+	m.stepRoutes(api)
 	m.deadRoutes(api)
 }
 

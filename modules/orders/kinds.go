@@ -17,7 +17,10 @@ func Kinds() []events.Kind {
 	units, payment := []string{"items"}, []string{"payment"}
 	kinds := []events.Kind{
 		{Type: lifecycle.EventCreated, Doc: "An order was accepted.", Required: []string{"order"}, Data: lifecycle.Data{Status: lifecycle.Pending}},
-		{Type: lifecycle.EventStockReserved, Doc: "Stock was set aside for the order.", Required: units, Data: lifecycle.Data{Status: lifecycle.Pending, Items: someItems}},
+		{Type: lifecycle.EventStockReserved, Doc: "Stock was set aside for the order.", Required: units, Data: lifecycle.Data{Status: lifecycle.Pending, Items: someItems, Steps: []string{"fraud"}}},
+		{Type: lifecycle.EventChecked, Doc: "A step before the payment decided about the order.", Required: []string{"step", "verdict"}, Data: lifecycle.Data{
+			Status: lifecycle.Pending, Step: "fraud", Verdict: lifecycle.VerdictFail, Code: "fraud-suspected", Reason: new("The address is on a list."),
+		}},
 		{Type: lifecycle.EventAuthorized, Doc: "The payment provider promised the money.", Required: payment, Data: somePayment(lifecycle.Pending, lifecycle.PaymentAuthorized, 0, 0, 0)},
 		{Type: lifecycle.EventDeclined, Doc: "The payment provider refused the money.", Required: payment, Notify: true, Data: declinedPayment()},
 		{Type: lifecycle.EventConfirmed, Doc: "Stock is reserved and the payment authorised.", Required: was, Notify: true, Data: moved(lifecycle.Pending, lifecycle.Confirmed)},

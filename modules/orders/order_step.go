@@ -1,8 +1,6 @@
 package orders
 
 import (
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
@@ -15,12 +13,6 @@ type OrderStep struct {
 	Code      *string        `json:"code" doc:"Why it failed the order"`
 	Reason    *string        `json:"reason"`
 	DecidedAt *jsontime.Time `json:"decidedAt"`
-}
-
-// TransformSchema says what a struct tag cannot: that decidedAt may be null.
-func (OrderStep) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	s.Properties["decidedAt"].Nullable = true
-	return s
 }
 
 // showSteps shows the steps of the aggregate; nil if there is none.

@@ -23,6 +23,7 @@ const (
 	NotificationsRead  Scope = "notifications:read"
 	NotificationsWrite Scope = "notifications:write"
 	OrdersRead         Scope = "orders:read"
+	OrdersSteps        Scope = "orders:steps"
 	OrdersWrite        Scope = "orders:write"
 	PaymentsRead       Scope = "payments:read"
 	PaymentsWrite      Scope = "payments:write"
