@@ -1,5 +1,5 @@
-// Command shop is Orderflow with a module and a payment provider of a shop's own. It is an
-// example to copy: everything in this folder is in a Go module of its own and uses what
+// Command shop is Orderflow with a module, a payment provider and a processing step of a
+// shop's own. It is an example to copy: everything in this folder is in a Go module of its own and uses what
 // anybody may import.
 //
 //	go run . serve
@@ -9,6 +9,7 @@
 package main
 
 import (
+	"example.com/shop/creditlimit"
 	"example.com/shop/invoice"
 	"example.com/shop/loyalty"
 
@@ -19,5 +20,6 @@ func main() {
 	app.Main(
 		app.WithModule(loyalty.New),
 		app.WithProvider(invoice.Name, invoice.New),
+		app.WithStep(creditlimit.Step),
 	)
 }

@@ -58,6 +58,32 @@ func TestShop(t *testing.T) {
 	}
 }
 
+// An order above the limit keeps its stock and waits for a person before its payment begins;
+// all others go on.
+func TestCreditLimit(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.logIn(s.admin())
+	order := func(sku string) string {
+		body := fmt.Sprintf(`{"items":[{"sku":%q,"quantity":1}]}`, sku)
+		return "/v1/orders/" + s.want(http.StatusCreated, "POST", "/v1/orders", admin, body).text("id")
+	}
+	status := func(path, want string) func() bool {
+		return func() bool { return s.do("GET", path, admin, "").text("status") == want }
+	}
+
+	small, large := order("GRINDER-HAND-01"), order("MACHINE-LEVER-PRO")
+	s.until("the small order to be paid", status(small, "PROCESSING"))
+	s.until("the large order to be held", status(large, "ON_HOLD"))
+
+	held := s.do("GET", large, admin, "")
+	if held.text("paymentStatus") != "NONE" || held.text("reason") != "The total is above the credit limit." {
+		t.Errorf("on hold: %s", held)
+	}
+	s.want(http.StatusOK, "POST", large+"/steps/credit-limit/complete", admin, "")
+	s.until("the large order to be paid", status(large, "PROCESSING"))
+}
+
 // A provider that does not exist is named with those that do.
 func TestUnknownProvider(t *testing.T) {
 	t.Parallel()
