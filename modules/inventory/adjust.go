@@ -20,7 +20,7 @@ const maxStock = 1_000_000_000_000
 // adjust changes what is on hand by delta, once per key (SPEC B5).
 func (m *Module) adjust(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Movement], sku string, delta int64, reason string) (idempotency.Result[*ent.Movement], error) {
 	if delta == 0 {
-		return idempotency.Result[*ent.Movement]{}, fault.Invalid(fault.Field{Pointer: "/delta", Code: "invalid", Message: "zero changes nothing"})
+		return idempotency.Result[*ent.Movement]{}, fault.Invalid(fault.Field{Pointer: "/delta", Code: "invalid", Message: "must not be zero"})
 	}
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Movement, error) {
 		return move(ctx, tx, by.Actor(), sku, delta, reason)
@@ -35,12 +35,12 @@ func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta i
 		return nil, err
 	}
 	if p.Stock == nil {
-		return nil, fault.New(fault.KindConflict, "untracked", "The stock of %s is not tracked; set it first.", sku)
+		return nil, fault.New(fault.KindConflict, "untracked", "The stock of %s is not tracked; set its stock first.", sku)
 	}
 	if delta > maxStock-*p.Stock {
 		return nil, fault.Invalid(fault.Field{
 			Pointer: "/delta", Code: "out-of-range",
-			Message: fmt.Sprintf("the stock would be more than %d", int64(maxStock)),
+			Message: fmt.Sprintf("would raise the stock above %d", int64(maxStock)),
 		})
 	}
 	stock := *p.Stock + delta // stock >= 0, so no delta can wrap it downwards

@@ -133,6 +133,6 @@ func covers(stock *int64, reserved int64) error {
 	if stock == nil || *stock >= reserved {
 		return nil
 	}
-	return fault.New(fault.KindConflict, "below-reserved", "Orders hold %d units; stock cannot go below that.", reserved).
+	return fault.New(fault.KindConflict, "below-reserved", "Orders have reserved %d units; the stock cannot be lower.", reserved).
 		With("reserved", reserved)
 }

@@ -16,11 +16,11 @@ import (
 
 // NewProduct is a product as somebody wants it to be.
 type NewProduct struct {
-	SKU       string      `json:"sku" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" patternDescription:"letters, digits, dots, underscores and hyphens, not only dots" doc:"The product's id; it never changes." example:"GRINDER-01"`
+	SKU       string      `json:"sku" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" patternDescription:"letters, digits, dots, underscores and hyphens, not only dots" doc:"The identifier of the product; it never changes" example:"GRINDER-01"`
 	Name      string      `json:"name" minLength:"1" maxLength:"200" example:"Hand grinder"`
 	UnitPrice money.Money `json:"unitPrice"`
-	Stock     *int64      `json:"stock" required:"false" nullable:"true" minimum:"0" maximum:"1000000000000" doc:"Units on hand; absent or null is untracked: always available." example:"25"`
-	Active    *bool       `json:"active,omitempty" required:"false" nullable:"false" default:"true" doc:"Whether it can be ordered."`
+	Stock     *int64      `json:"stock" required:"false" nullable:"true" minimum:"0" maximum:"1000000000000" doc:"Units on hand; if absent or null, the stock is not tracked and the product is always available" example:"25"`
+	Active    *bool       `json:"active,omitempty" required:"false" nullable:"false" default:"true" doc:"Whether the product can be ordered"`
 }
 
 func (p NewProduct) active() bool { return p.Active == nil || *p.Active }
@@ -94,5 +94,5 @@ func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*en
 }
 
 func skuTaken(sku string) error {
-	return fault.New(fault.KindConflict, "sku-taken", "There is a product %s already.", sku)
+	return fault.New(fault.KindConflict, "sku-taken", "A product with the sku %s already exists.", sku)
 }

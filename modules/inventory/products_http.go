@@ -14,8 +14,8 @@ import (
 
 func (m *Module) listProducts(ctx context.Context, in *struct {
 	web.Paging
-	Active string `query:"active" enum:"true,false" doc:"Only active ones, or only the others"`
-	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"Part of the sku or of the name"`
+	Active string `query:"active" enum:"true,false" doc:"true: only active products; false: only inactive ones"`
+	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"A part of the sku or the name"`
 }) (*web.PageOf[Product], error) {
 	return web.KeysetFrom(ctx, in.Paging, func(after string) ([]Product, string, error) {
 		rows, next, err := m.list(ctx, filter{text: in.Q, limit: in.Limit, active: shown(ctx, in.Active), after: after})
@@ -55,7 +55,7 @@ func (m *Module) createProduct(ctx context.Context, in *struct{ Body NewProduct 
 type ProductUpdate struct {
 	Name      *string         `json:"name,omitempty" nullable:"false" minLength:"1" maxLength:"200"`
 	UnitPrice *money.Money    `json:"unitPrice,omitempty" nullable:"false"`
-	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null is untracked"`
+	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null if the stock is not tracked"`
 	Active    *bool           `json:"active,omitempty" nullable:"false"`
 }
 
@@ -92,7 +92,7 @@ func (m *Module) deleteProduct(ctx context.Context, in *struct {
 
 // NewAdjustment is what to do to the stock, and why.
 type NewAdjustment struct {
-	Delta  int64  `json:"delta" doc:"Units to add, or to take when below zero; never zero" example:"-2"`
+	Delta  int64  `json:"delta" doc:"Units to add; negative to remove; not zero" example:"-2"`
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`
 }
 

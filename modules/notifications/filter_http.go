@@ -12,7 +12,7 @@ type Narrow struct {
 	After   string   `query:"after" maxLength:"100" doc:"Resume behind this cursor"`
 	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat it or separate by commas"`
 	OrderID string   `query:"orderId" format:"uuid" doc:"Only this order"`
-	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
 }
 
 func (n Narrow) asked() asked {

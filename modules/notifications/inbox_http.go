@@ -38,7 +38,7 @@ type Notification struct {
 	Type      string         `json:"type" doc:"The event's type" example:"order.shipped"`
 	OrderID   uuid.UUID      `json:"orderId"`
 	Version   int64          `json:"version" doc:"The order's version after the event"`
-	Message   string         `json:"message" example:"The order is with the carrier."`
+	Message   string         `json:"message" example:"The order was shipped."`
 	CreatedAt jsontime.Time  `json:"createdAt" doc:"When it happened"`
 	ReadAt    *jsontime.Time `json:"readAt" nullable:"true"`
 }

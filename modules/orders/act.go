@@ -91,14 +91,14 @@ func refusal(err error) error {
 			With("from", illegal.From).With("to", illegal.To).With("allowed", allowed)
 	}
 	if unsettled, ok := errors.AsType[*lifecycle.PaymentUnsettled](err); ok {
-		return fault.New(fault.KindConflict, "payment-unsettled", "The money of the last try is still under way; try again shortly.").
+		return fault.New(fault.KindConflict, "payment-unsettled", "The previous payment attempt is not settled yet; try again shortly.").
 			With("paymentStatus", unsettled.Status)
 	}
 	return err
 }
 
 func stale(version int64) error {
-	return fault.New(fault.KindPreconditionFailed, "stale", "The order has changed since; it is at version %d now.", version).
+	return fault.New(fault.KindPreconditionFailed, "stale", "The order has changed; its version is %d.", version).
 		With("version", version)
 }
 

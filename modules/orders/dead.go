@@ -22,13 +22,13 @@ import (
 type DeadLetter struct {
 	ID         uuid.UUID        `json:"id"`
 	OrderID    uuid.UUID        `json:"orderId"`
-	Status     lifecycle.Status `json:"orderStatus" doc:"Where the order stands now"`
+	Status     lifecycle.Status `json:"orderStatus" doc:"The current status of the order"`
 	Step       string           `json:"step" enum:"reserve,process,authorize,capture,void,refund"`
-	Error      string           `json:"error" doc:"The last try's"`
+	Error      string           `json:"error" doc:"The error of the last attempt"`
 	Attempts   int              `json:"attempts"`
 	CreatedAt  jsontime.Time    `json:"createdAt"`
 	ResolvedAt *jsontime.Time   `json:"resolvedAt"`
-	Resolution *string          `json:"resolution" doc:"retried, skipped, cancelled, or superseded by a later success"`
+	Resolution *string          `json:"resolution" doc:"How it was resolved: retried, skipped, cancelled, or superseded by a later success of the step"`
 	ResolvedBy *string          `json:"resolvedBy"`
 	Reason     *string          `json:"reason"`
 }
@@ -143,7 +143,7 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 		return fmt.Errorf("read dead letter %s: %w", l.ID, err)
 	}
 	if !open {
-		return fault.New(fault.KindConflict, "resolved", "This dead letter is resolved already.")
+		return fault.New(fault.KindConflict, "resolved", "This dead letter is already resolved.")
 	}
 	switch how {
 	case retry:
@@ -164,7 +164,7 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 func (u *unitOfWork) retry(o *lockedOrder, step string) error {
 	if o.Status == lifecycle.Failed && step != lifecycle.StepVoid {
 		if o.Deleted {
-			return fault.New(fault.KindConflict, "order-deleted", "The order is deleted, so it cannot begin anew; skip this.")
+			return fault.New(fault.KindConflict, "order-deleted", "The order is deleted and cannot be reopened; skip the dead letter instead.")
 		}
 		return o.record(o.Reopen(u.role(o), lifecycle.Pending, o.Outstanding()))
 	}

@@ -17,7 +17,7 @@ type DeadLetterResult struct {
 	OrderID uuid.UUID `json:"orderId"`
 	Step    string    `json:"step"`
 	Done    bool      `json:"done"`
-	Code    *string   `json:"code" doc:"Why not, when it was refused"`
+	Code    *string   `json:"code" doc:"The error code, if it could not be resolved"`
 	Detail  *string   `json:"detail"`
 }
 

@@ -191,7 +191,7 @@ func (m *Module) lease(caller identity.Caller) func(context.Context) error {
 	return func(ctx context.Context) error {
 		now, err := m.CurrentCaller(ctx, caller.Credential())
 		if err == nil && now != caller {
-			return fault.New(fault.KindForbidden, "forbidden", "Your rights have changed; ask again.")
+			return fault.New(fault.KindForbidden, "forbidden", "Your role has changed; repeat the request.")
 		}
 		return err
 	}

@@ -39,7 +39,7 @@ func (e *exports) enter(caller identity.Caller, size int) (leave func(), err err
 	}
 	size = max(size, 2) // one for each kind of account
 	if len(e.running) >= size || !caller.IsAdmin() && e.ordinary >= max(1, size-exportsKept) {
-		return nil, fault.New(fault.KindUnavailable, "too-many-exports", "Too many exports are running here; try again.").WithRetryAfter(5 * time.Second)
+		return nil, fault.New(fault.KindUnavailable, "too-many-exports", "Too many exports are running on this node; try again.").WithRetryAfter(5 * time.Second)
 	}
 	if e.running == nil {
 		e.running = map[uuid.UUID]bool{}
@@ -62,7 +62,7 @@ func (e *exports) leave(caller identity.Caller) {
 }
 
 func oneExport() error {
-	return fault.New(fault.KindRateLimited, "too-many-exports", "An export of this account is running; wait for its end, or cut it.").WithRetryAfter(5 * time.Second)
+	return fault.New(fault.KindRateLimited, "too-many-exports", "Another export of this account is running; wait until it ends or cancel it.").WithRetryAfter(5 * time.Second)
 }
 
 // queueOnly claims the account's one export among all nodes, for as long as the

@@ -70,7 +70,7 @@ func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
 	case asked == uuid.Nil, asked == caller.UserID:
 		return caller.UserID, nil
 	}
-	return uuid.Nil, fault.New(fault.KindForbidden, "forbidden", "Only administrators may read the orders of others.")
+	return uuid.Nil, fault.New(fault.KindForbidden, "forbidden", "Only administrators may read the orders of other users.")
 }
 
 // orEvery is the wanted statuses, or one part for all of them.

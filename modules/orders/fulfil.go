@@ -14,15 +14,15 @@ import (
 // StatusChange is what an administrator wants an order to become.
 type StatusChange struct {
 	Status   lifecycle.Status `json:"status"`
-	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed for ON_HOLD"`
-	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's number; with SHIPPED and COMPLETED"`
+	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for ON_HOLD"`
+	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's tracking number; only with SHIPPED and COMPLETED"`
 }
 
 // SetStatus makes the one transition of the table that leads where an administrator
 // wants the order: ship, complete, hold, release, reopen or cancel (SPEC C8).
 func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to StatusChange, ifMatch *int64) (Order, error) {
 	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
-		return Order{}, fault.Invalid(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
+		return Order{}, fault.Invalid(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "is only allowed with SHIPPED or COMPLETED"})
 	}
 	if to.Status == lifecycle.OnHold && to.Reason == nil {
 		return Order{}, fault.Invalid(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})

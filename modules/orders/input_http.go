@@ -24,7 +24,7 @@ var (
 
 // Conditional is the part of the input of routes that may insist on a version.
 type Conditional struct {
-	IfMatch string `header:"If-Match" doc:"Only if the order still has this ETag"`
+	IfMatch string `header:"If-Match" doc:"Execute the request only if this is the order's ETag; 412 otherwise"`
 }
 
 // seen is the version that the header asks for, nil for any.

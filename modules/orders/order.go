@@ -17,26 +17,26 @@ import (
 // Order is an order as the outside sees it.
 type Order struct {
 	ID             uuid.UUID          `json:"id"`
-	UserID         uuid.UUID          `json:"userId" doc:"Whose order it is"`
+	UserID         uuid.UUID          `json:"userId" doc:"The user who owns the order"`
 	Status         lifecycle.Status   `json:"status"`
 	PaymentStatus  string             `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
-	PaymentMethod  *string            `json:"paymentMethod" doc:"What pays: a token of the payment provider"`
-	Reference      *string            `json:"reference" doc:"The caller's own number"`
+	PaymentMethod  *string            `json:"paymentMethod" doc:"A token of the payment provider"`
+	Reference      *string            `json:"reference" doc:"The caller's own identifier"`
 	Note           *string            `json:"note"`
 	Metadata       Metadata           `json:"metadata"`
 	OnShortage     string             `json:"onShortage" enum:"fail,hold"`
 	Items          []Line             `json:"items" nullable:"false"`
 	Total          money.Money        `json:"total"`
-	Captured       money.Money        `json:"captured" doc:"Money that was taken"`
-	Refunded       money.Money        `json:"refunded" doc:"Of that, what went back"`
-	Refunding      money.Money        `json:"refunding" doc:"Of that, what is on its way back"`
-	Tracking       *string            `json:"tracking" doc:"The carrier's number"`
-	Reason         *string            `json:"reason" doc:"Why it is on hold or was cancelled"`
-	HeldFrom       *string            `json:"heldFrom" doc:"Where release leads back to"`
-	Failure        *lifecycle.Failure `json:"failure" doc:"Why it is FAILED"`
-	Stalled        *string            `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
-	Version        int64              `json:"version" doc:"Goes up by one with every event; the ETag"`
-	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
+	Captured       money.Money        `json:"captured" doc:"The captured amount"`
+	Refunded       money.Money        `json:"refunded" doc:"The part of the captured amount that was refunded"`
+	Refunding      money.Money        `json:"refunding" doc:"The amount of pending refunds"`
+	Tracking       *string            `json:"tracking" doc:"The carrier's tracking number"`
+	Reason         *string            `json:"reason" doc:"The reason for the hold or the cancellation"`
+	HeldFrom       *string            `json:"heldFrom" doc:"The status to which a release returns the order"`
+	Failure        *lifecycle.Failure `json:"failure" doc:"Why processing failed"`
+	Stalled        *string            `json:"stalled" doc:"The step that failed for good and has an open dead letter"`
+	Version        int64              `json:"version" doc:"Increases by one with every event; the ETag"`
+	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"The actions that the caller may perform now"`
 	CreatedAt      jsontime.Time      `json:"createdAt"`
 	UpdatedAt      jsontime.Time      `json:"updatedAt"`
 }

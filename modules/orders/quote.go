@@ -16,20 +16,20 @@ import (
 type Quote struct {
 	Items     []QuoteLine `json:"items" nullable:"false"`
 	Total     money.Money `json:"total"`
-	Available bool        `json:"available" doc:"Whether there is enough of everything"`
-	Shortages []Shortage  `json:"shortages" nullable:"false" doc:"Of what there is not enough, by sku"`
+	Available bool        `json:"available" doc:"Whether the stock suffices for all lines"`
+	Shortages []Shortage  `json:"shortages" nullable:"false" doc:"The skus whose stock does not suffice"`
 }
 
 // QuoteLine is a line as an order would have it.
 type QuoteLine struct {
 	Line
-	Available bool `json:"available" doc:"Whether there is enough of its sku for all lines that have it"`
+	Available bool `json:"available" doc:"Whether the stock of the sku suffices for all lines with this sku"`
 }
 
 // Shortage is a sku of which more was asked for than there is.
 type Shortage struct {
 	SKU       string `json:"sku"`
-	Requested int64  `json:"requested" doc:"Units of all lines together"`
+	Requested int64  `json:"requested" doc:"The units of all lines with this sku"`
 	Available int64  `json:"available"`
 }
 

@@ -19,7 +19,7 @@ import (
 // value is the refund as payments show it.
 func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	if (amount == nil) == (len(skus) == 0) {
-		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
+		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "exactly one of amount and items is required"})
 	}
 	key.Still = stillVisible[settlement.Refund](caller, id, false, nil)
 	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (settlement.Refund, error) {
@@ -29,7 +29,7 @@ func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUI
 
 func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, units []int64, reason string) (settlement.Refund, error) {
 	if o.Payment.Captured == 0 {
-		return nil, fault.New(fault.KindConflict, "nothing-captured", "No money was taken for this order, so none can go back.").
+		return nil, fault.New(fault.KindConflict, "nothing-captured", "No payment of this order was captured, so there is nothing to refund.").
 			With("paymentStatus", o.Payment.Status)
 	}
 	var (
@@ -61,10 +61,10 @@ func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, 
 
 func (o *lockedOrder) amountOf(m money.Money) (int64, error) {
 	if m.Currency != o.Currency {
-		return 0, fault.Invalid(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "the order is in " + o.Currency})
+		return 0, fault.Invalid(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "must be the currency of the order, " + o.Currency})
 	}
 	if m.Amount <= 0 {
-		return 0, fault.Invalid(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be above zero"})
+		return 0, fault.Invalid(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be greater than zero"})
 	}
 	return m.Amount, nil
 }
@@ -98,7 +98,7 @@ func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]in
 		return nil, 0, fault.Invalid(faults...)
 	}
 	if total == 0 {
-		return nil, 0, fault.Invalid(fault.Field{Pointer: "/items", Code: "minimum", Message: "cost nothing, so there is nothing to refund"})
+		return nil, 0, fault.Invalid(fault.Field{Pointer: "/items", Code: "minimum", Message: "have a total of zero, so there is nothing to refund"})
 	}
 	return items, total, nil
 }

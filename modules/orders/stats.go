@@ -23,15 +23,15 @@ const ratedAtMost = 20_000
 // Stats tell how many orders there are, how fast they come, and which have waited
 // longest.
 type Stats struct {
-	Counts map[lifecycle.Status]int64   `json:"counts" doc:"By status; deleted orders do not count"`
+	Counts map[lifecycle.Status]int64   `json:"counts" doc:"The number of orders by status, without deleted orders"`
 	Rate   Rate                         `json:"rate"`
-	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"By status; null where there is none"`
+	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"The oldest order by status; null if there is none"`
 	At     jsontime.Time                `json:"at"`
 }
 
 // Rate is how many orders were placed, on average, lately.
 type Rate struct {
-	PerSecond float64   `json:"perSecond" doc:"Over the last minute" example:"12.5"`
+	PerSecond float64   `json:"perSecond" doc:"Orders per second during the last minute" example:"12.5"`
 	PerMinute PerMinute `json:"perMinute"`
 }
 

@@ -52,10 +52,10 @@ func queueTransfers(b *pgx.Batch, list []transfer) {
 // LedgerEntry is one side of a movement of money. Every movement has two, of the same
 // amount, so that debits equal credits at any time.
 type LedgerEntry struct {
-	ID        string        `json:"id" doc:"The same for both sides but for its ending"`
+	ID        string        `json:"id" doc:"Both entries of a transfer have the same id, apart from the suffix"`
 	At        jsontime.Time `json:"at"`
 	Type      string        `json:"type" enum:"authorize,void,settle,capture,refund"`
-	Source    uuid.UUID     `json:"source" doc:"The payment or the refund that it is of"`
+	Source    uuid.UUID     `json:"source" doc:"The id of the payment or refund"`
 	Account   string        `json:"account" enum:"authorized-funds,customer-holds,provider-balance,sales,refunds"`
 	Direction string        `json:"direction" enum:"debit,credit"`
 	Amount    money.Money   `json:"amount"`

@@ -195,7 +195,7 @@ func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
 	}
 	for sku, n := range items {
 		if n > left[sku] {
-			return fault.New(fault.KindConflict, "refund-exceeds-order", "Of %s, %d units can still be refunded.", sku, max(left[sku], 0)).
+			return fault.New(fault.KindConflict, "refund-exceeds-order", "At most %[2]d units of %[1]s can still be refunded.", sku, max(left[sku], 0)).
 				With("sku", sku).With("refundable", max(left[sku], 0))
 		}
 	}

@@ -35,9 +35,9 @@ type RefundResponse struct {
 	OrderID   uuid.UUID     `json:"orderId"`
 	Status    string        `json:"status" enum:"PENDING,DONE,FAILED,ABANDONED"`
 	Amount    money.Money   `json:"amount"`
-	Items     []RefundItem  `json:"items" doc:"What it was asked for by; empty when by amount"`
+	Items     []RefundItem  `json:"items" doc:"The requested units; empty if an amount was requested"`
 	Reason    string        `json:"reason"`
-	Failure   *string       `json:"failure" doc:"The provider's code, when it failed"`
+	Failure   *string       `json:"failure" doc:"The provider's error code, if the refund failed"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 }
 

@@ -78,7 +78,7 @@ func (m *Module) Routes(api *web.API) {
 // NewUser describes an account to open.
 type NewUser struct {
 	Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
-	Password string `json:"password" doc:"8 to 72 bytes, not characters" example:"an otter in a teapot"`
+	Password string `json:"password" doc:"8 to 72 bytes in UTF-8" example:"an otter in a teapot"`
 	Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
 }
 
