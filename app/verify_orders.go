@@ -50,7 +50,7 @@ var ordersLaws = []laws.Law{
 			where (o.deleted_at is null) <> (e.order_id is null)`,
 	},
 	{
-		Name: "no-next-step", Spec: "D6", Says: "an order that is owed something has a deadline, or waits for a person",
+		Name: "no-next-step", Spec: "D6", Says: "an order with a pending step has a deadline or an open dead letter",
 		Query: `
 			select 'order ' || o.id, format('is %s, payments %s, refunding %s, and has neither a deadline nor a dead letter',
 				o.status, coalesce(p.states, 'none'), o.refunding)

@@ -24,7 +24,7 @@ func (m *Module) keyRoutes(api *web.API) {
 		Summary: "Create an API key", Status: http.StatusCreated,
 		Doc: "The secret is only in this response. The response is not stored, so the route has no Idempotency-Key: if the response is lost, delete the key and create another one. " +
 			"Send the secret as a bearer token in place of an access token. A key may do what both its scopes and its owner's role allow, " +
-			"on its owner's rate limit. 409 `too-many-keys` beyond 25.",
+			"and its requests count against the owner's rate limit. 409 `too-many-keys` if you have 25 keys.",
 	}, m.createAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-api-keys", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
@@ -43,7 +43,7 @@ func (m *Module) keyRoutes(api *web.API) {
 		Method: http.MethodPost, Path: path + "/{id}/rotate", Name: "rotate-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Rotate the secret of an API key",
 		Doc: "The previous secret stays valid for a day, or for `graceSeconds`; the one before it becomes invalid. " +
-			"Sockets that the key has open are closed and can resume. 409 `key-expired`.",
+			"Open sockets of the key are closed and can be resumed. 409 `key-expired`.",
 	}, m.rotateAPIKey)
 }
 

@@ -61,8 +61,8 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products", Name: "list-products", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
 		Summary: "List products by sku",
-		Doc: "Shows active products, and administrators all of them, unless `active` says otherwise. " +
-			"`q` is looked for anywhere in sku and name, ignoring case; a page of a search looks at no more than " +
+		Doc: "Returns active products; administrators get all products unless `active` is given. " +
+			"`q` matches any part of the sku or the name, case-insensitively. A page of a search examines at most " +
 			"5,000 products, so in a larger catalogue it may be short or empty and still have a `nextCursor`.",
 	}, m.listProducts)
 	web.Handle(api, web.Route{
@@ -72,7 +72,7 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products", Name: "create-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Status: http.StatusCreated,
 		Summary: "Create a product",
-		Doc: "The sku of a deleted product may be used again; what orders still hold of it stays reserved. " +
+		Doc: "The sku of a deleted product can be used again; units that are reserved for orders stay reserved. " +
 			"409 is `sku-taken` or `below-reserved`.",
 	}, productCreated, m.createProduct)
 	web.Handle(api, web.Route{

@@ -52,7 +52,7 @@ func newConnections(perAccount int) *connections {
 func (c *connections) stream(account uuid.UUID) (*slot, error) {
 	release, err := c.slots.TryAcquire(classStreams, account)
 	if err != nil {
-		return nil, tooManyStreams(err, "This account has %d sockets and event streams open here; close one.", c.perAccount)
+		return nil, tooManyStreams(err, "This account has %d open sockets and event streams on this node; close one first.", c.perAccount)
 	}
 	return &slot{release: release}, nil
 }
@@ -61,7 +61,7 @@ func (c *connections) stream(account uuid.UUID) (*slot, error) {
 func (c *connections) wait(account uuid.UUID) (*slot, error) {
 	release, err := c.slots.TryAcquire(classWaits, account)
 	if err != nil {
-		return nil, tooManyStreams(err, "%d requests of this account wait for events here; let one end.", waitsPerAccount)
+		return nil, tooManyStreams(err, "%d requests of this account are waiting for events on this node; try again when one has ended.", waitsPerAccount)
 	}
 	return &slot{release: release}, nil
 }
@@ -70,7 +70,7 @@ func tooManyStreams(err error, detail string, limit int) error {
 	if errors.Is(err, bulkhead.ErrKeyLimit) {
 		return fault.New(fault.KindRateLimited, "too-many-streams", detail, limit).WithRetryAfter(closeOneFirst)
 	}
-	return fault.New(fault.KindUnavailable, "busy", "This server has as many connections open as it may have; try again.").WithRetryAfter(nodeIsFull)
+	return fault.New(fault.KindUnavailable, "busy", "This server has the maximum number of open connections; try again.").WithRetryAfter(nodeIsFull)
 }
 
 // slot is what one connection holds. release may be called more than once.

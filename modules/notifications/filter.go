@@ -83,12 +83,12 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 		}
 	}
 	if wrong != nil {
-		e := fault.New(fault.KindMalformed, "malformed", "Some parameters are not valid; see errors.")
+		e := fault.New(fault.KindMalformed, "malformed", "Some parameters are invalid; see errors.")
 		e.Fields = wrong
 		return f, e
 	}
 	if f.room != caller.UserID && !caller.IsAdmin() {
-		return f, fault.New(fault.KindForbidden, "forbidden", "Only administrators may listen to the orders of others.")
+		return f, fault.New(fault.KindForbidden, "forbidden", "Only administrators may subscribe to the orders of other users.")
 	}
 	return f, nil
 }

@@ -9,8 +9,8 @@ import (
 
 // Narrow is embedded in the input of every reader of events.
 type Narrow struct {
-	After   string   `query:"after" maxLength:"100" doc:"Resume behind this cursor"`
-	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat it or separate by commas"`
+	After   string   `query:"after" maxLength:"100" doc:"Resume after this cursor"`
+	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat the parameter or separate the types by commas"`
 	OrderID string   `query:"orderId" format:"uuid" doc:"Only this order"`
 	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
 }

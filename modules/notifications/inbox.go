@@ -91,7 +91,7 @@ func (m *Module) mark(ctx context.Context, user, id uuid.UUID, read bool) (row *
 	err = m.marking(ctx, user, func(tx pgx.Tx) (int64, error) {
 		row, err = ent.On(tx).Notification.Query().Where(notification.ID(id), notification.UserID(user)).Only(ctx)
 		if ent.IsNotFound(err) {
-			return 0, fault.New(fault.KindNotFound, "not-found", "There is no such notification.")
+			return 0, fault.New(fault.KindNotFound, "not-found", "The notification does not exist.")
 		}
 		if err != nil || (row.ReadAt != nil) == read {
 			return 0, err

@@ -18,8 +18,8 @@ func New(d Deps) *Module {
 	return m
 }
 
-// Run gathers until ctx ends. Whoever places orders or works jobs must have
-// stopped by then, or is told that nothing was done.
+// Run runs the batchers until ctx ends. HTTP handlers and River workers must have stopped
+// by then; later calls fail with batch.ErrStopped.
 func (m *Module) Run(ctx context.Context) error {
 	var both errgroup.Group
 	both.Go(func() error { return m.placing.Run(ctx) })

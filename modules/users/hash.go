@@ -174,7 +174,7 @@ func site(ctx context.Context) netip.Prefix { return clientaddr.Network(clientad
 // busy returns the error of a request that found no place. Log-ins get no error of their
 // own address: many accounts may share one.
 func busy(class int, err error) error {
-	e := fault.New(fault.KindUnavailable, "busy", "Too many people are logging in just now; try again.")
+	e := fault.New(fault.KindUnavailable, "busy", "Too many logins are in progress; try again.")
 	if class == newcomer && errors.Is(err, bulkhead.ErrKeyLimit) {
 		e = tooManyRegistrations()
 	}

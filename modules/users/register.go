@@ -21,11 +21,11 @@ import (
 const maxName = 200 // characters
 
 func emailTaken() error {
-	return fault.New(fault.KindConflict, "email-taken", "There is an account with this e-mail address already.")
+	return fault.New(fault.KindConflict, "email-taken", "An account with this e-mail address already exists.")
 }
 
 func tooManyRegistrations() *fault.Error {
-	return fault.New(fault.KindRateLimited, "too-many-registrations", "Too many accounts are being opened from this address; wait a while.")
+	return fault.New(fault.KindRateLimited, "too-many-registrations", "Too many accounts were registered from this network address; try again later.")
 }
 
 // register makes an account with the role user; nobody registers as admin. Its address
@@ -69,7 +69,7 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 	var wrong []fault.Field
 	if !ok {
 		wrong = append(wrong, fault.Field{
-			Pointer: "/email", Code: "invalid", Message: "This is not an e-mail address like name@example.com, or longer than 254 bytes.",
+			Pointer: "/email", Code: "invalid", Message: "must be an e-mail address such as name@example.com of at most 254 bytes",
 		})
 	}
 	wrong = append(wrong, judge("/password", password, shown)...)
@@ -117,9 +117,9 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 func judgeName(name string) []fault.Field {
 	switch {
 	case utf8.RuneCountInString(name) > maxName:
-		return []fault.Field{{Pointer: "/name", Code: "too-long", Message: "A name has at most 200 characters."}}
+		return []fault.Field{{Pointer: "/name", Code: "too-long", Message: "must have at most 200 characters"}}
 	case strings.ContainsFunc(name, unicode.IsControl):
-		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: "A name has no control characters."}}
+		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: "must not contain control characters"}}
 	}
 	return nil
 }

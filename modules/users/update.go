@@ -65,7 +65,7 @@ func (m *Module) updateSessions(ctx context.Context, tx pgx.Tx, before, after *e
 			return err
 		}
 		if !there {
-			return fault.New(fault.KindConflict, "last-admin", "This is the last active administrator; appoint another one first.")
+			return fault.New(fault.KindConflict, "last-admin", "This is the last active administrator; make another user an administrator first.")
 		}
 	}
 

@@ -98,7 +98,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	}
 
 	e, err := m.events.Find(ctx, a.order, a.version)
-	if errors.Is(err, events.ErrNotFound) { // which is nobody's fault there
+	if errors.Is(err, events.ErrNotFound) { // the log no longer has the event; the endpoint is not to blame
 		return m.drop(ctx, job, a, failed)
 	}
 	if err != nil {
@@ -141,7 +141,7 @@ func (m *Module) dropWithKey(ctx context.Context, job *river.Job[DeliverArgs], a
 // endpoint's deliveries.
 type Message struct {
 	events.Message
-	DeliveryNumber int64 `json:"deliverynumber" doc:"Counts an endpoint's deliveries without a hole; a resent one has its old number"`
+	DeliveryNumber int64 `json:"deliverynumber" doc:"Numbers the deliveries of an endpoint without gaps; a resent delivery keeps its number"`
 }
 
 func messageOf(e events.Event, number int64) Message { return Message{e.Message(), number} }

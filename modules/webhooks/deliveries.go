@@ -127,7 +127,7 @@ func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, nu
 			return nil, err
 		}
 		if n == 0 {
-			return nil, fault.New(fault.KindConflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
+			return nil, fault.New(fault.KindConflict, "delivery-under-way", "This delivery is in progress; the next attempt is already scheduled.")
 		}
 		return m.delivery(ctx, tx, c, id, number)
 	})

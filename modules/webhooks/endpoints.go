@@ -72,7 +72,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint) error {
 	switch {
 	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
-		return fault.New(fault.KindForbidden, "forbidden", "Only administrators may be told of the orders of others.")
+		return fault.New(fault.KindForbidden, "forbidden", "Only administrators may subscribe to the orders of other users.")
 	case !c.IsAdmin():
 		w.user = &c.UserID
 	}
@@ -83,7 +83,7 @@ func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint
 			return err
 		}
 		if roles[*w.user] == "" {
-			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not an active user"})
+			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not the id of an active user"})
 		}
 	}
 	return m.validateURL(ctx, w.url, fields)
@@ -104,7 +104,7 @@ func (m *Module) validateURL(ctx context.Context, url string, fields []fault.Fie
 func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
 	for i, t := range types {
 		if !slices.Contains(m.types, t) {
-			wrong = append(wrong, fault.Field{Pointer: "/types/" + strconv.Itoa(i), Code: "enum", Message: "there is no such type of event"})
+			wrong = append(wrong, fault.Field{Pointer: "/types/" + strconv.Itoa(i), Code: "enum", Message: "is not an event type"})
 		}
 	}
 	return wrong
@@ -121,7 +121,7 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 		return fmt.Errorf("count the webhooks of %s: %w", owner, err)
 	}
 	if mine >= maxWebhooks {
-		return fault.New(fault.KindConflict, "too-many-webhooks", "You have %d webhooks; delete one first.", mine)
+		return fault.New(fault.KindConflict, "too-many-webhooks", "You have %d webhooks, which is the maximum; delete one first.", mine)
 	}
 	if !ofAll {
 		return nil
@@ -131,7 +131,7 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 		return fmt.Errorf("count the webhooks: %w", err)
 	}
 	if all >= maxOfAll {
-		return fault.New(fault.KindConflict, "too-many-webhooks", "There are %d webhooks about everybody's orders; delete one first, or name a user.", all)
+		return fault.New(fault.KindConflict, "too-many-webhooks", "There are %d webhooks for the orders of all users, which is the maximum; delete one first, or set userId.", all)
 	}
 	return nil
 }

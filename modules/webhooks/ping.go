@@ -19,9 +19,9 @@ const TestType = "webhook.test"
 type Attempt struct {
 	At         jsontime.Time `json:"at"`
 	DurationMS int64         `json:"durationMs"`
-	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
-	Error      *string       `json:"error" nullable:"true" doc:"null: it was taken"`
-	Answer     string        `json:"answer" doc:"How the answer began"`
+	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null if there was no response"`
+	Error      *string       `json:"error" nullable:"true" doc:"null if the event was accepted"`
+	Answer     string        `json:"answer" doc:"The beginning of the response body"`
 }
 
 // TestResult is what came of a test.

@@ -58,7 +58,7 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 			return nil, err
 		}
 		if running {
-			return nil, fault.New(fault.KindConflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
+			return nil, fault.New(fault.KindConflict, "replay-running", "A replay of this webhook is already running; cancel it or wait until it ends.")
 		}
 		row, err := m.insertReplay(ctx, tx, c, hook, s)
 		if err != nil {

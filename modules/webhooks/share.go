@@ -170,9 +170,9 @@ func (s *shares) enterTest(owner, endpoint uuid.UUID) (leave func(), err error) 
 }
 
 func tooManyTests(err error, wait time.Duration) error {
-	f := fault.New(fault.KindUnavailable, "busy", "Too many webhooks are being sent just now; try again.")
+	f := fault.New(fault.KindUnavailable, "busy", "Too many deliveries are in progress; try again.")
 	if errors.Is(err, bulkhead.ErrKeyLimit) {
-		f = fault.New(fault.KindRateLimited, "too-many-tests", "A test of this webhook is under way, or too many of your webhooks are; wait for their answers.")
+		f = fault.New(fault.KindRateLimited, "too-many-tests", "A test of this webhook is already running, or too many of your webhooks are busy; try again shortly.")
 	}
 	f.RetryAfter = wait
 	return f

@@ -115,7 +115,7 @@ func (c contract) voidBefore(t *testing.T) {
 	}
 }
 
-// Nobody is told that a call was refused when it was only cut off.
+// A cancelled call returns context.Canceled and not a decline: its outcome is unknown.
 func (c contract) ended(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
