@@ -32,7 +32,7 @@ func (m *Module) deliveryRoutes(api *web.API) {
 	}, deliveryResent, m.resendDelivery)
 }
 
-// Delivery is one event on its way to one endpoint.
+// Delivery is the delivery of one event to one endpoint.
 type Delivery struct {
 	Number    int64          `json:"number" doc:"Numbers the webhook's deliveries without gaps"`
 	MessageID string         `json:"messageId" doc:"The webhook-id of all attempts of the delivery"`

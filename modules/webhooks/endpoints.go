@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	maxWebhooks = 50 // of one account
-	maxOfAll    = 50 // that hear of everybody's orders: each event is written once for each
+	maxWebhooks = 50 // per account
+	maxOfAll    = 50 // for the orders of all users: every event creates a delivery to each
 	grace       = 24 * time.Hour
 )
 
@@ -32,7 +32,8 @@ type newEndpoint struct {
 	enabled                    bool
 }
 
-// create makes an endpoint of the caller's; its secret is seen this one time.
+// create creates an endpoint of the caller and returns it with its secret, which is not shown
+// again.
 func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (*ent.Webhook, Secret, error) {
 	if err := m.validate(ctx, c, &w); err != nil {
 		return nil, nil, err
@@ -136,15 +137,15 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 	return nil
 }
 
-// change is what to change; nil leaves as it is.
+// change has the new values; nil leaves a value as it is.
 type change struct {
 	url, description, ordering *string
 	types                      *[]string
 	enabled                    *bool
 }
 
-// change changes an endpoint of the caller's. To enable one sends nothing again by
-// itself: what was held meanwhile can be replayed.
+// change changes an endpoint of the caller. Enabling it does not send the deliveries that were
+// held; they can be replayed.
 func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to change) (row *ent.Webhook, err error) {
 	if _, err := m.webhook(ctx, m.pool, c, id); err != nil {
 		return nil, err
@@ -203,8 +204,8 @@ func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *e
 	return u.Save(ctx)
 }
 
-// remove ends an endpoint. What is under way to it is not sent any more; the log goes
-// with the next cleaning.
+// remove deletes an endpoint. Its pending deliveries are not sent; the cleaner deletes its
+// deliveries later.
 func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) error {
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := m.lock(ctx, tx, c, id); err != nil {
@@ -221,8 +222,8 @@ func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) er
 	})
 }
 
-// rotate gives an endpoint another secret. The one before it signs as well for a day;
-// one before that is over.
+// rotate gives an endpoint a new secret. For a day messages are also signed with the previous
+// one; the one before that is no longer used.
 func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret Secret, err error) {
 	secret = NewSecret()
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -245,7 +246,8 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 	return row, secret, nil
 }
 
-// webhook is one of the caller's. Any other is absent, to administrators too.
+// webhook returns an endpoint of the caller. Other users' endpoints are absent, also for
+// administrators.
 func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
 	row, err := ent.On(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
@@ -264,7 +266,7 @@ func (m *Module) lock(ctx context.Context, tx pgx.Tx, c identity.Caller, id uuid
 	return m.webhook(ctx, tx, c, id)
 }
 
-// list is the caller's endpoints, newest first, from behind the given id on.
+// list returns the caller's endpoints, newest first, after the given id.
 func (m *Module) list(ctx context.Context, c identity.Caller, before uuid.UUID, limit int) ([]*ent.Webhook, error) {
 	query := ent.On(m.pool).Webhook.Query().Where(webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil())
 	if before != uuid.Nil {

@@ -2,7 +2,7 @@ package webhooks
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: endpoints, deliveries and replays: each event is delivered once, and none is forgotten.
+// Laws returns the invariants of the tables of endpoints, deliveries and replays.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{

@@ -37,7 +37,7 @@ func (m *Module) replayRoutes(api *web.API) {
 	}, m.cancelReplay)
 }
 
-// Replay is a stretch of deliveries that is sent again.
+// Replay is a replayRange of deliveries that is sent again.
 type Replay struct {
 	ID         uuid.UUID      `json:"id" format:"uuid"`
 	Status     string         `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled, or the API key of the request was revoked or expired"`
@@ -90,8 +90,8 @@ func (m *Module) createReplay(ctx context.Context, in *replayInput, key idempote
 	return m.replay(ctx, identity.MustFromContext(ctx), in.ID, s, key)
 }
 
-func (m *Module) stretchOf(w NewReplay) (stretch, error) {
-	s := stretch{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
+func (m *Module) stretchOf(w NewReplay) (replayRange, error) {
+	s := replayRange{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
 	if w.From != nil {
 		s.from = *w.From
 	}

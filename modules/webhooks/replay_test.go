@@ -45,7 +45,7 @@ func TestResend(t *testing.T) {
 	r.quiet()
 }
 
-// SPEC E8: a stretch is sent again, a few every second, with its old numbers and ids;
+// SPEC E8: a replayRange is sent again, a few every second, with its old numbers and ids;
 // its progress can be read.
 func TestReplay(t *testing.T) {
 	t.Parallel()
