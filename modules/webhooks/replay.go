@@ -17,7 +17,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // replayRange selects the deliveries to replay: from and to are numbers, since and until are
