@@ -61,7 +61,7 @@ func (m *Module) listDeadLetters(ctx context.Context, in *listDeadLettersInput) 
 	}, func(l DeadLetter) (uuid.UUID, DeadLetter) { return l.ID, l })
 }
 
-// DeadLetterPath is the part that all routes of one dead letter share.
+// DeadLetterPath is the input that all routes of one dead letter share.
 type DeadLetterPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
@@ -79,7 +79,7 @@ type resolveDeadLetterInput struct {
 	Body *DeadLetterResolution
 }
 
-// DeadLetterResolution says why a dead letter is resolved in this way.
+// DeadLetterResolution is the body of a request to resolve a dead letter.
 type DeadLetterResolution struct {
 	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for skip"`
 }
@@ -94,7 +94,7 @@ func (m *Module) resolveDeadLetter(how string) func(context.Context, *resolveDea
 	}
 }
 
-// DeadLetterSelection is what to do with the dead letters that a filter meets.
+// DeadLetterSelection is an action on all dead letters that match a filter.
 type DeadLetterSelection struct {
 	Action string           `json:"action" enum:"retry,skip,cancel"`
 	Filter DeadLetterFilter `json:"filter"`
@@ -123,7 +123,7 @@ func (m *Module) resolveDeadLetters(ctx context.Context, in *struct{ Body DeadLe
 	return web.Paged(ctx, results, ""), nil
 }
 
-// TransformSchema says what a struct tag cannot: that resolvedAt may be null.
+// TransformSchema adds what struct tags cannot express: resolvedAt may be null.
 func (DeadLetter) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Properties["resolvedAt"].Nullable = true
 	return s

@@ -22,7 +22,7 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "List orders, newest first",
 		Doc:     "Your own orders; administrators see all orders.",
 	}, m.listOrders)
-	m.quoteRoutes(api) // before {id}, which would hide them
+	m.quoteRoutes(api) // this and the next ones before {id}, which would match their paths
 	m.bulkRoutes(api)
 	m.statsRoutes(api)
 	m.exportRoutes(api)

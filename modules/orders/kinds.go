@@ -11,7 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Kinds are the events that this module writes, for those who describe them (SPEC E1).
+// Kinds are the event types of this module with their documentation (SPEC E1).
 func Kinds() []events.Kind {
 	was := []string{"previousStatus"}
 	units, payment := []string{"items"}, []string{"payment"}
@@ -55,7 +55,7 @@ func Kinds() []events.Kind {
 	return kinds
 }
 
-// What the examples are about: an order of two kettles.
+// The data of the examples: an order of two kettles.
 var (
 	someID    = uuid.MustParse("0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11")
 	someUser  = uuid.MustParse("0192f0b8-52d0-7a1b-8c0e-5f1a2b3c4d5e")

@@ -5,7 +5,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
-// Laws returns what must hold of the tables of this package: the tables of orders, without those of their histories, which Check decides.
+// Laws returns the invariants of the tables of this package, without those of histories, which
+// Check verifies.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{
@@ -61,7 +62,7 @@ func Laws() []laws.Law {
 	}
 }
 
-// HistoryLaws returns the laws that Check decides for each order.
+// HistoryLaws returns the invariants that Check verifies for each order.
 func HistoryLaws() []laws.Law {
 	return []laws.Law{
 		{Name: LawFirstEvent, Says: "every history begins with order.created", Spec: "C2"},

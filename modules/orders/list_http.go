@@ -13,7 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// OrderFilters is what lists and exports can be narrowed by.
+// OrderFilters are the filters of lists and exports.
 type OrderFilters struct {
 	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
 	Status      []StatusFilter `query:"status,explode" doc:"Only this status; repeat for several"`

@@ -14,7 +14,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Order is an order as the outside sees it.
+// Order is the JSON form of an order.
 type Order struct {
 	ID             uuid.UUID          `json:"id"`
 	UserID         uuid.UUID          `json:"userId" doc:"The user who owns the order"`
@@ -41,13 +41,13 @@ type Order struct {
 	UpdatedAt      jsontime.Time      `json:"updatedAt"`
 }
 
-// Line is one line of an order, as the API shows it.
+// Line is the JSON form of one line of an order.
 type Line = lifecycle.Line
 
-// Metadata is the caller's own JSON object, kept as it came.
+// Metadata is a JSON object of the caller, stored as it was received.
 type Metadata json.RawMessage
 
-// MarshalJSON writes what was kept, null when nothing was.
+// MarshalJSON writes the stored object, or null.
 func (m Metadata) MarshalJSON() ([]byte, error) {
 	if len(m) == 0 {
 		return []byte("null"), nil
@@ -55,7 +55,7 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	return m, nil
 }
 
-// UnmarshalJSON keeps an object; null is the same as absent.
+// UnmarshalJSON stores an object; null is the same as absent.
 func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	switch {
 	case string(raw) == "null":
@@ -68,14 +68,14 @@ func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// render shows a row and its lines to a reader.
+// render returns the order as a caller may see it.
 func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
 	o := snapshot(row, lines)
 	o.AllowedActions = allowedActions(row, reader)
 	return o
 }
 
-// snapshot is the order without what depends on a reader, as events carry it.
+// snapshot returns the order without the members that depend on the caller, as events have it.
 func snapshot(row *ent.Order, lines []Line) Order {
 	o := Order{
 		ID: row.ID, UserID: row.UserID,
@@ -86,7 +86,7 @@ func snapshot(row *ent.Order, lines []Line) Order {
 	return o.show(storage.State(row))
 }
 
-// show returns the order with everything that the state of the aggregate determines.
+// show returns the order with all members that the state of the aggregate determines.
 func (o Order) show(s lifecycle.State) Order {
 	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, storage.NilIfEmpty(string(s.HeldFrom)), s.Reason, s.Failure
 	o.PaymentStatus = string(s.Payment.Status)
@@ -96,7 +96,7 @@ func (o Order) show(s lifecycle.State) Order {
 	return o
 }
 
-// roleOf is what a caller is to an order: an administrator may own it as well.
+// roleOf returns the roles of a caller towards an order; an administrator may also be its owner.
 func roleOf(row *ent.Order, c identity.Caller) (role lifecycle.Role) {
 	if c.UserID == row.UserID {
 		role |= lifecycle.Owner

@@ -13,10 +13,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Refund asks for money to go back: amount, or what units[i] of skus[i] cost. All
-// refunds of an order together never exceed what was captured, however many are
-// asked for at once (SPEC C8). The money itself goes back by a durable job. The
-// value is the refund as payments show it.
+// Refund requests a refund of an amount, or of the price of units[i] of skus[i]. The sum of an
+// order's refunds never exceeds the captured amount, even with concurrent requests (SPEC C8). A
+// job makes the refund at the provider. The value is the refund as payments renders it.
 func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	if (amount == nil) == (len(skus) == 0) {
 		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "exactly one of amount and items is required"})
@@ -69,7 +68,7 @@ func (o *lockedOrder) amountOf(m money.Money) (int64, error) {
 	return m.Amount, nil
 }
 
-// priceOf adds up what units of the order's skus cost, as they were ordered.
+// priceOf returns the total price of units of the order's skus, at the prices of the order.
 func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]int64, total int64, err error) {
 	prices := map[string]int64{}
 	for _, l := range o.lines {
@@ -92,7 +91,7 @@ func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]in
 			refuse(i, "quantity", "maximum", fmt.Sprintf("only %d were ordered", ordered[sku]))
 			continue
 		}
-		total += price * units[i] // at most the order's total, which fits
+		total += price * units[i] // cannot overflow: it is at most the order's total
 	}
 	if len(faults) > 0 {
 		return nil, 0, fault.Invalid(faults...)
@@ -103,7 +102,7 @@ func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]in
 	return items, total, nil
 }
 
-// ordered returns the units of each sku.
+// ordered returns the ordered units by sku.
 func (o *lockedOrder) ordered() map[string]int64 {
 	units := map[string]int64{}
 	for _, item := range sumBySKU(o.lines) {

@@ -29,7 +29,7 @@ func (m *Module) getOrderStats(ctx context.Context, in *getOrderStatsInput) (*st
 	return &struct{ Body Stats }{stats}, err
 }
 
-// TransformSchema says what a struct tag cannot: that the oldest may be null.
+// TransformSchema adds what struct tags cannot express: the members of oldest may be null.
 func (*Stats) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	if each, ok := s.Properties["oldest"].AdditionalProperties.(*huma.Schema); ok {
 		s.Properties["oldest"].AdditionalProperties = &huma.Schema{AnyOf: []*huma.Schema{{Ref: each.Ref}, {Type: "null"}}}

@@ -39,20 +39,20 @@ type handlers struct {
 	orders Orders
 }
 
-// NewRefund is what is to go back, and why.
+// NewRefund is the body of a request for a refund.
 type NewRefund struct {
 	Amount *money.Money `json:"amount,omitzero" doc:"The amount to refund; alternative to items"`
 	Items  []RefundItem `json:"items,omitempty" maxItems:"500" doc:"The units to refund; alternative to amount"`
 	Reason string       `json:"reason" minLength:"1" maxLength:"500"`
 }
 
-// OrderPath is the part that all routes here share.
+// OrderPath is the input that all routes of this module share.
 type OrderPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
 var refundRequested = web.Responder[settlement.Refund, RefundResponse]{Body: func(_ context.Context, r settlement.Refund) RefundResponse {
-	refunded, _ := r.(RefundResponse) // of this module's Book
+	refunded, _ := r.(RefundResponse) // it comes from this module's Book
 	return refunded
 }}
 

@@ -2,7 +2,7 @@ package payments
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: payments, refunds and the ledger agree on the same money.
+// Laws returns the invariants of the tables of payments, refunds and the ledger.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{
