@@ -14,7 +14,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// NewProduct is a product as somebody wants it to be.
+// NewProduct is the body of a request to create a product.
 type NewProduct struct {
 	SKU       string      `json:"sku" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" patternDescription:"letters, digits, dots, underscores and hyphens, not only dots" doc:"The identifier of the product; it never changes" example:"GRINDER-01"`
 	Name      string      `json:"name" minLength:"1" maxLength:"200" example:"Hand grinder"`
@@ -25,8 +25,8 @@ type NewProduct struct {
 
 func (p NewProduct) active() bool { return p.Active == nil || *p.Active }
 
-// create makes a product, once per key. A deleted one comes back with new values;
-// its version goes on, so that no old ETag fits the new product.
+// create creates a product, once per key. If the sku belonged to a deleted product, the row is
+// reused and its version continues, so that no old ETag matches the new product.
 func (m *Module) create(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Product], p NewProduct) (idempotency.Result[*ent.Product], error) {
 	created, err := idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Product, error) {
 		return add(ctx, tx, by.Actor(), p)
@@ -69,7 +69,7 @@ func insertProduct(ctx context.Context, tx pgx.Tx, n NewProduct) (*ent.Product, 
 		SetID(n.SKU).SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
 		SetNillableStock(n.Stock).SetActive(n.active()).SetCreatedAt(at).SetUpdatedAt(at).
 		Save(ctx)
-	if postgres.Violates(err, "products_pkey") { // somebody was faster
+	if postgres.Violates(err, "products_pkey") { // a concurrent request has created it
 		return nil, skuTaken(n.SKU)
 	}
 	if err != nil {

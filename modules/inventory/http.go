@@ -13,7 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// Product is a product as everybody sees it.
+// Product is the JSON form of a product.
 type Product struct {
 	SKU       string        `json:"sku" example:"GRINDER-HAND-01"`
 	Name      string        `json:"name" example:"Hand grinder"`
@@ -95,20 +95,20 @@ func (m *Module) Routes(api *web.API) {
 	}, m.listAdjustments)
 }
 
-// What several inputs embed is exported because huma skips embedded types that
-// are not, without a word.
+// Types that are embedded in inputs are exported, because huma silently skips embedded
+// unexported types.
 
 // BySKU names a product in the path.
 type BySKU struct {
 	SKU string `path:"sku"`
 }
 
-// Conditional is an input that may insist on a version.
+// Conditional is the input of routes that accept If-Match.
 type Conditional struct {
 	IfMatch string `header:"If-Match" doc:"Execute the request only if this is the product's ETag; 412 otherwise"`
 }
 
-// condition of the header: 412 when it names another version.
+// condition returns a check of the header, which fails with 412 for another version.
 func (h Conditional) condition() (condition, error) {
 	want, whatever, given, err := web.ParseIfMatch(h.IfMatch)
 	return func(version int64) error {

@@ -2,7 +2,7 @@ package inventory
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: products, reservations and movements: no unit is sold twice, and none is lost.
+// Laws returns the invariants of the tables of products, reservations and movements.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{

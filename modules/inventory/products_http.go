@@ -23,7 +23,7 @@ func (m *Module) listProducts(ctx context.Context, in *struct {
 	})
 }
 
-// shown is what the caller asked for, else active ones, and all to administrators.
+// shown returns the requested filter; by default active products, and for administrators all.
 func shown(ctx context.Context, asked string) *bool {
 	caller, _ := identity.FromContext(ctx)
 	if asked == "" && caller.IsAdmin() {
@@ -90,7 +90,7 @@ func (m *Module) deleteProduct(ctx context.Context, in *struct {
 	return nil, m.remove(ctx, in.SKU, meets)
 }
 
-// NewAdjustment is what to do to the stock, and why.
+// NewAdjustment is the body of a request to adjust the stock.
 type NewAdjustment struct {
 	Delta  int64  `json:"delta" doc:"Units to add; negative to remove; not zero" example:"-2"`
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`

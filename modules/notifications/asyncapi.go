@@ -6,8 +6,8 @@ import (
 	"reflect"
 )
 
-// AsyncAPI describes what goes out, as an AsyncAPI 3.0 document (SPEC F5): the frames
-// of the socket and of the stream, and what webhooks deliver.
+// AsyncAPI returns the AsyncAPI 3.0 document of the frames of sockets and streams and of the
+// messages of webhooks (SPEC F5).
 func (m *Module) AsyncAPI(version string) ([]byte, error) {
 	d := newDescriber("#/components/schemas/")
 	messages, err := m.messages(d)

@@ -44,11 +44,11 @@ func (m *Module) socketRoute(api *web.API) {
 		s, _ := conn.Locals(socketKey).(*socket)
 		s.run(conn)
 	}, websocket.Config{
-		// Small, because an idle socket keeps them; the larger one is shared.
+		// Small buffers, because an idle socket keeps them; the larger one is shared.
 		ReadBufferSize: 256, WriteBufferSize: 4 << 10, WriteBufferPool: &sync.Pool{},
-		// The last resort; the library's own would send the reason to the client.
+		// The library's default handler would send the panic to the client.
 		RecoverHandler: func(*websocket.Conn) { recovered(m.log, "socket handler") },
-		// Origins are checked before, so that the answer is a problem document.
+		// Origins are checked earlier, so that the response is a problem document.
 	})
 	api.Raw(web.Route{
 		Method: http.MethodGet, Path: socketPath, Name: "event-socket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
@@ -85,10 +85,10 @@ func (m *Module) createTicket(ctx context.Context, _ *struct{}) (*ticketOutput, 
 	return &out, nil
 }
 
-// Credentials accepts a ticket where a socket or stream is opened. It belongs behind the
-// middleware that reads the Authorization header and before the routes. A request
-// with both is refused, and the ticket not used up: who would be calling (RFC 6750
-// section 2)?
+// Credentials is a middleware that accepts a ticket for opening a socket or stream. It must run
+// after the middleware of the Authorization header and before the routes. A request with both
+// credentials is rejected without using the ticket, because the caller would be ambiguous (RFC
+// 6750 section 2).
 func (m *Module) Credentials() fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ticket := c.Query("ticket")
@@ -110,11 +110,10 @@ func (m *Module) Credentials() fiber.Handler {
 	}
 }
 
-// prepareSocket checks everything that can be refused while there is still an HTTP
-// answer to give.
+// prepareSocket makes all checks before the handshake, while an HTTP response is possible.
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
-	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
-	// 4.4.2): CORS does not apply to WebSockets.
+	// Prevents pages of other origins from opening sockets with a user's ticket (SPEC E2, ASVS
+	// 5.0 4.4.2), because CORS does not apply to WebSockets.
 	if web.Origins(m.origins).Classify(c) == web.ForeignOrigin {
 		return web.Fail(c, fault.New(fault.KindForbidden, "foreign-origin", "This origin may not open a socket."))
 	}
@@ -148,7 +147,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 			request.Response.Header = fasthttp.ResponseHeader{}
 		},
 	})
-	if err := c.Next(); err != nil { // a handshake that is incomplete, or of another version
+	if err := c.Next(); err != nil { // the handshake is incomplete or has another version
 		return upgradeRequired(c)
 	}
 	upgraded = true
@@ -156,7 +155,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	return nil
 }
 
-// readable waits for the tail to say where it is.
+// readable waits until the tail knows its position.
 func (m *Module) readable(ctx context.Context) error {
 	if m.hub.isStopping() {
 		return fault.Unavailable("This server", errStopping)

@@ -32,7 +32,7 @@ func (m *Module) inboxRoutes(api *web.API) {
 	}, m.markNotification)
 }
 
-// Notification is one event that its reader is told of.
+// Notification is the JSON form of a notification.
 type Notification struct {
 	ID        uuid.UUID      `json:"id"`
 	Type      string         `json:"type" doc:"The event's type" example:"order.shipped"`

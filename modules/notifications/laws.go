@@ -2,7 +2,7 @@ package notifications
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: inboxes and their counts.
+// Laws returns the invariants of the tables of inboxes and their counts.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{

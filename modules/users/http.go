@@ -12,7 +12,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// User is an account as its owner and administrators see it.
+// User is the JSON form of an account.
 type User struct {
 	ID        uuid.UUID     `json:"id" format:"uuid"`
 	Email     string        `json:"email"`
@@ -75,7 +75,7 @@ func (m *Module) Routes(api *web.API) {
 	}, m.deleteUser)
 }
 
-// NewUser describes an account to open.
+// NewUser is the body of a registration.
 type NewUser struct {
 	Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
 	Password string `json:"password" doc:"8 to 72 bytes in UTF-8" example:"an otter in a teapot"`
