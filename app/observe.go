@@ -63,7 +63,7 @@ func (n *node) observe() {
 		func() float64 { return float64(n.pool.Stat().AcquiredConns()) })
 	gauge("orderflow_db_connections_max", "Database connections that this node may open.",
 		func() float64 { return float64(n.pool.Stat().MaxConns()) })
-	gauge("orderflow_db_acquire_waits", "How often somebody had to wait for a connection.",
+	gauge("orderflow_db_acquire_waits", "How often a goroutine had to wait for a connection.",
 		func() float64 { return float64(n.pool.Stat().EmptyAcquireCount()) })
 	gauge("orderflow_events_lag_seconds", "Age of the last event when this node delivered it.",
 		func() float64 { return n.tail.Lag().Seconds() })

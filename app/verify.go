@@ -36,7 +36,7 @@ func (p *program) verifyCommand(ctx context.Context, args []string, out io.Write
 	flags := flagSet("verify", out)
 	limit := flags.Int("limit", 10, "how many subjects to name of each broken law")
 	asJSON := flags.Bool("json", false, "print one JSON document")
-	settled := flags.Bool("settled", false, "also demand that nothing is under way: no job, no order in hand, no money on its way")
+	settled := flags.Bool("settled", false, "also require that nothing is pending: no job, no order in processing, no payment or refund in progress")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 // eventLaws relate the log to what its consumers have written.
 var eventLaws = []laws.Law{
 	{
-		Name: "unnotified", Spec: "E7", Says: "an event that the inbox reader has passed is in the inbox of its owner",
+		Name: "unnotified", Spec: "E7", Says: "an event before the position of the inbox consumer is in the inbox of its owner",
 		Query: passed("inbox", "orderflow.keep_notifications") + `
 			select format('event %s/%s', e.order_id, e.version), format('is a %s of user %s, who was not notified', e.type, e.user_id)
 			from passed e
@@ -22,7 +22,7 @@ var eventLaws = []laws.Law{
 			  and not exists (select from notifications n where n.order_id = e.order_id and n.version = e.version and n.user_id = e.user_id)`,
 	},
 	{
-		Name: "notified", Spec: "E7", Says: "a notification tells its owner of an event of their own",
+		Name: "notified", Spec: "E7", Says: "a notification belongs to an event of its owner",
 		Query: `
 			select 'notification ' || n.id, format('tells %s of %s, version %s of order %s', n.user_id, n.type, n.version, n.order_id)
 			from notifications n
@@ -31,7 +31,7 @@ var eventLaws = []laws.Law{
 	{
 		// Only of what an endpoint was to be told without doubt: created, changed or given
 		// to another role within a minute of the event, it may be either way.
-		Name: "undelivered", Spec: "E8", Says: "an event that the webhook reader has passed has a delivery to each endpoint that it concerns",
+		Name: "undelivered", Spec: "E8", Says: "an event before the position of the webhook consumer has a delivery to each endpoint that is subscribed to it",
 		Query: passed("webhooks", "orderflow.keep_deliveries") + `
 			select format('event %s/%s', e.order_id, e.version), format('is a %s of user %s and has no delivery to webhook %s', e.type, e.user_id, w.id)
 			from webhooks w
@@ -42,7 +42,7 @@ var eventLaws = []laws.Law{
 			  and not exists (select from webhook_deliveries d where d.webhook_id = w.id and d.order_id = e.order_id and d.version = e.version)`,
 	},
 	{
-		Name: "webhook-event", Spec: "E1, E8", Says: "a delivery is of an event of the log, and of its type and user",
+		Name: "webhook-event", Spec: "E1, E8", Says: "a delivery belongs to an event of the log with the same type and user",
 		Query: `
 			select format('delivery %s of webhook %s', d.number, d.webhook_id), format('is of event %s/%s, which %s', d.order_id, d.version,
 				case when e.order_id is null then 'is not in the log' else 'is another' end)
@@ -52,7 +52,7 @@ var eventLaws = []laws.Law{
 	{
 		// A role that was lost afterwards takes nothing back; what comes within a few
 		// seconds of it was on its way.
-		Name: "webhook-rights", Spec: "A5, E8", Says: "nobody is sent an order that they may not see",
+		Name: "webhook-rights", Spec: "A5, E8", Says: "a webhook only gets events of orders that its owner may see",
 		Query: `
 			select format('delivery %s of webhook %s', d.number, w.id), format('is of an order of %s, the webhook is of %s', d.user_id, w.owner_id)
 			from webhooks w

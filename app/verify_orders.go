@@ -33,6 +33,7 @@ var ordersLaws = []laws.Law{
 			select t.what || ' of order ' || t.order_id, 'the order does not exist'
 			from (select distinct 'lines' as what, order_id from order_lines
 			      union all select 'words', order_id from order_terms
+			      union all select distinct 'steps', order_id from order_steps
 			      union all select distinct 'events', order_id from events
 			      union all select distinct 'reservations', order_id from reservations
 			      union all select distinct 'payments', order_id from payments
@@ -50,7 +51,7 @@ var ordersLaws = []laws.Law{
 			where (o.deleted_at is null) <> (e.order_id is null)`,
 	},
 	{
-		Name: "no-next-step", Spec: "D6", Says: "an order that is owed something has a deadline, or waits for a person",
+		Name: "no-next-step", Spec: "D6", Says: "an order with a pending step has a deadline or an open dead letter",
 		Query: `
 			select 'order ' || o.id, format('is %s, payments %s, refunding %s, and has neither a deadline nor a dead letter',
 				o.status, coalesce(p.states, 'none'), o.refunding)

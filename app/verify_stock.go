@@ -8,7 +8,7 @@ import (
 // stockLaws relate orders to the stock that they hold or have taken.
 var stockLaws = []laws.Law{
 	{
-		Name: "finished-holds", Spec: "B4", Says: "an order that is over, or on its way, holds no stock back",
+		Name: "finished-holds", Spec: "B4", Says: "an order that is closed or shipped has no reserved stock",
 		Query: `
 			select 'order ' || o.id, format('is %s and holds %s of %s', o.status, r.quantity, r.sku)
 			from reservations r join orders o on o.id = r.order_id
@@ -16,7 +16,7 @@ var stockLaws = []laws.Law{
 		Args: []any{lifecycle.Settling()},
 	},
 	{
-		Name: "holds-its-lines", Spec: "B2, D1", Says: "an order that is reserved holds exactly its lines, and one on its way has taken them",
+		Name: "holds-its-lines", Spec: "B2, D1", Says: "an order with reserved stock has reserved exactly the units of its lines, and a shipped order has consumed them",
 		Query: `
 			with bound as (
 				select id, case when status = any($2) then 'shipped' else 'held' end as state
@@ -33,7 +33,7 @@ var stockLaws = []laws.Law{
 		Args: []any{lifecycle.HoldingStock(), lifecycle.StockTaken()},
 	},
 	{
-		Name: "stock-events", Spec: "E1, B4", Says: "what an order's last stock event says is what it holds or has taken",
+		Name: "stock-events", Spec: "E1, B4", Says: "an order's last stock event matches the units that are reserved or shipped",
 		Query: `
 			with told as (
 				select distinct on (order_id) order_id, type, data->'items' as items from events
@@ -50,12 +50,12 @@ var stockLaws = []laws.Law{
 			where s.units is distinct from h.units`,
 	},
 	{
-		Name: "reserved-until", Spec: "D7", Says: "an order has until when it is reserved exactly while it is PENDING and holds stock",
+		Name: "reserved-until", Spec: "D7", Says: "an order has a reservation deadline exactly while it is PENDING and has reserved stock",
 		Query: `
 			select 'order ' || o.id, format('is %s, reserved until %s, holds %s', o.status, coalesce(o.reserved_until::text, 'never'),
 			                                case when h.order_id is null then 'nothing' else 'stock' end)
 			from orders o left join (select distinct order_id from reservations where state = 'held') h on h.order_id = o.id
-			where (o.reserved_until is not null) <> (o.status = any($1) and h.order_id is not null)`,
+			where (o.reserved_until is not null) <> (coalesce(o.held_from, o.status) = any($1) and h.order_id is not null)`,
 		Args: []any{lifecycle.Reserving()},
 	},
 }

@@ -33,7 +33,7 @@ func (c *Config) checkPlaintext(database *pgconn.Config) (problems []string) {
 	bad := func(name, host, instead string) {
 		if !isLocal(host) && !slices.Contains(c.PlaintextHosts, host) {
 			problems = append(problems, name+": its host, or one of them, may be reached without TLS; "+instead+
-				", or name the host in PLAINTEXT_HOSTS if nobody else is on that network")
+				", or list the host in PLAINTEXT_HOSTS if the network is private")
 		}
 	}
 	for _, host := range plaintextHosts(database) {

@@ -121,7 +121,7 @@ func roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
 		return fmt.Errorf("count the keys of %s: %w", userID, err)
 	}
 	if n >= maxKeys {
-		return fault.New(fault.KindConflict, "too-many-keys", "You have %d API keys; delete one first.", n)
+		return fault.New(fault.KindConflict, "too-many-keys", "You have %d API keys, which is the maximum; delete one first.", n)
 	}
 	return nil
 }

@@ -22,28 +22,28 @@ func (m *Module) keyRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path, Name: "create-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Create an API key", Status: http.StatusCreated,
-		Doc: "The secret is in this answer and never again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the key. " +
-			"Send the secret as a bearer token wherever an access token would do. A key does what its scopes and its owner's role allow, " +
-			"on its owner's rate limit. 409 `too-many-keys` beyond 25.",
+		Doc: "The secret is only in this response. The response is not stored, so the route has no Idempotency-Key: if the response is lost, delete the key and create another one. " +
+			"Send the secret as a bearer token in place of an access token. A key may do what both its scopes and its owner's role allow, " +
+			"and its requests count against the owner's rate limit. 409 `too-many-keys` if you have 25 keys.",
 	}, m.createAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-api-keys", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
-		Summary: "Your API keys, newest first",
+		Summary: "List your API keys, newest first",
 	}, m.listAPIKeys)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path + "/{id}", Name: "get-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
-		Summary: "One of your API keys",
+		Summary: "Read one of your API keys",
 	}, m.getAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: path + "/{id}", Name: "delete-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
 		Summary: "Revoke an API key", Status: http.StatusNoContent,
-		Doc: "It is refused on every node within a second, and its sockets, streams, polls and exports are cut. Webhooks that it made are disabled with the reason `credential`, and what they are to be told is held.",
+		Doc: "Every node rejects the key within a second and closes its sockets, streams, polls and exports. Webhooks that were created with the key are disabled with the reason `credential`, and their deliveries are held.",
 	}, m.deleteAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path + "/{id}/rotate", Name: "rotate-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
-		Summary: "Give an API key a new secret",
-		Doc: "The secret until now stays good for a day, or for as long as `graceSeconds` says; one that an earlier rotation left is over. " +
-			"Sockets that the key has open are closed and can resume. 409 `key-expired`.",
+		Summary: "Rotate the secret of an API key",
+		Doc: "The previous secret stays valid for a day, or for `graceSeconds`; the one before it becomes invalid. " +
+			"Open sockets of the key are closed and can be resumed. 409 `key-expired`.",
 	}, m.rotateAPIKey)
 }
 
@@ -51,13 +51,13 @@ func (m *Module) keyRoutes(api *web.API) {
 type APIKey struct {
 	ID                  uuid.UUID        `json:"id" format:"uuid"`
 	Name                string           `json:"name"`
-	Prefix              string           `json:"prefix" doc:"How its secret begins, to know it by; no secret" example:"ofk_0192f0c13b6e7c7a9d620d"`
+	Prefix              string           `json:"prefix" doc:"The beginning of the secret, which identifies the key and is not confidential" example:"ofk_0192f0c13b6e7c7a9d620d"`
 	Scopes              []identity.Scope `json:"scopes" nullable:"false"`
 	CreatedAt           jsontime.Time    `json:"createdAt"`
-	RotatedAt           *jsontime.Time   `json:"rotatedAt" nullable:"true" doc:"When it last got a new secret"`
-	PreviousSecretUntil *jsontime.Time   `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before that is still good; null when it is not"`
-	LastUsedAt          *jsontime.Time   `json:"lastUsedAt" nullable:"true" doc:"Exact to the minute"`
-	ExpiresAt           *jsontime.Time   `json:"expiresAt" nullable:"true" doc:"null: never"`
+	RotatedAt           *jsontime.Time   `json:"rotatedAt" nullable:"true" doc:"The time of the last rotation"`
+	PreviousSecretUntil *jsontime.Time   `json:"previousSecretUntil" nullable:"true" doc:"Until when the previous secret is valid; null if it is not"`
+	LastUsedAt          *jsontime.Time   `json:"lastUsedAt" nullable:"true" doc:"With a precision of one minute"`
+	ExpiresAt           *jsontime.Time   `json:"expiresAt" nullable:"true" doc:"null if the key never expires"`
 }
 
 // APIKeyWithSecret is a key with its secret, which is shown once.
@@ -76,9 +76,9 @@ func renderKey(k apiKey) APIKey {
 
 // NewAPIKey describes an API key to create.
 type NewAPIKey struct {
-	Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"What it is for" example:"warehouse scanner"`
-	Scopes    web.ScopeList  `json:"scopes" doc:"What it may do"`
-	ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"Absent or null: never"`
+	Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"The purpose of the key" example:"warehouse scanner"`
+	Scopes    web.ScopeList  `json:"scopes" doc:"The scopes of the key"`
+	ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"If absent or null, the key never expires"`
 }
 
 type createKeyInput struct {
@@ -86,7 +86,7 @@ type createKeyInput struct {
 }
 
 type newKeyAnswer struct {
-	Location string `header:"Location" doc:"Where the key is"`
+	Location string `header:"Location" doc:"The URL of the key"`
 	Body     APIKeyWithSecret
 }
 
@@ -107,10 +107,10 @@ func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyA
 
 func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
 	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
-		wrong = append(wrong, fault.Field{Pointer: "/name", Code: "invalid", Message: "A name has letters and no control characters."})
+		wrong = append(wrong, fault.Field{Pointer: "/name", Code: "invalid", Message: "must contain letters and no control characters"})
 	}
 	if expires != nil && !time.Now().Before(*expires) {
-		wrong = append(wrong, fault.Field{Pointer: "/expiresAt", Code: "past", Message: "This time is past."})
+		wrong = append(wrong, fault.Field{Pointer: "/expiresAt", Code: "past", Message: "must be in the future"})
 	}
 	return wrong
 }
@@ -140,7 +140,7 @@ func (m *Module) deleteAPIKey(ctx context.Context, in *keyInput) (*struct{}, err
 
 // APIKeyRotation says how the secret of an API key is replaced.
 type APIKeyRotation struct {
-	GraceSeconds *int `json:"graceSeconds,omitempty" minimum:"0" maximum:"604800" default:"86400" doc:"How long the secret until now stays good"`
+	GraceSeconds *int `json:"graceSeconds,omitempty" minimum:"0" maximum:"604800" default:"86400" doc:"How long the previous secret stays valid"`
 }
 
 type rotateKeyInput struct {

@@ -121,5 +121,5 @@ func (t *attempt) end(ctx context.Context, what outcome) error {
 }
 
 func tooManyAttempts(wait time.Duration) error {
-	return fault.New(fault.KindRateLimited, "too-many-attempts", "Too many attempts to log in; wait a while.").WithRetryAfter(wait)
+	return fault.New(fault.KindRateLimited, "too-many-attempts", "Too many login attempts; try again later.").WithRetryAfter(wait)
 }

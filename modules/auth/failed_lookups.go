@@ -42,7 +42,7 @@ func (m *failedLookups) refuse(from netip.Addr, now time.Time) error {
 	if m.limit.Disabled() || m.of[clientaddr.Network(from)] < m.limit.Count {
 		return nil
 	}
-	return fault.New(fault.KindRateLimited, "too-many-attempts", "Too many credentials from here that are not valid; wait a moment.").WithRetryAfter(m.began.Add(m.limit.Period).Sub(now))
+	return fault.New(fault.KindRateLimited, "too-many-attempts", "Too many invalid credentials from this address; try again later.").WithRetryAfter(m.began.Add(m.limit.Period).Sub(now))
 }
 
 func (m *failedLookups) add(from netip.Addr, now time.Time) {

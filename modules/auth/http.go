@@ -20,20 +20,20 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/login", Name: "login", Tag: "Accounts",
 		Summary: "Log in", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
-		Doc: "An unknown address and a wrong password are the same 401 `invalid-credentials`. 503 `busy` when too many log in at once.",
+		Doc: "An unknown e-mail address and a wrong password both return 401 `invalid-credentials`. 503 `busy` if too many logins are in progress.",
 	}, m.login)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", Name: "refresh", Tag: "Accounts",
-		Summary: "Trade a refresh token for a new pair", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
-		Doc: "Each refresh token is good once. Presenting a used one ends its session and is the same 401 `invalid-refresh-token` as any other.",
+		Summary: "Exchange a refresh token for a new pair of tokens", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
+		Doc: "A refresh token can be used once. Using it again ends its session and returns 401 `invalid-refresh-token`, like any invalid token.",
 	}, m.refresh)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/logout", Name: "logout", Tag: "Accounts",
-		Summary: "End this session", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
+		Summary: "Log out", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
 	}, m.logout)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/auth/sessions", Name: "list-sessions", Tag: "Accounts",
-		Summary: "Your sessions, newest first", Role: identity.User, Scope: identity.NoKeys,
+		Summary: "List your sessions, newest first", Role: identity.User, Scope: identity.NoKeys,
 	}, m.listSessions)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/auth/sessions/{id}", Name: "end-session", Tag: "Accounts",
@@ -42,7 +42,7 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/password", Name: "change-password", Tag: "Accounts",
 		Summary: "Change your password", Role: identity.User, Scope: identity.NoKeys,
-		Doc: "Ends every session of yours and answers with a new one. 422 `wrong-password` when the current one is wrong.",
+		Doc: "Ends all your sessions and returns a new one. 422 `wrong-password` if the current password is wrong.",
 	}, m.changePassword)
 	m.keyRoutes(api)
 }
@@ -51,8 +51,8 @@ func (m *Module) Routes(api *web.API) {
 type Tokens struct {
 	AccessToken  string `json:"accessToken" doc:"A JWT; send it as a bearer token"`
 	TokenType    string `json:"tokenType" enum:"Bearer"`
-	ExpiresIn    int    `json:"expiresIn" doc:"Seconds that the access token lives"`
-	RefreshToken string `json:"refreshToken" doc:"Opaque, good once, for 30 days"`
+	ExpiresIn    int    `json:"expiresIn" doc:"Lifetime of the access token in seconds"`
+	RefreshToken string `json:"refreshToken" doc:"An opaque token that can be used once within 30 days"`
 }
 
 type tokensAnswer struct{ Body Tokens }
@@ -115,7 +115,7 @@ func (m *Module) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
 // PasswordUpdate is the body of a change of password.
 type PasswordUpdate struct {
 	CurrentPassword string `json:"currentPassword"`
-	NewPassword     string `json:"newPassword" doc:"8 to 72 bytes, not characters"`
+	NewPassword     string `json:"newPassword" doc:"8 to 72 bytes in UTF-8"`
 }
 
 type passwordInput struct {
@@ -139,11 +139,11 @@ func (m *Module) endSession(ctx context.Context, in *endSessionInput) (*struct{}
 type Session struct {
 	ID         uuid.UUID     `json:"id" format:"uuid"`
 	CreatedAt  jsontime.Time `json:"createdAt"`
-	LastUsedAt jsontime.Time `json:"lastUsedAt" doc:"When it was opened or last refreshed"`
-	ExpiresAt  jsontime.Time `json:"expiresAt" doc:"Unless it is refreshed before"`
+	LastUsedAt jsontime.Time `json:"lastUsedAt" doc:"The time of the login or the last refresh"`
+	ExpiresAt  jsontime.Time `json:"expiresAt" doc:"When the session ends unless it is refreshed"`
 	UserAgent  string        `json:"userAgent"`
-	Address    string        `json:"address" doc:"Where it was opened from"`
-	Current    bool          `json:"current" doc:"The session of this request"`
+	Address    string        `json:"address" doc:"The client's network address at the login"`
+	Current    bool          `json:"current" doc:"Whether it is the session of this request"`
 }
 
 func render(s *ent.Session, c identity.Caller) Session {

@@ -14,33 +14,33 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// maxStock keeps sums over any number of products inside int64.
+// maxStock prevents overflows of sums over products.
 const maxStock = 1_000_000_000_000
 
-// adjust changes what is on hand by delta, once per key (SPEC B5).
+// adjust changes the stock by delta, once per key (SPEC B5).
 func (m *Module) adjust(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Movement], sku string, delta int64, reason string) (idempotency.Result[*ent.Movement], error) {
 	if delta == 0 {
-		return idempotency.Result[*ent.Movement]{}, fault.Invalid(fault.Field{Pointer: "/delta", Code: "invalid", Message: "zero changes nothing"})
+		return idempotency.Result[*ent.Movement]{}, fault.Invalid(fault.Field{Pointer: "/delta", Code: "invalid", Message: "must not be zero"})
 	}
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Movement, error) {
 		return move(ctx, tx, by.Actor(), sku, delta, reason)
 	})
 }
 
-// move adds delta to what is on hand, and records who did it and why (SPEC B5).
-// The product's version goes up, so that an editor who has not seen it is told.
+// move adds delta to the stock and records the actor and the reason (SPEC B5). It increments
+// the product's version, so that a concurrent edit fails with 412.
 func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta int64, reason string) (*ent.Movement, error) {
 	p, err := lockLive(ctx, tx, sku)
 	if err != nil {
 		return nil, err
 	}
 	if p.Stock == nil {
-		return nil, fault.New(fault.KindConflict, "untracked", "The stock of %s is not tracked; set it first.", sku)
+		return nil, fault.New(fault.KindConflict, "untracked", "The stock of %s is not tracked; set its stock first.", sku)
 	}
 	if delta > maxStock-*p.Stock {
 		return nil, fault.Invalid(fault.Field{
 			Pointer: "/delta", Code: "out-of-range",
-			Message: fmt.Sprintf("the stock would be more than %d", int64(maxStock)),
+			Message: fmt.Sprintf("would raise the stock above %d", int64(maxStock)),
 		})
 	}
 	stock := *p.Stock + delta // stock >= 0, so no delta can wrap it downwards
@@ -55,8 +55,8 @@ func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta i
 	return record(ctx, tx, sku, delta, &stock, reason, by)
 }
 
-// recordChange writes the movement that leads from the stock before to the
-// product's, unless nothing moved. Untracked counts as nothing on hand.
+// recordChange records the movement from the previous stock to the product's, unless they are
+// equal. A stock that is not tracked counts as zero.
 func recordChange(ctx context.Context, tx pgx.Tx, p *ent.Product, before *int64, reason string, by identity.Actor) error {
 	if same(before, p.Stock) {
 		return nil

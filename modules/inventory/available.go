@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Available tells how many units of each sku could be reserved now: nil is not
-// tracked, without end; a sku that is unknown or deleted is missing. It is read
-// from the database without a lock, so it is a forecast: only Reserve promises.
+// Available returns the units of each sku that could be reserved now: nil if the stock is not
+// tracked; unknown and deleted skus are absent. It reads without a lock, so the result may
+// change before Reserve.
 func (m *Module) Available(ctx context.Context, skus []string) (map[string]*int64, error) {
 	rows, err := m.pool.Query(ctx, `select sku, available from products where sku = any($1) and deleted_at is null`, skus)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	cacheLife  = time.Second // how long prices are trusted without a look at the version
+	cacheLife  = time.Second // how long prices are used before the version is checked again
 	cacheSize  = 10_000      // skus
 	cacheReads = 3 * time.Second
 )
 
-// cache remembers active articles, all of one version of the catalogue. What is
-// unknown, deleted or inactive is never remembered: the next caller may be the
-// admin who has just put it right (SPEC F9).
+// cache holds active articles of one version of the catalogue. Unknown, deleted and inactive
+// skus are never cached, because the next request may come from the administrator who has just
+// corrected them (SPEC F9).
 type cache struct {
 	read func(ctx context.Context, skus []string) (snapshot, error)
 	life time.Duration
@@ -30,8 +30,8 @@ type cache struct {
 	mu       sync.RWMutex
 	version  int64
 	articles map[string]article
-	looked   time.Time // when the look began that last found version; zero after forget
-	epoch    int       // counts forgets: a read that began before one confirms nothing after it
+	looked   time.Time // the start of the last check that found version; zero after forget
+	epoch    int       // counts calls of forget: a read that began before one must not fill the cache after it
 }
 
 func newCache(read func(context.Context, []string) (snapshot, error)) *cache {
@@ -45,8 +45,8 @@ func (c *cache) forget() {
 	c.epoch++
 }
 
-// get answers from memory, or with one query; once in a life it first asks for
-// the version, which all callers at that moment share.
+// get reads from the cache, or with one query. Once per cacheLife it first checks the version,
+// with one query for all concurrent callers.
 func (c *cache) get(ctx context.Context, skus []string) (snapshot, error) {
 	if c.due() {
 		if _, _, err := c.share(ctx, nil); err != nil {
@@ -59,13 +59,13 @@ func (c *cache) get(ctx context.Context, skus []string) (snapshot, error) {
 
 	s, shared, err := c.share(ctx, skus)
 	if err == nil && shared && !s.sells(skus) {
-		// The shared read may have begun before this caller's product was there.
+		// The shared read may have begun before this caller's product was created.
 		return c.readNow(ctx, skus)
 	}
 	return s, err
 }
 
-// due is true when there is something to trust again after a look.
+// due reports whether the cache has content whose version must be checked.
 func (c *cache) due() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -121,8 +121,8 @@ func (c *cache) readNow(ctx context.Context, skus []string) (snapshot, error) {
 	return s, err
 }
 
-// keep takes in what a read found. Of two versions the read that began later is
-// right; comparing numbers would hold on to one that a restored backup undid.
+// keep stores the result of a read. Of two versions, the one of the later read is valid;
+// comparing numbers would keep a version that a restored backup has undone.
 func (c *cache) keep(s snapshot, epoch int, began time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,8 +147,8 @@ func (c *cache) keep(s snapshot, epoch int, began time.Time) {
 	}
 }
 
-// makeRoom lets go of any one other sku when there is no room: which one hardly
-// matters for something that is read again within a millisecond.
+// makeRoom evicts an arbitrary sku if the cache is full. An eviction policy is not worthwhile,
+// because reading a sku again takes a millisecond.
 func (c *cache) makeRoom(sku string) {
 	if _, here := c.articles[sku]; here || len(c.articles) < c.size {
 		return
@@ -159,7 +159,7 @@ func (c *cache) makeRoom(sku string) {
 	}
 }
 
-// sells tells whether all of the skus are there and active.
+// sells reports whether all of the skus exist and are active.
 func (s snapshot) sells(skus []string) bool {
 	for _, sku := range skus {
 		if !s.articles[sku].active {

@@ -13,8 +13,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// change is what to change; nil leaves as it is. Stock has a pointer more,
-// because nil is one of its values.
+// change has the new values; nil leaves a value as it is. Stock has a second pointer, because
+// nil is one of its values.
 type change struct {
 	name   *string
 	price  *money.Money
@@ -22,10 +22,10 @@ type change struct {
 	stock  **int64
 }
 
-// condition is what the caller says of the version that it changes, or nil.
+// condition checks the version that the caller expects; it may be nil.
 type condition func(version int64) error
 
-// change changes a live product. What changes nothing is not written.
+// change changes a product that is not deleted. A change without effect is not written.
 func (m *Module) change(ctx context.Context, by identity.Caller, sku string, meets condition, c change) (p *ent.Product, err error) {
 	listed := false
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -38,8 +38,8 @@ func (m *Module) change(ctx context.Context, by identity.Caller, sku string, mee
 	return p, err
 }
 
-// remove hides a product for good. Its row stays for the orders that hold some of
-// it, and its movements for the record.
+// remove marks a product as deleted. Its row is kept for orders that have reserved units of it,
+// and its movements for auditing.
 func (m *Module) remove(ctx context.Context, sku string, meets condition) error {
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		old, err := lockLive(ctx, tx, sku)
@@ -60,7 +60,7 @@ func (m *Module) remove(ctx context.Context, sku string, meets condition) error 
 	return err
 }
 
-// revise tells whether it changed what the catalogue's version counts.
+// revise reports whether it changed a value that belongs to the catalogue's version.
 func revise(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, meets condition, c change) (p *ent.Product, listed bool, err error) {
 	old, err := lockLive(ctx, tx, sku)
 	if err != nil {
@@ -96,8 +96,7 @@ func revise(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, meets
 	return p, listed, err
 }
 
-// list sets what the catalogue's version counts, and tells whether any of it
-// differs.
+// list sets the values that belong to the catalogue's version, and reports whether any differs.
 func (c change) list(u *ent.ProductUpdateOne, old *ent.Product) (differs bool) {
 	if c.name != nil && *c.name != old.Name {
 		u.SetName(*c.name)
@@ -128,11 +127,11 @@ func setStock(u *ent.ProductUpdateOne, stock *int64) {
 
 func same(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// covers refuses a stock that would not cover what orders hold (SPEC B5).
+// covers rejects a stock below the reserved units (SPEC B5).
 func covers(stock *int64, reserved int64) error {
 	if stock == nil || *stock >= reserved {
 		return nil
 	}
-	return fault.New(fault.KindConflict, "below-reserved", "Orders hold %d units; stock cannot go below that.", reserved).
+	return fault.New(fault.KindConflict, "below-reserved", "Orders have reserved %d units; the stock cannot be lower.", reserved).
 		With("reserved", reserved)
 }

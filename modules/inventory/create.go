@@ -14,19 +14,19 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// NewProduct is a product as somebody wants it to be.
+// NewProduct is the body of a request to create a product.
 type NewProduct struct {
-	SKU       string      `json:"sku" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" patternDescription:"letters, digits, dots, underscores and hyphens, not only dots" doc:"The product's id; it never changes." example:"GRINDER-01"`
+	SKU       string      `json:"sku" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" patternDescription:"letters, digits, dots, underscores and hyphens, not only dots" doc:"The identifier of the product; it never changes" example:"GRINDER-01"`
 	Name      string      `json:"name" minLength:"1" maxLength:"200" example:"Hand grinder"`
 	UnitPrice money.Money `json:"unitPrice"`
-	Stock     *int64      `json:"stock" required:"false" nullable:"true" minimum:"0" maximum:"1000000000000" doc:"Units on hand; absent or null is untracked: always available." example:"25"`
-	Active    *bool       `json:"active,omitempty" required:"false" nullable:"false" default:"true" doc:"Whether it can be ordered."`
+	Stock     *int64      `json:"stock" required:"false" nullable:"true" minimum:"0" maximum:"1000000000000" doc:"Units on hand; if absent or null, the stock is not tracked and the product is always available" example:"25"`
+	Active    *bool       `json:"active,omitempty" required:"false" nullable:"false" default:"true" doc:"Whether the product can be ordered"`
 }
 
 func (p NewProduct) active() bool { return p.Active == nil || *p.Active }
 
-// create makes a product, once per key. A deleted one comes back with new values;
-// its version goes on, so that no old ETag fits the new product.
+// create creates a product, once per key. If the sku belonged to a deleted product, the row is
+// reused and its version continues, so that no old ETag matches the new product.
 func (m *Module) create(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Product], p NewProduct) (idempotency.Result[*ent.Product], error) {
 	created, err := idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Product, error) {
 		return add(ctx, tx, by.Actor(), p)
@@ -69,7 +69,7 @@ func insertProduct(ctx context.Context, tx pgx.Tx, n NewProduct) (*ent.Product, 
 		SetID(n.SKU).SetName(n.Name).SetUnitPrice(n.UnitPrice.Amount).SetCurrency(n.UnitPrice.Currency).
 		SetNillableStock(n.Stock).SetActive(n.active()).SetCreatedAt(at).SetUpdatedAt(at).
 		Save(ctx)
-	if postgres.Violates(err, "products_pkey") { // somebody was faster
+	if postgres.Violates(err, "products_pkey") { // a concurrent request has created it
 		return nil, skuTaken(n.SKU)
 	}
 	if err != nil {
@@ -94,5 +94,5 @@ func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*en
 }
 
 func skuTaken(sku string) error {
-	return fault.New(fault.KindConflict, "sku-taken", "There is a product %s already.", sku)
+	return fault.New(fault.KindConflict, "sku-taken", "A product with the sku %s already exists.", sku)
 }

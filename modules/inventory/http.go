@@ -13,16 +13,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// Product is a product as everybody sees it.
+// Product is the JSON form of a product.
 type Product struct {
 	SKU       string        `json:"sku" example:"GRINDER-HAND-01"`
 	Name      string        `json:"name" example:"Hand grinder"`
 	UnitPrice money.Money   `json:"unitPrice"`
-	Stock     *int64        `json:"stock" doc:"Units on hand; null is untracked"`
-	Reserved  int64         `json:"reserved" doc:"Units of it that orders hold"`
-	Available *int64        `json:"available" doc:"stock less reserved; null is untracked"`
-	Active    bool          `json:"active" doc:"Whether it can be ordered"`
-	Version   int64         `json:"version" doc:"Goes up with every change, but not with reservations"`
+	Stock     *int64        `json:"stock" doc:"Units on hand; null if the stock is not tracked"`
+	Reserved  int64         `json:"reserved" doc:"Units that are reserved for orders"`
+	Available *int64        `json:"available" doc:"stock minus reserved; null if the stock is not tracked"`
+	Active    bool          `json:"active" doc:"Whether the product can be ordered"`
+	Version   int64         `json:"version" doc:"Increases with every change of the product, but not with reservations; the ETag"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 	UpdatedAt jsontime.Time `json:"updatedAt"`
 }
@@ -45,7 +45,7 @@ type Adjustment struct {
 	ID     uuid.UUID     `json:"id"`
 	SKU    string        `json:"sku"`
 	Delta  int64         `json:"delta"`
-	Stock  *int64        `json:"stock" doc:"Units on hand afterwards; null is untracked"`
+	Stock  *int64        `json:"stock" doc:"Units on hand afterwards; null if the stock is not tracked"`
 	Reason string        `json:"reason"`
 	Actor  string        `json:"actor" example:"admin:01890a5d-ac96-774b-bcce-b302099a8057"`
 	At     jsontime.Time `json:"at"`
@@ -61,8 +61,8 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products", Name: "list-products", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
 		Summary: "List products by sku",
-		Doc: "Shows active products, and administrators all of them, unless `active` says otherwise. " +
-			"`q` is looked for anywhere in sku and name, ignoring case; a page of a search looks at no more than " +
+		Doc: "Returns active products; administrators get all products unless `active` is given. " +
+			"`q` matches any part of the sku or the name, case-insensitively. A page of a search examines at most " +
 			"5,000 products, so in a larger catalogue it may be short or empty and still have a `nextCursor`.",
 	}, m.listProducts)
 	web.Handle(api, web.Route{
@@ -72,50 +72,50 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products", Name: "create-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Status: http.StatusCreated,
 		Summary: "Create a product",
-		Doc: "The sku of a deleted product may be used again; what orders still hold of it stays reserved. " +
+		Doc: "The sku of a deleted product can be used again; units that are reserved for orders stay reserved. " +
 			"409 is `sku-taken` or `below-reserved`.",
 	}, productCreated, m.createProduct)
 	web.Handle(api, web.Route{
 		Method: "PATCH", Path: "/v1/products/{sku}", Name: "change-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
 		Summary: "Change a product",
-		Doc:     "A merge patch: what is absent stays; `stock` null ends the tracking. 409 is `below-reserved`.",
+		Doc:     "A JSON merge patch: absent members are not changed. With `stock` null, the stock is no longer tracked. 409 is `below-reserved`.",
 	}, m.changeProduct)
 	web.Handle(api, web.Route{
 		Method: "DELETE", Path: "/v1/products/{sku}", Name: "delete-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
-		Summary: "Delete a product", Doc: "Orders that hold some of it keep it.",
+		Summary: "Delete a product", Doc: "Units that are reserved for orders stay reserved.",
 	}, m.deleteProduct)
 	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products/{sku}/adjustments", Name: "adjust-stock", Tag: tag, Role: identity.Admin, Scope: identity.StockWrite, Status: http.StatusCreated,
-		Summary: "Add to or take from the stock", Doc: "409 is `below-reserved` or `untracked`.",
+		Summary: "Adjust a product's stock", Doc: "409 is `below-reserved` or `untracked`.",
 	}, stockAdjusted, m.adjustStock)
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products/{sku}/adjustments", Name: "list-adjustments", Tag: tag, Role: identity.Admin, Scope: identity.StockRead,
 		Summary: "List a product's adjustments, newest first",
-		Doc:     "What left with an order is among them. The deltas add up to the stock.",
+		Doc:     "Includes the units that were shipped with orders. The sum of all deltas is the stock.",
 	}, m.listAdjustments)
 }
 
-// What several inputs embed is exported because huma skips embedded types that
-// are not, without a word.
+// Types that are embedded in inputs are exported, because huma silently skips embedded
+// unexported types.
 
 // BySKU names a product in the path.
 type BySKU struct {
 	SKU string `path:"sku"`
 }
 
-// Conditional is an input that may insist on a version.
+// Conditional is the input of routes that accept If-Match.
 type Conditional struct {
-	IfMatch string `header:"If-Match" doc:"Only if this is still the product's ETag; 412 otherwise"`
+	IfMatch string `header:"If-Match" doc:"Execute the request only if this is the product's ETag; 412 otherwise"`
 }
 
-// condition of the header: 412 when it names another version.
+// condition returns a check of the header, which fails with 412 for another version.
 func (h Conditional) condition() (condition, error) {
 	want, whatever, given, err := web.ParseIfMatch(h.IfMatch)
 	return func(version int64) error {
 		if !given || whatever || version == want {
 			return nil
 		}
-		return fault.New(fault.KindPreconditionFailed, "stale", "The product has changed; it is at version %d.", version)
+		return fault.New(fault.KindPreconditionFailed, "stale", "The product has changed; its version is %d.", version)
 	}, err
 }
 

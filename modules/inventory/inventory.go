@@ -1,10 +1,10 @@
-// Package inventory holds the catalogue and the stock: what can be ordered, what
-// it costs, how much there is, who holds how much of it and why that changed.
+// Package inventory manages the catalogue and the stock: products, prices, units on hand,
+// reservations and movements.
 //
-// What is reserved is counted in the product's own row, beside what is on hand,
-// and the database checks that one never exceeds the other. Every writer locks
-// product rows in sku order first, so a unit is never sold twice and no mix of
-// writers dead-locks (SPEC B2, B3). Products are locked before the catalogue row.
+// The product's row has both the stock and the reserved units, and a constraint ensures that
+// the latter never exceed the former. Every writer first locks product rows in sku order, so a
+// unit is never sold twice and writers do not deadlock (SPEC B2, B3). Products are locked
+// before the catalogue row.
 package inventory
 
 import (
@@ -22,8 +22,8 @@ import (
 type Deps struct {
 	Pool     *postgres.Pool
 	InFlight *idempotency.InFlight
-	// Changed is called after a change of the catalogue has been committed, to
-	// tell the other nodes; they answer with Forget. It must not block.
+	// Changed is called after a change of the catalogue was committed, to notify the other
+	// nodes, which call Forget. It must not block.
 	Changed func()
 	Log     *slog.Logger // default: slog.Default()
 }
@@ -37,7 +37,7 @@ type Module struct {
 	prices  *cache
 }
 
-// New makes the module; it touches nothing yet.
+// New returns the module. It starts no goroutine.
 func New(d Deps) *Module {
 	m := &Module{pool: d.Pool, running: d.InFlight, changed: d.Changed, log: d.Log}
 	if m.changed == nil {
@@ -52,12 +52,12 @@ func New(d Deps) *Module {
 	return m
 }
 
-// Forget makes the next Offers look at the catalogue's version before it trusts
-// its memory. Call it when another node says that it changed the catalogue.
+// Forget makes the next Offers check the catalogue's version before it uses the cache. Call it
+// when another node has changed the catalogue.
 func (m *Module) Forget() { m.prices.forget() }
 
-// published tells this node and the others that prices may have changed. A
-// commit whose outcome is unknown counts as one.
+// published notifies this node and the others that prices may have changed. It is also called
+// if the outcome of the commit is unknown.
 func (m *Module) published(err error) {
 	var commit *postgres.CommitError
 	if err == nil || errors.As(err, &commit) {
@@ -66,8 +66,8 @@ func (m *Module) published(err error) {
 	}
 }
 
-// bump says that a name, a price or an activity changed. It comes last in a
-// transaction: the one row is locked until the commit.
+// bump increments the catalogue's version after a change of a name, a price or an active flag.
+// It comes last in a transaction, because its single row stays locked until the commit.
 func bump(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `update catalogue set version = version + 1`)
 	return err

@@ -2,11 +2,11 @@ package inventory
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: products, reservations and movements: no unit is sold twice, and none is lost.
+// Laws returns the invariants of the tables of products, reservations and movements.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{
-			Name: "reserved", Spec: "B2, B4", Says: "a product's reserved units are what orders hold of it",
+			Name: "reserved", Spec: "B2, B4", Says: "a product's reserved units are the sum of its reservations",
 			Query: `
 			select 'product ' || p.sku, format('reserved %s, held %s', p.reserved, coalesce(r.held, 0))
 			from products p
@@ -14,7 +14,7 @@ func Laws() []laws.Law {
 			where p.reserved <> coalesce(r.held, 0)`,
 		},
 		{
-			Name: "available", Spec: "B2", Says: "available is stock less reserved, and never below zero",
+			Name: "available", Spec: "B2", Says: "available is stock minus reserved and never negative",
 			Query: `
 			select 'product ' || sku, format('stock %s, reserved %s, available %s', stock, reserved, available)
 			from products where available is distinct from stock - reserved or available < 0`,

@@ -7,20 +7,19 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// nullable tells a member that is absent from one that is null, which a merge
-// patch needs and a pointer cannot.
+// nullable distinguishes an absent member from null, as a merge patch requires.
 type nullable[T any] struct {
 	given bool
 	value *T // nil is null
 }
 
-// UnmarshalJSON is only called when the member is there.
+// UnmarshalJSON is only called if the member is present.
 func (n *nullable[T]) UnmarshalJSON(raw []byte) error {
 	n.given = true
 	return json.Unmarshal(raw, &n.value)
 }
 
-// Schema is T's, or null.
+// Schema returns the schema of T with null as an additional value.
 func (nullable[T]) Schema(registry huma.Registry) *huma.Schema {
 	s := *registry.Schema(reflect.TypeFor[T](), false, "")
 	s.Nullable = true

@@ -10,15 +10,14 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Offers returns what the named skus cost now, from the node's memory where it
-// can, with the version of the catalogue that all of the answer is of. A sku that
-// is unknown or deleted has ok false, an inactive one has active false; both are
-// always read from the database.
+// Offers returns the current names and prices of the skus, if possible from the node's cache,
+// and the version of the catalogue to which they belong. An unknown or deleted sku has ok
+// false, an inactive one has active false; both are always read from the database.
 //
-// A price may be up to a second old. Whoever writes with it compares the version
-// in the same transaction (see Version); whoever only shows it, or refuses
-// something over it, asks OffersIn instead (SPEC F9). Free of the database when
-// everything is known, else one query.
+// A price may be up to a second old. A caller that writes it must compare the version in the
+// same transaction (see QueueVersion); a caller that shows it or rejects a request because of
+// it must use OffersIn (SPEC F9). Offers needs no query if all skus are cached, and otherwise
+// one.
 func (m *Module) Offers(ctx context.Context, skus []string) (
 	offer func(sku string) (name string, price money.Money, active, ok bool), version int64, err error,
 ) {
@@ -29,7 +28,7 @@ func (m *Module) Offers(ctx context.Context, skus []string) (
 	return s.offer, s.version, nil
 }
 
-// OffersIn is the same read in tx, past the memory: one query, one snapshot.
+// OffersIn reads from the database in tx, without the cache, with one query.
 func (m *Module) OffersIn(ctx context.Context, tx pgx.Tx, skus []string) (
 	offer func(sku string) (name string, price money.Money, active, ok bool), version int64, err error,
 ) {
@@ -40,21 +39,20 @@ func (m *Module) OffersIn(ctx context.Context, tx pgx.Tx, skus []string) (
 	return s.offer, s.version, nil
 }
 
-// QueueVersion adds the question for the catalogue's present version to a batch of
-// statements. An order that was priced with this
-// version was priced with what is true now.
+// QueueVersion queues a query for the current version of the catalogue. Prices of this version
+// are current.
 func (m *Module) QueueVersion(b *pgx.Batch, version *int64) {
 	b.Queue(`select version from catalogue`).QueryRow(func(row pgx.Row) error { return row.Scan(version) })
 }
 
-// article is what an order copies from the catalogue.
+// article has the values that an order copies from the catalogue.
 type article struct {
 	name   string
 	price  money.Money
 	active bool
 }
 
-// snapshot is some articles as they were at one version of the catalogue.
+// snapshot has some articles at one version of the catalogue.
 type snapshot struct {
 	version  int64
 	articles map[string]article

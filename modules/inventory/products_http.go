@@ -14,8 +14,8 @@ import (
 
 func (m *Module) listProducts(ctx context.Context, in *struct {
 	web.Paging
-	Active string `query:"active" enum:"true,false" doc:"Only active ones, or only the others"`
-	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"Part of the sku or of the name"`
+	Active string `query:"active" enum:"true,false" doc:"true: only active products; false: only inactive ones"`
+	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"A part of the sku or the name"`
 }) (*web.PageOf[Product], error) {
 	return web.KeysetFrom(ctx, in.Paging, func(after string) ([]Product, string, error) {
 		rows, next, err := m.list(ctx, filter{text: in.Q, limit: in.Limit, active: shown(ctx, in.Active), after: after})
@@ -23,7 +23,7 @@ func (m *Module) listProducts(ctx context.Context, in *struct {
 	})
 }
 
-// shown is what the caller asked for, else active ones, and all to administrators.
+// shown returns the requested filter; by default active products, and for administrators all.
 func shown(ctx context.Context, asked string) *bool {
 	caller, _ := identity.FromContext(ctx)
 	if asked == "" && caller.IsAdmin() {
@@ -55,7 +55,7 @@ func (m *Module) createProduct(ctx context.Context, in *struct{ Body NewProduct 
 type ProductUpdate struct {
 	Name      *string         `json:"name,omitempty" nullable:"false" minLength:"1" maxLength:"200"`
 	UnitPrice *money.Money    `json:"unitPrice,omitempty" nullable:"false"`
-	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null is untracked"`
+	Stock     nullable[int64] `json:"stock,omitzero" minimum:"0" maximum:"1000000000000" doc:"Units on hand; null if the stock is not tracked"`
 	Active    *bool           `json:"active,omitempty" nullable:"false"`
 }
 
@@ -90,9 +90,9 @@ func (m *Module) deleteProduct(ctx context.Context, in *struct {
 	return nil, m.remove(ctx, in.SKU, meets)
 }
 
-// NewAdjustment is what to do to the stock, and why.
+// NewAdjustment is the body of a request to adjust the stock.
 type NewAdjustment struct {
-	Delta  int64  `json:"delta" doc:"Units to add, or to take when below zero; never zero" example:"-2"`
+	Delta  int64  `json:"delta" doc:"Units to add; negative to remove; not zero" example:"-2"`
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`
 }
 

@@ -10,11 +10,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Release gives back whatever the orders hold, and returns it by order and sku.
-// A reservation goes back exactly once, however many ask (SPEC B4): who comes
-// later finds nothing, and neither does who asks for what was shipped. One round
-// trip, with the products locked in sku order: call it at most once in a
-// transaction, and not together with Reserve or Ship.
+// Release releases the reservations of the orders and returns them by order and sku. A
+// reservation is released exactly once, also with concurrent calls (SPEC B4); shipped units are
+// not released. It makes one round trip and locks the products in sku order, so call it at most
+// once in a transaction, and not together with Reserve or Ship.
 func (m *Module) Release(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (
 	released map[uuid.UUID]map[string]int64, err error,
 ) {

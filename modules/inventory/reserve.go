@@ -12,32 +12,31 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// line is what one order wants of one sku.
+// line is the demand of one order for one sku.
 type line struct {
 	order    uuid.UUID
 	sku      string
 	quantity int64
 }
 
-// shelf is what is left of each locked product while a batch is being decided.
-// A product that is not tracked has no end.
+// shelf has the remaining units of each locked product while a batch is processed; products
+// that are not tracked are unlimited.
 type shelf map[string]int64
 
 const endless = math.MaxInt64
 
-// Reserve takes stock for many orders at once, all or nothing per order, in the
-// order given. orders[i] wants quantities[i] of skus[i]; there is one entry per
-// order and sku, its lines already summed. It returns, for each order that got
-// nothing, the skus that were short, sorted; nothing is written for such an order.
+// Reserve reserves stock for many orders, all or nothing for each, in the given order.
+// orders[i] needs quantities[i] of skus[i]; there is one entry per order and sku. For each
+// order that got nothing it returns the missing skus, sorted.
 //
-// What an order holds already is not taken again, so running twice is harmless,
-// nor is what has left with it; what it gave back (a reopened order) is. A product that is inactive or deleted
-// by now can still be reserved: the order was accepted. Not tracked is never
-// short, but counted, so that tracking can begin later.
+// It is idempotent: units that an order has reserved or shipped are not reserved again;
+// released units (of a reopened order) are. Inactive and deleted products can be reserved,
+// because the order was accepted before. Products that are not tracked never run short, but
+// their reserved units are counted, so that tracking can begin later.
 //
-// Two round trips, whatever the number of orders. The products stay locked, in
-// sku order, until the transaction ends; a second Reserve, Release or Ship in the same
-// transaction could dead-lock with its like (SPEC B3).
+// It makes two round trips for any number of orders. The products stay locked until the
+// transaction ends; a second Reserve, Release or Ship in the same transaction could deadlock
+// (SPEC B3).
 func (m *Module) Reserve(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, skus []string, quantities []int64) (
 	short map[uuid.UUID][]string, err error,
 ) {
@@ -73,7 +72,7 @@ func (m *Module) Reserve(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, sku
 	return short, nil
 }
 
-// serve decides greedily, first come, first served, and takes off the shelf.
+// serve decides in order, first come, first served, and reduces the shelf.
 func (s shelf) serve(sequence []uuid.UUID, wanted map[uuid.UUID][]line) (taken []line, short map[uuid.UUID][]string) {
 	short = map[uuid.UUID][]string{}
 	for _, order := range sequence {
@@ -99,8 +98,8 @@ func (s shelf) serve(sequence []uuid.UUID, wanted map[uuid.UUID][]line) (taken [
 	return taken, short
 }
 
-// lockShelf locks the products and reads, behind the locks, what the orders hold
-// or were sent: a reservation only changes under its product's lock.
+// lockShelf locks the products and then reads the reservations of the orders, which only change
+// under the lock of their product.
 func lockShelf(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, skus []string) (shelf, map[line]bool, error) {
 	left, has := make(shelf, len(skus)), map[line]bool{}
 	b := &pgx.Batch{}
@@ -127,7 +126,7 @@ func lockShelf(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, skus []string
 	return left, has, tx.SendBatch(ctx, b).Close()
 }
 
-// One statement, so that the products count exactly the rows that were written.
+// One statement, so that the products' counters match the written rows exactly.
 const reserveSQL = `
 	with taken as (
 		insert into reservations as r (order_id, sku, quantity, created_at, updated_at)

@@ -11,7 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Demo is something to order on a fresh machine.
+// Demo is a product of the demo catalogue.
 var Demo = []NewProduct{
 	demo("BEANS-ESPRESSO-1KG", "Espresso beans, 1 kg", 2490, 240),
 	demo("BEANS-FILTER-250G", "Filter beans, washed, 250 g", 1150, 400),
@@ -49,8 +49,8 @@ func (m *Module) Seed(ctx context.Context, items []NewProduct) error {
 	return nil
 }
 
-// seed holds the catalogue's row from the start, against the module's order of
-// locks; a meeting with somebody's first product ends in InTx's retry.
+// seed locks the catalogue row first, contrary to the module's order of locks. A deadlock with
+// the creation of a first product is resolved by the retry of InTx.
 func seed(ctx context.Context, tx pgx.Tx, items []NewProduct) (bool, error) {
 	if _, err := tx.Exec(ctx, `select from catalogue for update`); err != nil {
 		return false, err

@@ -13,20 +13,17 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Ship takes what the orders hold off the shelf: it is no longer reserved, and no
-// longer on hand. It returns what left, by order and sku, and leaves one movement
-// for each, in the name of by; of a product that is not tracked only the count of
-// reserved units goes down.
+// Ship subtracts the reserved units of the orders from the stock and from the reserved units.
+// It returns them by order and sku and records a movement for each with by as the actor; for a
+// product that is not tracked, only the reserved units decrease.
 //
-// A reservation leaves exactly once, however many ask: who comes later, or after
-// a Release, finds nothing. Two round trips, with the products locked in sku
-// order: call it at most once in a transaction, and not together with Reserve or
-// Release.
+// A reservation is shipped exactly once, also with concurrent calls. Ship makes two round trips
+// and locks the products in sku order, so call it at most once in a transaction, and not
+// together with Reserve or Release.
 //
-// The product's version goes up, as with any adjustment: an editor who counted
-// before this must be told, or would put back on paper what is on the lorry. A
-// reservation can change nothing that is edited, so untracked products stay at
-// their version.
+// It increments the product's version like any adjustment, so that an administrator who counted
+// the stock before the shipment gets 412 instead of overwriting it. For products that are not
+// tracked nothing that can be edited changes, so their version stays.
 func (m *Module) Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders []uuid.UUID) (
 	shipped map[uuid.UUID]map[string]int64, err error,
 ) {
@@ -54,9 +51,8 @@ func (m *Module) Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders 
 	return shipped, nil
 }
 
-// lockParcels locks the products and reads, behind the locks, what the orders hold
-// of them and what is on hand: nil is untracked. What came to be held of another
-// product in between is not looked at, as if it came after this.
+// lockParcels locks the products and then reads the orders' reservations and the stock, nil if
+// it is not tracked. Reservations of further products that were made in between are ignored.
 func lockParcels(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (parcels []line, stock map[string]*int64, err error) {
 	stock = map[string]*int64{}
 	b := &pgx.Batch{}
@@ -92,8 +88,8 @@ func lockParcels(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (parcels []
 	return parcels, stock, nil
 }
 
-// The reservations change under their products' locks, and the products lose
-// exactly the rows that changed. What is available stays as it was.
+// The reservations change under their products' locks, and the counters decrease by exactly the
+// changed rows. The available units stay the same.
 const shipSQL = `
 	with gone as (
 		update reservations r set state = 'shipped', updated_at = $3

@@ -15,13 +15,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// searchWindow is how many products one page of a search looks at.
+// searchWindow is the number of products that one page of a search examines.
 const searchWindow = 5_000
 
 // filter is what a list shows.
 type filter struct {
 	active *bool
-	text   string // in the sku or the name, whatever the case; empty is everything
+	text   string // part of the sku or the name, case-insensitive; empty for all
 	after  string // a sku; "" is the start
 	limit  int
 }
@@ -46,10 +46,9 @@ func (m *Module) list(ctx context.Context, f filter) (page []*ent.Product, next 
 	return page, next, nil
 }
 
-// search looks for text anywhere in the sku or the name. No index finds that, so
-// a page looks at one window of products and no further: its cost is bounded
-// however large the catalogue is and however rare the text. A page of a catalogue
-// larger than the window may therefore be short, or empty, and still have a next.
+// search looks for text anywhere in the sku or the name. No index supports that, so a page
+// examines at most one window of products, which limits its cost. A page of a larger catalogue
+// may therefore be short or empty although more pages follow.
 func (m *Module) search(ctx context.Context, f filter) (page []*ent.Product, next string, err error) {
 	var hits []string
 	var end *string // the last sku of the window, when the window is full
@@ -103,7 +102,7 @@ func (m *Module) movements(ctx context.Context, sku string, after uuid.UUID, lim
 	return page, next, nil
 }
 
-// lockProduct reads a product, deleted or not, behind its lock.
+// lockProduct locks and reads a product, which may be deleted.
 func lockProduct(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, error) {
 	if _, err := tx.Exec(ctx, `select from products where sku = $1 for no key update`, sku); err != nil {
 		return nil, fmt.Errorf("lock product %s: %w", sku, err)
@@ -122,7 +121,7 @@ func lockLive(ctx context.Context, tx pgx.Tx, sku string) (*ent.Product, error) 
 	return p, nil
 }
 
-// live reads a product that is not deleted.
+// live returns a product that is not deleted.
 func live(ctx context.Context, q postgres.Querier, sku string) (*ent.Product, error) {
 	p, err := ent.On(q).Product.Query().Where(product.ID(sku), product.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {

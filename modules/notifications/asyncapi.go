@@ -6,8 +6,8 @@ import (
 	"reflect"
 )
 
-// AsyncAPI describes what goes out, as an AsyncAPI 3.0 document (SPEC F5): the frames
-// of the socket and of the stream, and what webhooks deliver.
+// AsyncAPI returns the AsyncAPI 3.0 document of the frames of sockets and streams and of the
+// messages of webhooks (SPEC F5).
 func (m *Module) AsyncAPI(version string) ([]byte, error) {
 	d := newDescriber("#/components/schemas/")
 	messages, err := m.messages(d)
@@ -34,7 +34,7 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 		of = append(of, ref("/channels/stream/messages/"+name))
 	}
 	query := object{"type": "object", "properties": object{
-		"ticket":  object{"type": "string", "description": "A ticket, instead of the Authorization header"},
+		"ticket":  object{"type": "string", "description": "A ticket in place of the Authorization header"},
 		"after":   object{"type": "string", "description": "Resume behind this cursor"},
 		"types":   object{"type": "string", "description": "Only these types, with commas between"},
 		"orderId": object{"type": "string", "format": "uuid", "description": "Only this order"},
@@ -46,36 +46,36 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 		"info": object{
 			"title": "Orderflow events", "version": version,
 			"description": "Every change of an order is one event. All transports carry the same events, in the same order, with the same cursors: " +
-				"whoever resumes behind the last cursor, on any transport and node, misses nothing. Events are CloudEvents 1.0 in their JSON format. " +
-				"Members may be added; pass over those that you do not know. `/openapi.json` describes the rest of the API.",
+				"a client that resumes after its last cursor, on any transport and node, gets all later events. Events are CloudEvents 1.0 in the JSON format. " +
+				"Members may be added; ignore unknown members. `/openapi.json` describes the rest of the API.",
 		},
 		"defaultContentType": "application/json",
 		"channels": object{
 			"socket": object{
 				"address": socketPath, "title": "WebSocket", "messages": carried,
-				"description": "One frame, one message. The client sends nothing. Closed with 4401 when the session or key ended, 4408 when frames are not " +
-					"read fast enough, 1001 when the server stops.",
+				"description": "Each frame is one message. The client sends nothing. The server closes the socket with 4401 when the session or key ends, 4408 when the client " +
+					"reads too slowly, and 1001 when the server stops.",
 				"bindings": object{"ws": object{"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
 			},
 			"stream": object{
 				"address": streamPath, "title": "Server-Sent Events", "messages": carried,
-				"description": "An event is an unnamed message with its cursor as id; any other has its type as the event's name.",
+				"description": "An event is an unnamed message with its cursor as the id; other messages are named after their type.",
 			},
 			"webhook": object{
 				"address": nil, "title": "Your own endpoint", "messages": delivered,
-				"description": "A POST to the URL of each endpoint made with POST /v1/webhooks, signed by Standard Webhooks: webhook-id, " +
-					"webhook-timestamp and webhook-signature. The body has one member more than on the other transports: deliverynumber, which counts " +
-					"an endpoint's deliveries without a hole.",
+				"description": "A POST to the URL of each endpoint made with POST /v1/webhooks, signed according to Standard Webhooks: webhook-id, " +
+					"webhook-timestamp and webhook-signature. The body has one additional member: deliverynumber, which numbers " +
+					"the deliveries of an endpoint without gaps.",
 			},
 		},
 		"operations": object{
 			"socket": object{
 				"action": "send", "channel": ref("/channels/socket"), "messages": frames, "security": credentials,
-				"summary": "Tells of events over a WebSocket",
+				"summary": "Sends events over a WebSocket",
 			},
 			"stream": object{
 				"action": "send", "channel": ref("/channels/stream"), "messages": of, "security": credentials,
-				"summary": "Tells of events as Server-Sent Events",
+				"summary": "Sends events as Server-Sent Events",
 			},
 			"webhook": object{
 				"action": "send", "channel": ref("/channels/webhook"), "messages": deliveries,
@@ -111,10 +111,10 @@ func (m *Module) messages(d *describer) (object, error) {
 		}
 	}
 	for name, doc := range map[string]string{
-		kindReady: "The first message: the stream begins behind this cursor.",
-		kindReset: "The cursor cannot be resumed: it is too old, or the database was replaced by an earlier state of itself that lacks what you were told. " +
-			"It is the first message, or comes later when that happens under an open stream. Read afresh what you need; the stream goes on behind this cursor.",
-		kindUnread: "How much is unread in the inbox of whoever listens. It is no event: only the latest counts, and it has the cursor of the place where it came.",
+		kindReady: "The first message: the stream begins after this cursor.",
+		kindReset: "The cursor cannot be resumed: it is too old, or the database was restored to an earlier state without some events that were sent. " +
+			"It is the first message, or a later one if the database is restored while the stream is open. Read the current state; the stream continues after this cursor.",
+		kindUnread: "The number of unread notifications of the subscriber. It is not an event: only the latest one is valid. It has the cursor of its position in the stream.",
 	} {
 		schema, err := d.of(reflect.TypeFor[Control]())
 		if err != nil {

@@ -13,9 +13,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
-// How many sockets, event streams and requests that wait for events a node has open
-// (SPEC F10). A stream holds memory for as long as it is open, so the limits of one
-// account hold for administrators too.
+// The limits of open sockets, event streams and requests that wait for events on a node (SPEC
+// F10). An open stream occupies memory, so the limits per account also apply to administrators.
 const (
 	streamsPerAccount, streamsPerNode = 50, 20_000
 	waitsPerAccount, waitsPerNode     = 20, 5_000
@@ -29,7 +28,7 @@ const (
 	classWaits
 )
 
-// connections counts what is open on this node.
+// connections limits the open connections of this node.
 type connections struct {
 	slots      *bulkhead.Bulkhead[uuid.UUID]
 	perAccount int
@@ -52,7 +51,7 @@ func newConnections(perAccount int) *connections {
 func (c *connections) stream(account uuid.UUID) (*slot, error) {
 	release, err := c.slots.TryAcquire(classStreams, account)
 	if err != nil {
-		return nil, tooManyStreams(err, "This account has %d sockets and event streams open here; close one.", c.perAccount)
+		return nil, tooManyStreams(err, "This account has %d open sockets and event streams on this node; close one first.", c.perAccount)
 	}
 	return &slot{release: release}, nil
 }
@@ -61,7 +60,7 @@ func (c *connections) stream(account uuid.UUID) (*slot, error) {
 func (c *connections) wait(account uuid.UUID) (*slot, error) {
 	release, err := c.slots.TryAcquire(classWaits, account)
 	if err != nil {
-		return nil, tooManyStreams(err, "%d requests of this account wait for events here; let one end.", waitsPerAccount)
+		return nil, tooManyStreams(err, "%d requests of this account are waiting for events on this node; try again when one has ended.", waitsPerAccount)
 	}
 	return &slot{release: release}, nil
 }
@@ -70,18 +69,18 @@ func tooManyStreams(err error, detail string, limit int) error {
 	if errors.Is(err, bulkhead.ErrKeyLimit) {
 		return fault.New(fault.KindRateLimited, "too-many-streams", detail, limit).WithRetryAfter(closeOneFirst)
 	}
-	return fault.New(fault.KindUnavailable, "busy", "This server has as many connections open as it may have; try again.").WithRetryAfter(nodeIsFull)
+	return fault.New(fault.KindUnavailable, "busy", "This server has the maximum number of open connections; try again.").WithRetryAfter(nodeIsFull)
 }
 
-// slot is what one connection holds. release may be called more than once.
+// slot is the slot of one connection. release may be called more than once.
 type slot struct {
 	release func()
 	timer   atomic.Pointer[time.Timer]
 }
 
-// expire gives the slot back after a time, unless keep is called before. The server
-// drops a connection without a word when it cannot write the answer to a handshake, for
-// which it has a time-out.
+// expire releases the slot after a time unless keep is called before. It is needed because the
+// server closes a connection without notice if it cannot write the response to the handshake in
+// time.
 func (s *slot) expire(after time.Duration) { s.timer.Store(time.AfterFunc(after, s.release)) }
 
 // keep holds the slot until it is released.
@@ -91,7 +90,7 @@ func (s *slot) keep() {
 	}
 }
 
-// turn runs a read of the log when it is the account's turn.
+// turn runs a read of the log as soon as the account gets a slot for it.
 type turn func(ctx context.Context, read func() error) error
 
 func (m *Module) turn(class reads.Class, account uuid.UUID) turn {

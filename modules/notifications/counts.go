@@ -15,27 +15,26 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// counts passes on to this node's subscribers what is unread in their inboxes. A
-// count is a state and not an event: only the latest matters, and one that nobody
-// listens to is read with the inbox.
+// counts sends the number of unread notifications to the subscribers of this node. A count is a
+// state and not an event: only the latest one is sent, and without a subscriber none is sent.
 type counts struct {
 	pool *postgres.Pool
 	out  *slog.Logger
 	tell func(user uuid.UUID, unread int64)
-	// listeners are those who are told on this node.
+	// listeners returns the users with a subscriber on this node.
 	listeners func() []uuid.UUID
 	wake      wakeup.Signal
-	replaced  atomic.Bool // the database went back: seen may be ahead of it
+	replaced  atomic.Bool // the database was restored to an earlier state: seen may be ahead of it
 
 	seen  uint64 // changes of transactions up to this one are passed on
 	begun bool
 }
 
-// Redis only wakes; without it a count comes within this time (SPEC E5).
+// The poll interval. Wake-ups through Redis only make it faster (SPEC E5).
 const countEvery = time.Second
 
-// restart says that the database went back to an earlier state. Counts may have changed
-// with it.
+// restart is called when the database was restored to an earlier state, which may have changed
+// counts.
 func (c *counts) restart() {
 	c.replaced.Store(true)
 	c.wake.Send()
@@ -47,8 +46,8 @@ func (c *counts) run(ctx context.Context) error {
 	})
 }
 
-// pass tells of all changes that are visible now. As in the log, nothing is passed
-// over that an older transaction may still commit.
+// pass sends all changed counts that are visible now. As with the log, it does not advance past
+// changes that an older open transaction may still commit.
 func (c *counts) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -85,7 +84,7 @@ func (c *counts) pass(ctx context.Context) error {
 	return rows.Err()
 }
 
-// all tells everybody who listens how much is unread.
+// all sends the counts of all users with a subscriber.
 func (c *counts) all(ctx context.Context) error {
 	rows, err := c.pool.Query(ctx, `
 		select u.id, coalesce(c.unread, 0) from unnest($1::uuid[]) as u (id) left join inbox_counts c on c.user_id = u.id`, c.listeners())

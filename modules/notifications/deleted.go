@@ -9,21 +9,21 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// Orders knows which orders were deleted. Their events stay in the log, for those who
-// follow it, without what people wrote.
+// Orders knows which orders were deleted. Their events stay in the log without the texts that
+// people wrote.
 type Orders interface {
-	// Redact takes out of the events what may not be read any more.
+	// Redact removes from the events what may no longer be read.
 	Redact(ctx context.Context, list []events.Event) error
-	// Deleted tells whether an order is gone.
+	// Deleted reports whether an order was deleted.
 	Deleted(ctx context.Context, id uuid.UUID) (bool, error)
 }
 
 const kindDeleted = "order.deleted"
 
-// withoutDeleted removes from a page of the log what may not be read any more. A fresh read
-// of a deleted order is empty, as the order is a 404 elsewhere; a client that resumes, and
-// so has followed the order, receives its deletion. The check follows the read, so that a
-// deletion in between counts.
+// withoutDeleted removes from a page of the log what may no longer be read. Without a cursor, a
+// deleted order has no events, as the order is not found elsewhere; a client that resumes
+// receives its deletion. The check comes after the read, so that it includes a deletion in
+// between.
 func (f *filter) withoutDeleted(ctx context.Context, page events.Page) (events.Page, error) {
 	if f.orders == nil || len(page.Events) == 0 {
 		return page, nil

@@ -17,11 +17,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// object is JSON that is made by hand.
+// object is a JSON object.
 type object = map[string]any
 
-// Schemas describe each type of event as a JSON Schema (2020-12) that stands alone. They
-// are open: members may be added, and a reader must pass over what it does not know.
+// Schemas returns a self-contained JSON Schema (2020-12) for each event type. The schemas are
+// open: members may be added, and clients must ignore unknown members.
 func (m *Module) Schemas() (map[string][]byte, error) {
 	all := map[string][]byte{}
 	for _, k := range m.kinds {
@@ -41,7 +41,7 @@ func (m *Module) Schemas() (map[string][]byte, error) {
 	return all, nil
 }
 
-// Example is an event of a kind, as it looks on every transport.
+// Example returns an example of an event kind in the form that all transports send.
 func Example(k events.Kind) ([]byte, error) {
 	data, err := canonical.Marshal(k.Data)
 	if err != nil {
@@ -56,15 +56,14 @@ func Example(k events.Kind) ([]byte, error) {
 	return canonical.Marshal(e.Message())
 }
 
-// describer makes schemas whose shared parts stand under a prefix.
+// describer generates schemas with shared parts under a prefix.
 type describer struct{ registry huma.Registry }
 
 func newDescriber(prefix string) *describer {
 	return &describer{web.Schemas(prefix)}
 }
 
-// event describes an event of one kind. Its data have the members that the kind's
-// example has.
+// event returns the schema of an event kind. Its data have the members of the kind's example.
 func (d *describer) event(k events.Kind) (object, error) {
 	envelope, err := d.of(reflect.TypeFor[events.Message]())
 	if err != nil {
@@ -98,7 +97,7 @@ func (d *describer) event(k events.Kind) (object, error) {
 	return envelope, nil
 }
 
-// of is a struct's own schema; what it refers to is shared.
+// of returns the schema of a struct; schemas that it refers to are shared.
 func (d *describer) of(t reflect.Type) (object, error) {
 	schema := d.registry.Schema(t, true, t.Name())
 	for schema.Ref != "" {
@@ -107,19 +106,19 @@ func (d *describer) of(t reflect.Type) (object, error) {
 	return d.plain(schema)
 }
 
-// shared are the schemas that others refer to, by name.
+// shared returns by name the schemas that others refer to.
 func (d *describer) shared() (object, error) {
 	all := object{}
 	for name, schema := range d.registry.Map() {
 		if name == "Message" || name == "Data" || name == "Control" {
-			continue // written out where they are used
+			continue // inlined where they are used
 		}
 		plain, err := d.plain(schema)
 		if err != nil {
 			return nil, err
 		}
 		if members, ok := plain["properties"].(object); ok && members["allowedActions"] != nil {
-			// What a reader may do now is no part of what has happened.
+			// The allowed actions depend on the caller and are not part of an event.
 			delete(members, "allowedActions")
 			plain["required"] = slices.DeleteFunc(plain["required"].([]any), func(name any) bool { return name == "allowedActions" })
 		}
@@ -141,7 +140,7 @@ func (d *describer) plain(schema *huma.Schema) (object, error) {
 	return plain, nil
 }
 
-// open lets objects have members that nobody knows yet.
+// open allows additional members in objects.
 func open(v any) {
 	switch v := v.(type) {
 	case object:

@@ -12,22 +12,22 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// filter is what somebody wants to be told, and from where. The room comes from the
-// caller's identity, never from the client (SPEC E2).
+// filter selects the events of a subscription and its start. The owner comes from the caller's
+// identity and never from the client (SPEC E2).
 type filter struct {
-	room   uuid.UUID     // whose events; uuid.Nil is everybody's
-	order  uuid.UUID     // of one order; uuid.Nil is all
-	types  []string      // empty is all
+	room   uuid.UUID     // the owner of the events; uuid.Nil for all
+	order  uuid.UUID     // only this order; uuid.Nil for all
+	types  []string      // empty for all
 	resume bool          // the client gave a cursor
-	at     events.Cursor // everything up to here is known
-	orders Orders        // nil: none is ever deleted
+	at     events.Cursor // the position after which the subscription starts
+	orders Orders        // nil if no order is ever deleted
 }
 
 func (f *filter) wants(kind string, order uuid.UUID) bool {
 	return (f.order == uuid.Nil || f.order == order) && (len(f.types) == 0 || slices.Contains(f.types, kind))
 }
 
-// page reads the log for this filter; the types are for the reader to look at.
+// page reads the log for this filter; the caller filters by type.
 func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor, limit int) (page events.Page, err error) {
 	if f.order != uuid.Nil {
 		page, err = log.AfterInOrder(ctx, after, f.order, f.room, limit)
@@ -40,7 +40,7 @@ func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor,
 	return f.withoutDeleted(ctx, page)
 }
 
-// asked is a filter as the client writes it.
+// asked is a filter as the client sends it.
 type asked struct {
 	after, order, user string
 	types              []string // each may be several, with commas between
@@ -54,7 +54,7 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 	var wrong []fault.Field
 	id := func(name, value string) (id uuid.UUID) {
 		id, err := uuid.Parse(value)
-		if err != nil || id == uuid.Nil { // which is everybody's room
+		if err != nil || id == uuid.Nil { // uuid.Nil stands for all owners
 			wrong = append(wrong, badParameter(name, "is not an id"))
 		}
 		return id
@@ -83,12 +83,12 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 		}
 	}
 	if wrong != nil {
-		e := fault.New(fault.KindMalformed, "malformed", "Some parameters are not valid; see errors.")
+		e := fault.New(fault.KindMalformed, "malformed", "Some parameters are invalid; see errors.")
 		e.Fields = wrong
 		return f, e
 	}
 	if f.room != caller.UserID && !caller.IsAdmin() {
-		return f, fault.New(fault.KindForbidden, "forbidden", "Only administrators may listen to the orders of others.")
+		return f, fault.New(fault.KindForbidden, "forbidden", "Only administrators may subscribe to the orders of other users.")
 	}
 	return f, nil
 }

@@ -7,19 +7,19 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Narrow is embedded in the input of every reader of events.
+// Narrow is embedded in the inputs of all routes that read events.
 type Narrow struct {
-	After   string   `query:"after" maxLength:"100" doc:"Resume behind this cursor"`
-	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat it or separate by commas"`
+	After   string   `query:"after" maxLength:"100" doc:"Resume after this cursor"`
+	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat the parameter or separate the types by commas"`
 	OrderID string   `query:"orderId" format:"uuid" doc:"Only this order"`
-	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
 }
 
 func (n Narrow) asked() asked {
 	return asked{after: n.After, types: n.Types, order: n.OrderID, user: n.UserID}
 }
 
-// filterParams are made anew for each API: registering a route changes them.
+// filterParams returns new parameters for each route, because registering a route changes them.
 func filterParams() []*huma.Param {
 	return []*huma.Param{
 		parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
@@ -34,7 +34,7 @@ func parameter(name, doc string, schema *huma.Schema) *huma.Param {
 	return &huma.Param{Name: name, In: "query", Description: doc, Schema: schema}
 }
 
-// filterOf reads the query of a socket or stream.
+// filterOf parses the query of a socket or stream.
 func (m *Module) filterOf(c *fiber.Ctx) (filter, error) {
 	var types []string
 	for _, list := range c.Context().QueryArgs().PeekMulti("types") {

@@ -10,8 +10,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// frame is something to be told, ready to be written. One that is no event has
-// no cursor of its own, and its text carries the place where the subscriber is.
+// frame is an encoded message. A control frame has no cursor of its own; its text contains the
+// position of the subscriber.
 type frame struct {
 	kind   string
 	order  uuid.UUID
@@ -19,19 +19,19 @@ type frame struct {
 	text   []byte
 }
 
-// ping is a frame without text, for a connection that was silent.
+// ping is a frame without text for an idle connection.
 var ping = &frame{}
 
-// The kinds of frames that are no events.
+// The types of control frames.
 const (
 	kindReady  = "ready"                // the stream begins here
-	kindReset  = "reset"                // so it does, but what was asked for is gone
-	kindUnread = "notifications.unread" // how much is unread in the inbox
-	kindClose  = "close"                // Server-Sent Events only: what a socket says with its close code
+	kindReset  = "reset"                // the stream begins here, because the cursor cannot be resumed
+	kindUnread = "notifications.unread" // the number of unread notifications
+	kindClose  = "close"                // Server-Sent Events only, in place of a socket's close code
 )
 
-// frameOf never fails: an event whose data cannot be rendered goes out without
-// them. Left out it would be a gap, and refused a place that nobody can pass.
+// frameOf never fails. An event whose data cannot be encoded is sent without them: leaving it
+// out would be a gap, and an error would block the stream at this position.
 func frameOf(e events.Event, out *slog.Logger) *frame {
 	text, err := canonical.Marshal(e.Message())
 	if err != nil {
@@ -53,7 +53,7 @@ type Control struct {
 func (c Control) frame() *frame {
 	text, err := canonical.Marshal(c)
 	if err != nil {
-		panic(err) // strings and a number
+		panic(err) // cannot fail for strings and numbers
 	}
 	return &frame{kind: c.Type, text: text}
 }

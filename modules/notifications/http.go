@@ -29,8 +29,8 @@ const (
 func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/events/tickets", Name: "create-ticket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
-		Summary: "Get a ticket for opening a socket", Status: http.StatusCreated,
-		Doc: "For clients that cannot send a header with a WebSocket or an event stream, such as browsers. Good for one connection within 30 seconds.",
+		Summary: "Create a ticket for a socket or stream", Status: http.StatusCreated,
+		Doc: "For clients that cannot set headers of a WebSocket or an event stream, such as browsers. A ticket is valid for one connection within 30 seconds.",
 	}, m.createTicket)
 
 	m.socketRoute(api)
@@ -44,23 +44,23 @@ func (m *Module) socketRoute(api *web.API) {
 		s, _ := conn.Locals(socketKey).(*socket)
 		s.run(conn)
 	}, websocket.Config{
-		// Small, because an idle socket keeps them; the larger one is shared.
+		// Small buffers, because an idle socket keeps them; the larger one is shared.
 		ReadBufferSize: 256, WriteBufferSize: 4 << 10, WriteBufferPool: &sync.Pool{},
-		// The last resort; the library's own would send the reason to the client.
+		// The library's default handler would send the panic to the client.
 		RecoverHandler: func(*websocket.Conn) { recovered(m.log, "socket handler") },
-		// Origins are checked before, so that the answer is a problem document.
+		// Origins are checked earlier, so that the response is a problem document.
 	})
 	api.Raw(web.Route{
 		Method: http.MethodGet, Path: socketPath, Name: "event-socket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "Stream events over a WebSocket", Status: http.StatusSwitchingProtocols,
 		Errors: []int{http.StatusForbidden, http.StatusUpgradeRequired},
-		Doc: "Streams your own orders' events, to administrators everybody's. Every frame has a cursor; reconnect with " +
-			"`?after=<cursor>`, on any node, and nothing is missed. A cursor that is too old, or of an event " +
-			"that the database has lost, is answered by a `reset` frame, which also comes to an open stream when the database goes back to an earlier state. " +
-			"`/asyncapi.json` describes the frames. 429 `too-many-streams` when the account has as many sockets and streams open " +
-			"on this node as one may have (50).",
+		Doc: "Streams the events of your own orders, or of all orders for administrators. Every frame has a cursor; reconnect to any node with " +
+			"`?after=<cursor>` to get all later events. If the cursor is too old, or the database no longer has its event after a " +
+			"restore, the server sends a `reset` frame; it also sends one on an open socket when the database is restored to an earlier state. " +
+			"`/asyncapi.json` describes the frames. 429 `too-many-streams` if the account has the maximum number of open sockets and streams " +
+			"on this node (50).",
 		Params: slices.Concat([]*huma.Param{
-			parameter("ticket", "A ticket, instead of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)}),
+			parameter("ticket", "A ticket in place of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)}),
 		}, filterParams()),
 	}, m.prepareSocket, upgrade)
 }
@@ -85,10 +85,10 @@ func (m *Module) createTicket(ctx context.Context, _ *struct{}) (*ticketOutput, 
 	return &out, nil
 }
 
-// Credentials accepts a ticket where a socket or stream is opened. It belongs behind the
-// middleware that reads the Authorization header and before the routes. A request
-// with both is refused, and the ticket not used up: who would be calling (RFC 6750
-// section 2)?
+// Credentials is a middleware that accepts a ticket for opening a socket or stream. It must run
+// after the middleware of the Authorization header and before the routes. A request with both
+// credentials is rejected without using the ticket, because the caller would be ambiguous (RFC
+// 6750 section 2).
 func (m *Module) Credentials() fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ticket := c.Query("ticket")
@@ -97,7 +97,7 @@ func (m *Module) Credentials() fiber.Handler {
 		}
 		if c.Get(fiber.HeaderAuthorization) != "" {
 			c.SetUserContext(identity.WithoutCaller(c.UserContext()))
-			web.RejectCredential(c, fault.New(fault.KindUnauthenticated, "two-credentials", "Send a ticket or the Authorization header, not both."))
+			web.RejectCredential(c, fault.New(fault.KindUnauthenticated, "two-credentials", "Send either a ticket or the Authorization header, not both."))
 			return c.Next()
 		}
 		caller, err := m.sessions.RedeemTicket(c.UserContext(), ticket)
@@ -110,13 +110,12 @@ func (m *Module) Credentials() fiber.Handler {
 	}
 }
 
-// prepareSocket checks everything that can be refused while there is still an HTTP
-// answer to give.
+// prepareSocket makes all checks before the handshake, while an HTTP response is possible.
 func (m *Module) prepareSocket(c *fiber.Ctx) error {
-	// Keeps foreign pages from opening sockets with somebody's ticket (SPEC E2, ASVS 5.0
-	// 4.4.2): CORS does not apply to WebSockets.
+	// Prevents pages of other origins from opening sockets with a user's ticket (SPEC E2, ASVS
+	// 5.0 4.4.2), because CORS does not apply to WebSockets.
 	if web.Origins(m.origins).Classify(c) == web.ForeignOrigin {
-		return web.Fail(c, fault.New(fault.KindForbidden, "foreign-origin", "Pages of this origin may not open a socket here."))
+		return web.Fail(c, fault.New(fault.KindForbidden, "foreign-origin", "This origin may not open a socket."))
 	}
 	if !websocket.IsWebSocketUpgrade(c) {
 		return upgradeRequired(c)
@@ -148,7 +147,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 			request.Response.Header = fasthttp.ResponseHeader{}
 		},
 	})
-	if err := c.Next(); err != nil { // a handshake that is incomplete, or of another version
+	if err := c.Next(); err != nil { // the handshake is incomplete or has another version
 		return upgradeRequired(c)
 	}
 	upgraded = true
@@ -156,7 +155,7 @@ func (m *Module) prepareSocket(c *fiber.Ctx) error {
 	return nil
 }
 
-// readable waits for the tail to say where it is.
+// readable waits until the tail knows its position.
 func (m *Module) readable(ctx context.Context) error {
 	if m.hub.isStopping() {
 		return fault.Unavailable("This server", errStopping)

@@ -20,13 +20,13 @@ import (
 // passes it to the subscribers concerned, rendered once for all of them.
 type hub struct {
 	out   *slog.Logger
-	ready chan struct{} // closed when the tail has said where it is
+	ready chan struct{} // closed when the tail knows its position
 
 	mu     sync.Mutex
 	at     events.Cursor
-	moved  chan struct{}                          // closed when at changes, when somebody waits for that
-	rooms  map[uuid.UUID]map[*subscriber]struct{} // by owner; uuid.Nil hears everybody
-	people map[uuid.UUID]map[*subscriber]struct{} // by who listens
+	moved  chan struct{}                          // closed when at changes; nil if no goroutine waits
+	rooms  map[uuid.UUID]map[*subscriber]struct{} // by owner; uuid.Nil for all owners
+	people map[uuid.UUID]map[*subscriber]struct{} // by subscribed user
 	closed bool
 	gone   sync.WaitGroup
 
@@ -147,7 +147,7 @@ func (h *hub) revoke(user, credential uuid.UUID) {
 	}
 }
 
-// tell tells a user how much is unread, wherever they listen.
+// tell sends the number of unread notifications to all subscribers of a user.
 func (h *hub) tell(user uuid.UUID, unread int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -159,14 +159,14 @@ func (h *hub) tell(user uuid.UUID, unread int64) {
 	}
 }
 
-// listeners are the users who have a subscriber on this node.
+// listeners returns the users with a subscriber on this node.
 func (h *hub) listeners() []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Collect(maps.Keys(h.people))
 }
 
-// stop ends every subscriber, and cuts those that have not gone when ctx ends.
+// stop ends all subscribers, and cuts the connections of those that remain when ctx ends.
 func (h *hub) stop(ctx context.Context) {
 	h.mu.Lock()
 	h.closed = true

@@ -18,13 +18,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
-// FillInboxes puts what users are to be told into their inboxes until ctx ends: one
-// row for each event and user, whatever fails and however many nodes are at it (SPEC
-// E7).
+// FillInboxes creates notifications from events until ctx ends: one row for each event and
+// user, also after failures and with any number of nodes (SPEC E7).
 func (m *Module) FillInboxes(ctx context.Context) error { return m.inboxes.Run(ctx) }
 
-// fillInboxes writes the notifications of a page. Their ids rise along the log, so that the inbox has
-// its order.
+// fillInboxes inserts the notifications of a page. Their ids increase in the order of the log,
+// which is also the order of the inbox.
 func (m *Module) fillInboxes(ctx context.Context, tx pgx.Tx, list []events.Event) error {
 	var ids, users, orders []uuid.UUID
 	var versions []int64
@@ -44,7 +43,7 @@ func (m *Module) fillInboxes(ctx context.Context, tx pgx.Tx, list []events.Event
 	if len(ids) == 0 {
 		return nil
 	}
-	// The counts in one order, whoever writes them: nobody waits in a circle.
+	// All writers lock the counts in the same order, which prevents deadlocks.
 	_, err := tx.Exec(ctx, `
 		with new as (
 			insert into notifications (id, user_id, order_id, version, type, at)
@@ -62,7 +61,7 @@ func (m *Module) fillInboxes(ctx context.Context, tx pgx.Tx, list []events.Event
 	return nil
 }
 
-// inbox reads a page of a user's notifications, newest first, and how much is unread.
+// inbox returns a page of a user's notifications, newest first, and the number of unread ones.
 func (m *Module) inbox(ctx context.Context, user uuid.UUID, unread *bool, before uuid.UUID, limit int) (page []*ent.Notification, count int64, err error) {
 	query := ent.On(m.pool).Notification.Query().Where(notification.UserID(user))
 	if before != uuid.Nil {
@@ -85,13 +84,12 @@ func (m *Module) inbox(ctx context.Context, user uuid.UUID, unread *bool, before
 	return page, count, nil
 }
 
-// mark marks one notification as read or unread, and says how it is now. To say so
-// twice changes nothing.
+// mark marks one notification as read or unread and returns it. It is idempotent.
 func (m *Module) mark(ctx context.Context, user, id uuid.UUID, read bool) (row *ent.Notification, err error) {
 	err = m.marking(ctx, user, func(tx pgx.Tx) (int64, error) {
 		row, err = ent.On(tx).Notification.Query().Where(notification.ID(id), notification.UserID(user)).Only(ctx)
 		if ent.IsNotFound(err) {
-			return 0, fault.New(fault.KindNotFound, "not-found", "There is no such notification.")
+			return 0, fault.New(fault.KindNotFound, "not-found", "The notification does not exist.")
 		}
 		if err != nil || (row.ReadAt != nil) == read {
 			return 0, err
@@ -120,7 +118,7 @@ func (m *Module) markAll(ctx context.Context, user, upTo uuid.UUID) (marked int6
 	return marked, err
 }
 
-// marking changes what is unread of one user, one change after the other.
+// marking changes the unread notifications of one user under a lock.
 func (m *Module) marking(ctx context.Context, user uuid.UUID, do func(tx pgx.Tx) (more int64, err error)) error {
 	changed := false
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -146,7 +144,7 @@ const (
 	cleanAtOnce = 1000
 )
 
-// CleanInboxes forgets notifications older than KeepNotes until ctx ends.
+// CleanInboxes deletes notifications older than KeepNotes until ctx ends.
 func (m *Module) CleanInboxes(ctx context.Context) error {
 	return periodic.Run(ctx, periodic.Task{
 		Name: "delete old notifications", Interval: cleanEvery, Jitter: 0.5, Log: m.log,
@@ -154,7 +152,8 @@ func (m *Module) CleanInboxes(ctx context.Context) error {
 	})
 }
 
-// cleanOnce takes small bites, so that nobody waits for it, and says how many rows went.
+// cleanOnce deletes in small batches, so that it blocks other transactions only briefly, and
+// returns the number of deleted rows.
 func (m *Module) cleanOnce(ctx context.Context) (gone int64, err error) {
 	oldest := uuidv7.First(time.Now().Add(-m.keepNotes))
 	for {

@@ -18,28 +18,28 @@ const inboxTag = "Notifications"
 func (m *Module) inboxRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/notifications", Name: "list-notifications", Tag: inboxTag,
-		Role: identity.User, Scope: identity.NotificationsRead, Summary: "Read your inbox, newest first",
-		Doc: "What became of your orders, once for each event. How much is unread is told on the socket and the stream as well, whenever it changes.",
+		Role: identity.User, Scope: identity.NotificationsRead, Summary: "List your notifications, newest first",
+		Doc: "One notification for each event of your orders that concerns you. The socket and the stream send the number of unread notifications whenever it changes.",
 	}, m.listNotifications)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/notifications", Name: "mark-notifications", Tag: inboxTag,
-		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark all as read",
-		Doc: "All that is unread, or with `upTo` only that notification and those before it, so that none is marked that nobody has seen.",
+		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark notifications as read",
+		Doc: "Marks all notifications, or with `upTo` only this one and older ones, so that a notification that arrived meanwhile stays unread.",
 	}, m.markNotifications)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/notifications/{id}", Name: "mark-notification", Tag: inboxTag,
-		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark one as read or unread", Errors: []int{http.StatusNotFound},
+		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark a notification as read or unread", Errors: []int{http.StatusNotFound},
 	}, m.markNotification)
 }
 
-// Notification is one event that its reader is told of.
+// Notification is the JSON form of a notification.
 type Notification struct {
 	ID        uuid.UUID      `json:"id"`
 	Type      string         `json:"type" doc:"The event's type" example:"order.shipped"`
 	OrderID   uuid.UUID      `json:"orderId"`
 	Version   int64          `json:"version" doc:"The order's version after the event"`
-	Message   string         `json:"message" example:"The order is with the carrier."`
-	CreatedAt jsontime.Time  `json:"createdAt" doc:"When it happened"`
+	Message   string         `json:"message" example:"The order was shipped."`
+	CreatedAt jsontime.Time  `json:"createdAt" doc:"The time of the event"`
 	ReadAt    *jsontime.Time `json:"readAt" nullable:"true"`
 }
 
@@ -57,7 +57,7 @@ func (m *Module) render(row *ent.Notification) Notification {
 // Inbox is a page of a user's notifications.
 type Inbox struct {
 	web.Page[Notification]
-	Unread int64 `json:"unread" doc:"How much is unread in the whole inbox"`
+	Unread int64 `json:"unread" doc:"The number of unread notifications in the inbox"`
 }
 
 type inboxOutput struct {
@@ -66,7 +66,7 @@ type inboxOutput struct {
 }
 
 func (m *Module) listNotifications(ctx context.Context, in *struct {
-	Unread string `query:"unread" enum:"true,false" doc:"true for what is unread, false for what is read; all when absent"`
+	Unread string `query:"unread" enum:"true,false" doc:"true: only unread notifications; false: only read ones"`
 	web.Paging
 }) (*inboxOutput, error) {
 	var only *bool
@@ -89,12 +89,12 @@ func (m *Module) listNotifications(ctx context.Context, in *struct {
 // InboxUpdate marks notifications of an inbox as read.
 type InboxUpdate struct {
 	Read bool       `json:"read" enum:"true" doc:"Always true"`
-	UpTo *uuid.UUID `json:"upTo,omitzero" format:"uuid" doc:"The newest notification that was seen"`
+	UpTo *uuid.UUID `json:"upTo,omitzero" format:"uuid" doc:"The newest notification to mark"`
 }
 
 // InboxUpdateResult says how many notifications an InboxUpdate changed.
 type InboxUpdateResult struct {
-	Marked int64 `json:"marked" doc:"How many were unread"`
+	Marked int64 `json:"marked" doc:"The number of notifications that were marked"`
 }
 
 // NotificationUpdate marks one notification as read or unread.
@@ -111,7 +111,7 @@ func (m *Module) markNotifications(ctx context.Context, in *struct {
 	if in.Body.UpTo != nil {
 		upTo = *in.Body.UpTo
 		if upTo == uuid.Nil {
-			return nil, fault.Invalid(fault.Field{Pointer: "/upTo", Code: "format", Message: "is no notification's id"})
+			return nil, fault.Invalid(fault.Field{Pointer: "/upTo", Code: "format", Message: "is not the id of a notification"})
 		}
 	}
 	out := &marked{}

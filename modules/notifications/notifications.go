@@ -1,8 +1,8 @@
-// Package notifications tells everyone concerned what happened to orders.
+// Package notifications delivers the events of orders to users.
 //
-// It has no truth of its own: every transport is a reader of the event log from
-// a cursor (platform/events). A socket that is cut, slow or moved to another node
-// goes on from its cursor and misses nothing.
+// It has no state of its own: every transport reads the event log from a cursor
+// (platform/events). A client that reconnects, is slow or moves to another node continues from
+// its cursor and gets all events.
 package notifications
 
 import (
@@ -35,20 +35,20 @@ type Deps struct {
 	Tail     *events.Tail
 	Sessions Sessions
 	Orders   Orders // may be nil
-	// Kinds of events there are; a filter by any other type is refused.
+	// Kinds are the event types; a filter by any other type is rejected.
 	Kinds []events.Kind
-	// Origins that may open a socket besides the server's own.
+	// Origins may open a socket in addition to the server's own.
 	Origins []string
 	// Keep is how far back a cursor may be resumed (SPEC E3).
 	Keep time.Duration
-	// Reads bounds what is read of the log for sockets, streams and pages.
+	// Reads limits the reads of the log for sockets, streams and pages.
 	Reads *reads.Reads
 	// StreamsPerAccount is how many sockets and event streams one account may have open
 	// on this node; 50 when zero.
 	StreamsPerAccount int
-	// KeepNotes is how long inboxes remember.
+	// KeepNotes is how long notifications are kept.
 	KeepNotes time.Duration
-	// Counted tells the other nodes to look for unread counts that have changed.
+	// Counted wakes the other nodes to read changed counts.
 	Counted func()
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
@@ -77,7 +77,7 @@ type Module struct {
 
 	types     []string
 	notes     map[string]bool   // types that go to the inbox,
-	sentences map[string]string // and what it says of them
+	sentences map[string]string // and their messages
 }
 
 // New returns the module and subscribes it to the tail.

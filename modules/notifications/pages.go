@@ -12,7 +12,7 @@ import (
 
 const (
 	maxWait = 20 * time.Second
-	// How much of the log one request looks through for events of the types asked for.
+	// The number of events that one request examines for the requested types.
 	lookThrough = 10
 )
 
@@ -20,10 +20,10 @@ const (
 type eventPage struct {
 	Events []events.Event
 	Next   events.Cursor // where the next page begins
-	Reset  bool          // the caller's cursor cannot be resumed: it begins anew at Next
+	Reset  bool          // the caller's cursor cannot be resumed; continue from Next
 }
 
-// page reads events for a caller, and waits for some when there are none.
+// page reads events for a caller and, if requested, waits for new ones.
 func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limit int, wait time.Duration) (eventPage, error) {
 	f, err := m.filter(caller, q)
 	if err != nil {
@@ -45,8 +45,8 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 	if err != nil {
 		return eventPage{}, err
 	}
-	// Reading and waiting take time, in which the caller may have lost its rights. One with
-	// another role than before begins again where it was.
+	// The caller may have lost its rights while the request was reading and waiting. If its role
+	// changed, it must repeat the request.
 	if same, err := m.unchanged(ctx, caller); err != nil {
 		return eventPage{}, err
 	} else if !same {
@@ -55,8 +55,8 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 	return eventPage{Events: p.list, Next: p.at}, nil
 }
 
-// begin finds where to read from when the caller has no cursor, and tells whether one
-// that it has cannot be resumed.
+// begin sets the start if the caller has no cursor, and reports whether its cursor cannot be
+// resumed.
 func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (gone bool, err error) {
 	if f.resume {
 		return m.events.Expired(ctx, f.at, f.room, m.keep)
@@ -68,9 +68,9 @@ func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (
 	return false, err
 }
 
-// resetPage answers a request whose cursor is not of this log, or no longer.
+// resetPage is the response to a cursor that is not part of this log.
 func (m *Module) resetPage(ctx context.Context) (eventPage, error) {
-	// A poll that has waited may be past the deadline of its request.
+	// After waiting, the deadline of the request may have passed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
 
@@ -78,7 +78,7 @@ func (m *Module) resetPage(ctx context.Context) (eventPage, error) {
 	return eventPage{Next: head, Reset: true}, err
 }
 
-// fill reads a page, and waits for one when there is nothing to read.
+// fill reads a page and, if it is empty, waits for events.
 func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait time.Duration) error {
 	if wait == 0 {
 		return p.read(ctx)
@@ -86,8 +86,8 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	if err := m.readable(ctx); err != nil {
 		return err
 	}
-	// Joined first, so that nothing happens unheard between reading and waiting. The
-	// request's deadline is for reading.
+	// Join first, so that no event is missed between reading and waiting. The request's deadline
+	// only applies to reading.
 	slot, err := m.connections.wait(caller.UserID)
 	if err != nil {
 		return err
@@ -96,12 +96,12 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	bell.slot = slot
 	defer bell.Close()
 	if err := m.hub.join(bell.subscriber); err != nil {
-		return nil // the server is stopping: an empty page, and the next one is read elsewhere
+		return nil // the server is stopping: return an empty page; the client continues on another node
 	}
 	bell.joined = true
 	bell.queue.drain()
 	if same, err := m.unchanged(ctx, caller); err != nil || !same {
-		return err // it changed before the hub could tell this poll
+		return err // the credential changed before the hub could notify this request
 	}
 
 	until := time.NewTimer(min(wait, maxWait))
@@ -122,8 +122,8 @@ func (m *Module) fill(ctx context.Context, p *page, caller identity.Caller, wait
 	}
 }
 
-// unchanged asks whether the caller's credential still gives the rights that the request
-// came with. One that is over is an Unauthenticated fault.
+// unchanged reports whether the caller's credential still has the rights with which the request
+// began. It returns an Unauthenticated fault for an invalid credential.
 func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, error) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.limits.readWithin)
 	defer cancel()
@@ -131,7 +131,7 @@ func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, e
 	return now == caller, err
 }
 
-// page is what one request reads.
+// page is the state of one request.
 type page struct {
 	filter
 	log   *events.Log
@@ -140,7 +140,7 @@ type page struct {
 	list  []events.Event
 }
 
-// read goes on from where the page is, until it is full or nothing more is there.
+// read fills the page from its position until it is full or the log ends.
 func (p *page) read(ctx context.Context) error {
 	for range lookThrough {
 		var got events.Page
@@ -160,7 +160,7 @@ func (p *page) read(ctx context.Context) error {
 				return nil
 			}
 		}
-		p.at = got.Next // behind what is not shown, too
+		p.at = got.Next // also skips events that are not shown
 		if !got.More {
 			return nil
 		}

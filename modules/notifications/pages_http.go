@@ -13,26 +13,26 @@ import (
 func (m *Module) pageRoute(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/events", Name: "list-events", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
-		Summary: "Read events page by page", Errors: []int{http.StatusForbidden},
-		Doc: "The same events in the same order, with the same cursors, as the socket gives. Without `after` it begins with the oldest " +
-			"that are kept for resuming. There is always a `nextCursor`: give it back as `after`, at once or later, also to the socket or the " +
-			"stream. With `wait`, a request that finds nothing waits that long for something to happen; it is 401 when the session or key ends meanwhile. " +
-			"429 `too-many-streams` when 20 requests of the account wait on this node, and `too-many-reads` when too many of them wait for each other. " +
-			"Of orders that were deleted, what people wrote is left out; with `orderId` such an order has no events but, behind `after`, `order.deleted`.",
+		Summary: "List events, oldest first", Errors: []int{http.StatusForbidden},
+		Doc: "The same events, order and cursors as on the socket. Without `after`, the list begins with the oldest event that is kept for " +
+			"resuming. The response always has a `nextCursor`, which can be used as `after` at any time, also for the socket and the " +
+			"stream. With `wait`, a request that finds no events waits for new ones (long polling); it returns 401 if the session or key ends meanwhile. " +
+			"429 `too-many-streams` if 20 requests of the account are waiting on this node, and `too-many-reads` if too many of its reads are queued. " +
+			"Texts written by people are removed from the events of deleted orders; with `orderId`, a deleted order has only the event `order.deleted`, and only after `after`.",
 	}, m.listEvents)
 }
 
 type pageInput struct {
 	Narrow
-	Limit int `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many at most"`
-	Wait  int `query:"wait" minimum:"0" maximum:"20" default:"0" doc:"Seconds to wait for something to happen"`
+	Limit int `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"The maximum number of items"`
+	Wait  int `query:"wait" minimum:"0" maximum:"20" default:"0" doc:"Seconds to wait for new events"`
 }
 
 // EventPage is a page of the event log.
 type EventPage struct {
 	Data       []events.Message `json:"data"`
-	NextCursor string           `json:"nextCursor" doc:"Give it back as after"`
-	Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, as it is too old or of an event that the database has lost: read afresh what you need, and go on from nextCursor"`
+	NextCursor string           `json:"nextCursor" doc:"The value of after for the next request"`
+	Reset      bool             `json:"reset,omitzero" doc:"The cursor cannot be resumed, because it is too old or the database no longer has its event: read the current state and continue from nextCursor"`
 }
 
 type pageOutput struct {

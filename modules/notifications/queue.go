@@ -14,22 +14,22 @@ type queue struct {
 	mu      sync.Mutex
 	list    []*frame
 	from    time.Time // since when it has not been empty
-	unread  *int64    // only the latest count is of interest
+	unread  *int64    // only the latest count is kept
 	ping    bool
 	again   bool // the consumer has to check more than the queue
 	awake   bool
 	closed  bool
-	resting chan struct{} // closed once nobody takes any more, when somebody asked
+	resting chan struct{} // closed once the consumer has stopped; nil if no goroutine waits
 }
 
-// taken is what was in the queue.
+// taken is the content of the queue.
 type taken struct {
 	frames []*frame
 	unread *int64
 	ping   bool
 }
 
-// newQueue makes a queue whose taker is already at work.
+// newQueue returns a queue with a consumer that is already running.
 func newQueue(limit int) *queue { return &queue{limit: limit, awake: true} }
 
 // put is false when the queue is full.
@@ -48,7 +48,7 @@ func (q *queue) put(f *frame) bool {
 	return true
 }
 
-// count has the subscriber told how much is unread in its inbox.
+// count queues the number of unread notifications.
 func (q *queue) count(unread int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,7 +57,7 @@ func (q *queue) count(unread int64) {
 	q.rouse()
 }
 
-// remind has the subscriber pinged.
+// remind queues a ping.
 func (q *queue) remind() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -74,7 +74,7 @@ func (q *queue) rouse() {
 	q.wake()
 }
 
-// take empties the queue. Who gets false must leave it alone until woken.
+// take empties the queue. After false, the consumer must not call it until woken.
 func (q *queue) take() (taken, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,15 +88,15 @@ func (q *queue) take() (taken, bool) {
 	return all, true
 }
 
-// drain empties the queue for somebody who only wants to know that there was something.
-// It takes until nothing comes, as the contract of wake demands.
+// drain empties the queue and reports whether it had content. It calls take until that returns
+// false, as the contract of wake requires.
 func (q *queue) drain() {
 	for some := true; some; {
 		_, some = q.take()
 	}
 }
 
-// forget drops the events that wait; they are in the log.
+// forget drops the queued events, which are in the log.
 func (q *queue) forget() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -112,7 +112,7 @@ func (q *queue) restart() {
 	q.rouse()
 }
 
-// giveUp is what the taker says who will not take any more.
+// giveUp is called by the consumer when it stops.
 func (q *queue) giveUp() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -128,8 +128,8 @@ func (q *queue) rest() {
 	}
 }
 
-// close lets nobody be woken from now on, and returns what is closed once nobody
-// takes any more. It is called once.
+// close stops wake-ups and returns a channel that is closed once the consumer has stopped. It
+// is called once.
 func (q *queue) close() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -144,7 +144,7 @@ func (q *queue) close() <-chan struct{} {
 	return done
 }
 
-// waiting is how long the oldest frame has been in the queue, at least.
+// waiting returns the minimum time that the oldest frame has been queued.
 func (q *queue) waiting() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// rewrite is called by the tail when the log does not have what was delivered last, and
-// tells where it goes on. Every subscriber verifies its own position before it gets
-// anything else (SPEC E3); what waits in its queue is of the log of before.
+// rewrite is called by the tail when the log no longer has the last delivered event, with the
+// position from which it continues. Every subscriber verifies its position before it gets
+// further events (SPEC E3); its queued events belong to the previous log.
 func (h *hub) rewrite(at events.Cursor) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -23,7 +23,7 @@ func (h *hub) rewrite(at events.Cursor) {
 	}
 }
 
-// move notes the position of the tail. The caller holds mu.
+// move records the position of the tail. The caller holds mu.
 func (h *hub) move(at events.Cursor) {
 	h.at = at
 	if h.moved != nil {
@@ -32,8 +32,8 @@ func (h *hub) move(at events.Cursor) {
 	}
 }
 
-// doubts tells, once, that f has to verify its position, and then begins a new queue for
-// it at the position of the tail.
+// doubts reports once that f has to verify its position, and gives it an empty queue at the
+// position of the tail.
 func (h *hub) doubts(f *subscriber) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,9 +52,9 @@ func (h *hub) requeue(f *subscriber) {
 	f.to = h.at
 }
 
-// reach waits until the tail has come to a position that the log has. Otherwise a
-// subscriber would be ahead of the tail, which then could not see that the log goes
-// back behind that subscriber.
+// reach waits until the tail has reached a position. Otherwise a subscriber could be ahead of
+// the tail, and the tail would not notice that the log was reset to a point before the
+// subscriber's position.
 func (h *hub) reach(ctx context.Context, at events.Cursor) error {
 	for {
 		h.mu.Lock()
@@ -76,8 +76,8 @@ func (h *hub) reach(ctx context.Context, at events.Cursor) error {
 	}
 }
 
-// verify tells whether the subscriber may go on from its position. It does not return
-// before the tail is there too.
+// verify reports whether the subscriber may continue from its position. It waits until the tail
+// has reached the position.
 func (f *subscriber) verify(ctx context.Context) error {
 	if err := f.log.Verify(ctx, f.at); err != nil || !f.to.Before(f.at) {
 		return err
@@ -85,12 +85,12 @@ func (f *subscriber) verify(ctx context.Context) error {
 	if err := f.hub.reach(ctx, f.at); err != nil {
 		return err
 	}
-	return f.log.Verify(ctx, f.at) // the tail may have come there by other events
+	return f.log.Verify(ctx, f.at) // the tail may have reached it through other events
 }
 
-// recheck verifies the position of a subscriber after the log was replaced. One whose
-// position is still in the log goes on from there; any other gets a reset and goes on
-// from the present end.
+// recheck verifies the position of a subscriber after the log was replaced. If the position is
+// still in the log, the subscriber continues from it; otherwise it gets a reset and continues
+// from the current end.
 func (f *subscriber) recheck() ([]*frame, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 	defer cancel()
@@ -106,8 +106,8 @@ func (f *subscriber) recheck() ([]*frame, error) {
 	return []*frame{Control{Type: kindReset, Cursor: f.at.String()}.frame()}, nil
 }
 
-// restart moves the subscriber to the present end of the log: to the position of the tail,
-// or past it when the tail does not know yet that the log was replaced.
+// restart moves the subscriber to the current end of the log: to the position of the tail, or
+// past it if the tail has not yet noticed that the log was replaced.
 func (f *subscriber) restart(ctx context.Context) (err error) {
 	f.at = f.to
 	if err = f.log.Verify(ctx, f.at); errors.Is(err, events.ErrRewritten) {
@@ -116,7 +116,7 @@ func (f *subscriber) restart(ctx context.Context) (err error) {
 	return err
 }
 
-// replaced is for a subscriber that notices before the tail does.
+// replaced is called by a subscriber that notices the replaced log before the tail does.
 func (f *subscriber) replaced() ([]*frame, error) {
 	f.hub.mu.Lock()
 	f.hub.requeue(f)

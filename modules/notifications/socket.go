@@ -13,26 +13,25 @@ import (
 	"github.com/gofiber/contrib/websocket"
 )
 
-// socket is one connection. The goroutine that runs its handler reads, to notice
-// pongs and the end. One that writes exists only while there is something to write:
-// most sockets are idle most of the time, and a goroutine is what costs most.
+// socket is one connection. The goroutine of its handler reads, to receive pongs and the close
+// frame. A writing goroutine exists only while there are frames to write, because most sockets
+// are idle and goroutines are the largest part of their memory.
 type socket struct {
 	*subscriber
-	slot *slot // of the account, given back when the connection has ended
-	// forget drops what the handshake said: the server would keep it as long as the
-	// socket, and it is half of what an idle one takes.
+	slot *slot // of the account, released when the connection has ended
+	// forget drops the headers of the handshake. The server would keep them as long as the
+	// socket, and they are half of the memory of an idle one.
 	forget func()
 
 	conn   *websocket.Conn
-	pinged time.Time     // of whoever writes
-	alarm  *time.Timer   // when a ping is due
-	gone   chan struct{} // closed when nothing will be read any more
-	closed chan struct{} // closed when nothing will be written any more
+	pinged time.Time     // used by the writing goroutine
+	alarm  *time.Timer   // fires when a ping is due
+	gone   chan struct{} // closed when reading has ended
+	closed chan struct{} // closed when writing has ended
 }
 
-// run serves the connection until it ends. The libraries put what they have of it
-// away for the next connection afterwards, and do so on a panic too, so nothing here
-// keeps it: run waits for whoever writes.
+// run serves the connection until it ends. Afterwards, also after a panic, the libraries reuse
+// its memory for the next connection, so run waits for the writing goroutine.
 func (s *socket) run(pooled *websocket.Conn) {
 	s.slot.keep()
 	defer s.slot.release()
@@ -46,8 +45,8 @@ func (s *socket) run(pooled *websocket.Conn) {
 	s.alarm = time.AfterFunc(s.limits.pingEvery, s.queue.remind)
 	s.queue.wake = func() { go s.write() }
 	s.onEnd = func(why closeReason) {
-		// A write that is stuck is cut short, except a slow reader's: it may still get to
-		// the close frame.
+		// Interrupts a write that is stuck, except for a slow reader, which may still receive the
+		// close frame.
 		if why != slow {
 			_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(s.limits.closeWithin))
 		}
@@ -59,14 +58,14 @@ func (s *socket) run(pooled *websocket.Conn) {
 		s.queue.giveUp()
 		s.end(stopping)
 	} else {
-		defer s.hub.leave(s.subscriber) // last: who waits for the hub waits for the close frames too
+		defer s.hub.leave(s.subscriber) // last, so that waiting for the hub includes the close frames
 		go s.write()
 	}
 	s.read()
 	<-s.closed
 }
 
-// write writes until there is nothing to write.
+// write writes until the queue is empty.
 func (s *socket) write() {
 	defer func() {
 		if p := recover(); p != nil {
@@ -96,8 +95,8 @@ func (s *socket) write() {
 	}
 }
 
-// send writes one message, and a ping before it when one is due: catching up may
-// take longer than a peer counts as alive. Its errors end the socket.
+// send writes one message, and before it a ping if one is due, because catching up may take
+// longer than the ping timeout. Its errors end the socket.
 func (s *socket) send(f *frame) error {
 	if s.ctx.Err() != nil {
 		return s.why()
@@ -123,8 +122,8 @@ func (s *socket) send(f *frame) error {
 	return nil
 }
 
-// unwritable ends the socket over a failed write: a peer that takes nothing for
-// that long is slow, any other is gone.
+// unwritable ends the socket after a failed write: after a timeout the peer is slow, otherwise
+// it has disconnected.
 func (s *socket) unwritable(err error) error {
 	var network net.Error
 	if errors.As(err, &network) && network.Timeout() {
@@ -135,7 +134,7 @@ func (s *socket) unwritable(err error) error {
 	return s.why()
 }
 
-// read drops whatever the client says, and ends the socket when it is gone.
+// read discards all messages of the client, and ends the socket when the client disconnects.
 func (s *socket) read() {
 	defer close(s.gone)
 
@@ -152,9 +151,9 @@ func (s *socket) read() {
 	}
 	s.end(hungUp)
 
-	// A message that is too long or no WebSocket frame has been answered by the
-	// library with a close frame, and the peer may still be sending. To cut the
-	// connection over unread bytes would take that frame away from it.
+	// The library has answered a message that is too long or malformed with a close frame, and
+	// the peer may still be sending. Closing the connection with unread bytes would reset it
+	// before the peer receives that frame.
 	var network net.Error
 	if !errors.As(err, &network) && !websocket.IsUnexpectedCloseError(err) {
 		_ = s.conn.SetReadDeadline(time.Now().Add(s.limits.closeWithin))
@@ -162,8 +161,8 @@ func (s *socket) read() {
 	}
 }
 
-// skip reads a whole message: the library counts fragments against the limit only
-// while they are read.
+// skip reads a whole message, because the library counts fragments against the limit only while
+// they are read.
 func (s *socket) skip() error {
 	_, message, err := s.conn.NextReader()
 	if err == nil {
@@ -172,8 +171,8 @@ func (s *socket) skip() error {
 	return err
 }
 
-// close waits for whoever writes, says why, gives the peer a moment to answer, and
-// cuts the connection.
+// close waits for the writing goroutine, sends the close frame, waits briefly for the response,
+// and cuts the connection.
 func (s *socket) close() {
 	defer close(s.closed)
 	defer recovered(s.out, "socket")
@@ -195,9 +194,9 @@ func (s *socket) close() {
 	}
 }
 
-// cut ends the connection at once. Close would do nothing: fasthttp closes a
-// connection that it gave away only when the handler has returned, and the handler
-// reads until the connection ends.
+// cut ends the connection immediately. Close would have no effect: fasthttp closes a hijacked
+// connection only when the handler has returned, and the handler reads until the connection
+// ends.
 func cut(conn *websocket.Conn) {
 	under := conn.NetConn()
 	if c, ok := under.(interface{ UnsafeConn() net.Conn }); ok {

@@ -13,15 +13,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// How often a silent stream says something, so that nobody between takes it for
-// dead, and that we notice when nobody listens any more.
+// The interval of keep-alive comments, so that proxies do not close an idle stream and that the
+// server notices a disconnected client.
 const streamPing = 15 * time.Second
 
 // stream is a subscriber whose frames are written as Server-Sent Events.
 type stream struct {
 	*subscriber
-	slot   *slot         // of the account, given back by Close
-	bell   wakeup.Signal // sent when there is a frame, or the end
+	slot   *slot         // of the account, released by Close
+	bell   wakeup.Signal // sent when a frame is queued or the stream ends
 	joined bool
 	text   bytes.Buffer
 }
@@ -33,9 +33,9 @@ func (m *Module) newStream(caller identity.Caller, f filter) *stream {
 	return s
 }
 
-// Next waits for something to tell. The last piece says why there is no more.
+// Next waits for frames. The last piece has the reason for the end.
 func (s *stream) Next(ctx context.Context) ([]byte, error) {
-	defer s.moved.Store(time.Now().UnixNano()) // the piece before has been written
+	defer s.moved.Store(time.Now().UnixNano()) // the previous piece has been written
 	if s.begun && s.ctx.Err() != nil {
 		return nil, io.EOF
 	}
@@ -101,14 +101,14 @@ func (s *stream) goodbye() []byte {
 	return s.piece()
 }
 
-// piece is what was written since the last one.
+// piece returns the text since the last piece.
 func (s *stream) piece() []byte {
 	piece := bytes.Clone(s.text.Bytes())
 	s.text.Reset()
 	return piece
 }
 
-// Close is called in the end, whoever ended it.
+// Close is called when the stream has ended for any reason.
 func (s *stream) Close() {
 	defer s.slot.release()
 	s.end(hungUp)

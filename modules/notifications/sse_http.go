@@ -14,16 +14,16 @@ func (m *Module) streamRoute(api *web.API) {
 		Method: http.MethodGet, Path: streamPath, Name: "event-stream", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "Stream events as Server-Sent Events", Produces: "text/event-stream",
 		Errors: []int{http.StatusForbidden},
-		Doc: "The same events in the same order, with the same cursors, as the socket gives. An event comes as an unnamed message " +
-			"with its cursor as the id, so that an `EventSource` resumes by itself; what is no event has a name: `ready`, " +
-			"`reset`, `notifications.unread`, and `close`, the last one, with the code that a socket would be closed with. `Last-Event-ID` " +
-			"wins over `after`. A ticket is good for one connection: for the next one get another. 429 `too-many-streams` as for the socket.",
+		Doc: "The same events, order and cursors as on the socket. An event is an unnamed message " +
+			"with its cursor as the id, so that an `EventSource` resumes by itself. Other messages have a name: `ready`, " +
+			"`reset`, `notifications.unread`, and finally `close` with the code with which a socket would be closed. `Last-Event-ID` " +
+			"takes precedence over `after`. A ticket is valid for one connection. 429 `too-many-streams` as for the socket.",
 	}, m.getStream)
 }
 
 type streamInput struct {
-	Ticket      string `query:"ticket" maxLength:"200" doc:"A ticket, instead of the Authorization header"`
-	LastEventID string `header:"Last-Event-ID" maxLength:"100" doc:"Resume behind this cursor"`
+	Ticket      string `query:"ticket" maxLength:"200" doc:"A ticket in place of the Authorization header"`
+	LastEventID string `header:"Last-Event-ID" maxLength:"100" doc:"Resume after this cursor"`
 	Narrow
 }
 

@@ -18,20 +18,20 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
-// limits of a subscriber, and of the connection below it (SPEC E6).
+// limits are the limits of a subscriber and its connection (SPEC E6).
 type limits struct {
 	pingEvery   time.Duration
 	deadAfter   time.Duration // without a pong or anything else
 	writeWithin time.Duration
-	closeWithin time.Duration // for the peer to answer, and for a stuck write once we want to close
+	closeWithin time.Duration // for the peer's close frame, and for a write that is in progress when we close
 	readWithin  time.Duration // one page of the log
 	turnWithin  time.Duration // for a slot to read one; below pingEvery
 	handshake   time.Duration // until the socket runs; above the server's time-out for writing the 101
 	read        int64         // bytes of one message
 	queue       int           // frames
 	page        int           // events
-	patience    time.Duration // without a finished write, before a full queue means a slow reader
-	behind      time.Duration // for getting back to the present, once the queue ran over
+	patience    time.Duration // without a completed write, after which a full queue means a slow reader
+	behind      time.Duration // for catching up after the queue overflowed
 }
 
 var usual = limits{
@@ -53,28 +53,28 @@ type subscriber struct {
 	caller identity.Caller
 	stands func(context.Context, uuid.UUID) (identity.Caller, error)
 
-	ctx    context.Context //nolint:containedctx // how long the subscription lasts, which no call of next decides
+	ctx    context.Context //nolint:containedctx // the lifetime of the subscription, which is independent of calls of next
 	cancel context.CancelCauseFunc
-	onEnd  func(why closeReason) // of the transport; called once, under hub.mu perhaps
-	cut    func()                // ends the connection below, for one that does not go
+	onEnd  func(why closeReason) // of the transport; called once, possibly under hub.mu
+	cut    func()                // ends the connection of a subscriber that does not stop
 	ended  atomic.Bool
-	moved  atomic.Int64 // when a write last succeeded, Unix ns
+	moved  atomic.Int64 // the time of the last successful write in Unix ns
 	queue  *queue
 
-	// Of whoever calls next.
+	// Only used by the caller of next.
 	begun    bool
-	catching bool // what is missing is in the log, up to and including to
+	catching bool // the missing events are in the log, up to and including to
 	to       events.Cursor
 
 	// Guarded by hub.mu.
 	live    bool      // has caught up at least once
-	overrun bool      // the queue ran over: what is missing is in the log
+	overrun bool      // the queue overflowed: the missing events are in the log
 	doubted bool      // the log was replaced: the position has to be verified
 	since   time.Time // when a live one fell behind; zero while it keeps up
 }
 
-// closeReason says why a subscription ends; the first reason wins. A subscriber with code 0 is
-// told nothing.
+// closeReason is the reason for the end of a subscription; the first reason counts. With code 0
+// the subscriber gets no message.
 type closeReason struct {
 	code   int
 	reason string
@@ -82,7 +82,7 @@ type closeReason struct {
 
 func (e closeReason) Error() string { return strconv.Itoa(e.code) + " " + e.reason }
 
-// Codes of endings, those of WebSocket closing. Those of 4400 and above are ours.
+// The WebSocket close codes. Those from 4400 on are specific to this API.
 const (
 	closeGoingAway       = 1001
 	closeInternal        = 1011
@@ -116,16 +116,16 @@ func (f *subscriber) end(why closeReason) {
 	}
 }
 
-// why it ended.
+// why returns the reason for the end.
 func (f *subscriber) why() closeReason {
 	why := hungUp
 	errors.As(context.Cause(f.ctx), &why)
 	return why
 }
 
-// offer queues a frame. The caller holds hub.mu. When the queue runs over, the
-// subscriber goes on from the log: a burst of events says nothing about its reader. One
-// whose writes do not end, or who stays behind, is slow (SPEC E6).
+// offer queues a frame. The caller holds hub.mu. If the queue overflows, the subscriber
+// continues from the log, because a burst of events does not mean that its client is slow. A
+// client is slow if writes do not complete or the subscriber does not catch up (SPEC E6).
 func (f *subscriber) offer(one *frame) {
 	if !f.wants(one.kind, one.order) {
 		return
@@ -136,7 +136,7 @@ func (f *subscriber) offer(one *frame) {
 	}
 	f.overrun = true
 	if !f.live {
-		return // it has never caught up, and may take its time
+		return // it has not caught up yet, for which there is no limit
 	}
 	now := time.Now()
 	if f.since.IsZero() {
@@ -148,9 +148,9 @@ func (f *subscriber) offer(one *frame) {
 	}
 }
 
-// next returns what is to be written now, in order. Nothing means that there is
-// nothing at present: the queue wakes whoever takes when there is. An error says
-// that the log cannot be read, or that the subscription has to end.
+// next returns the frames to write now, in order. If there are none, the queue wakes the
+// consumer later. An error means that the log cannot be read or that the subscription has
+// ended.
 func (f *subscriber) next() ([]*frame, error) {
 	if !f.begun {
 		first, err := f.begin()
@@ -184,13 +184,13 @@ func (f *subscriber) next() ([]*frame, error) {
 	return nil, context.Cause(f.ctx)
 }
 
-// begin joins the hub and says where the stream begins: at the client's cursor, or
-// else here.
+// begin joins the hub and sets the start of the stream: the client's cursor, or the current
+// position.
 func (f *subscriber) begin() (*frame, error) {
 	if err := f.stillStands(); err != nil {
 		return nil, err
 	}
-	f.hub.doubts(f) // of no matter: the position is verified now
+	f.hub.doubts(f) // ignored, because the position is verified now
 	first := Control{Type: kindReady}
 	if f.resume {
 		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
@@ -215,8 +215,8 @@ func (f *subscriber) begin() (*frame, error) {
 	return first.frame(), nil
 }
 
-// stillStands asks again for the session or key: it may have ended between the
-// handshake and joining, when nobody could tell this subscriber. From here on the hub does.
+// stillStands checks the session or key again, because it may have ended between the handshake
+// and joining the hub. From here on the hub notifies the subscriber.
 func (f *subscriber) stillStands() error {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 	defer cancel()
@@ -229,13 +229,13 @@ func (f *subscriber) stillStands() error {
 	return err
 }
 
-// catchUp reads a page of the log behind f.at, up to and including the place f.to.
-// What lies beyond is in the queue.
+// catchUp reads a page of the log after f.at, up to and including f.to. Later events are in the
+// queue.
 func (f *subscriber) catchUp() (frames []*frame, err error) {
 	var page events.Page
 	waiting, cancel := context.WithTimeout(f.ctx, f.limits.turnWithin)
 	defer cancel()
-	f.moved.Store(math.MaxInt64) // a wait for others makes no slow reader
+	f.moved.Store(math.MaxInt64) // waiting for a slot does not count as slow reading
 	err = f.turn(waiting, func() (err error) {
 		f.moved.Store(time.Now().UnixNano())
 		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
@@ -249,8 +249,8 @@ func (f *subscriber) catchUp() (frames []*frame, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// f.at only ever is a place that was read: where the tail was may be of a log that
-	// was replaced meanwhile.
+	// f.at is always a position that was read, because the position of the tail may belong to a
+	// log that was replaced meanwhile.
 	last := !page.More
 	for _, e := range page.Events {
 		if f.to.Before(e.Cursor) {
@@ -268,7 +268,7 @@ func (f *subscriber) catchUp() (frames []*frame, err error) {
 	return frames, nil
 }
 
-// news is what came into the queue and is not known yet.
+// news returns the queued frames after the subscriber's position.
 func (f *subscriber) news(all taken) []*frame {
 	frames := slices.DeleteFunc(all.frames, func(one *frame) bool { return !f.at.Before(one.cursor) })
 	if len(frames) > 0 {

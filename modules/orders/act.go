@@ -13,9 +13,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// command runs do on an order that the caller may see, and returns the order, once
-// per key. Check and writes are one transaction behind the order's lock (SPEC C9).
-// ifMatch is the version that the caller has seen, or nil.
+// command runs do once per key on an order that the caller may see, and returns the order.
+// The checks and writes are one transaction that holds the order's lock (SPEC C9). ifMatch is
+// the version that the caller expects, or nil.
 func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Result[Order], error) {
 	key.Still = stillVisible(caller, id, false, actionsOf(caller))
 	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
@@ -26,7 +26,7 @@ func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UU
 	})
 }
 
-// answer is command for use cases that return something else than the order.
+// answer is command for use cases that return something other than the order.
 func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
 	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (none T, err error) {
 		if o.Deleted {
@@ -39,8 +39,8 @@ func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uu
 	})
 }
 
-// answerDeleted is answer for deleted orders as well. The key says who may have a
-// stored response (stillVisible).
+// answerDeleted is answer for deleted orders as well. key.Still decides whether a stored
+// response may be returned (stillVisible).
 func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
 	var changed []*lockedOrder
 	result, err := idempotency.Do(ctx, m.InFlight, m.Pool, key, func(tx pgx.Tx) (out T, err error) {
@@ -61,7 +61,7 @@ func answerDeleted[T any](ctx context.Context, m *Module, caller identity.Caller
 	return result, err
 }
 
-// openFor locks one order for a caller. Somebody else's looks like none at all.
+// openFor locks one order for a caller. An order that the caller may not see is not found.
 func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller, id uuid.UUID) (*unitOfWork, *lockedOrder, error) {
 	u, err := m.open(ctx, tx, []uuid.UUID{id}, caller.Actor())
 	if err != nil {
@@ -74,13 +74,13 @@ func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller,
 	return u, u.orders[0], nil
 }
 
-// role is what the caller is to an order.
+// role returns the roles of the caller towards an order.
 func (u *unitOfWork) role(o *lockedOrder) lifecycle.Role { return roleOf(o.row, u.caller) }
 
-// render shows the order to the caller, as it is after the command.
+// render returns the order after the command, as the caller may see it.
 func (u *unitOfWork) render(o *lockedOrder) Order { return render(o.current(), u.caller) }
 
-// refusal turns the aggregate's refusals into faults that a caller may read (SPEC C9).
+// refusal converts the aggregate's errors to faults (SPEC C9).
 func refusal(err error) error {
 	if illegal, ok := errors.AsType[*lifecycle.IllegalTransition](err); ok {
 		allowed := illegal.Allowed
@@ -91,14 +91,14 @@ func refusal(err error) error {
 			With("from", illegal.From).With("to", illegal.To).With("allowed", allowed)
 	}
 	if unsettled, ok := errors.AsType[*lifecycle.PaymentUnsettled](err); ok {
-		return fault.New(fault.KindConflict, "payment-unsettled", "The money of the last try is still under way; try again shortly.").
+		return fault.New(fault.KindConflict, "payment-unsettled", "The previous payment attempt is not settled yet; try again shortly.").
 			With("paymentStatus", unsettled.Status)
 	}
 	return err
 }
 
 func stale(version int64) error {
-	return fault.New(fault.KindPreconditionFailed, "stale", "The order has changed since; it is at version %d now.", version).
+	return fault.New(fault.KindPreconditionFailed, "stale", "The order has changed; its version is %d.", version).
 		With("version", version)
 }
 

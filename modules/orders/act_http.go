@@ -14,7 +14,7 @@ type cancelOrderInput struct {
 	Body *CancelRequest
 }
 
-// CancelRequest says why an order is cancelled.
+// CancelRequest is the body of a cancellation.
 type CancelRequest struct {
 	Reason *string `json:"reason,omitzero" maxLength:"500"`
 }
@@ -55,7 +55,7 @@ type holdOrderInput struct {
 	Body HoldRequest
 }
 
-// HoldRequest says why an order is put on hold.
+// HoldRequest is the body of a request to hold an order.
 type HoldRequest struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500"`
 }

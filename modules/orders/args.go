@@ -2,8 +2,8 @@ package orders
 
 import "github.com/google/uuid"
 
-// ProcessArgs name the order that a job moves on. There is one job for an order's
-// whole way; the order's row is its checkpoint.
+// ProcessArgs are the arguments of the job that processes an order. One job executes all
+// steps of an order; the order's row is its checkpoint.
 type ProcessArgs struct {
 	OrderID uuid.UUID `json:"orderId"`
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Cancel ends an order and gives its stock back in the same commit; its money is
-// let go by a durable job (SPEC C7). An order that is cancelled already is
-// answered as it is. ifMatch is the version that the caller has seen, or nil.
+// Cancel cancels an order and releases its stock in the same commit; a job voids its payment
+// (SPEC C7). An order that is already cancelled is returned unchanged. ifMatch is the version
+// that the caller expects, or nil.
 func (m *Module) Cancel(ctx context.Context, caller identity.Caller, id uuid.UUID, reason *string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.cancel(ctx, o, u.role(o), reason)
@@ -23,7 +23,7 @@ func (u *unitOfWork) cancel(ctx context.Context, o *lockedOrder, role lifecycle.
 	if o.Status == lifecycle.Cancelled {
 		return nil
 	}
-	// Decide first: a refused cancellation must not have touched any stock.
+	// Decide first, because a cancellation that is rejected must not change any stock.
 	cancelled, err := o.Cancel(role, reason)
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// FoldCounts adds up the counts of orders by status, and returns how many rows of
-// them it took.
+// FoldCounts merges the rows that count orders by status, and returns the number of rows that
+// it merged.
 func (m *Module) FoldCounts(ctx context.Context) (folded int, err error) {
 	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
 		folded, err = storage.FoldCounts(ctx, tx)

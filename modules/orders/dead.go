@@ -17,18 +17,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
-// DeadLetter is a job that gave up. It is kept until a person has dealt with it,
-// and after (SPEC D4).
+// DeadLetter is a job that failed for good and needs an administrator. It is kept after it is
+// resolved (SPEC D4).
 type DeadLetter struct {
 	ID         uuid.UUID        `json:"id"`
 	OrderID    uuid.UUID        `json:"orderId"`
-	Status     lifecycle.Status `json:"orderStatus" doc:"Where the order stands now"`
+	Status     lifecycle.Status `json:"orderStatus" doc:"The current status of the order"`
 	Step       string           `json:"step" doc:"reserve, process, authorize, capture, void, refund, or the name of an added step"`
-	Error      string           `json:"error" doc:"The last try's"`
+	Error      string           `json:"error" doc:"The error of the last attempt"`
 	Attempts   int              `json:"attempts"`
 	CreatedAt  jsontime.Time    `json:"createdAt"`
 	ResolvedAt *jsontime.Time   `json:"resolvedAt"`
-	Resolution *string          `json:"resolution" doc:"retried, skipped, cancelled, or superseded by a later success"`
+	Resolution *string          `json:"resolution" doc:"How it was resolved: retried, skipped, cancelled, or superseded by a later success of the step"`
 	ResolvedBy *string          `json:"resolvedBy"`
 	Reason     *string          `json:"reason"`
 }
@@ -38,14 +38,14 @@ type DeadLetterQuery struct {
 	IDs      []uuid.UUID
 	Orders   []uuid.UUID
 	Step     string
-	Error    string // is a part of the error
+	Error    string // a part of the error
 	From, To time.Time
-	Resolved bool      // those instead of the open ones
+	Resolved bool      // list resolved ones instead of open ones
 	After    uuid.UUID // the last id of the page before
 	Limit    int
 }
 
-// DeadLetters lists the oldest first.
+// DeadLetters returns dead letters, oldest first.
 func (m *Module) DeadLetters(ctx context.Context, f DeadLetterQuery) ([]DeadLetter, error) {
 	var (
 		conditions = []string{"(d.resolved_at is not null) = $1"}
@@ -88,7 +88,7 @@ func (m *Module) DeadLetters(ctx context.Context, f DeadLetterQuery) ([]DeadLett
 	return list, nil
 }
 
-// letter finds one dead letter.
+// letter returns one dead letter.
 func (m *Module) letter(ctx context.Context, id uuid.UUID) (DeadLetter, error) {
 	for _, resolved := range []bool{false, true} {
 		list, err := m.DeadLetters(ctx, DeadLetterQuery{IDs: []uuid.UUID{id}, Resolved: resolved, Limit: 1})
@@ -104,13 +104,13 @@ func (m *Module) letter(ctx context.Context, id uuid.UUID) (DeadLetter, error) {
 
 // The ways to resolve a dead letter.
 const (
-	retry  = "retry"  // do the step again
-	skip   = "skip"   // leave it undone
+	retry  = "retry"  // attempt the step again
+	skip   = "skip"   // do not execute the step
 	cancel = "cancel" // cancel the order
 )
 
-// Resolve deals with a dead letter, and with any other of the same order. What it
-// does stands in the order's history. The answer is the order.
+// Resolve resolves a dead letter and any other one of the same order, records an event, and
+// returns the order.
 func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UUID, how string, reason *string, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	if err := mustSay(how, reason); err != nil {
 		return idempotency.Result[Order]{}, err
@@ -119,7 +119,7 @@ func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UU
 	if err != nil {
 		return idempotency.Result[Order]{}, err
 	}
-	// A deleted order may have stalled too, and only here it can be helped.
+	// A deleted order may have stalled as well, and only this use case can resolve it.
 	key.Still = stillVisible(caller, l.OrderID, true, actionsOf(caller))
 	return answerDeleted(ctx, m, caller, l.OrderID, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := u.resolve(ctx, o, l, how, reason); err != nil {
@@ -143,7 +143,7 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 		return fmt.Errorf("read dead letter %s: %w", l.ID, err)
 	}
 	if !open {
-		return fault.New(fault.KindConflict, "resolved", "This dead letter is resolved already.")
+		return fault.New(fault.KindConflict, "resolved", "This dead letter is already resolved.")
 	}
 	switch how {
 	case retry:
@@ -151,8 +151,8 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 	case skip:
 		return u.skip(o, l.Step, reason)
 	default:
-		// Unlike the command, which answers a cancelled order as it is (SPEC C7):
-		// the caller wants the dead letter dealt with.
+		// Unlike Cancel, which returns a cancelled order unchanged (SPEC C7), this is an
+		// error, because the dead letter would stay open.
 		if err := lifecycle.Check(o.State, lifecycle.Cancelled, u.role(o)); err != nil {
 			return err
 		}
@@ -160,11 +160,11 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 	}
 }
 
-// retry has a step tried again: a failed order begins anew, refunds are made again.
+// retry schedules a step again: a failed order is reopened, failed refunds are requested again.
 func (u *unitOfWork) retry(o *lockedOrder, step string) error {
 	if o.Status == lifecycle.Failed && step != lifecycle.StepVoid {
 		if o.Deleted {
-			return fault.New(fault.KindConflict, "order-deleted", "The order is deleted, so it cannot begin anew; skip this.")
+			return fault.New(fault.KindConflict, "order-deleted", "The order is deleted and cannot be reopened; skip the dead letter instead.")
 		}
 		return o.record(o.Reopen(u.role(o), lifecycle.Pending, o.Outstanding()))
 	}
@@ -181,7 +181,7 @@ func (u *unitOfWork) retry(o *lockedOrder, step string) error {
 	return nil
 }
 
-// skip leaves a step out for good.
+// skip records that a step will not be executed.
 func (u *unitOfWork) skip(o *lockedOrder, step string, reason *string) error {
 	switch step {
 	case lifecycle.StepCapture, lifecycle.StepVoid, lifecycle.StepRefund:

@@ -19,26 +19,26 @@ const deadTag = "Dead letters"
 func (m *Module) deadRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/dead-letters", Name: "list-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
-		Summary: "List jobs that gave up, oldest first",
-		Doc:     "The open ones, or with resolved=true the others.",
+		Summary: "List dead letters, oldest first",
+		Doc:     "A dead letter is a job that failed for good. Lists open dead letters, or resolved ones with `resolved=true`.",
 	}, m.listDeadLetters)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/dead-letters/bulk", Name: "resolve-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
 		Summary: "Resolve many dead letters",
-		Doc:     "Each order in a transaction of its own, up to 500 a call, and fewer when its time runs out: call again for the rest. It acts on open ones alone, so repeating it is harmless. With dryRun it only tells which would be met.",
+		Doc:     "Resolves up to 500 open dead letters, each order in its own transaction, and fewer if the time limit is reached; repeat the request for the rest. Resolved dead letters are not changed, so repeating the request is safe. With `dryRun` it only lists the dead letters that match.",
 	}, m.resolveDeadLetters)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/dead-letters/{id}", Name: "get-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
 		Summary: "Read a dead letter", Errors: []int{http.StatusNotFound},
 	}, m.getDeadLetter)
 	for _, r := range []struct{ how, summary, doc string }{
-		{retry, "Try a dead letter's step again", "A failed order is reopened; any other goes on where it stalled."},
-		{skip, "Leave a dead letter's step undone", "The order stays as it is, and nothing will try again."},
-		{cancel, "Cancel a dead letter's order", "While the order may be cancelled."},
+		{retry, "Retry the step of a dead letter", "A failed order is reopened; any other order continues at the step that stalled."},
+		{skip, "Skip the step of a dead letter", "The order is not changed, and the step is not attempted again."},
+		{cancel, "Cancel the order of a dead letter", "Only while the order can be cancelled."},
 	} {
 		web.HandleIdempotent(api, web.Route{
 			Method: http.MethodPost, Path: "/v1/dead-letters/{id}/" + r.how, Name: r.how + "-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
-			Summary: r.summary, Doc: r.doc + " The answer is the order.", Errors: []int{http.StatusNotFound, http.StatusConflict},
+			Summary: r.summary, Doc: r.doc + " Returns the order.", Errors: []int{http.StatusNotFound, http.StatusConflict},
 		}, orderChanged, m.resolveDeadLetter(r.how))
 	}
 }
@@ -47,7 +47,7 @@ type listDeadLettersInput struct {
 	web.Paging
 	Step     string    `query:"step" pattern:"^[a-z][a-z0-9]*(-[a-z0-9]+)*$" maxLength:"64" doc:"reserve, process, authorize, capture, void, refund, or the name of an added step"`
 	OrderID  uuid.UUID `query:"orderId" format:"uuid"`
-	Resolved bool      `query:"resolved" doc:"Those that were dealt with, instead of the open ones"`
+	Resolved bool      `query:"resolved" doc:"List resolved dead letters instead of open ones"`
 }
 
 func (m *Module) listDeadLetters(ctx context.Context, in *listDeadLettersInput) (*web.PageOf[DeadLetter], error) {
@@ -61,7 +61,7 @@ func (m *Module) listDeadLetters(ctx context.Context, in *listDeadLettersInput) 
 	}, func(l DeadLetter) (uuid.UUID, DeadLetter) { return l.ID, l })
 }
 
-// DeadLetterPath is the part that all routes of one dead letter share.
+// DeadLetterPath is the input that all routes of one dead letter share.
 type DeadLetterPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
@@ -79,9 +79,9 @@ type resolveDeadLetterInput struct {
 	Body *DeadLetterResolution
 }
 
-// DeadLetterResolution says why a dead letter is resolved in this way.
+// DeadLetterResolution is the body of a request to resolve a dead letter.
 type DeadLetterResolution struct {
-	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
+	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for skip"`
 }
 
 func (m *Module) resolveDeadLetter(how string) func(context.Context, *resolveDeadLetterInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
@@ -94,12 +94,12 @@ func (m *Module) resolveDeadLetter(how string) func(context.Context, *resolveDea
 	}
 }
 
-// DeadLetterSelection is what to do with the dead letters that a filter meets.
+// DeadLetterSelection is an action on all dead letters that match a filter.
 type DeadLetterSelection struct {
 	Action string           `json:"action" enum:"retry,skip,cancel"`
 	Filter DeadLetterFilter `json:"filter"`
-	Reason *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed to skip"`
-	DryRun bool             `json:"dryRun,omitempty" doc:"Tell which would be met, and do nothing"`
+	Reason *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for skip"`
+	DryRun bool             `json:"dryRun,omitempty" doc:"Only list the dead letters that match"`
 }
 
 // DeadLetterFilter selects open dead letters; a member that is absent selects all.
@@ -107,7 +107,7 @@ type DeadLetterFilter struct {
 	IDs      []uuid.UUID   `json:"ids,omitempty" maxItems:"500"`
 	OrderIDs []uuid.UUID   `json:"orderIds,omitempty" maxItems:"500"`
 	Step     string        `json:"step,omitempty" pattern:"^[a-z][a-z0-9]*(-[a-z0-9]+)*$" maxLength:"64" doc:"reserve, process, authorize, capture, void, refund, or the name of an added step"`
-	Error    string        `json:"error,omitempty" maxLength:"200" doc:"Is a part of the error"`
+	Error    string        `json:"error,omitempty" maxLength:"200" doc:"A part of the error"`
 	From     jsontime.Time `json:"createdFrom,omitzero"`
 	To       jsontime.Time `json:"createdTo,omitzero"`
 }
@@ -123,7 +123,7 @@ func (m *Module) resolveDeadLetters(ctx context.Context, in *struct{ Body DeadLe
 	return web.Paged(ctx, results, ""), nil
 }
 
-// TransformSchema says what a struct tag cannot: that resolvedAt may be null.
+// TransformSchema adds what struct tags cannot express: resolvedAt may be null.
 func (DeadLetter) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Properties["resolvedAt"].Nullable = true
 	return s

@@ -11,24 +11,24 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// DeadLetterResult is what became of one dead letter.
+// DeadLetterResult is the result of resolving one dead letter.
 type DeadLetterResult struct {
 	ID      uuid.UUID `json:"id"`
 	OrderID uuid.UUID `json:"orderId"`
 	Step    string    `json:"step"`
 	Done    bool      `json:"done"`
-	Code    *string   `json:"code" doc:"Why not, when it was refused"`
+	Code    *string   `json:"code" doc:"The error code, if it could not be resolved"`
 	Detail  *string   `json:"detail"`
 }
 
 const lettersAtOnce = 500
 
-// oneLetter is what it may take to resolve one: a lock that is waited for.
+// oneLetter is the time that resolving one dead letter may take, mostly waiting for a lock.
 const oneLetter = 2 * time.Second
 
-// ResolveMany deals with the dead letters that a filter meets, up to 500 of them, each
-// order in a transaction of its own. It ends early when the deadline of ctx is near: the
-// next call finds the others. A dry run only tells which would be met.
+// ResolveMany resolves up to 500 dead letters that match a filter, each order in its own
+// transaction. It stops when the deadline of ctx is near; the next call resolves the rest. A
+// dry run only returns the dead letters that match.
 func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f DeadLetterQuery, how string, reason *string, dryRun bool) ([]DeadLetterResult, error) {
 	if err := mustSay(how, reason); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (m *Module) ResolveMany(ctx context.Context, caller identity.Caller, f Dead
 		_, err := m.Resolve(ctx, caller, l.ID, how, reason, idempotency.Key[Order]{})
 		refused, told := fault.As(err)
 		if err != nil && !told {
-			return nil, err // those before are done; the next call finds the rest
+			return nil, err // earlier ones are resolved; the next call resolves the rest
 		}
 		results[i].Done = err == nil
 		if told {

@@ -12,15 +12,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// Data is the data of an event as the log stores it: what the aggregate says and,
-// with order.created, the whole order as it was accepted.
+// Data is the data of an event in the log: the data of the aggregate and, for order.created,
+// the complete order as it was accepted.
 type Data struct {
 	lifecycle.Data
 	Order *Order `json:"order,omitzero" doc:"The whole order as it was accepted"`
 }
 
-// encodeEvent renders an event of a user's order for the log. accepted is the
-// order of order.created, nil otherwise.
+// encodeEvent encodes an event of a user's order for the log. accepted is the order for
+// order.created and nil for other events.
 func encodeEvent(e lifecycle.Event, user uuid.UUID, accepted *Order) (events.Event, error) {
 	raw, err := canonical.Marshal(Data{Data: e.Data, Order: accepted})
 	if err != nil {
@@ -31,7 +31,7 @@ func encodeEvent(e lifecycle.Event, user uuid.UUID, accepted *Order) (events.Eve
 	}, nil
 }
 
-// decodeEvent reads an event of the log, with the order of order.created.
+// decodeEvent decodes an event of the log and, for order.created, the order.
 func decodeEvent(e events.Event) (lifecycle.Event, *Order, error) {
 	var d Data
 	if err := json.Unmarshal(e.Data, &d); err != nil {
@@ -46,8 +46,8 @@ func decodeEvent(e events.Event) (lifecycle.Event, *Order, error) {
 	return read, d.Order, nil
 }
 
-// Fold replays an order's events, first to last, and returns the order that they
-// add up to. It equals the stored row unless the database is broken (SPEC E1).
+// Fold applies an order's events, first to last, and returns the resulting order. It equals
+// the stored row unless the database is corrupt (SPEC E1).
 func Fold(list []events.Event) (Order, error) {
 	var folded Order
 	history := make([]lifecycle.Event, len(list))

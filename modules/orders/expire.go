@@ -11,13 +11,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// sweepAtOnce is how many orders one pass of the sweep takes.
+// sweepAtOnce is the number of orders that one pass of the sweep handles.
 const sweepAtOnce = 500
 
-// ExpireOnce fails the orders that were not paid in time, gives their stock back,
-// and returns how many there were. A job voids the authorization, if there is one.
-// Any number of nodes may do this at once: each order is locked and checked again
-// (SPEC D7).
+// ExpireOnce fails the orders that were not paid in time, releases their stock, and returns
+// their number. A job voids the authorization, if there is one. Any number of nodes may run it
+// concurrently, because each order is locked and checked again (SPEC D7).
 func (m *Module) ExpireOnce(ctx context.Context) (found int, err error) {
 	ids, err := m.expired(ctx)
 	if err != nil || len(ids) == 0 {
@@ -41,8 +40,8 @@ func (m *Module) ExpireOnce(ctx context.Context) (found int, err error) {
 	return found, nil
 }
 
-// expired finds orders to look at; it does not lock, and what has moved on by then
-// is left alone.
+// expired returns candidates without locking them; the caller checks each again under its
+// lock.
 func (m *Module) expired(ctx context.Context) ([]uuid.UUID, error) {
 	rows, err := m.Pool.Query(ctx, `
 		select id from orders where reserved_until <= $1 and status = any($3) order by reserved_until limit $2`,

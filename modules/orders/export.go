@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	exportPiece    = 100              // orders: each may have 500 lines, and a piece is in memory whole
-	exportPatience = 20 * time.Second // for the client to take a piece
-	exportQuery    = 30 * time.Second // for the database to find the next ones
+	exportPiece    = 100              // orders; each may have 500 lines, and a piece is held in memory
+	exportPatience = 20 * time.Second // for the client to read a piece
+	exportQuery    = 30 * time.Second // for the database to return the next orders
 )
 
-// Export is a list of orders that is read as it is sent: all of one snapshot,
-// newest first, in the memory of a piece. It holds a connection until Close.
+// Export streams orders of one snapshot, newest first, with the memory of one piece. It holds a
+// database connection until Close.
 //
-// Its transaction only reads, so it has no id of its own and holds up no reader of
-// the event log; what it does hold up is vacuum, so who takes no pieces is cut.
+// Its transaction is read-only and has no transaction id, so it does not delay consumers of the
+// event log. It does delay vacuum, so the export of a client that does not read is ended.
 type Export struct {
 	m      *Module
 	leave  func()
@@ -40,16 +40,16 @@ type Export struct {
 	piece  []byte
 }
 
-// format is a way to write orders down.
+// format is a file format of an export.
 type format struct {
 	contentType, extension, header string
 	write                          func(b []byte, o Order) ([]byte, error)
 }
 
-// Export begins to read the orders that a caller may see and the filter leaves; its
-// cursor and limit do not count. Whoever gets one must Close it, once. It is a RateLimited
-// "too-many-exports" while the account has another one, on any node, and an Unavailable
-// one when this node has no place.
+// Export starts an export of the orders that the caller may see and that match the filter,
+// without its cursor and limit. The caller must Close it once. The fault "too-many-exports" is
+// RateLimited while the account has another export on any node, and Unavailable if this node
+// has no free slot.
 func (m *Module) Export(ctx context.Context, caller identity.Caller, f Filter, in format) (*Export, error) {
 	user, err := whose(caller, f.UserID)
 	if err != nil {
@@ -69,7 +69,7 @@ func (m *Module) Export(ctx context.Context, caller identity.Caller, f Filter, i
 	return e, nil
 }
 
-// open takes the snapshot and declares what will be read of it.
+// open takes the snapshot and declares the cursor that reads it.
 func (e *Export) open(ctx context.Context, caller identity.Caller, f Filter) (err error) {
 	if e.conn, err = e.m.Pool.Acquire(ctx); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (e *Export) open(ctx context.Context, caller identity.Caller, f Filter) (er
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// exported is the question for the ids: the ranges of the wanted statuses, merged.
+// exported returns the query for the ids: the ranges of the requested statuses, merged.
 func exported(f Filter) (query string, args []any) {
 	words := ""
 	if list := searched(f.Words); len(list) > 0 {
@@ -110,10 +110,10 @@ func exported(f Filter) (query string, args []any) {
 	return "select id from (" + strings.Join(parts, " union all ") + ") as n order by id desc", args
 }
 
-// advise tells the planner what it cannot know. Where few orders fit, it should ask
-// the index that finds them and sort, since all of them will be read. Otherwise it
-// should merge ranges of an index as they are read: to sort millions of ids first
-// would keep the client waiting, and end in a time-out.
+// advise sets planner options that depend on the filter. If few orders match, the planner
+// should use the index that finds them and sort, since all of them will be read. Otherwise it
+// should merge index ranges while reading: sorting millions of ids first would delay the first
+// row until the statement times out.
 func advise(b *pgx.Batch, f Filter) {
 	if f.Reference != "" || len(searched(f.Words)) > 0 {
 		b.Queue(`select set_config('cursor_tuple_fraction', '1', true), set_config('enable_seqscan', 'off', true)`)
@@ -122,7 +122,7 @@ func advise(b *pgx.Batch, f Filter) {
 	}
 }
 
-// Next writes the next orders; io.EOF comes after the last.
+// Next writes the next orders. After the last one it returns io.EOF.
 func (e *Export) Next(ctx context.Context) ([]byte, error) {
 	e.piece = e.piece[:0]
 	if !e.begun {
@@ -168,8 +168,8 @@ func (e *Export) fetch(ctx context.Context) ([]Order, error) {
 	return orders, nil
 }
 
-// Close gives the snapshot and the connection back. The pool drops a connection
-// whose query was cut off.
+// Close ends the transaction and releases the connection. The pool closes a connection whose
+// query was interrupted.
 func (e *Export) Close() {
 	defer e.leave()
 	if e.conn == nil {
@@ -183,7 +183,7 @@ func (e *Export) Close() {
 	}
 }
 
-// lease tells whether a caller still has the right that the export began with.
+// lease returns a check that the caller still has the rights with which the export started.
 func (m *Module) lease(caller identity.Caller) func(context.Context) error {
 	if m.CurrentCaller == nil {
 		return func(context.Context) error { return nil }
@@ -191,7 +191,7 @@ func (m *Module) lease(caller identity.Caller) func(context.Context) error {
 	return func(ctx context.Context) error {
 		now, err := m.CurrentCaller(ctx, caller.Credential())
 		if err == nil && now != caller {
-			return fault.New(fault.KindForbidden, "forbidden", "Your rights have changed; ask again.")
+			return fault.New(fault.KindForbidden, "forbidden", "Your role has changed; repeat the request.")
 		}
 		return err
 	}

@@ -8,20 +8,21 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
-// NDJSON and CSV are the ways to write orders down: one JSON document in each line,
-// and a table with a header row (RFC 4180).
+// NDJSON and CSV are the formats of an export: one JSON document per line, and a table with a
+// header row (RFC 4180).
 var (
 	NDJSON = format{contentType: "application/x-ndjson", extension: "ndjson", write: appendJSON}
 	CSV    = format{contentType: "text/csv; charset=utf-8", extension: "csv", header: csvHeader(), write: appendRow}
 )
 
-// appendJSON writes an order as GET shows it, but for what its reader may do.
+// appendJSON writes an order as GET returns it, without the allowed actions.
 func appendJSON(b []byte, o Order) ([]byte, error) {
 	raw, err := canonical.Marshal(o)
 	return append(append(b, raw...), '\n'), err
 }
 
-// columns of the table. New ones go to the end: people read them by number.
+// columns are the columns of the table. New ones are appended, because scripts read columns by
+// position.
 var columns = []struct {
 	name string
 	cell func(o Order) string
@@ -68,7 +69,7 @@ func units(lines []Line) (n int64) {
 	return n
 }
 
-// itemsCell lists the lines, as in "2 x BEANS; 1 x KETTLE".
+// itemsCell returns the lines in the form "2 x BEANS; 1 x KETTLE".
 func itemsCell(lines []Line) string {
 	var b strings.Builder
 	for i, l := range lines {
@@ -98,9 +99,9 @@ func appendRow(b []byte, o Order) ([]byte, error) {
 	return append(b, "\r\n"...), nil
 }
 
-// appendCell writes text so that no spreadsheet takes it for a formula: what begins
-// like one gets an apostrophe in front (SPEC C12; OWASP, CSV injection). The
-// standard library's writer would also rewrite line breaks within the text.
+// appendCell writes a cell. A text that a spreadsheet would interpret as a formula gets an
+// apostrophe in front (SPEC C12; OWASP, CSV injection). encoding/csv is not used because it
+// changes line breaks within the text.
 func appendCell(b []byte, text string) []byte {
 	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
 		text = "'" + text

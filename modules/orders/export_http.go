@@ -12,17 +12,17 @@ func (m *Module) exportRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/export", Name: "export-orders", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
 		Summary: "Download orders, newest first", Produces: "text/csv, application/x-ndjson",
-		Doc: "Your own orders, to administrators everybody's, as they are at one moment: however long it takes, what is " +
-			"placed or changed meanwhile does not show. `ndjson` has one order in each line, as reading it gives, but without " +
-			"`allowedActions`; `csv` has one row for each, amounts in minor units, and an apostrophe before cells that a " +
-			"spreadsheet would take for a formula. A transfer that breaks off was cut; the end of a whole one is marked by HTTP. It is cut " +
-			"within a second when your session or key ends or your role changes, when the client takes nothing for 20 seconds or less than 64 KiB/s " +
-			"on average, and after 10 minutes. `too-many-exports` is 429 while your account has another export, on whatever node, and 503 when too many are running here.",
+		Doc: "Your own orders, or all orders for administrators, as a consistent snapshot: changes during the export are not included. " +
+			"`ndjson` has one order per line, as `get-order` returns it, but without `allowedActions`. `csv` has one row per order, with " +
+			"amounts in minor units and an apostrophe before cells that a spreadsheet would interpret as a formula. An incomplete export ends without " +
+			"the terminating chunk of HTTP. The server ends an export within a second after your session or key ends or your role changes, when the " +
+			"client reads nothing for 20 seconds or less than 64 KiB/s on average, and after 10 minutes. `too-many-exports` is 429 while your account " +
+			"has another export on any node, and 503 while too many exports run on this node.",
 	}, m.exportOrders)
 }
 
 type exportOrdersInput struct {
-	Format string `query:"format" required:"true" enum:"csv,ndjson" doc:"How to write the orders"`
+	Format string `query:"format" required:"true" enum:"csv,ndjson" doc:"The format of the export"`
 	OrderFilters
 }
 

@@ -45,8 +45,8 @@ func where(f Filter) []predicate.Order {
 	return list
 }
 
-// bounds are the ids from the first, inclusive, to the second, exclusive, that a
-// filter's times and its cursor leave.
+// bounds returns the range of ids, from inclusive to exclusive, that matches the filter's times
+// and cursor.
 func bounds(f Filter) (from, to uuid.UUID) {
 	to = uuid.Max
 	if !f.From.IsZero() {
@@ -61,8 +61,8 @@ func bounds(f Filter) (from, to uuid.UUID) {
 	return from, to
 }
 
-// whose orders a caller is shown: their own, and an administrator anybody's, or
-// everybody's.
+// whose returns the user whose orders the caller gets: the caller, or for administrators any
+// user or, as the zero id, all users.
 func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
 	switch {
 	case caller.IsAdmin():
@@ -70,10 +70,10 @@ func whose(caller identity.Caller, asked uuid.UUID) (uuid.UUID, error) {
 	case asked == uuid.Nil, asked == caller.UserID:
 		return caller.UserID, nil
 	}
-	return uuid.Nil, fault.New(fault.KindForbidden, "forbidden", "Only administrators may read the orders of others.")
+	return uuid.Nil, fault.New(fault.KindForbidden, "forbidden", "Only administrators may read the orders of other users.")
 }
 
-// orEvery is the wanted statuses, or one part for all of them.
+// orEvery returns the requested statuses, or one element that stands for all statuses.
 func orEvery(list []lifecycle.Status) []lifecycle.Status {
 	if len(list) == 0 {
 		return []lifecycle.Status{""}
@@ -81,8 +81,8 @@ func orEvery(list []lifecycle.Status) []lifecycle.Status {
 	return list
 }
 
-// conditions is a filter without its words as SQL over orders o; its values are
-// appended to args.
+// conditions returns the filter without its words as SQL conditions on orders o, and appends
+// their values to args.
 func conditions(f Filter, status lifecycle.Status, args *[]any) string {
 	list := []string{"o.deleted_at is null"}
 	also := func(condition string, value any) {
@@ -104,8 +104,8 @@ func conditions(f Filter, status lifecycle.Status, args *[]any) string {
 	return strings.Join(list, " and ")
 }
 
-// searched are the words that must all occur. A single word is also tried as a
-// whole, since a reference such as po-17 is one.
+// searched returns the terms that must all occur. A query of one word also matches as a whole,
+// because a reference such as po-17 is stored as one term.
 func searched(q string) []string {
 	if fields := strings.Fields(strings.ToLower(q)); len(fields) == 1 {
 		if parts := split(q); len(parts) != 1 || parts[0] != fields[0] {

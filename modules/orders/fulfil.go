@@ -11,18 +11,18 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// StatusChange is what an administrator wants an order to become.
+// StatusChange is the body of a request to set an order's status.
 type StatusChange struct {
 	Status   lifecycle.Status `json:"status"`
-	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Needed for ON_HOLD"`
-	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's number; with SHIPPED and COMPLETED"`
+	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for ON_HOLD"`
+	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's tracking number; only with SHIPPED and COMPLETED"`
 }
 
-// SetStatus makes the one transition of the table that leads where an administrator
-// wants the order: ship, complete, hold, release, reopen or cancel (SPEC C8).
+// SetStatus makes the transition to the requested status: ship, complete, hold, release, reopen
+// or cancel (SPEC C8).
 func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to StatusChange, ifMatch *int64) (Order, error) {
 	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
-		return Order{}, fault.Invalid(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "goes with SHIPPED or COMPLETED"})
+		return Order{}, fault.Invalid(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "is only allowed with SHIPPED or COMPLETED"})
 	}
 	if to.Status == lifecycle.OnHold && to.Reason == nil {
 		return Order{}, fault.Invalid(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
@@ -33,7 +33,7 @@ func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.
 	return moved.Value, err
 }
 
-// moveTo acts as an administrator: what only the system or the owner may do is refused.
+// moveTo acts as an administrator: transitions of the system or the owner are rejected.
 func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange) error {
 	switch {
 	case to.Status == lifecycle.Cancelled:
@@ -49,10 +49,10 @@ func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange
 	}
 }
 
-// fulfil ships or completes: what the order holds leaves the shelf in the same
-// commit, and its money is captured by a durable job.
+// fulfil ships or completes an order: its reserved stock is consumed in the same commit, and a
+// job captures its payment.
 func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to StatusChange) error {
-	// Check first: a refused shipment must not have touched any stock.
+	// Check first, because a shipment that is rejected must not change any stock.
 	if err := lifecycle.Check(o.State, to.Status, lifecycle.Admin); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to StatusChange
 	return o.record(o.Ship(lifecycle.Admin, f))
 }
 
-// Hold stops an order until a person lets it go on. It keeps its stock and its
+// Hold puts an order on hold until it is released or cancelled. It keeps its stock and its
 // authorization (SPEC C8).
 func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
@@ -75,12 +75,12 @@ func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID,
 	})
 }
 
-// Release lets a held order go on where it was (SPEC C8).
+// Release returns an order on hold to the status before the hold (SPEC C8).
 func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
 		to := o.HeldFrom
 		if to == "" {
-			to = lifecycle.Processing // not on hold, from where no person may: refused with what is allowed
+			to = lifecycle.Processing // the order is not on hold: rejected with the allowed statuses
 		}
 		return u.release(o, u.role(o), to, nil)
 	})
@@ -106,7 +106,7 @@ func (u *unitOfWork) release(o *lockedOrder, role lifecycle.Role, to lifecycle.S
 	return nil
 }
 
-// Delete takes an order out of sight; an open one is cancelled first (SPEC C8).
+// Delete hides an order from the API; an open order is cancelled first (SPEC C8).
 func (m *Module) Delete(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64) error {
 	_, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		if !o.Status.Meaning().Closed {

@@ -15,14 +15,14 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders", Name: "place-order", Tag: tag, Role: identity.User, Scope: identity.OrdersWrite,
 		Summary: "Place an order", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
-		Doc: "Accepts an order at the catalogue's names and prices. After the 201 it is durable and will be processed.",
+		Doc: "The lines get the names and prices of the catalogue. After the 201 the order is stored durably and will be processed.",
 	}, orderPlaced, m.placeOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders", Name: "list-orders", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
 		Summary: "List orders, newest first",
-		Doc:     "Your own orders; administrators see everybody's.",
+		Doc:     "Your own orders; administrators see all orders.",
 	}, m.listOrders)
-	m.quoteRoutes(api) // before {id}, which would hide them
+	m.quoteRoutes(api) // this and the next ones before {id}, which would match their paths
 	m.bulkRoutes(api)
 	m.statsRoutes(api)
 	m.exportRoutes(api)
@@ -37,26 +37,26 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/{id}/cancel", Name: "cancel-order", Tag: tag, Role: identity.User, Scope: identity.OrdersWrite,
 		Summary: "Cancel an order", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
-		Doc: "Gives the stock back in the same commit, and lets the money go by a durable job. An order that is cancelled already is answered as it is.",
+		Doc: "Releases the stock immediately; a job voids the payment. If the order is already cancelled, it is returned unchanged.",
 	}, orderChanged, m.cancelOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/orders/{id}/status", Name: "set-order-status", Tag: tag, Role: identity.Admin, Scope: identity.OrdersWrite,
-		Summary: "Move an order on", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
-		Doc: "Ships, completes, holds, releases, reopens or cancels, by the status that it is to have.",
+		Summary: "Set an order's status", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+		Doc: "Ships, completes, holds, releases, reopens or cancels the order, depending on the status.",
 	}, m.setOrderStatus)
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/{id}/hold", Name: "hold-order", Tag: tag, Role: identity.Admin, Scope: identity.OrdersWrite,
 		Summary: "Put an order on hold", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
-		Doc: "It keeps its stock and its authorisation until it is released or cancelled.",
+		Doc: "The order keeps its stock and its payment authorisation until it is released or cancelled.",
 	}, orderChanged, m.holdOrder)
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/{id}/release", Name: "release-order", Tag: tag, Role: identity.Admin, Scope: identity.OrdersWrite,
-		Summary: "Let a held order go on where it was", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+		Summary: "Release an order that is on hold", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
 	}, orderChanged, m.releaseOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/orders/{id}", Name: "delete-order", Tag: tag, Role: identity.Admin, Scope: identity.OrdersWrite,
-		Summary: "Take an order out of sight", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
-		Doc: "A live order is cancelled first. Its history and its money stay on record.",
+		Summary: "Delete an order", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
+		Doc: "An order that is still open is cancelled first. Its history and its ledger are kept.",
 	}, m.deleteOrder)
 	m.stepRoutes(api)
 	m.deadRoutes(api)

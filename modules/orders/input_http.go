@@ -8,12 +8,12 @@ import (
 
 const tag = "Orders"
 
-// OrderInput is the part that all routes of one order share.
+// OrderInput is the input that all routes of one order share.
 type OrderInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
-// How the order is rendered by the routes that place one and those that change one.
+// The responses of the routes that place an order and of those that change one.
 var (
 	orderPlaced = web.Responder[Order, Order]{
 		Location: func(o Order) string { return "/v1/orders/" + o.ID.String() },
@@ -22,12 +22,12 @@ var (
 	orderChanged = web.Responder[Order, Order]{Version: func(o Order) int64 { return o.Version }}
 )
 
-// Conditional is the part of the input of routes that may insist on a version.
+// Conditional is the input of routes that accept If-Match.
 type Conditional struct {
-	IfMatch string `header:"If-Match" doc:"Only if the order still has this ETag"`
+	IfMatch string `header:"If-Match" doc:"Execute the request only if this is the order's ETag; 412 otherwise"`
 }
 
-// seen is the version that the header asks for, nil for any.
+// seen returns the version of the header, or nil for any version.
 func (c Conditional) seen() (*int64, error) {
 	version, anyVersion, present, err := web.ParseIfMatch(c.IfMatch)
 	if err != nil || !present || anyVersion {

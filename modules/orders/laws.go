@@ -5,7 +5,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
-// Laws returns what must hold of the tables of this package: the tables of orders, without those of their histories, which Check decides.
+// Laws returns the invariants of the tables of this package, without those of histories, which
+// Check verifies.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{
@@ -15,7 +16,7 @@ func Laws() []laws.Law {
 			where not exists (select from order_lines l where l.order_id = o.id)`,
 		},
 		{
-			Name: "order-total", Spec: "C1", Says: "a line costs quantity times price, and an order what its lines cost",
+			Name: "order-total", Spec: "C1", Says: "a line's total is quantity times price, and an order's total is the sum of its lines",
 			Query: `
 			select 'order ' || o.id, format('total %s, lines %s, quantity times price %s', o.total, l.total, l.priced)
 			from orders o
@@ -25,7 +26,7 @@ func Laws() []laws.Law {
 			where o.total <> l.total or not l.exact`,
 		},
 		{
-			Name: "unsearchable", Spec: "C5", Says: "every order can be found by its words",
+			Name: "unsearchable", Spec: "C5", Says: "every order has its search terms",
 			Query: `
 			select 'order ' || id, 'has no words' from orders o
 			where not exists (select from order_terms t where t.order_id = o.id)`,
@@ -47,12 +48,12 @@ func Laws() []laws.Law {
 			where (o.stalled = any(d.steps)) is not true`,
 		},
 		{
-			Name: "overdue", Spec: "D6", Says: "no deadline is long past: the sweep moves it or gives a new job",
+			Name: "overdue", Spec: "D6", Says: "no deadline has passed long ago: the sweep would have extended it or inserted a job",
 			Query: `
 			select 'order ' || id, format('is %s and was due at %s', status, due_at) from orders where due_at < now() - interval '2 minutes'`,
 		},
 		{
-			Name: "rest-orders", Spec: "D6", Settled: true, Says: "at rest no order is in hand or has a deadline",
+			Name: "rest-orders", Spec: "D6", Settled: true, Says: "when nothing is pending, no order is being processed or has a deadline",
 			Query: `
 			select 'order ' || id, format('is %s, due at %s', status, coalesce(due_at::text, 'no time')) from orders
 			where status = any($1) or due_at is not null`,
@@ -61,14 +62,14 @@ func Laws() []laws.Law {
 	}
 }
 
-// HistoryLaws returns the laws that Check decides for each order.
+// HistoryLaws returns the invariants that Check verifies for each order.
 func HistoryLaws() []laws.Law {
 	return []laws.Law{
 		{Name: LawFirstEvent, Says: "every history begins with order.created", Spec: "C2"},
-		{Name: LawVersions, Says: "versions count an order's events from 1, and the order has the last", Spec: "E1"},
-		{Name: LawEventOrder, Says: "an order's events lie in the log in the order of their versions", Spec: "E3"},
-		{Name: LawEventUser, Says: "events belong to whom the order belongs to", Spec: "E2"},
-		{Name: LawIllegalMove, Says: "histories are made of the table's moves, each by a party that may", Spec: "C9"},
-		{Name: LawFold, Says: "the events of an order add up to its row", Spec: "E1"},
+		{Name: LawVersions, Says: "the versions of an order's events are numbered from 1, and the order has the version of the last one", Spec: "E1"},
+		{Name: LawEventOrder, Says: "the log has an order's events in the order of their versions", Spec: "E3"},
+		{Name: LawEventUser, Says: "events have the same user as their order", Spec: "E2"},
+		{Name: LawIllegalMove, Says: "histories consist of allowed transitions by roles that may perform them", Spec: "C9"},
+		{Name: LawFold, Says: "applying the events of an order yields its row", Spec: "E1"},
 	}
 }

@@ -37,7 +37,7 @@ func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) 
 	return o, err
 }
 
-// History is an order's events, first to last.
+// History returns an order's events, first to last.
 func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UUID) ([]events.Event, error) {
 	if _, err := read(ctx, m.Pool, caller, id); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UU
 	return m.Events.History(ctx, id)
 }
 
-// read finds an order that the caller may see. Any other is absent.
+// read returns an order that the caller may see. Any other order is not found.
 func read(ctx context.Context, q postgres.Querier, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
 	row, err := db(q).Order.Get(ctx, id)
 	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
@@ -57,9 +57,9 @@ func read(ctx context.Context, q postgres.Querier, caller identity.Caller, id uu
 	return row, nil
 }
 
-// List reads a page of orders, newest first, and tells whether more follow. Ids
-// rise with time and never change, so walking on from the last one shows each
-// order once, whatever is placed meanwhile (SPEC C5).
+// List returns a page of orders, newest first, and whether more follow. Ids increase with time
+// and never change, so paging by the last id returns each order once, even if orders are placed
+// meanwhile (SPEC C5).
 func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (page []Order, more bool, err error) {
 	if f.UserID, err = whose(caller, f.UserID); err != nil {
 		return nil, false, err
@@ -105,9 +105,8 @@ func (m *Module) consistently(ctx context.Context, read func(q postgres.Querier)
 	})
 }
 
-// find reads one row more than the limit. It reads a page of every wanted status
-// and merges them: every part is then a range of one index, and none has to look
-// through orders of other statuses (SPEC G2).
+// find reads one row more than the limit. It reads a page of every requested status and merges
+// them, so that every part is a range of one index without orders of other statuses (SPEC G2).
 func (m *Module) find(ctx context.Context, q postgres.Querier, f Filter) ([]*ent.Order, error) {
 	var list []*ent.Order
 	for _, s := range orEvery(f.Statuses) {

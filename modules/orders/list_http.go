@@ -13,14 +13,14 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// OrderFilters is what lists and exports can be narrowed by.
+// OrderFilters are the filters of lists and exports.
 type OrderFilters struct {
-	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
-	Status      []StatusFilter `query:"status,explode" doc:"Repeat for several"`
-	Reference   string         `query:"reference" maxLength:"100" doc:"Exactly this reference"`
+	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
+	Status      []StatusFilter `query:"status,explode" doc:"Only this status; repeat for several"`
+	Reference   string         `query:"reference" maxLength:"100" doc:"Only orders with exactly this reference"`
 	CreatedFrom jsontime.Time  `query:"createdFrom" doc:"Created at this time or later"`
 	CreatedTo   jsontime.Time  `query:"createdTo" doc:"Created at this time or earlier"`
-	Q           string         `query:"q" maxLength:"200" doc:"Words that all occur in the reference, the note, the skus or the names"`
+	Q           string         `query:"q" maxLength:"200" doc:"Words that must all occur in the reference, the note, the skus or the product names"`
 }
 
 func (n OrderFilters) filter() Filter {

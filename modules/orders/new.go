@@ -10,7 +10,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// New makes the module. Nothing runs until Run.
+// New returns the module. It starts no goroutine before Run.
 func New(d Deps) *Module {
 	m := &Module{Deps: d, metrics: newMetrics(d.Metrics)}
 	m.placing = batch.New(batch.Options{RetryIndividually: isItemError, Observe: m.metrics.batch("place")}, m.placeAll)
@@ -18,8 +18,8 @@ func New(d Deps) *Module {
 	return m
 }
 
-// Run gathers until ctx ends. Whoever places orders or works jobs must have
-// stopped by then, or is told that nothing was done.
+// Run runs the batchers until ctx ends. HTTP handlers and River workers must have stopped
+// by then; later calls fail with batch.ErrStopped.
 func (m *Module) Run(ctx context.Context) error {
 	var both errgroup.Group
 	both.Go(func() error { return m.placing.Run(ctx) })
@@ -27,8 +27,8 @@ func (m *Module) Run(ctx context.Context) error {
 	return both.Wait()
 }
 
-// isItemError tells an error that one item of a batch caused from one of the
-// database itself: the former is worth finding, the latter would only repeat.
+// isItemError reports whether a single item of a batch may have caused the error. Then the
+// items are worth retrying one by one; other errors would only repeat.
 func isItemError(err error) bool {
 	var commit *postgres.CommitError
 	if errors.As(err, &commit) && commit.Unknown() {

@@ -14,41 +14,41 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Order is an order as the outside sees it.
+// Order is the JSON form of an order.
 type Order struct {
 	ID             uuid.UUID          `json:"id"`
-	UserID         uuid.UUID          `json:"userId" doc:"Whose order it is"`
+	UserID         uuid.UUID          `json:"userId" doc:"The user who owns the order"`
 	Status         lifecycle.Status   `json:"status"`
 	PaymentStatus  string             `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
-	PaymentMethod  *string            `json:"paymentMethod" doc:"What pays: a token of the payment provider"`
-	Reference      *string            `json:"reference" doc:"The caller's own number"`
+	PaymentMethod  *string            `json:"paymentMethod" doc:"A token of the payment provider"`
+	Reference      *string            `json:"reference" doc:"The caller's own identifier"`
 	Note           *string            `json:"note"`
 	Metadata       Metadata           `json:"metadata"`
 	OnShortage     string             `json:"onShortage" enum:"fail,hold"`
 	Items          []Line             `json:"items" nullable:"false"`
 	Total          money.Money        `json:"total"`
-	Captured       money.Money        `json:"captured" doc:"Money that was taken"`
-	Refunded       money.Money        `json:"refunded" doc:"Of that, what went back"`
-	Refunding      money.Money        `json:"refunding" doc:"Of that, what is on its way back"`
-	Tracking       *string            `json:"tracking" doc:"The carrier's number"`
-	Reason         *string            `json:"reason" doc:"Why it is on hold or was cancelled"`
-	HeldFrom       *string            `json:"heldFrom" doc:"Where release leads back to"`
-	Failure        *lifecycle.Failure `json:"failure" doc:"Why it is FAILED"`
-	Stalled        *string            `json:"stalled" doc:"The step that gave up and waits for an administrator; see dead letters"`
+	Captured       money.Money        `json:"captured" doc:"The captured amount"`
+	Refunded       money.Money        `json:"refunded" doc:"The part of the captured amount that was refunded"`
+	Refunding      money.Money        `json:"refunding" doc:"The amount of pending refunds"`
+	Tracking       *string            `json:"tracking" doc:"The carrier's tracking number"`
+	Reason         *string            `json:"reason" doc:"The reason for the hold or the cancellation"`
+	HeldFrom       *string            `json:"heldFrom" doc:"The status to which a release returns the order"`
+	Failure        *lifecycle.Failure `json:"failure" doc:"Why processing failed"`
+	Stalled        *string            `json:"stalled" doc:"The step that failed for good and has an open dead letter"`
 	Steps          []OrderStep        `json:"steps,omitzero" required:"true" nullable:"false" doc:"The steps that decide before the payment, in their order; empty until the stock is reserved"`
-	Version        int64              `json:"version" doc:"Goes up by one with every event; the ETag"`
-	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"What its reader may do with it now"`
+	Version        int64              `json:"version" doc:"Increases by one with every event; the ETag"`
+	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"The actions that the caller may perform now"`
 	CreatedAt      jsontime.Time      `json:"createdAt"`
 	UpdatedAt      jsontime.Time      `json:"updatedAt"`
 }
 
-// Line is one line of an order, as the API shows it.
+// Line is the JSON form of one line of an order.
 type Line = lifecycle.Line
 
-// Metadata is the caller's own JSON object, kept as it came.
+// Metadata is a JSON object of the caller, stored as it was received.
 type Metadata json.RawMessage
 
-// MarshalJSON writes what was kept, null when nothing was.
+// MarshalJSON writes the stored object, or null.
 func (m Metadata) MarshalJSON() ([]byte, error) {
 	if len(m) == 0 {
 		return []byte("null"), nil
@@ -56,7 +56,7 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	return m, nil
 }
 
-// UnmarshalJSON keeps an object; null is the same as absent.
+// UnmarshalJSON stores an object; null is the same as absent.
 func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	switch {
 	case string(raw) == "null":
@@ -69,7 +69,7 @@ func (m *Metadata) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// render shows an order to a reader.
+// render returns the order as a caller may see it.
 func render(full storage.Full, reader identity.Caller) Order {
 	o := snapshot(full)
 	o.AllowedActions = allowedActions(full.Row, reader)
@@ -79,7 +79,7 @@ func render(full storage.Full, reader identity.Caller) Order {
 	return o
 }
 
-// snapshot is the order without what depends on a reader, as events carry it.
+// snapshot returns the order without the members that depend on the caller, as events have it.
 func snapshot(full storage.Full) Order {
 	row := full.Row
 	o := Order{
@@ -91,7 +91,7 @@ func snapshot(full storage.Full) Order {
 	return o.show(full.State())
 }
 
-// show returns the order with everything that the state of the aggregate determines.
+// show returns the order with all members that the state of the aggregate determines.
 func (o Order) show(s lifecycle.State) Order {
 	o.Status, o.HeldFrom, o.Reason, o.Failure = s.Status, storage.NilIfEmpty(string(s.HeldFrom)), s.Reason, s.Failure
 	o.PaymentStatus = string(s.Payment.Status)
@@ -101,7 +101,7 @@ func (o Order) show(s lifecycle.State) Order {
 	return o
 }
 
-// roleOf is what a caller is to an order: an administrator may own it as well.
+// roleOf returns the roles of a caller towards an order; an administrator may also be its owner.
 func roleOf(row *ent.Order, c identity.Caller) (role lifecycle.Role) {
 	if c.UserID == row.UserID {
 		role |= lifecycle.Owner

@@ -6,8 +6,8 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 )
 
-// statusEnum is the enum of statuses in the API's documents, so that no struct tag
-// repeats the list.
+// statusEnum returns the enum of statuses for the OpenAPI document, so that no struct tag has
+// to repeat the list.
 func statusEnum() []any {
 	list := make([]any, len(lifecycle.All))
 	for i, s := range lifecycle.All {
@@ -16,7 +16,7 @@ func statusEnum() []any {
 	return list
 }
 
-// StatusFilter is a status in a query, of the closed set.
+// StatusFilter is a status in a query string.
 type StatusFilter lifecycle.Status
 
 // Schema describes it to OpenAPI.
@@ -37,8 +37,8 @@ func (Data) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// TransformSchema says what a struct tag cannot: which statuses there are, and that
-// failure may be null.
+// TransformSchema adds what struct tags cannot express: the statuses, and that failure may be
+// null.
 func (Order) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Properties["status"].Enum = statusEnum()
 	doc := s.Properties["failure"].Description

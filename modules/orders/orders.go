@@ -1,9 +1,9 @@
-// Package orders takes orders, moves them on and tells where they stand.
+// Package orders accepts orders, processes them and shows their state.
 //
-// An order's row is a checkpoint and its events are the truth: every change locks
-// the row, lets the aggregate decide (lifecycle), and writes row and events in one
-// unit of work. The two hot paths, placing and advancing, gather the requests of
-// concurrent callers into one such transaction (platform/batch).
+// The events of an order are the source of truth and its row is a projection of them: every
+// change locks the row, lets the aggregate decide (lifecycle), and writes row and events in one
+// unit of work. The two hot paths, placing and advancing, batch the requests of concurrent
+// callers into one such transaction (platform/batch).
 package orders
 
 import (
@@ -27,59 +27,61 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
-// Catalogue knows what things are called and cost.
+// Catalogue provides the names and prices of products.
 type Catalogue interface {
-	// Offers may answer from memory; version says of which state.
+	// Offers may read from a cache; version is the version of the catalogue that it read.
 	Offers(ctx context.Context, skus []string) (offer func(sku string) (name string, price money.Money, active, ok bool), version int64, err error)
-	// OffersIn answers from the database, in tx.
+	// OffersIn reads from the database, in tx.
 	OffersIn(ctx context.Context, tx pgx.Tx, skus []string) (offer func(sku string) (name string, price money.Money, active, ok bool), version int64, err error)
-	// QueueVersion asks for the catalogue's present version in a batch of statements.
+	// QueueVersion queues a query for the current version of the catalogue.
 	QueueVersion(b *pgx.Batch, version *int64)
 }
 
-// Stock keeps what is promised to whom. All calls may be repeated without harm.
+// Stock manages the stock and its reservations. All calls are idempotent.
 type Stock interface {
-	// Reserve takes quantities[i] of skus[i] for orders[i], all or nothing for each
-	// order, and names the skus of those that got nothing.
+	// Reserve reserves quantities[i] of skus[i] for orders[i], all or nothing for each order,
+	// and returns the missing skus of the orders that got nothing.
 	Reserve(ctx context.Context, tx pgx.Tx, orders []uuid.UUID, skus []string, quantities []int64) (short map[uuid.UUID][]string, err error)
-	// Available tells what could be reserved now: nil is endless, unknown is missing.
+	// Available returns the units that could be reserved now: nil if the stock is not tracked;
+	// unknown skus are absent.
 	Available(ctx context.Context, skus []string) (map[string]*int64, error)
-	// Release gives back what the orders hold and tells what that was.
+	// Release releases the reservations of the orders and returns them.
 	Release(ctx context.Context, tx pgx.Tx, orders []uuid.UUID) (released map[uuid.UUID]map[string]int64, err error)
-	// Ship takes what the orders hold off the shelf and tells what that was.
+	// Ship subtracts the reserved units of the orders from the stock and returns them.
 	Ship(ctx context.Context, tx pgx.Tx, by identity.Actor, orders []uuid.UUID) (shipped map[uuid.UUID]map[string]int64, err error)
 }
 
-// Settlement is the money of some orders within one transaction, behind the locks
-// of those orders.
+// Settlement manages the payments of some orders within one transaction, which holds the locks
+// of these orders.
 type Settlement interface {
-	// Next returns the next request to the payment provider that brings an order's
-	// money towards a goal, or nil.
+	// Next returns the next request to the payment provider on the way to a goal, or nil.
 	Next(order uuid.UUID, goal settlement.Goal) settlement.Call
-	// Apply carries out a command, and returns what it changed.
+	// Apply executes a command and returns what it changed.
 	Apply(order uuid.UUID, c settlement.Command) (settlement.Change, error)
 	// Declined returns why an order's last payment was declined, or nil.
 	Declined(order uuid.UUID) *settlement.Decline
-	// Queue writes what was decided.
+	// Queue queues the statements that write the changes.
 	Queue(b *pgx.Batch)
 }
 
-// Deps is what orders need. All of them are required but CurrentCaller and Metrics.
+// Deps are the dependencies of the module. All are required except CurrentCaller and Metrics.
 type Deps struct {
 	Pool      *postgres.Pool
 	Queue     *queue.Client // inserts
 	Events    *events.Log
 	Catalogue Catalogue
 	Stock     Stock
-	// Open queues the reading of the orders' money, behind the statement that locks them.
+	// Open queues the queries for the orders' payments. They must follow the statement that
+	// locks the orders.
 	Open           func(b *pgx.Batch, orders []uuid.UUID) Settlement
-	NeedsMethod    bool          // an order must say what pays
-	ReservationTTL time.Duration // how long stock is kept for an order that is not paid (SPEC D7)
+	NeedsMethod    bool          // whether an order must have a payment method
+	ReservationTTL time.Duration // how long the stock of an unpaid order stays reserved (SPEC D7)
 	InFlight       *idempotency.InFlight
-	Reads          *reads.Reads // bounds the statistics of one account
-	// CurrentCaller tells who a credential's caller is now; nil believes what was proven once.
+	Reads          *reads.Reads // limits expensive reads per account
+	// CurrentCaller returns the current caller of a credential. If it is nil, the caller that
+	// was authenticated at the start of a request stays valid.
 	CurrentCaller func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
-	Wake          func() // after a commit with events: tells the readers to look
+	Wake          func() // called after a commit with events, to wake the consumers
 	Log           *slog.Logger
 	Metrics       prometheus.Registerer
 }

@@ -11,30 +11,29 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Quote is what a basket would cost now, and whether there is enough of it. It
-// promises nothing: only an order does.
+// Quote has the current price of an order and whether the stock suffices. It reserves nothing.
 type Quote struct {
 	Items     []QuoteLine `json:"items" nullable:"false"`
 	Total     money.Money `json:"total"`
-	Available bool        `json:"available" doc:"Whether there is enough of everything"`
-	Shortages []Shortage  `json:"shortages" nullable:"false" doc:"Of what there is not enough, by sku"`
+	Available bool        `json:"available" doc:"Whether the stock suffices for all lines"`
+	Shortages []Shortage  `json:"shortages" nullable:"false" doc:"The skus whose stock does not suffice"`
 }
 
-// QuoteLine is a line as an order would have it.
+// QuoteLine is a line of a quote.
 type QuoteLine struct {
 	Line
-	Available bool `json:"available" doc:"Whether there is enough of its sku for all lines that have it"`
+	Available bool `json:"available" doc:"Whether the stock of the sku suffices for all lines with this sku"`
 }
 
-// Shortage is a sku of which more was asked for than there is.
+// Shortage is a sku whose stock does not suffice.
 type Shortage struct {
 	SKU       string `json:"sku"`
-	Requested int64  `json:"requested" doc:"Units of all lines together"`
+	Requested int64  `json:"requested" doc:"The units of all lines with this sku"`
 	Available int64  `json:"available"`
 }
 
-// Quote prices a basket by the database, as it is now, and compares it with what is
-// available (SPEC C11). Its faults are those of Place.
+// Quote prices the items with the current catalogue of the database and compares them with the
+// available stock (SPEC C11). Its faults are those of Place.
 func (m *Module) Quote(ctx context.Context, items []OrderRequestItem) (Quote, error) {
 	skus := skusOf(items)
 	var offer func(string) (string, money.Money, bool, bool)
@@ -66,8 +65,8 @@ func (m *Module) Quote(ctx context.Context, items []OrderRequestItem) (Quote, er
 	return q, nil
 }
 
-// shortages compares units, summed by sku, with what is left; nil is endless. What
-// has been deleted since it was priced is missing, and there is none of it.
+// shortages compares the units, summed by sku, with the available ones; nil means that the
+// stock is not tracked. A product that was deleted after pricing is absent and has no units.
 func shortages(wanted []lifecycle.StockItem, left map[string]*int64) (short []Shortage) {
 	for _, w := range wanted {
 		units, there := left[w.SKU]

@@ -11,8 +11,8 @@ import (
 func (m *Module) quoteRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/quote", Name: "quote-order", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
-		Summary: "Price a basket and check the stock",
-		Doc:     "Refuses what placing the order would refuse. Writes nothing and promises nothing.",
+		Summary: "Price an order and check the stock",
+		Doc:     "Returns the errors that placing the order would return. Nothing is stored or reserved.",
 	}, m.quoteOrder)
 }
 

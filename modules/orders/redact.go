@@ -13,23 +13,22 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// A deleted order is a 404 for everybody. Its events stay in the log, so that a client that
-// resumes misses no version and receives the deletion (SPEC E1, E3), but text that people
-// wrote is removed from them.
+// A deleted order is not found by any caller. Its events stay in the log, so that a client that
+// resumes gets all versions and the deletion (SPEC E1, E3), but texts that people wrote are
+// removed from them.
 
-// Deleted tells whether an order was deleted.
+// Deleted reports whether an order was deleted.
 func (m *Module) Deleted(ctx context.Context, id uuid.UUID) (bool, error) {
 	gone, err := deletedAmong(ctx, m.Pool, []uuid.UUID{id})
 	return gone[id], err
 }
 
-// Redact takes reference, note, metadata, payment method, tracking and reasons out of those
-// events of the list that are of deleted orders. It costs a look at each order of an event
-// that has any of these.
+// Redact removes the reference, note, metadata, payment method, tracking and reasons from the
+// events of deleted orders. It reads the order of each event that has any of these.
 func (m *Module) Redact(ctx context.Context, list []events.Event) error {
 	var ids []uuid.UUID
 	for _, e := range list {
-		if telling(e) {
+		if hasText(e) {
 			ids = append(ids, e.OrderID)
 		}
 	}
@@ -41,7 +40,7 @@ func (m *Module) Redact(ctx context.Context, list []events.Event) error {
 		return err
 	}
 	for i := range list {
-		if gone[list[i].OrderID] && telling(list[i]) {
+		if gone[list[i].OrderID] && hasText(list[i]) {
 			if err := redact(&list[i]); err != nil {
 				return err
 			}
@@ -50,8 +49,8 @@ func (m *Module) Redact(ctx context.Context, list []events.Event) error {
 	return nil
 }
 
-// telling tells whether an event may hold what people wrote.
-func telling(e events.Event) bool {
+// hasText reports whether an event may have texts that people wrote.
+func hasText(e events.Event) bool {
 	return e.Type == lifecycle.EventCreated || bytes.Contains(e.Data, []byte(`"reason"`)) || bytes.Contains(e.Data, []byte(`"tracking"`))
 }
 

@@ -13,13 +13,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Refund asks for money to go back: amount, or what units[i] of skus[i] cost. All
-// refunds of an order together never exceed what was captured, however many are
-// asked for at once (SPEC C8). The money itself goes back by a durable job. The
-// value is the refund as payments show it.
+// Refund requests a refund of an amount, or of the price of units[i] of skus[i]. The sum of an
+// order's refunds never exceeds the captured amount, even with concurrent requests (SPEC C8). A
+// job makes the refund at the provider. The value is the refund as payments renders it.
 func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	if (amount == nil) == (len(skus) == 0) {
-		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "give either amount or items"})
+		return idempotency.Result[settlement.Refund]{}, fault.Invalid(fault.Field{Pointer: "/amount", Code: "one-of", Message: "exactly one of amount and items is required"})
 	}
 	key.Still = stillVisible[settlement.Refund](caller, id, false, nil)
 	return answer(ctx, m, caller, id, nil, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) (settlement.Refund, error) {
@@ -29,7 +28,7 @@ func (m *Module) Refund(ctx context.Context, caller identity.Caller, id uuid.UUI
 
 func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, units []int64, reason string) (settlement.Refund, error) {
 	if o.Payment.Captured == 0 {
-		return nil, fault.New(fault.KindConflict, "nothing-captured", "No money was taken for this order, so none can go back.").
+		return nil, fault.New(fault.KindConflict, "nothing-captured", "No payment of this order was captured, so there is nothing to refund.").
 			With("paymentStatus", o.Payment.Status)
 	}
 	var (
@@ -61,15 +60,15 @@ func (u *unitOfWork) refund(o *lockedOrder, amount *money.Money, skus []string, 
 
 func (o *lockedOrder) amountOf(m money.Money) (int64, error) {
 	if m.Currency != o.Currency {
-		return 0, fault.Invalid(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "the order is in " + o.Currency})
+		return 0, fault.Invalid(fault.Field{Pointer: "/amount/currency", Code: "currency-mismatch", Message: "must be the currency of the order, " + o.Currency})
 	}
 	if m.Amount <= 0 {
-		return 0, fault.Invalid(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be above zero"})
+		return 0, fault.Invalid(fault.Field{Pointer: "/amount/amount", Code: "minimum", Message: "must be greater than zero"})
 	}
 	return m.Amount, nil
 }
 
-// priceOf adds up what units of the order's skus cost, as they were ordered.
+// priceOf returns the total price of units of the order's skus, at the prices of the order.
 func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]int64, total int64, err error) {
 	prices := map[string]int64{}
 	for _, l := range o.lines {
@@ -92,18 +91,18 @@ func (o *lockedOrder) priceOf(skus []string, units []int64) (items map[string]in
 			refuse(i, "quantity", "maximum", fmt.Sprintf("only %d were ordered", ordered[sku]))
 			continue
 		}
-		total += price * units[i] // at most the order's total, which fits
+		total += price * units[i] // cannot overflow: it is at most the order's total
 	}
 	if len(faults) > 0 {
 		return nil, 0, fault.Invalid(faults...)
 	}
 	if total == 0 {
-		return nil, 0, fault.Invalid(fault.Field{Pointer: "/items", Code: "minimum", Message: "cost nothing, so there is nothing to refund"})
+		return nil, 0, fault.Invalid(fault.Field{Pointer: "/items", Code: "minimum", Message: "have a total of zero, so there is nothing to refund"})
 	}
 	return items, total, nil
 }
 
-// ordered returns the units of each sku.
+// ordered returns the ordered units by sku.
 func (o *lockedOrder) ordered() map[string]int64 {
 	units := map[string]int64{}
 	for _, item := range sumBySKU(o.lines) {

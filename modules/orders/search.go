@@ -14,15 +14,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// The newest orders that a search looks through before it asks the index of
-// words. Common words are found among them; what is not is rare.
+// The number of newest orders that a search examines before it uses the index of terms. Common
+// terms occur among them; other terms are rare.
 const searchWindow = 2000
 
-// search finds orders by words (SPEC C5), in a time that does not grow with the
-// table (G2). One plan cannot do that: walking the newest orders is right for a
-// common word and hopeless for a rare one, the inverted index the other way
-// round, and the planner knows too little of words to choose. So it walks a
-// bounded window, and only if that does not fill the page asks the index.
+// search finds orders by words (SPEC C5) in a time that does not depend on the size of the
+// table (G2). No single plan can do that: scanning the newest orders is fast for common words
+// and slow for rare ones, the inverted index is the opposite, and the planner has no statistics
+// to choose. So search scans a window of limited size, and uses the index only if the window
+// does not fill the page.
 func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]*ent.Order, error) {
 	ids, whole, err := m.searchNewest(ctx, q, f)
 	if err == nil && !whole && len(ids) <= f.Limit {
@@ -34,10 +34,9 @@ func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]*e
 	return db(q).Order.Query().Where(order.IDIn(ids...)).Order(order.ByID(sql.OrderDesc())).All(ctx)
 }
 
-// searchNewest looks for the words in a window of the orders that fit otherwise;
-// whole tells that there are no more of those. The fences (offset 0) keep the
-// planner from anything but looking the orders up one by one, newest first, until
-// there are enough.
+// searchNewest looks for the words in a window of the orders that match the rest of the filter;
+// whole is true if the window has all of these. The optimization fences (offset 0) make the
+// planner look orders up one by one, newest first, until the page is full.
 func (m *Module) searchNewest(ctx context.Context, q postgres.Querier, f Filter) (ids []uuid.UUID, whole bool, err error) {
 	args := []any{searched(f.Words), f.Limit + 1, searchWindow}
 	var parts []string
@@ -57,8 +56,7 @@ func (m *Module) searchNewest(ctx context.Context, q postgres.Querier, f Filter)
 	return ids, seen < searchWindow, err
 }
 
-// searchIndex asks the inverted index for all orders with the words, and then
-// which of them fit otherwise.
+// searchIndex reads all orders with the words from the inverted index, and then filters them.
 func (m *Module) searchIndex(ctx context.Context, f Filter) (ids []uuid.UUID, err error) {
 	args := []any{searched(f.Words), f.Limit + 1}
 	fits := conditions(f, "", &args)
@@ -69,7 +67,7 @@ func (m *Module) searchIndex(ctx context.Context, f Filter) (ids []uuid.UUID, er
 
 	err = postgres.InTx(ctx, m.Pool, func(tx pgx.Tx) error {
 		b := &pgx.Batch{}
-		b.Queue(`set local enable_seqscan = off`) // or the planner reads all words instead of the index
+		b.Queue(`set local enable_seqscan = off`) // otherwise the planner scans the table instead of using the index
 		b.Queue(`
 			with hits as materialized (select order_id from order_terms where terms @> $1)
 			select fit.id from hits

@@ -5,7 +5,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 )
 
-// goals translates what a status wants of the money.
+// goals maps the payment rule of a status to the goal of the payments module.
 var goals = map[lifecycle.Money]settlement.Goal{
 	lifecycle.Authorize: settlement.Authorize,
 	lifecycle.Capture:   settlement.Capture,
@@ -13,7 +13,7 @@ var goals = map[lifecycle.Money]settlement.Goal{
 	lifecycle.Keep:      settlement.Keep,
 }
 
-// paymentEvents translates what happened to the money.
+// paymentEvents maps outcomes of payments to event types.
 var paymentEvents = map[settlement.Outcome]lifecycle.EventType{
 	settlement.Authorized:      lifecycle.EventAuthorized,
 	settlement.Declined:        lifecycle.EventDeclined,

@@ -16,40 +16,38 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
-// ratedAtMost bounds how many orders are looked at to tell the rate: where more
-// were placed, it is that of the newest so many.
+// ratedAtMost limits the orders from which the rate is calculated: the newest ones.
 const ratedAtMost = 20_000
 
-// Stats tell how many orders there are, how fast they come, and which have waited
-// longest.
+// Stats has the number of orders, the rate of new orders, and the oldest order of each status.
 type Stats struct {
-	Counts map[lifecycle.Status]int64   `json:"counts" doc:"By status; deleted orders do not count"`
+	Counts map[lifecycle.Status]int64   `json:"counts" doc:"The number of orders by status, without deleted orders"`
 	Rate   Rate                         `json:"rate"`
-	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"By status; null where there is none"`
+	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"The oldest order by status; null if there is none"`
 	At     jsontime.Time                `json:"at"`
 }
 
-// Rate is how many orders were placed, on average, lately.
+// Rate is the recent average rate of new orders.
 type Rate struct {
-	PerSecond float64   `json:"perSecond" doc:"Over the last minute" example:"12.5"`
+	PerSecond float64   `json:"perSecond" doc:"Orders per second during the last minute" example:"12.5"`
 	PerMinute PerMinute `json:"perMinute"`
 }
 
-// PerMinute is a rate over several times.
+// PerMinute has the rates of several periods.
 type PerMinute struct {
 	Last1  float64 `json:"last1" doc:"Over the last minute" example:"750"`
 	Last5  float64 `json:"last5" doc:"Over the last five minutes" example:"702.4"`
 	Last15 float64 `json:"last15" doc:"Over the last fifteen minutes" example:"650.2"`
 }
 
-// Oldest is the order that was placed first of those with a status.
+// Oldest is the oldest order of a status.
 type Oldest struct {
 	ID        uuid.UUID     `json:"id"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 }
 
-// Stats are those of a user's orders, or of all when an administrator names
-// nobody. Those of all cost the same however many orders there are (SPEC G2).
+// Stats returns the statistics of a user's orders, or of all orders if an administrator gives
+// no user. The cost of the latter does not depend on the number of orders (SPEC G2).
 func (m *Module) Stats(ctx context.Context, caller identity.Caller, user uuid.UUID) (Stats, error) {
 	user, err := whose(caller, user)
 	if err != nil {
@@ -81,9 +79,9 @@ func (m *Module) statsAt(ctx context.Context, user uuid.UUID, at time.Time) (Sta
 	return s, nil
 }
 
-// oldestSQL takes one end of the index over statuses. The range of one status, in
-// an order that begins with it, keeps the planner on that index: told that the
-// status is fixed it may walk all orders by id instead, until one has it.
+// oldestSQL reads one end of the index on status. The range condition and the order by status
+// make the planner use that index: with an equality it might scan orders by id until one has
+// the status.
 const oldestSQL = `
 	select s.status, first.id from unnest($1::text[]) as s (status)
 	cross join lateral (
@@ -91,7 +89,7 @@ const oldestSQL = `
 		where o.status between s.status and s.status and o.deleted_at is null
 		order by o.status desc, o.id limit 1) as first`
 
-// queueAll asks for the sums that every change keeps up to date.
+// queueAll reads the counters that every change maintains.
 func (s *Stats) queueAll(b *pgx.Batch) {
 	var status lifecycle.Status
 	b.Queue(`select status, sum(n)::bigint from order_counts group by status`).Query(func(rows pgx.Rows) error {
@@ -112,7 +110,7 @@ func (s *Stats) queueAll(b *pgx.Batch) {
 	})
 }
 
-// queueOf counts one user's orders, all of which are in one range of an index.
+// queueOf counts one user's orders, which are one range of an index.
 func (s *Stats) queueOf(b *pgx.Batch, user uuid.UUID) {
 	b.Queue(`
 		select status, count(*), min(id::text collate "C")::uuid from orders
@@ -129,11 +127,10 @@ func (s *Stats) queueOf(b *pgx.Batch, user uuid.UUID) {
 	})
 }
 
-// oldest needs no more than the id: an order's id and its date never differ.
+// oldest only needs the id, which contains the time of creation.
 func oldest(id uuid.UUID) *Oldest { return &Oldest{ID: id, CreatedAt: jsontime.At(uuidv7.Time(id))} }
 
-// queueRate counts the newest orders by the time in their ids, deleted ones too:
-// they were placed.
+// queueRate counts the newest orders by the time in their ids, including deleted ones.
 func (s *Stats) queueRate(b *pgx.Batch, user uuid.UUID, at time.Time) {
 	last1, last5, last15 := at.Add(-time.Minute), at.Add(-5*time.Minute), at.Add(-15*time.Minute)
 	args := []any{uuidv7.First(last1), uuidv7.First(last5), uuidv7.First(last15), ratedAtMost}
@@ -161,8 +158,8 @@ func (s *Stats) queueRate(b *pgx.Batch, user uuid.UUID, at time.Time) {
 	})
 }
 
-// perMinute is the rate of n orders since a time, or since from when what was
-// looked at begins later.
+// perMinute returns the rate of n orders since a time, or since from if the examined orders
+// begin later.
 func perMinute(n int64, since, from, at time.Time) float64 {
 	if from.After(since) {
 		since = from

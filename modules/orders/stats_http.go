@@ -15,13 +15,13 @@ func (m *Module) statsRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/stats", Name: "get-order-stats", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
 		Summary: "Count orders by status, with their rate and the oldest of each",
-		Doc: "Of your own orders; administrators see everybody's, or one user's. In a rush the rate is that of the " +
-			"newest 20,000 orders. 429 `too-many-reads` when ten requests of the account wait for their turn.",
+		Doc: "Counts your own orders; administrators count all orders, or those of one user. At high load the rate is calculated from the " +
+			"newest 20,000 orders. 429 `too-many-reads` if ten requests of the account are already waiting.",
 	}, m.getOrderStats)
 }
 
 type getOrderStatsInput struct {
-	UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: whose orders"`
+	UserID uuid.UUID `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
 }
 
 func (m *Module) getOrderStats(ctx context.Context, in *getOrderStatsInput) (*struct{ Body Stats }, error) {
@@ -29,7 +29,7 @@ func (m *Module) getOrderStats(ctx context.Context, in *getOrderStatsInput) (*st
 	return &struct{ Body Stats }{stats}, err
 }
 
-// TransformSchema says what a struct tag cannot: that the oldest may be null.
+// TransformSchema adds what struct tags cannot express: the members of oldest may be null.
 func (*Stats) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	if each, ok := s.Properties["oldest"].AdditionalProperties.(*huma.Schema); ok {
 		s.Properties["oldest"].AdditionalProperties = &huma.Schema{AnyOf: []*huma.Schema{{Ref: each.Ref}, {Type: "null"}}}

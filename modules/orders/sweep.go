@@ -15,15 +15,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// How often each working node looks for orders without a next step, and after how
-// long an order whose job is alive but gets nowhere is reported.
+// The interval at which each node that works jobs looks for orders without a next step, and
+// the time after which an order with a live job but no progress is reported.
 const (
 	sweepEvery  = 10 * time.Second
 	reportAfter = 5 * time.Minute
 )
 
-// Sweep runs until ctx ends. Any number of nodes may sweep: rows that one has
-// locked are skipped by the others.
+// Sweep runs until ctx ends. Any number of nodes may sweep: each skips the rows that another
+// has locked.
 func (m *Module) Sweep(ctx context.Context) error {
 	return periodic.Run(ctx, periodic.Task{
 		Name: "sweep orders", Interval: sweepEvery, Jitter: 0.25, Log: m.Log,
@@ -44,9 +44,9 @@ func untilDone(ctx context.Context, once func(context.Context) (int, error)) err
 	}
 }
 
-// SweepOnce looks at the orders that are past their deadline and returns how many
-// there were. One without a live job gets a new one; one that is only slow gets
-// more time, and is reported when that goes on (SPEC D6).
+// SweepOnce handles the orders that are past their deadline and returns their number. An order
+// without a live job gets a new one; a slow one gets a later deadline and is reported if it
+// stays slow (SPEC D6).
 func (m *Module) SweepOnce(ctx context.Context) (found int, err error) {
 	err = m.withFound(ctx,
 		func(tx pgx.Tx) ([]uuid.UUID, error) {
@@ -71,7 +71,7 @@ func overdue(ctx context.Context, tx pgx.Tx) ([]uuid.UUID, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
-// repair gives late orders more time, and those whose job was lost a new one.
+// repair extends the deadlines of late orders and inserts jobs for those without a live one.
 func (u *unitOfWork) repair(ctx context.Context) error {
 	ids := make([]uuid.UUID, len(u.orders))
 	for i, o := range u.orders {

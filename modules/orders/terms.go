@@ -8,8 +8,8 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 )
 
-// terms are the words by which an order is found: those of its reference, note,
-// skus and names, and reference and skus as a whole.
+// terms returns the search terms of an order: the words of its reference, note, skus and names,
+// and the reference and skus as a whole.
 func terms(row *ent.Order, lines []Line) []string {
 	var list []string
 	whole := func(s string) { list = append(list, strings.Join(strings.Fields(strings.ToLower(s)), "_")) }

@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// traceOf is the metadata of a job that goes on with the request's trace, or nil
-// when nobody traces (SPEC F3). platform/queue reads it back.
+// traceOf returns the metadata with which a job continues the trace of the request, or nil
+// without tracing (SPEC F3). platform/queue reads it.
 func traceOf(ctx context.Context) []byte {
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
 		return nil

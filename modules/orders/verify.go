@@ -16,7 +16,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
-// The laws that Check knows.
+// The invariants that Check verifies.
 const (
 	LawFirstEvent  = "first-event"
 	LawVersions    = "versions"
@@ -26,18 +26,18 @@ const (
 	LawFold        = "fold"
 )
 
-// Breach is a law that an order breaks, and how.
+// Breach is a violated invariant of an order.
 type Breach struct{ Law, Detail string }
 
-// breaches collects what is found about one order.
+// breaches collects the violations of one order.
 type breaches []Breach
 
 func (b *breaches) add(law, format string, args ...any) {
 	*b = append(*b, Breach{law, fmt.Sprintf(format, args...)})
 }
 
-// Check compares an order with its history, first to last: the history must be
-// whole, made of legal transitions, and add up to the row (SPEC E1, C9).
+// Check compares an order with its events, first to last: they must be complete, consist of
+// legal transitions, and yield the row (SPEC E1, C9).
 func Check(o storage.Full, history []events.Event) []Breach {
 	row := o.Row
 	var found breaches
@@ -47,7 +47,7 @@ func Check(o storage.Full, history []events.Event) []Breach {
 	whole := found.versions(row, history)
 	found.sequence(row, history)
 	if !whole || len(history) == 0 {
-		return found // what follows would only say the same again
+		return found // the other checks would only repeat the violation
 	}
 
 	if err := legal(history); err != nil {
@@ -64,8 +64,8 @@ func Check(o storage.Full, history []events.Event) []Breach {
 	return found
 }
 
-// versions reports whether the events are numbered without a hole, up to the
-// version of the row.
+// versions reports whether the versions of the events have no gaps and end with the version of
+// the row.
 func (b *breaches) versions(row *ent.Order, history []events.Event) bool {
 	for i, e := range history {
 		if e.Version != int64(i+1) {
@@ -80,7 +80,7 @@ func (b *breaches) versions(row *ent.Order, history []events.Event) bool {
 	return true
 }
 
-// sequence compares the events with their places in the log and with their owner.
+// sequence checks the order of the events in the log and their user.
 func (b *breaches) sequence(row *ent.Order, history []events.Event) {
 	for i, e := range history {
 		if i > 0 && !history[i-1].Cursor.Before(e.Cursor) {
@@ -128,7 +128,7 @@ func follows(s lifecycle.State, e lifecycle.Event, first bool, role lifecycle.Ro
 	return nil
 }
 
-// differ names the members in which two renderings differ.
+// differ returns the names of the members in which two JSON documents differ.
 func differ(folded, row Order) string {
 	a, errA := canonical.Marshal(folded)
 	b, errB := canonical.Marshal(row)
@@ -138,7 +138,7 @@ func differ(folded, row Order) string {
 	if bytes.Equal(a, b) {
 		return ""
 	}
-	x, y := members(a), members(b) // the same metadata may be written in two ways
+	x, y := members(a), members(b) // equal metadata may be encoded differently
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(y)) {
 		if !reflect.DeepEqual(x[name], y[name]) {
@@ -151,6 +151,6 @@ func differ(folded, row Order) string {
 func members(raw []byte) (m map[string]any) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
-	_ = d.Decode(&m) // it was rendered a moment ago
+	_ = d.Decode(&m) // valid JSON, because the caller has just rendered it
 	return m
 }

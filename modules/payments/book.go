@@ -14,22 +14,22 @@ import (
 
 // The states of a payment.
 const (
-	authorizing = "authorizing" // written before the provider is asked
+	authorizing = "authorizing" // stored before the provider is called
 	authorized  = "authorized"
 	captured    = "captured"
 	voided      = "voided"
 	declined    = "declined"
-	abandoned   = "abandoned" // a person has decided not to pursue it
+	abandoned   = "abandoned" // an administrator has decided not to pursue it
 )
 
-// The states of a refund; a failed one can be tried again.
+// The states of a refund; a failed one can be retried.
 const (
 	pending = "pending"
 	done    = "done"
 	failed  = "failed"
 )
 
-// payment is one attempt to be paid for an order.
+// payment is one payment attempt of an order.
 type payment struct {
 	id, order         uuid.UUID
 	provider          string
@@ -39,7 +39,7 @@ type payment struct {
 	state             string
 	reference         string
 	code, detail      *string
-	createdAt, writes time.Time // writes: when it was changed in this transaction
+	createdAt, writes time.Time // writes: the time of a change in this transaction, or zero
 }
 
 func (p *payment) key(step string) string { return p.id.String() + ":" + step }
@@ -56,12 +56,12 @@ func (p *payment) authorization() Authorization {
 	return a
 }
 
-// refund is money on its way back.
+// refund is a refund of a captured payment.
 type refund struct {
 	id, order, payment uuid.UUID
 	currency           string
 	amount             int64
-	items              map[string]int64 // units by sku, when it was asked for by line
+	items              map[string]int64 // units by sku, if it was requested by lines
 	reason             string
 	state              string
 	reference          *string
@@ -73,9 +73,9 @@ type refund struct {
 
 func (r *refund) money() money.Money { return money.Money{Amount: r.amount, Currency: r.currency} }
 
-// Book is the money of some orders within one transaction, behind the locks of
-// those orders. It reads with the batch that it was opened with, decides in
-// memory, and writes with the batch that Queue is given.
+// Book has the payments and refunds of some orders within one transaction, which holds the
+// locks of these orders. It reads in the batch of Open, decides in memory, and writes in the
+// batch of Queue.
 type Book struct {
 	m         *Module
 	payments  map[uuid.UUID][]*payment // by order, oldest first
@@ -87,7 +87,7 @@ type Book struct {
 	transfers []transfer
 }
 
-// Open queues the reading of a book. The batch must lock the orders first.
+// Open queues the queries that fill the returned Book. The batch must lock the orders first.
 func (m *Module) Open(b *pgx.Batch, orders []uuid.UUID) *Book {
 	book := &Book{m: m, payments: map[uuid.UUID][]*payment{}, refunds: map[uuid.UUID][]*refund{}}
 	book.queueRead(b, orders)
@@ -109,9 +109,8 @@ func (b *Book) begin(order uuid.UUID, total money.Money, method *string) error {
 	return nil
 }
 
-// Next returns the next request to the provider that brings an order's money
-// towards a goal, or nil. A payment that a newer one replaced is always voided,
-// and requested refunds are always due.
+// Next returns the next request to the provider on the way to a goal, or nil. A payment that
+// was replaced by a newer one is always voided, and requested refunds are always due.
 func (b *Book) Next(order uuid.UUID, goal settlement.Goal) settlement.Call {
 	list := b.payments[order]
 	for i, p := range list {

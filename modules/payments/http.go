@@ -21,7 +21,7 @@ func (m *Module) Routes(api *web.API, orders Orders) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/{id}/refunds", Name: "refund-order", Tag: tag, Role: identity.Admin, Scope: identity.PaymentsWrite,
 		Summary: "Refund an order", Status: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
-		Doc: "By amount, or by the units of its lines. The money goes back by a durable job; all refunds together never exceed what was captured.",
+		Doc: "Refunds an amount, or units of the order's lines. A job makes the refund at the provider. The sum of all refunds never exceeds the captured amount.",
 	}, refundRequested, h.refundOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/refunds", Name: "list-refunds", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
@@ -30,7 +30,7 @@ func (m *Module) Routes(api *web.API, orders Orders) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/ledger", Name: "get-order-ledger", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
 		Summary: "Read an order's ledger", Errors: []int{http.StatusNotFound},
-		Doc: "Double entry: the debits always equal the credits.",
+		Doc: "Double-entry bookkeeping: the sum of the debits equals the sum of the credits.",
 	}, h.getOrderLedger)
 }
 
@@ -39,20 +39,20 @@ type handlers struct {
 	orders Orders
 }
 
-// NewRefund is what is to go back, and why.
+// NewRefund is the body of a request for a refund.
 type NewRefund struct {
-	Amount *money.Money `json:"amount,omitzero" doc:"This much; or give items"`
-	Items  []RefundItem `json:"items,omitempty" maxItems:"500" doc:"What these units cost; or give amount"`
+	Amount *money.Money `json:"amount,omitzero" doc:"The amount to refund; alternative to items"`
+	Items  []RefundItem `json:"items,omitempty" maxItems:"500" doc:"The units to refund; alternative to amount"`
 	Reason string       `json:"reason" minLength:"1" maxLength:"500"`
 }
 
-// OrderPath is the part that all routes here share.
+// OrderPath is the input that all routes of this module share.
 type OrderPath struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
 var refundRequested = web.Responder[settlement.Refund, RefundResponse]{Body: func(_ context.Context, r settlement.Refund) RefundResponse {
-	refunded, _ := r.(RefundResponse) // of this module's Book
+	refunded, _ := r.(RefundResponse) // it comes from this module's Book
 	return refunded
 }}
 

@@ -2,11 +2,11 @@ package payments
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: payments, refunds and the ledger agree on the same money.
+// Laws returns the invariants of the tables of payments, refunds and the ledger.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{
-			Name: "one-live-payment", Spec: "D3", Says: "an order is paid by one payment at most",
+			Name: "one-live-payment", Spec: "D3", Says: "an order has at most one live payment",
 			Query: `
 			select 'order ' || order_id, format('%s payments are live: %s', count(*), string_agg(id || ' ' || state, ', '))
 			from payments where state in ('authorizing', 'authorized', 'captured') group by order_id having count(*) > 1`,
@@ -35,7 +35,7 @@ func Laws() []laws.Law {
 			   or l.amounts <> p.amount || ' ' || p.currency`,
 		},
 		{
-			Name: "ledger-of-refund", Spec: "C8", Says: "the ledger has one transfer for each refund that was made, and none for others",
+			Name: "ledger-of-refund", Spec: "C8", Says: "the ledger has one transfer for each refund that succeeded, and none for others",
 			Query: `
 			select 'refund ' || r.id, format('is %s over %s %s, the ledger has %s over %s', r.state, r.amount, r.currency, coalesce(l.kinds, 'nothing'), l.amounts)
 			from refunds r
@@ -45,7 +45,7 @@ func Laws() []laws.Law {
 			   or l.amounts <> r.amount || ' ' || r.currency`,
 		},
 		{
-			Name: "ledger-source", Spec: "D3", Says: "every transfer is of a payment or a refund of its order",
+			Name: "ledger-source", Spec: "D3", Says: "every transfer belongs to a payment or a refund of its order",
 			Query: `
 			select format('transfer %s of %s', l.kind, l.source), format('order %s has no such %s', l.order_id, case l.kind when 'refund' then 'refund' else 'payment' end)
 			from ledger l
@@ -53,7 +53,7 @@ func Laws() []laws.Law {
 			  and not exists (select from refunds r where r.order_id = l.order_id and r.id = l.source and l.kind = 'refund')`,
 		},
 		{
-			Name: "ledger-accounts", Spec: "D3", Says: "the accounts of an order balance to what is authorised, captured and refunded",
+			Name: "ledger-accounts", Spec: "D3", Says: "the balances of an order's accounts match the authorised, captured and refunded amounts",
 			Query: `
 			with sides as (
 				select order_id, debit as account, amount from ledger union all select order_id, credit, -amount from ledger

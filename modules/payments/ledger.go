@@ -11,8 +11,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// The accounts. A hold is a promise by the provider, owed to the buyer until it
-// is captured or let go; captured money is at the provider, and a sale.
+// The accounts of the ledger. An authorisation is a claim against the provider and a liability
+// to the buyer until it is captured or voided. Captured money is an asset at the provider and a
+// sale.
 const (
 	accountHolds    = "authorized-funds"
 	accountPromises = "customer-holds"
@@ -21,7 +22,7 @@ const (
 	accountReturns  = "refunds"
 )
 
-// transfer takes an amount from one account to another.
+// transfer moves an amount from one account to another.
 type transfer struct {
 	order, source uuid.UUID
 	kind          string
@@ -49,13 +50,13 @@ func queueTransfers(b *pgx.Batch, list []transfer) {
 		orders, sources, kinds, debits, credits, amounts, currencies, at)
 }
 
-// LedgerEntry is one side of a movement of money. Every movement has two, of the same
-// amount, so that debits equal credits at any time.
+// LedgerEntry is the debit or the credit of a transfer. Both have the same amount, so the sums
+// of debits and credits are always equal.
 type LedgerEntry struct {
-	ID        string        `json:"id" doc:"The same for both sides but for its ending"`
+	ID        string        `json:"id" doc:"Both entries of a transfer have the same id, apart from the suffix"`
 	At        jsontime.Time `json:"at"`
 	Type      string        `json:"type" enum:"authorize,void,settle,capture,refund"`
-	Source    uuid.UUID     `json:"source" doc:"The payment or the refund that it is of"`
+	Source    uuid.UUID     `json:"source" doc:"The id of the payment or refund"`
 	Account   string        `json:"account" enum:"authorized-funds,customer-holds,provider-balance,sales,refunds"`
 	Direction string        `json:"direction" enum:"debit,credit"`
 	Amount    money.Money   `json:"amount"`
@@ -64,7 +65,7 @@ type LedgerEntry struct {
 func (m *Module) ledger(ctx context.Context, order uuid.UUID) ([]LedgerEntry, error) {
 	rows, err := m.pool.Query(ctx, `
 		select kind, source, debit, credit, amount, currency, at from ledger where order_id = $1
-		order by at, kind = 'capture', source`, order) // a hold is settled before it is captured
+		order by at, kind = 'capture', source`, order) // an authorisation is cleared before the capture
 	if err != nil {
 		return nil, wrap("ledger", order, err)
 	}

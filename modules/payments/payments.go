@@ -1,11 +1,10 @@
-// Package payments moves the money of orders, through a provider, exactly once.
+// Package payments executes the payments of orders through a provider, exactly once.
 //
-// What is to be asked of the provider is written before it is asked, and what it
-// answered after, each in a transaction of the order's; the asking itself happens
-// outside of any. Every question has a key of its own that never changes, so a
-// crash between the two ends in the same question again and the same answer
-// (SPEC D3). Whoever changes the money of an order holds the order's row lock,
-// which is the only lock that this package relies on.
+// A request to the provider is stored before it is made, and its result afterwards, each in a
+// transaction of the order; the request itself is made outside of any transaction. Every
+// request has an idempotency key that never changes, so a crash in between leads to the same
+// request and the same result again (SPEC D3). The caller of this package holds the lock of the
+// order's row, which is the only lock that the package relies on.
 package payments
 
 import (
@@ -33,17 +32,17 @@ type Module struct {
 // New returns the module. It starts no goroutine.
 func New(d Deps) *Module { return &Module{pool: d.Pool, provider: d.Provider} }
 
-// NeedsMethod tells whether an order with a price must name what pays.
+// NeedsMethod reports whether an order that is not free must have a payment method.
 func (m *Module) NeedsMethod() bool { return m.provider.NeedsMethod() }
 
-// call is one request to the provider and, once it was made, its answer.
+// call is one request to the provider and, after it was made, its result.
 type call struct {
 	step      settlement.Step
 	payment   payment
 	refund    *refund
 	provider  Provider
-	reference string    // the answer
-	declined  *Declined // or this one; to an authorisation only
+	reference string    // the result
+	declined  *Declined // alternatively, for an authorisation
 }
 
 // The steps by name, as dead letters and the ledger store them.
@@ -84,7 +83,7 @@ func (c *call) Do(ctx context.Context) (err error) {
 	return kind(err)
 }
 
-// kind sorts a provider's errors into those of jobs (SPEC D4).
+// kind converts a provider's errors to the error kinds of jobs (SPEC D4).
 func kind(err error) error {
 	if err == nil {
 		return nil

@@ -10,102 +10,99 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Provider moves money (SPEC D3). It is asked outside of any transaction, about
-// what was written down before, and any call may be asked again: after a crash, a
-// time-out, or by two nodes at once.
+// Provider is a payment provider (SPEC D3). It is called outside of any transaction, after the
+// call was stored, and any call may be repeated: after a crash, after a timeout, or by two nodes
+// at once.
 //
-// Every call carries a Key that is the same however often it is made, and that no
-// other call ever has. All calls with one key have one effect at most, and once
-// there is a final answer every further call gets the same. A call is final when
-// it returns nil, a *Declined or a *Rejected. After an *Unavailable or any other error
-// nothing is known: the effect may have happened, may still happen, or may not, and
-// only asking again with the same key tells.
+// Every call has a Key that is the same for each repetition and for no other call. All calls
+// with one key have at most one effect, and after a final result every further call gets the
+// same result. A result is final if it is nil, a *Declined or a *Rejected. After an *Unavailable
+// or any other error the outcome is unknown: the effect may have happened, may still happen, or
+// may never happen, and only a call with the same key finds out.
 //
-// A provider has no state of the order's. It is safe for concurrent use and returns
-// soon after ctx ends, whether or not the call is done at the other end.
+// A provider stores no state of orders. It is safe for concurrent use and returns soon after ctx
+// ends, even if the provider's server has not finished the call.
 type Provider interface {
-	// Name is kept with each payment, so that only the provider that has the money is
-	// asked about it later. It never changes.
+	// Name is stored with each payment, so that later calls go to the same provider. It never
+	// changes.
 	Name() string
-	// NeedsMethod tells whether an order with a price must name what pays.
+	// NeedsMethod reports whether an order that is not free must have a payment method.
 	NeedsMethod() bool
-	// Authorize holds an amount for later and returns the provider's name for it. It
-	// alone is answered with *Declined. A refused authorisation holds nothing, so
-	// there is nothing to void.
+	// Authorize authorises an amount and returns the provider's reference. Only Authorize
+	// returns *Declined. A declined authorisation does not have to be voided.
 	Authorize(ctx context.Context, a Authorization) (reference string, err error)
-	// Capture takes what Authorize holds, once; what is not taken is let go.
+	// Capture captures an authorisation once; the rest of the amount is released.
 	Capture(ctx context.Context, c Capture) error
-	// Void makes sure that what Authorize with the key Of.Key did, or may yet do,
-	// holds no money: from then on that call is *Declined, also when it was on its way.
-	// It does not undo a capture, which is *Rejected. Voiding twice is fine.
+	// Void cancels the authorisation with the key Of.Key, even if that call has not arrived
+	// yet: from then on Authorize with this key returns *Declined. It does not undo a capture;
+	// then it returns *Rejected. Voiding twice is allowed.
 	Void(ctx context.Context, v Void) error
-	// Refund gives back captured money, in parts if wanted, never more than was
-	// captured, and returns the provider's name for it.
+	// Refund refunds all or a part of the captured amount and returns the provider's reference
+	// of the refund.
 	Refund(ctx context.Context, r Refund) (reference string, err error)
 }
 
-// Authorization asks for money to be held.
+// Authorization is a request to authorise an amount.
 type Authorization struct {
 	Key     string
-	OrderID uuid.UUID   // for the people who look at the provider's side
+	OrderID uuid.UUID   // shown in the provider's dashboard
 	Amount  money.Money // above zero: a free order has no payment
-	Method  string      // the provider's token for what pays; may be empty unless NeedsMethod
+	Method  string      // the provider's token of the payment method; may be empty unless NeedsMethod
 }
 
-// Capture takes held money.
+// Capture is a request to capture an authorisation.
 type Capture struct {
 	Key, Reference string
 	Amount         money.Money // at most what was authorised
 }
 
-// Void lets held money go. Of is the authorisation as it was asked for, since
-// Reference is "" when its answer never came.
+// Void is a request to void an authorisation. Of is the request of the authorisation, because
+// Reference is empty if its result is unknown.
 type Void struct {
 	Key, Reference string
 	Of             Authorization
 }
 
-// Refund gives captured money back. Reference is that of the payment.
+// Refund is a request to refund captured money. Reference is that of the payment.
 type Refund struct {
 	Key, Reference string
 	Amount         money.Money
 }
 
-// Codes that mean the same with every provider. All others are the provider's own,
-// in kebab-case: what Stripe calls insufficient_funds is insufficient-funds.
+// Codes that have the same meaning for every provider. All others are codes of the provider in
+// kebab-case: Stripe's insufficient_funds is insufficient-funds.
 const (
-	CodeVoided         = "voided"                  // the authorisation was voided before it came, or is no longer
-	CodeAuthentication = "authentication-required" // the payer's bank wants to see the payer
-	CodeMismatch       = "idempotency-mismatch"    // the key was used for something else
+	CodeVoided         = "voided"                  // the authorisation was voided, possibly before it arrived
+	CodeAuthentication = "authentication-required" // the payer's bank requires authentication
+	CodeMismatch       = "idempotency-mismatch"    // the key was used for another request
 )
 
-// Declined is final, and a matter of the payer's: another card may do.
+// Declined is a final result that the payer can act on, for example with another card.
 type Declined struct {
 	Code   string // stable, kebab-case
-	Detail string // a sentence for the payer; no secrets, nobody's data
+	Detail string // a sentence for the payer without secrets and personal data
 }
 
 func (e *Declined) Error() string { return "declined: " + e.Code + ": " + e.Detail }
 
-// Rejected is final, and a matter of ours: the provider will never accept this
-// call, however often it is made. Somebody must look.
+// Rejected is a final result that an operator must investigate: the provider will never accept
+// this call.
 type Rejected struct {
 	Code   string // stable, kebab-case
-	Detail string // a sentence for an operator; no secrets
+	Detail string // a sentence for an operator without secrets
 }
 
 func (e *Rejected) Error() string { return "rejected: " + e.Code + ": " + e.Detail }
 
-// Unavailable says that the provider as a whole cannot be used just now. Nothing is known
-// about the call, and it is no fault of the call's: come back after RetryAfter and count
-// no try (SPEC D4). All calls that were refused together get about the same RetryAfter,
-// so the caller spreads them.
+// Unavailable means that the provider cannot be used at the moment. The outcome of the call is
+// unknown; it is repeated after RetryAfter and not counted as an attempt (SPEC D4). Calls that
+// fail together get about the same RetryAfter, so the caller adds jitter.
 type Unavailable struct {
 	RetryAfter time.Duration
 	cause      error
 }
 
-// NewAway makes an Unavailable with the reason for the log.
+// NewAway returns an Unavailable with the reason for the log.
 func NewAway(wait time.Duration, cause error) *Unavailable {
 	return &Unavailable{RetryAfter: wait, cause: cause}
 }

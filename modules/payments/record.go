@@ -12,7 +12,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Apply carries out a command on the money of one order, and returns what it changed.
+// Apply executes a command on the payments of one order and returns what it changed.
 func (b *Book) Apply(order uuid.UUID, c settlement.Command) (change settlement.Change, err error) {
 	switch c := c.(type) {
 	case settlement.Begin:
@@ -43,8 +43,8 @@ func madeHere(c settlement.Call) (*call, error) {
 	return made, nil
 }
 
-// answer applies the answer to a call. Two workers may have made the same call:
-// the later answer changes nothing.
+// answer applies the result of a call. Two workers may have made the same call; the later
+// result changes nothing.
 func (b *Book) answer(c settlement.Call) (settlement.Change, error) {
 	asked, err := madeHere(c)
 	if err != nil {
@@ -62,7 +62,8 @@ func (b *Book) answer(c settlement.Call) (settlement.Change, error) {
 		b.move(p, authorized)
 		b.transfer(p, p.id, authorize, p.amount, accountHolds, accountPromises)
 		return settlement.Change{Outcome: settlement.Authorized, Amount: p.amount}, nil
-	// A person may have given up a call that was still on its way: what is done counts.
+	// An administrator may have abandoned the call while it was in progress. Its effect counts
+	// nevertheless.
 	case asked.step == capture && (p.state == authorized || p.state == abandoned):
 		b.move(p, captured)
 		b.transfer(p, p.id, "settle", p.amount, accountPromises, accountHolds)
@@ -93,14 +94,14 @@ func (b *Book) refunded(p *payment, asked *call) settlement.Change {
 	if r == nil || r.state == done || r.state != pending && !b.fits(p, r) {
 		return settlement.Change{}
 	}
-	// Given up or not: the money has gone back.
+	// The refund was made, even if it was marked as failed meanwhile.
 	r.reference, r.code, r.detail = &asked.reference, nil, nil
 	b.moveRefund(r, done)
 	b.transfer(p, r.id, giveBack, r.amount, accountReturns, accountProvider)
 	return settlement.Change{Outcome: settlement.Refunded, Amount: r.amount}
 }
 
-// Declined returns why an order's last payment was declined, nil when it was not.
+// Declined returns why an order's last payment was declined, or nil if it was not.
 func (b *Book) Declined(order uuid.UUID) *settlement.Decline {
 	list := b.payments[order]
 	if len(list) == 0 || list[len(list)-1].state != declined {
@@ -136,8 +137,8 @@ func (b *Book) refundTotals(order uuid.UUID) (refunding int64, failures int) {
 	return refunding, failures
 }
 
-// fail ends a refund that the provider refuses, or has not made for too long. Any
-// other call stays due until an administrator decides.
+// fail ends a refund that the provider rejects or that exhausted its attempts. Any other call
+// stays due until an administrator decides.
 func (b *Book) fail(c settlement.Call, cause error) (settlement.Change, error) {
 	asked, err := madeHere(c)
 	if err != nil || asked.step != giveBack {
@@ -155,8 +156,8 @@ func (b *Book) fail(c settlement.Call, cause error) (settlement.Change, error) {
 	return settlement.Change{Outcome: settlement.RefundFailed, Amount: r.amount}, nil
 }
 
-// requestRefund records a refund of the captured payment. The caller has seen that
-// so much is left; units beyond the ordered ones are refused.
+// requestRefund records a refund of the captured payment. The caller has checked the amount;
+// more units than ordered are rejected.
 func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settlement.Change, error) {
 	var paid *payment
 	for _, p := range b.payments[order] {
@@ -183,7 +184,7 @@ func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settl
 	return settlement.Change{Outcome: settlement.RefundRequested, Amount: c.Amount, Refund: renderRefund(r)}, nil
 }
 
-// covers tells whether so many units of each sku are still unrefunded.
+// covers reports whether the units of each sku are not refunded yet.
 func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
 	left := maps.Clone(ordered)
 	for _, r := range b.refunds[order] {
@@ -195,7 +196,7 @@ func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
 	}
 	for sku, n := range items {
 		if n > left[sku] {
-			return fault.New(fault.KindConflict, "refund-exceeds-order", "Of %s, %d units can still be refunded.", sku, max(left[sku], 0)).
+			return fault.New(fault.KindConflict, "refund-exceeds-order", "At most %[2]d units of %[1]s can still be refunded.", sku, max(left[sku], 0)).
 				With("sku", sku).With("refundable", max(left[sku], 0))
 		}
 	}
@@ -215,7 +216,7 @@ func (b *Book) retry(order uuid.UUID, c settlement.RetryRefunds) (amount int64) 
 	return amount
 }
 
-// abandon gives up whatever is unsettled, because a person has decided so.
+// abandon ends everything that is not settled, by decision of an administrator.
 func (b *Book) abandon(order uuid.UUID) {
 	for _, p := range b.payments[order] {
 		if p.live() {

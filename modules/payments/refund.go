@@ -15,11 +15,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Orders are whose money this is.
+// Orders is the part of the orders module that the routes need.
 type Orders interface {
 	// Visible returns the fault of an order that the caller may not see.
 	Visible(ctx context.Context, caller identity.Caller, order uuid.UUID) error
-	// Refund asks for money to go back: amount, or what the units by sku came to.
+	// Refund requests a refund of an amount, or of the price of units by sku.
 	Refund(ctx context.Context, caller identity.Caller, order uuid.UUID, amount *money.Money, skus []string, units []int64, reason string, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error)
 }
 
@@ -29,15 +29,15 @@ type RefundItem struct {
 	Quantity int64  `json:"quantity" minimum:"1" maximum:"500000000"`
 }
 
-// RefundResponse is a refund as the outside sees it.
+// RefundResponse is the JSON form of a refund.
 type RefundResponse struct {
 	ID        uuid.UUID     `json:"id"`
 	OrderID   uuid.UUID     `json:"orderId"`
 	Status    string        `json:"status" enum:"PENDING,DONE,FAILED,ABANDONED"`
 	Amount    money.Money   `json:"amount"`
-	Items     []RefundItem  `json:"items" doc:"What it was asked for by; empty when by amount"`
+	Items     []RefundItem  `json:"items" doc:"The requested units; empty if an amount was requested"`
 	Reason    string        `json:"reason"`
-	Failure   *string       `json:"failure" doc:"The provider's code, when it failed"`
+	Failure   *string       `json:"failure" doc:"The provider's error code, if the refund failed"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 }
 
@@ -55,7 +55,7 @@ func renderRefund(r *refund) RefundResponse {
 	return out
 }
 
-// refunds lists an order's refunds, oldest first.
+// refunds returns an order's refunds, oldest first.
 func (m *Module) refunds(ctx context.Context, order uuid.UUID) ([]RefundResponse, error) {
 	rows, err := m.pool.Query(ctx, selectRefunds, []uuid.UUID{order})
 	if err != nil {

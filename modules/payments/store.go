@@ -52,7 +52,7 @@ func collectRefunds(rows pgx.Rows) ([]*refund, error) {
 	})
 }
 
-// Queue writes what was decided: one statement for each table, however many orders.
+// Queue queues the changes, with one statement for each table.
 func (b *Book) Queue(batch *pgx.Batch) {
 	b.queueBegun(batch)
 	b.queueChanged(batch)

@@ -13,13 +13,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// PreparePassword does the slow half of changing a password: it proves the current
-// one and hashes the next. The set it returns is the quick half, for the caller's
-// transaction; it refuses when another change came first, since the password
-// proven here is then the current one no more.
+// PreparePassword does the slow part of a password change: it verifies the current password and
+// hashes the new one. The function that it returns is the fast part for the caller's
+// transaction. It fails if the password was changed meanwhile, because then the verified one is
+// no longer current.
 //
-// A wrong current password is 422 "wrong-password" at /currentPassword, a bad next
-// one 422 at /newPassword; the next one is judged first, as it costs nothing.
+// A wrong current password is 422 "wrong-password" at /currentPassword, an invalid new one 422
+// at /newPassword. The new one is validated first, because that is cheap.
 func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, next string) (
 	set func(context.Context, pgx.Tx) error, err error,
 ) {

@@ -30,17 +30,17 @@ func address(email string) (shown, key string, ok bool) {
 	return shown, fold(shown), true
 }
 
-// Fold gives all spellings of one address one form. Who counts attempts per
-// account counts by this, or a change of case would buy a fresh allowance
-// (SPEC A6). It takes any text and never fails.
+// Fold returns the canonical form of an address for comparison. Attempts per account are
+// counted by this form, so that another spelling does not get a new limit (SPEC A6). It accepts
+// any text.
 func (m *Module) Fold(email string) string { return fold(email) }
 
 func fold(email string) string {
 	return norm.NFC.String(cases.Fold().String(norm.NFC.String(email)))
 }
 
-// isLocal accepts the dot-atoms of RFC 5322 and the letters of RFC 6531. Quoted
-// local parts are legal and unheard of; refusing them keeps spaces out.
+// isLocal accepts the dot-atoms of RFC 5322 and the letters of RFC 6531. Quoted local parts are
+// legal but practically unused; rejecting them excludes spaces.
 func isLocal(s string) bool {
 	if len(s) > maxLocal {
 		return false
@@ -68,7 +68,7 @@ func isDomain(s string) bool {
 	return len(labels) > 1
 }
 
-// isWord leaves out spaces, controls and the invisible marks of direction.
+// isWord excludes spaces, control characters and invisible direction marks.
 func isWord(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r)
 }

@@ -18,28 +18,29 @@ import (
 
 const (
 	defaultCost = 12
-	maxWait     = 2 * time.Second // then 503; a client waits 15 s, a route lives 5
+	maxWait     = 2 * time.Second // then 503; a route's deadline is 5 s
 )
 
-// How many wait at the gate, for each place, and how many of them from one network
-// address, in each class. At the usual cost far fewer have their turn within maxWait.
+// The queue length per slot and class, and the part of it for one network address. At the usual
+// cost far fewer get a slot within maxWait.
 const queueLength, queuePerAddress = 64, 32
 
-// The classes of hashing. Those who prove a password of an account that exists come
-// before those who open one: a stranger must not keep anybody out (SPEC F10). While both
-// wait, one hash in nine is a newcomer's.
+// The classes of hashing. Logins take precedence over registrations, so that registrations
+// cannot keep users from logging in (SPEC F10). While both wait, one hash in nine is a
+// registration.
 const (
 	known = iota
 	newcomer
 )
 
 // hasher runs bcrypt with a bounded number of hashes at once, so that a flood of log-ins queues
-// and other requests keep the processors (SPEC A2). The network addresses that wait take turns.
+// and other requests keep the processors (SPEC A2). Waiting network addresses are served
+// round-robin.
 type hasher struct {
 	cost      int
 	capacity  *bulkhead.Bulkhead[netip.Prefix]
 	wait      time.Duration
-	dummyHash string // what a password is compared with when there is no account
+	dummyHash string // the hash for comparisons without an account
 
 	compare  func(hash, password []byte) error // bcrypt's own; tests count
 	generate func(password []byte, cost int) ([]byte, error)
@@ -65,7 +66,7 @@ func newHasher(cost int, elsewhere []string, log *slog.Logger) *hasher {
 	return h
 }
 
-// newCapacity reserves one of several places for log-ins.
+// newCapacity reserves one of several slots for logins.
 func newCapacity(places int) *bulkhead.Bulkhead[netip.Prefix] {
 	return bulkhead.New[netip.Prefix](bulkhead.Options{Slots: places, Classes: []bulkhead.Class{
 		known:    {Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
@@ -73,10 +74,10 @@ func newCapacity(places int) *bulkhead.Bulkhead[netip.Prefix] {
 	}})
 }
 
-// width is one for each core but the last, which is left to everything else. With all
-// of them hashing nobody looks at the network until the runtime's 10 ms are over, at
-// each of the dozen steps that an order takes: on two cores a flood of log-ins made
-// orders 25 times slower (`task bench -- -only logins`).
+// width returns one slot for each core except the last, which is left to other work. If all
+// cores were hashing, the network poller would run only every 10 ms, at each of the dozen steps
+// of an order: on two cores a flood of logins made orders 25 times slower (`task bench -- -only
+// logins`).
 func width(cores int) int { return max(1, cores-1) }
 
 func dummyHashOf(cost int) string {
@@ -96,8 +97,8 @@ func (h *hasher) make(ctx context.Context, class int, password string) (string, 
 	return string(hash), nil
 }
 
-// matches compares, and takes the same time for any password: one that no account
-// can have is compared too, and then refused.
+// matches compares a password and takes the same time for any password, including one that no
+// account can have.
 func (h *hasher) matches(ctx context.Context, hash, password string) (bool, error) {
 	possible := len(password) <= maxPassword && !repeats(password)
 	err := h.do(ctx, known, func() error { return h.compare([]byte(hash), []byte(password[:min(len(password), maxPassword)])) })
@@ -110,8 +111,8 @@ func (h *hasher) matches(ctx context.Context, hash, password string) (bool, erro
 	return possible, nil
 }
 
-// do hashes when it is its turn. Whoever runs out of time leaves; the place is free
-// only when the work is done.
+// do hashes as soon as a slot is free. The caller returns when its time is over; the slot is
+// released when the work is done.
 func (h *hasher) do(ctx context.Context, class int, work func() error) error {
 	leave, err := h.enter(ctx, class)
 	if err != nil {
@@ -152,7 +153,7 @@ func (h *hasher) equalizeCost(ctx context.Context, hash, password string) {
 	}
 }
 
-// stale tells whether a hash was made at another cost than the one set now.
+// stale reports whether a hash has another cost than the configured one.
 func (h *hasher) stale(hash string) bool {
 	cost, err := bcrypt.Cost([]byte(hash))
 	return err == nil && cost != h.cost
@@ -171,10 +172,10 @@ func (h *hasher) hasCapacity(ctx context.Context) error {
 // one.
 func site(ctx context.Context) netip.Prefix { return clientaddr.Network(clientaddr.From(ctx)) }
 
-// busy returns the error of a request that found no place. Log-ins get no error of their
-// own address: many accounts may share one.
+// busy returns the error of a request without a slot. Logins get no error that refers to their
+// network address, because many accounts may share one.
 func busy(class int, err error) error {
-	e := fault.New(fault.KindUnavailable, "busy", "Too many people are logging in just now; try again.")
+	e := fault.New(fault.KindUnavailable, "busy", "Too many logins are in progress; try again.")
 	if class == newcomer && errors.Is(err, bulkhead.ErrKeyLimit) {
 		e = tooManyRegistrations()
 	}

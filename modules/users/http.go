@@ -12,11 +12,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// User is an account as its owner and administrators see it.
+// User is the JSON form of an account.
 type User struct {
 	ID        uuid.UUID     `json:"id" format:"uuid"`
 	Email     string        `json:"email"`
-	Name      string        `json:"name" doc:"Empty when none was given"`
+	Name      string        `json:"name" doc:"Empty if no name was given"`
 	Role      identity.Role `json:"role" enum:"user,admin"`
 	Active    bool          `json:"active" doc:"An inactive account cannot log in"`
 	CreatedAt jsontime.Time `json:"createdAt"`
@@ -43,13 +43,13 @@ func answer(u *ent.User, err error) (*userAnswer, error) {
 func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/register", Name: "register", Tag: "Accounts",
-		Summary: "Open an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated,
-		Doc: "The password has 8 to 72 bytes, any characters, and is not a common one. 409 `email-taken` when the address, ignoring case, has an account. " +
-			"429 `too-many-registrations` beyond what one address may open in a while (`REGISTRATION_RATE_LIMIT`), 503 `busy` when too many log in at once.",
+		Summary: "Register an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated,
+		Doc: "The password must have 8 to 72 bytes and must not be a common one. 409 `email-taken` if an account has the e-mail address, regardless of case. " +
+			"429 `too-many-registrations` if the limit of registrations for a network address (`REGISTRATION_RATE_LIMIT`) is reached, 503 `busy` if too many logins are in progress.",
 	}, m.register)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/me", Name: "get-me", Tag: "Accounts",
-		Summary: "Your account", Role: identity.User, Scope: identity.AccountRead, Errors: []int{http.StatusNotFound},
+		Summary: "Read your account", Role: identity.User, Scope: identity.AccountRead, Errors: []int{http.StatusNotFound},
 	}, m.getMe)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/me", Name: "update-me", Tag: "Accounts",
@@ -61,24 +61,24 @@ func (m *Module) Routes(api *web.API) {
 	}, m.listUsers)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/{id}", Name: "get-user", Tag: "Users",
-		Summary: "One account", Role: identity.Admin, Scope: identity.NoKeys,
+		Summary: "Read an account", Role: identity.Admin, Scope: identity.NoKeys,
 	}, m.getUser)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/{id}", Name: "update-user", Tag: "Users",
-		Summary: "Change role, activity or name", Role: identity.Admin, Scope: identity.NoKeys,
-		Doc: "A new role takes effect on the next request of the account; deactivating ends its sessions. 409 `last-admin` when no active administrator would be left.",
+		Summary: "Change an account's role, state or name", Role: identity.Admin, Scope: identity.NoKeys,
+		Doc: "A new role takes effect with the next request of the account; deactivating an account ends its sessions. 409 `last-admin` if no active administrator would be left.",
 	}, m.updateUser)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/users/{id}", Name: "delete-user", Tag: "Users",
 		Summary: "Delete an account", Role: identity.Admin, Scope: identity.NoKeys, Errors: []int{http.StatusConflict},
-		Doc: "Ends its sessions and frees its address; what it ordered stays. 409 `last-admin` when no active administrator would be left.",
+		Doc: "Ends the account's sessions and makes its e-mail address available again; its orders are kept. 409 `last-admin` if no active administrator would be left.",
 	}, m.deleteUser)
 }
 
-// NewUser describes an account to open.
+// NewUser is the body of a registration.
 type NewUser struct {
 	Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
-	Password string `json:"password" doc:"8 to 72 bytes, not characters" example:"an otter in a teapot"`
+	Password string `json:"password" doc:"8 to 72 bytes in UTF-8" example:"an otter in a teapot"`
 	Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
 }
 
@@ -149,7 +149,7 @@ type listInput struct {
 	web.Paging
 	Role   string `query:"role" enum:"user,admin"`
 	Active string `query:"active" enum:"true,false"`
-	Q      string `query:"q" minLength:"1" maxLength:"254" doc:"The address starts so, ignoring case"`
+	Q      string `query:"q" minLength:"1" maxLength:"254" doc:"The beginning of the e-mail address, case-insensitive"`
 }
 
 func (m *Module) listUsers(ctx context.Context, in *listInput) (*web.PageOf[User], error) {

@@ -7,8 +7,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// bcrypt reads 72 bytes and ignores the rest, so a longer password is refused
-// rather than cut (SPEC A1).
+// bcrypt ignores everything after 72 bytes, so a longer password is rejected (SPEC A1).
 const (
 	minPassword = 8
 	maxPassword = 72
@@ -25,8 +24,8 @@ var common = func() map[string]bool {
 	return list
 }()
 
-// judge says what is wrong with a new password for the account with that address;
-// nil is nothing. The password itself is in no message.
+// judge returns the faults of a new password for the account with that address. No message
+// contains the password.
 func judge(pointer, password, email string) []fault.Field {
 	wrong := func(code, message string) []fault.Field {
 		return []fault.Field{{Pointer: pointer, Code: code, Message: message}}
@@ -48,8 +47,8 @@ func judge(pointer, password, email string) []fault.Field {
 	return nil
 }
 
-// repeats finds the passwords that bcrypt takes for shorter ones. Its key is the
-// password and a NUL, read in a circle: "x" and "x\x00x" make the same hash.
+// repeats reports whether bcrypt treats the password like a shorter one. bcrypt repeats the
+// password and a NUL cyclically as its key, so "x" and "x\x00x" have the same hash.
 func repeats(password string) bool {
 	key := password + "\x00"
 	for n := 1; n <= len(key)/2; n++ {

@@ -21,16 +21,16 @@ import (
 const maxName = 200 // characters
 
 func emailTaken() error {
-	return fault.New(fault.KindConflict, "email-taken", "There is an account with this e-mail address already.")
+	return fault.New(fault.KindConflict, "email-taken", "An account with this e-mail address already exists.")
 }
 
 func tooManyRegistrations() *fault.Error {
-	return fault.New(fault.KindRateLimited, "too-many-registrations", "Too many accounts are being opened from this address; wait a while.")
+	return fault.New(fault.KindRateLimited, "too-many-registrations", "Too many accounts were registered from this network address; try again later.")
 }
 
-// register makes an account with the role user; nobody registers as admin. Its address
-// counts it before anything is looked up or hashed for it: also one that is taken, but
-// none that could not be decided.
+// register creates an account with the role user. The registration counts against the limit of
+// the network address before anything is read or hashed, also if the e-mail address is taken,
+// but not if the registration fails for an internal reason.
 func (m *Module) createAccount(ctx context.Context, email, password, name string) (*ent.User, error) {
 	fresh, err := draftOf(email, password, name, identity.User)
 	if err != nil {
@@ -49,8 +49,8 @@ func (m *Module) createAccount(ctx context.Context, email, password, name string
 	return fresh.insert(ctx, m.pool)
 }
 
-// draft is an account that is ready to be written: judged, and hashed while no
-// transaction is open.
+// draft is a validated account with a hashed password, ready to be inserted. Hashing happens
+// outside of transactions.
 type draft struct {
 	email, key, name, hash string
 	role                   identity.Role
@@ -69,7 +69,7 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 	var wrong []fault.Field
 	if !ok {
 		wrong = append(wrong, fault.Field{
-			Pointer: "/email", Code: "invalid", Message: "This is not an e-mail address like name@example.com, or longer than 254 bytes.",
+			Pointer: "/email", Code: "invalid", Message: "must be an e-mail address such as name@example.com of at most 254 bytes",
 		})
 	}
 	wrong = append(wrong, judge("/password", password, shown)...)
@@ -82,7 +82,7 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 
 // finish hashes the password.
 func (m *Module) finish(ctx context.Context, d *draft, password string, class int) error {
-	// The index has the last word. Asking first spares a taken address the hashing.
+	// The unique index decides. Checking first avoids hashing for an address that is taken.
 	taken, err := ent.On(m.pool).User.Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
 	if err != nil {
 		return fmt.Errorf("look for an address: %w", err)
@@ -117,16 +117,16 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 func judgeName(name string) []fault.Field {
 	switch {
 	case utf8.RuneCountInString(name) > maxName:
-		return []fault.Field{{Pointer: "/name", Code: "too-long", Message: "A name has at most 200 characters."}}
+		return []fault.Field{{Pointer: "/name", Code: "too-long", Message: "must have at most 200 characters"}}
 	case strings.ContainsFunc(name, unicode.IsControl):
-		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: "A name has no control characters."}}
+		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: "must not contain control characters"}}
 	}
 	return nil
 }
 
-// CreateAdmin makes an administrator, for the command line. When an administrator
-// has that address already it changes nothing and answers false; an account that
-// is none is never raised in passing, and is 409 "email-taken".
+// CreateAdmin creates an administrator, for the command line. If an administrator has the
+// address, it changes nothing and returns false. An ordinary account is not promoted: the
+// result is 409 "email-taken".
 func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) (created bool, err error) {
 	fresh, err := m.prepare(ctx, email, password, name, identity.Admin)
 	if err == nil {
@@ -146,9 +146,9 @@ func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) 
 	return false, err
 }
 
-// EnsureAdmin makes the first administrator when there is none, and does nothing
-// otherwise. Any number of nodes may call it at once. An ordinary account that
-// holds the address is not raised: whoever registered it first could be anybody.
+// EnsureAdmin creates the first administrator if there is none. Any number of nodes may call it
+// concurrently. An ordinary account with the address is not promoted, because anyone could have
+// registered it.
 func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error {
 	there, err := hasAdmin(ctx, m.pool)
 	if err != nil || there {
@@ -164,7 +164,7 @@ func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error 
 		if err := lockAccounts(ctx, tx); err != nil {
 			return err
 		}
-		// Another node may have been quicker; then its admin is what took the address.
+		// Another node may have been faster; then the address belongs to its administrator.
 		there, err := hasAdmin(ctx, tx)
 		if err != nil || there {
 			return err

@@ -18,7 +18,7 @@ import (
 type filter struct {
 	role        string
 	active      *bool
-	emailPrefix string // in any case
+	emailPrefix string // case-insensitive
 }
 
 // list returns accounts that are not deleted, newest first, that are older than before.

@@ -22,13 +22,13 @@ import (
 type subprocess struct {
 	command []string
 	log     *slog.Logger
-	idle    chan *child // as many as may hash at once; nil has to be started
+	idle    chan *child // one element per concurrent hash; nil must be started
 }
 
-// How much others come first. A child of niceness n gets about 0.8^n of the time of a
-// competitor: beside two busy cores a hash of the usual cost takes four times as long at
-// 5, so that a log-in that waits maxWait for its turn is through within 3 s, and ten
-// times as long at 10. All log-ins together take an eighth of two busy cores.
+// The niceness of a child. At niceness n it gets about 0.8^n of the CPU time of a competitor:
+// on two busy cores a hash of the usual cost takes four times as long at 5, so that a login
+// that waits maxWait for a slot is done within 3 s, and ten times as long at 10. All logins
+// together use an eighth of two busy cores.
 const niceness = 5
 
 func newSubprocess(command []string, places int, log *slog.Logger) *subprocess {
@@ -63,8 +63,8 @@ func (a *subprocess) generate(password []byte, cost int) ([]byte, error) {
 	return []byte(said.Hash), nil
 }
 
-// ask asks a child that is idle. One that fails is ended, and another one started for
-// the next question; this one is for the caller to answer.
+// ask sends a request to an idle child. A child that fails is ended, and another one is started
+// for the next request; the caller handles the error.
 func (a *subprocess) ask(q question) (said reply, err error) {
 	c := <-a.idle
 	defer func() { a.idle <- c }()
@@ -82,9 +82,10 @@ func (a *subprocess) ask(q question) (said reply, err error) {
 	return said, err
 }
 
-// question is a line to a child, and reply one from it. Pipes are seen by nobody else.
+// question is a line to a child and reply is a line from it. The pipes are private to both
+// processes.
 type question struct {
-	Hash     string `json:"hash,omitempty"` // to compare with; else a new one is made
+	Hash     string `json:"hash,omitempty"` // the hash to compare with; if empty, a new hash is made
 	Password []byte `json:"password"`
 	Cost     int    `json:"cost,omitempty"`
 }
@@ -103,7 +104,7 @@ type child struct {
 
 func start(command []string) (*child, error) {
 	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // it ends when its input does
-	cmd.Env = []string{"GOMAXPROCS=1"}              // and none of our secrets
+	cmd.Env = []string{"GOMAXPROCS=1"}              // without the secrets of the environment
 	apart(cmd)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -124,7 +125,7 @@ func start(command []string) (*child, error) {
 }
 
 func (c *child) ask(q question) (said reply, err error) {
-	if err := json.NewEncoder(c.in).Encode(q); err != nil { //nolint:gosec // a pipe, which nobody else sees
+	if err := json.NewEncoder(c.in).Encode(q); err != nil { //nolint:gosec // a private pipe
 		return said, err
 	}
 	return said, c.out.Decode(&said)
@@ -145,7 +146,7 @@ func Hash(in io.Reader, out io.Writer) error {
 		}
 		if err := answers.Encode(q.reply()); err != nil {
 			if errors.Is(err, syscall.EPIPE) {
-				return nil // nobody wants to know any more
+				return nil // the parent has exited
 			}
 			return err
 		}

@@ -14,19 +14,19 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// change is what an administrator may alter; nil leaves as it is.
+// change has the new values; nil leaves a value as it is.
 type change struct {
 	name   *string
 	role   *identity.Role
 	active *bool
-	gone   bool // delete: the row stays, its address is free again
+	gone   bool // delete: the row is kept, and its address can be used again
 }
 
 func (c change) affectsSessions() bool { return c.role != nil || c.active != nil || c.gone }
 
-// alter changes an account. A new role, deactivation or deletion takes effect on its sessions in
-// the same commit: they are told of a new role, and an inactive or deleted account has none (SPEC
-// A5). The last active administrator keeps the role, however many requests run at once.
+// alter changes an account. A new role, deactivation or deletion takes effect on its sessions
+// in the same commit: they get the new role, and those of an inactive or deleted account end
+// (SPEC A5). The last active administrator keeps the role, also with concurrent requests.
 func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, error) {
 	if c.name != nil {
 		if wrong := judgeName(*c.name); wrong != nil {
@@ -51,7 +51,7 @@ func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, 
 		return m.updateSessions(ctx, tx, before, after)
 	})
 	if c.affectsSessions() {
-		m.sessions.Committed(ctx, id) // even on an error: the commit may have gone through
+		m.sessions.Committed(ctx, id) // even on an error, because the commit may have succeeded
 	}
 	return after, err
 }
@@ -65,7 +65,7 @@ func (m *Module) updateSessions(ctx context.Context, tx pgx.Tx, before, after *e
 			return err
 		}
 		if !there {
-			return fault.New(fault.KindConflict, "last-admin", "This is the last active administrator; appoint another one first.")
+			return fault.New(fault.KindConflict, "last-admin", "This is the last active administrator; make another user an administrator first.")
 		}
 	}
 

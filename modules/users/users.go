@@ -1,9 +1,8 @@
-// Package users keeps the accounts: who registered, under which address, with
-// which role, and the proof of their password.
+// Package users manages accounts with their addresses, roles and password hashes.
 //
-// A password never leaves it: other modules hand in what somebody typed and get
-// back who it was. Hashing is slow on purpose, so it waits at a gate with
-// fewer places than cores and never runs inside a transaction.
+// Passwords and hashes never leave the package: other modules pass in a password and get back
+// the account. Hashing is slow on purpose, so it is limited to fewer slots than cores and never
+// runs inside a transaction.
 package users
 
 import (
@@ -34,19 +33,18 @@ type Deps struct {
 	Pool     *postgres.Pool
 	Sessions Sessions
 	Cost     int // of bcrypt, 4 to 31; 12 when zero
-	// HashCommand is the command of a child that runs Hash, for hashing beside the process
-	// and behind everything else. Without it the process hashes by itself.
+	// HashCommand starts a child process that runs Hash with a low priority. Without it
+	// passwords are hashed in this process.
 	HashCommand []string
-	// HashWait is how long a caller waits for the turn to hash before the answer is
-	// 503; 2 s when zero.
+	// HashWait is how long a request waits for a slot to hash before it gets 503; 2 s if zero.
 	HashWait time.Duration
-	// Limiter counts the accounts that one address opens; without one they are not limited.
+	// Limiter limits the registrations of one network address; without it there is no limit.
 	Limiter           *redis.Limiter
 	RegistrationLimit redis.Limit
 	Log               *slog.Logger
 }
 
-// Module keeps the accounts. It is safe for concurrent use.
+// Module manages accounts. It is safe for concurrent use.
 type Module struct {
 	pool     *postgres.Pool
 	sessions Sessions

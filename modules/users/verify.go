@@ -17,16 +17,15 @@ func refused() error {
 	return fault.New(fault.KindUnauthenticated, "invalid-credentials", "The e-mail address or the password is wrong.")
 }
 
-// Room refuses with a 503 when so many wait to have a password looked at that one more
-// would wait in vain.
+// Room returns a 503 if so many requests wait for hashing that another one would time out.
 func (m *Module) Room(ctx context.Context) error { return m.hashes.hasCapacity(ctx) }
 
-// Verify proves a password. An unknown address, a wrong password and an account
-// that is inactive or deleted are one and the same 401, in the same time (SPEC A2).
+// Verify verifies a password. An unknown address, a wrong password and an inactive or deleted
+// account return the same 401 in the same time (SPEC A2).
 //
-// What was proven may be over a moment later. Who makes something lasting of it
-// calls confirm inside the transaction: it answers the role, or the same 401 when
-// the password or the activity changed since, and holds both until the commit.
+// The result may be outdated immediately. A caller that stores something based on it calls
+// confirm inside the transaction: confirm returns the role, or the same 401 if the password or
+// the active state has changed, and locks both until the commit.
 func (m *Module) Verify(ctx context.Context, email, password string) (
 	id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error,
 ) {
@@ -56,7 +55,7 @@ func (m *Module) Verify(ctx context.Context, email, password string) (
 	}, nil
 }
 
-// Find is who has an address; zero when nobody has.
+// Find returns the account with an address, or zero.
 func (m *Module) Find(ctx context.Context, email string) (uuid.UUID, error) {
 	u, known, err := m.byEmail(ctx, email)
 	if err != nil || !known {
@@ -65,8 +64,8 @@ func (m *Module) Find(ctx context.Context, email string) (uuid.UUID, error) {
 	return u.ID, nil
 }
 
-// byEmail answers false for an address that nobody has, or could have: that is no
-// error here, since its callers go on all the same.
+// byEmail returns false for an unknown or invalid address, which is not an error, because the
+// callers continue in the same way.
 func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known bool, err error) {
 	_, key, ok := address(email)
 	if !ok {
@@ -82,8 +81,7 @@ func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known 
 	return u, true, nil
 }
 
-// hold shares a lock on the account: whoever changes the password waits for the
-// commit, and whoever waited here sees what they changed.
+// hold takes a shared lock on the account, so that changes of the password wait for the commit.
 func hold(ctx context.Context, tx pgx.Tx, u *ent.User) (identity.Role, error) {
 	var role identity.Role
 	var still bool
@@ -99,9 +97,9 @@ func hold(ctx context.Context, tx pgx.Tx, u *ent.User) (identity.Role, error) {
 	return role, nil
 }
 
-// rehash brings a hash to the cost set now. Without it the accounts of before
-// would answer in another time than unknown ones do. It is an improvement that
-// can wait for the next log-in, so its failure is no failure.
+// rehash updates a hash to the configured cost. Otherwise old accounts could be distinguished
+// from unknown ones by the time of a response. Errors are ignored, because the next login
+// repeats it.
 func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 	hash, err := m.hashes.make(ctx, known, password)
 	if err != nil {
@@ -116,8 +114,8 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 	}
 }
 
-// Account reads the standing of an account afresh. One that is deleted or never
-// was is not active; that is no error, since nobody is told the difference.
+// Account reads the current state of an account. A deleted or unknown account is inactive; that
+// is not an error, because the difference is not disclosed.
 func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Role, bool, error) {
 	found, err := ent.On(m.pool).User.Query().
 		Where(user.ID(id), user.DeletedAtIsNil()).

@@ -6,6 +6,6 @@ import "os/exec"
 
 func apart(*exec.Cmd) {}
 
-// yieldToOthers does nothing where priorities are not those of threads. The child is
-// still apart from the runtime that serves orders.
+// yieldToOthers does nothing on systems without thread priorities. The child still has its own
+// Go runtime.
 func yieldToOthers() {}

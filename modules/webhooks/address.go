@@ -66,7 +66,7 @@ func (a *addresses) control(network, address string, _ syscall.RawConn) error {
 	return a.check(at.Addr())
 }
 
-// judge looks at a URL as somebody wants to save it.
+// judge validates a URL that a user wants to save.
 func (a *addresses) judge(ctx context.Context, raw string) error {
 	u, wrong := a.parse(raw)
 	if wrong != "" {

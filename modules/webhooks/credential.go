@@ -40,7 +40,7 @@ func mayCarry(c identity.Caller) error {
 	return nil
 }
 
-// keyOf is the key that a caller came with, nil for a session.
+// keyOf returns the id of the API key that the caller used, nil for a session.
 func keyOf(c identity.Caller) (id *uuid.UUID, scopes []string) {
 	if !c.IsKey() {
 		return nil, nil
@@ -65,7 +65,7 @@ func (to change) made(u *ent.WebhookUpdateOne, c identity.Caller) {
 	}
 }
 
-// keysOf tells what keys may do now, read where q stands.
+// keysOf returns what API keys may do now, as q reads it.
 func (m *Module) keysOf(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error) {
 	if len(ids) == 0 {
 		return map[uuid.UUID]identity.ScopeSet{}, nil
@@ -73,7 +73,7 @@ func (m *Module) keysOf(ctx context.Context, q postgres.Querier, ids []uuid.UUID
 	return m.keys(ctx, q, ids)
 }
 
-// keyIsOver tells whether a key, if it is one, may no longer do what it began.
+// keyIsOver reports whether an API key, if not nil, lost the right to what it started.
 func (m *Module) keyIsOver(ctx context.Context, q postgres.Querier, key *uuid.UUID) (bool, error) {
 	if key == nil {
 		return false, nil
@@ -82,8 +82,8 @@ func (m *Module) keyIsOver(ctx context.Context, q postgres.Querier, key *uuid.UU
 	return err == nil && !keyIsValid(keys, *key), err
 }
 
-// endOfKey disables an endpoint that a key made which does not stand any more; false when
-// it has become somebody else's meanwhile. The check and the write are one transaction.
+// endOfKey disables an endpoint whose API key is no longer valid, in one transaction with the
+// check. It returns false if the endpoint has got another credential meanwhile.
 func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err error) {
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		ended = false
@@ -120,8 +120,8 @@ func (m *Module) endOfKey(ctx context.Context, id uuid.UUID) (ended bool, err er
 // has changed. It never blocks; each attempt to deliver checks again.
 func (m *Module) Revoked(uuid.UUID, uuid.UUID) { m.revoked.Send() }
 
-// endWithKeys disables what was made by keys that are over, so that the API says so before
-// anything is to be sent.
+// endWithKeys disables the endpoints of API keys that are no longer valid, so that the API
+// shows it before the next delivery.
 func (m *Module) endWithKeys(ctx context.Context) error {
 	rows, err := m.pool.Query(ctx, `select id, key_id, owner_id from webhooks where key_id is not null and enabled and deleted_at is null`)
 	if err != nil {

@@ -17,63 +17,19 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
-// DeliverArgs name the delivery that a job tries once.
-type DeliverArgs struct {
-	DeliveryID uuid.UUID `json:"deliveryId"`
-	// The endpoint and its owner, so that their shares are known before the delivery is
-	// read. Jobs of earlier versions do not name the owner.
-	WebhookID uuid.UUID `json:"webhookId"`
-	OwnerID   uuid.UUID `json:"ownerId,omitzero"`
-}
-
-// Kind is stored with every job and must never change.
-func (DeliverArgs) Kind() string { return deliverKind }
-
-const deliverKind = "webhook_deliver"
-
-type deliverWorker struct {
-	river.WorkerDefaults[DeliverArgs]
-	m *Module
-}
-
-// Work may run twice, late, or on two nodes at once: who claims the delivery's row
-// sends it, and what is not due or not pending any more is left alone.
-func (w *deliverWorker) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
-	owner := job.Args.OwnerID
-	if owner == uuid.Nil {
-		var err error
-		if owner, err = w.m.ownerOf(ctx, job.Args.WebhookID); err != nil {
-			return err
-		}
-	}
-	leave, wait, err := w.m.shares.enter(owner, job.Args.WebhookID)
-	if err != nil {
-		return river.JobSnooze(wait)
-	}
-	defer leave()
-
-	err = w.m.try(ctx, job)
-	if errors.Is(err, errSettled) {
-		return nil
-	}
-	if queue.Stopping(ctx) && err != nil {
-		return river.JobSnooze(0) // another node goes on, and no try is counted (SPEC D5)
-	}
-	return err
-}
-
 // attempt is a delivery that this worker has claimed, with its endpoint.
 type attempt struct {
 	delivery
 	claim          uuid.UUID
 	tries          int
-	key            *uuid.UUID // that made the endpoint, if one did
+	key            *uuid.UUID // the API key of the endpoint, if it has one
 	url            string
 	secrets        []signature.Secret
 	enabled, alive bool // the endpoint
 }
 
-func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
+// attempt claims a delivery, checks that its owner may still see the order, and sends it.
+func (m *Module) attempt(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	a, err := m.claim(ctx, job.Args.DeliveryID)
 	if err != nil {
 		return err
@@ -99,7 +55,7 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	}
 
 	e, err := m.events.Find(ctx, a.order, a.version)
-	if errors.Is(err, events.ErrNotFound) { // which is nobody's fault there
+	if errors.Is(err, events.ErrNotFound) { // the log no longer has the event; the endpoint is not to blame
 		return m.drop(ctx, job, a, failed)
 	}
 	if err != nil {
@@ -122,8 +78,8 @@ func (m *Module) try(ctx context.Context, job *river.Job[DeliverArgs]) error {
 	return m.settle(ctx, job, a, o)
 }
 
-// dropWithKey holds a delivery of an endpoint whose key is over, and disables the endpoint.
-// When it has become another credential's meanwhile, the delivery is tried again.
+// dropWithKey holds a delivery of an endpoint whose API key is no longer valid and disables the
+// endpoint. If the endpoint has got another credential meanwhile, the delivery is attempted again.
 func (m *Module) dropWithKey(ctx context.Context, job *river.Job[DeliverArgs], a *attempt) error {
 	ended, err := m.endOfKey(ctx, a.webhook)
 	if err != nil {
@@ -138,21 +94,21 @@ func (m *Module) dropWithKey(ctx context.Context, job *river.Job[DeliverArgs], a
 	return m.drop(ctx, job, a, held)
 }
 
-// Message is what an endpoint gets: the event as everywhere, and its place among the
-// endpoint's deliveries.
+// Message is the body of a delivery: the event as on all transports, and the number of the
+// delivery.
 type Message struct {
 	events.Message
-	DeliveryNumber int64 `json:"deliverynumber" doc:"Counts an endpoint's deliveries without a hole; a resent one has its old number"`
+	DeliveryNumber int64 `json:"deliverynumber" doc:"Numbers the deliveries of an endpoint without gaps; a resent delivery keeps its number"`
 }
 
 func messageOf(e events.Event, number int64) Message { return Message{e.Message(), number} }
 
-// messageID is the same for all tries of a delivery. It has no dots: they part what
-// is signed.
+// messageID is the same for all attempts of a delivery. It has no dots, because dots
+// separate the parts of the signed content.
 func messageID(id uuid.UUID) string { return "msg_" + strings.ReplaceAll(id.String(), "-", "") }
 
-// claim makes this worker the only one at a delivery for a while. What it cannot
-// claim is errSettled, or a snooze that says when to look again.
+// claim gives this worker a lease of a delivery. If the delivery cannot be claimed, it returns
+// errSettled or a snooze until the next possible time.
 func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 	a := &attempt{delivery: delivery{id: id}, claim: uuid.New()}
 	var (
@@ -187,11 +143,11 @@ func secretsOf(secret, previous []byte, until *time.Time) []signature.Secret {
 	return list
 }
 
-// errSettled says that there is nothing to do for a delivery: the job is over.
+// errSettled means that the delivery needs no further attempt; the job is complete.
 var errSettled = errors.New("the delivery is not pending")
 
-// notNow says why a delivery could not be claimed: it is not due, somebody else is at
-// it, or it is settled.
+// notNow returns why a delivery could not be claimed: it is not due, another worker has
+// claimed it, or it is settled.
 func (m *Module) notNow(ctx context.Context, id uuid.UUID) error {
 	var wait time.Duration
 	err := m.pool.QueryRow(ctx, `
@@ -206,7 +162,7 @@ func (m *Module) notNow(ctx context.Context, id uuid.UUID) error {
 	return river.JobSnooze(wait)
 }
 
-// release gives a claim back that was not used to the end.
+// release gives up the claim, so that another worker can attempt the delivery.
 func (m *Module) release(ctx context.Context, a *attempt) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

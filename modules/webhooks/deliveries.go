@@ -18,26 +18,26 @@ import (
 )
 
 const (
-	// window is how many deliveries a page looks at when no index knows its filter.
+	// window is the number of deliveries that a page examines if no index supports its filter.
 	window = 5000
-	// maxTries is how many tries of a delivery are shown, the last ones.
-	maxTries = 100
+	// maxAttempts is the number of attempts of a delivery that are shown, the last ones.
+	maxAttempts = 100
 )
 
-// filter is what a list shows; zero values do not narrow it.
+// filter narrows a list; zero values do not.
 type filter struct {
 	statuses []string
 	kinds    []string
 	order    uuid.UUID
-	user     uuid.UUID // whose orders
-	before   int64     // the number to go on below
+	user     uuid.UUID // the owner of the orders
+	before   int64     // only numbers below this one
 	limit    int
 }
 
-// deliveries is a page of an endpoint's log, newest first, and the number to go on
-// below, or 0. Numbers, orders and statuses other than delivered have an index;
-// whatever else is asked for, a page looks at one window and no further, so it may be
-// short and still have a next.
+// deliveries returns a page of an endpoint's deliveries, newest first, and the number below
+// which the next page starts, or 0. Numbers, orders and statuses other than delivered have an
+// index. With other filters a page examines one window at most, so it may be short although
+// more pages follow.
 func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f filter) (page []*ent.WebhookDelivery, next int64, err error) {
 	if f.before == 0 {
 		f.before = last + 1
@@ -74,8 +74,8 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 	return page, next, nil
 }
 
-// delivery is one that the caller may see: to a former administrator those of others' orders
-// are absent.
+// delivery returns a delivery that the caller may see. Deliveries of other users' orders are
+// absent for a former administrator.
 func (m *Module) delivery(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID, number int64) (*ent.WebhookDelivery, error) {
 	row, err := ent.On(q).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.Number(number)).Only(ctx)
 	if ent.IsNotFound(err) || err == nil && !maySee(c.UserID, c.Role, row.UserID) {
@@ -89,26 +89,26 @@ func (m *Module) delivery(ctx context.Context, q postgres.Querier, c identity.Ca
 
 func (m *Module) attempts(ctx context.Context, delivery uuid.UUID) ([]*ent.WebhookAttempt, error) {
 	rows, err := ent.On(m.pool).WebhookAttempt.Query().Where(webhookattempt.DeliveryID(delivery)).
-		Order(webhookattempt.ByID(sql.OrderDesc())).Limit(maxTries).All(ctx)
+		Order(webhookattempt.ByID(sql.OrderDesc())).Limit(maxAttempts).All(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read the tries of delivery %s: %w", delivery, err)
+		return nil, fmt.Errorf("read the attempts of delivery %s: %w", delivery, err)
 	}
 	return rows, nil
 }
 
-// stillOwned is asked before a stored response is given again.
+// stillOwned checks that a stored response may be returned again.
 func stillOwned[T any](m *Module, c identity.Caller, id uuid.UUID) func(context.Context, postgres.Querier, *idempotency.Replay[T]) error {
 	return func(ctx context.Context, q postgres.Querier, replay *idempotency.Replay[T]) error {
 		_, err := m.webhook(ctx, q, c, id)
 		if err == nil && replay.Demoted {
-			err = fault.NotFound("delivery") // of whose order it was is not stored
+			err = fault.NotFound("delivery") // the owner of the order is not stored
 		}
 		return err
 	}
 }
 
-// resend sends a delivery again, now and with all its tries before it, under its old
-// number and webhook-id.
+// resend sends a delivery again now, with all its attempts and the same number and
+// webhook-id.
 func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, number int64, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
 	key.Still = stillOwned[*ent.WebhookDelivery](m, c, id)
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.WebhookDelivery, error) {
@@ -127,7 +127,7 @@ func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, nu
 			return nil, err
 		}
 		if n == 0 {
-			return nil, fault.New(fault.KindConflict, "delivery-under-way", "This delivery is under way; its next try is on its own time.")
+			return nil, fault.New(fault.KindConflict, "delivery-under-way", "This delivery is in progress; the next attempt is already scheduled.")
 		}
 		return m.delivery(ctx, tx, c, id, number)
 	})
@@ -137,8 +137,8 @@ func isDisabled() error {
 	return fault.New(fault.KindConflict, "webhook-disabled", "The webhook is disabled; enable it first.")
 }
 
-// again makes settled deliveries of a locked endpoint pending once more, in line
-// behind what is under way of their order, and tells how many they were.
+// again makes settled deliveries of a locked endpoint pending again, behind the pending ones
+// of their order, and returns their number.
 func (m *Module) again(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, numbers []int64) (int, error) {
 	rows, err := tx.Query(ctx, `
 		select id, webhook_id, number, order_id from webhook_deliveries

@@ -17,30 +17,30 @@ import (
 func (m *Module) deliveryRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: one + "/deliveries", Name: "list-deliveries", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
-		Summary: "What was and will be sent to a webhook, newest first",
-		Doc: "With `status` or `type` a page looks at no more than 5,000 deliveries, so it may be short or empty and still have a " +
-			"`nextCursor`. Deliveries are kept for 30 days, unless the operator says otherwise.",
+		Summary: "List a webhook's deliveries, newest first",
+		Doc: "With `status` or `type`, a page examines at most 5,000 deliveries, so it may be short or empty and still have a " +
+			"`nextCursor`. Deliveries are kept for 30 days unless the operator configures another period.",
 	}, m.listDeliveries)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: one + "/deliveries/{number}", Name: "get-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
-		Summary: "One delivery with its tries, the last one first",
+		Summary: "Read a delivery with its attempts, newest first",
 	}, m.getDelivery)
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
-		Doc: "With the same number and webhook-id. 409 is `webhook-disabled` or `delivery-under-way`.",
+		Doc: "The number and the webhook-id stay the same. 409 is `webhook-disabled` or `delivery-under-way`.",
 	}, deliveryResent, m.resendDelivery)
 }
 
-// Delivery is one event on its way to one endpoint.
+// Delivery is the delivery of one event to one endpoint.
 type Delivery struct {
-	Number    int64          `json:"number" doc:"Counts the webhook's deliveries without a hole"`
-	MessageID string         `json:"messageId" doc:"The webhook-id of all its tries"`
+	Number    int64          `json:"number" doc:"Numbers the webhook's deliveries without gaps"`
+	MessageID string         `json:"messageId" doc:"The webhook-id of all attempts of the delivery"`
 	EventID   string         `json:"eventId" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
 	OrderID   uuid.UUID      `json:"orderId" format:"uuid"`
 	Type      string         `json:"type" example:"order.confirmed"`
-	Status    string         `json:"status" enum:"pending,waiting,delivered,failed,held,withheld" doc:"waiting: behind another of its order; held: the webhook was disabled; withheld: you may not see the order any more"`
-	Tries     int64          `json:"tries" doc:"Since it was last asked for"`
+	Status    string         `json:"status" enum:"pending,waiting,delivered,failed,held,withheld" doc:"waiting: an earlier delivery of the same order is not finished; held: the webhook was disabled; withheld: you may no longer see the order"`
+	Tries     int64          `json:"tries" doc:"The number of attempts since the delivery was created or last resent"`
 	NextTryAt *jsontime.Time `json:"nextTryAt" nullable:"true"`
 	CreatedAt jsontime.Time  `json:"createdAt"`
 	SettledAt *jsontime.Time `json:"settledAt" nullable:"true"`
@@ -49,7 +49,7 @@ type Delivery struct {
 // DeliveryWithAttempts is one with what came of each try.
 type DeliveryWithAttempts struct {
 	Delivery
-	Attempts []Attempt `json:"attempts" nullable:"false" doc:"The last 100, the last one first"`
+	Attempts []Attempt `json:"attempts" nullable:"false" doc:"The last 100 attempts, newest first"`
 }
 
 func renderDelivery(d *ent.WebhookDelivery) Delivery {
@@ -67,8 +67,8 @@ func renderAttempt(a *ent.WebhookAttempt) Attempt {
 type deliveriesInput struct {
 	ByID
 	web.Paging
-	Status  []string  `query:"status,explode" enum:"pending,waiting,delivered,failed,held,withheld" maxItems:"6" doc:"Only these; repeat it"`
-	Type    []string  `query:"type,explode" maxItems:"50" doc:"Only these; repeat it"`
+	Status  []string  `query:"status,explode" enum:"pending,waiting,delivered,failed,held,withheld" maxItems:"6" doc:"Only these; repeat the parameter for several"`
+	Type    []string  `query:"type,explode" maxItems:"50" doc:"Only these; repeat the parameter for several"`
 	OrderID uuid.UUID `query:"orderId" format:"uuid"`
 }
 

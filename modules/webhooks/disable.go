@@ -10,11 +10,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// holdAtOnce is how many deliveries change in one statement.
+// holdAtOnce limits the deliveries that one statement changes.
 const holdAtOnce = 2000
 
-// disable stops sending to an endpoint, whose row the caller has locked. What comes
-// from now on is numbered and held, as is what was under way.
+// disable stops sending to an endpoint, whose row the caller has locked. New deliveries are
+// numbered and held, and pending ones are held as well.
 func disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, why string) error {
 	_, err := tx.Exec(ctx, `update webhooks set enabled = false, disabled_reason = $2, disabled_at = $3, updated_at = $3
 		where id = $1 and enabled`, id, why, postgres.Now())
@@ -25,8 +25,8 @@ func disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, why string) error {
 	return err
 }
 
-// hold takes back what is under way to an endpoint, up to a bound: the sweep, and the
-// jobs themselves, find the rest.
+// hold holds the pending deliveries of an endpoint, up to a limit. The sweep and the
+// deliveries' own jobs hold the rest.
 func hold(ctx context.Context, tx pgx.Tx, id uuid.UUID) (n int64, err error) {
 	tag, err := tx.Exec(ctx, `
 		update webhook_deliveries set status = 'held', due_at = null, settled_at = $3
@@ -38,7 +38,7 @@ func hold(ctx context.Context, tx pgx.Tx, id uuid.UUID) (n int64, err error) {
 	return tag.RowsAffected(), nil
 }
 
-// disabled says so where operators look.
+// disabled logs and counts a disabled endpoint for operators.
 func (m *Module) disabled(ctx context.Context, id uuid.UUID, why string) {
 	m.metrics.disablings.WithLabelValues(why).Inc()
 	m.log.WarnContext(ctx, "webhook disabled", "webhook_id", id, "reason", why)

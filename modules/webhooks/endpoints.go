@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	maxWebhooks = 50 // of one account
-	maxOfAll    = 50 // that hear of everybody's orders: each event is written once for each
+	maxWebhooks = 50 // per account
+	maxOfAll    = 50 // for the orders of all users: every event creates a delivery to each
 	grace       = 24 * time.Hour
 )
 
@@ -33,7 +33,8 @@ type newEndpoint struct {
 	enabled                    bool
 }
 
-// create makes an endpoint of the caller's; its secret is seen this one time.
+// create creates an endpoint of the caller and returns it with its secret, which is not shown
+// again.
 func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (*ent.Webhook, signature.Secret, error) {
 	if err := m.validate(ctx, c, &w); err != nil {
 		return nil, nil, err
@@ -73,7 +74,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint) error {
 	switch {
 	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
-		return fault.New(fault.KindForbidden, "forbidden", "Only administrators may be told of the orders of others.")
+		return fault.New(fault.KindForbidden, "forbidden", "Only administrators may subscribe to the orders of other users.")
 	case !c.IsAdmin():
 		w.user = &c.UserID
 	}
@@ -84,7 +85,7 @@ func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint
 			return err
 		}
 		if roles[*w.user] == "" {
-			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not an active user"})
+			fields = append(fields, fault.Field{Pointer: "/userId", Code: "unknown", Message: "is not the id of an active user"})
 		}
 	}
 	return m.validateURL(ctx, w.url, fields)
@@ -105,7 +106,7 @@ func (m *Module) validateURL(ctx context.Context, url string, fields []fault.Fie
 func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
 	for i, t := range types {
 		if !slices.Contains(m.types, t) {
-			wrong = append(wrong, fault.Field{Pointer: "/types/" + strconv.Itoa(i), Code: "enum", Message: "there is no such type of event"})
+			wrong = append(wrong, fault.Field{Pointer: "/types/" + strconv.Itoa(i), Code: "enum", Message: "is not an event type"})
 		}
 	}
 	return wrong
@@ -122,7 +123,7 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 		return fmt.Errorf("count the webhooks of %s: %w", owner, err)
 	}
 	if mine >= maxWebhooks {
-		return fault.New(fault.KindConflict, "too-many-webhooks", "You have %d webhooks; delete one first.", mine)
+		return fault.New(fault.KindConflict, "too-many-webhooks", "You have %d webhooks, which is the maximum; delete one first.", mine)
 	}
 	if !ofAll {
 		return nil
@@ -132,20 +133,20 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 		return fmt.Errorf("count the webhooks: %w", err)
 	}
 	if all >= maxOfAll {
-		return fault.New(fault.KindConflict, "too-many-webhooks", "There are %d webhooks about everybody's orders; delete one first, or name a user.", all)
+		return fault.New(fault.KindConflict, "too-many-webhooks", "There are %d webhooks for the orders of all users, which is the maximum; delete one first, or set userId.", all)
 	}
 	return nil
 }
 
-// change is what to change; nil leaves as it is.
+// change has the new values; nil leaves a value as it is.
 type change struct {
 	url, description, ordering *string
 	types                      *[]string
 	enabled                    *bool
 }
 
-// change changes an endpoint of the caller's. To enable one sends nothing again by
-// itself: what was held meanwhile can be replayed.
+// change changes an endpoint of the caller. Enabling it does not send the deliveries that were
+// held; they can be replayed.
 func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to change) (row *ent.Webhook, err error) {
 	if _, err := m.webhook(ctx, m.pool, c, id); err != nil {
 		return nil, err
@@ -204,8 +205,8 @@ func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *e
 	return u.Save(ctx)
 }
 
-// remove ends an endpoint. What is under way to it is not sent any more; the log goes
-// with the next cleaning.
+// remove deletes an endpoint. Its pending deliveries are not sent; the cleaner deletes its
+// deliveries later.
 func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) error {
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		if _, err := m.lock(ctx, tx, c, id); err != nil {
@@ -222,8 +223,8 @@ func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) er
 	})
 }
 
-// rotate gives an endpoint another secret. The one before it signs as well for a day;
-// one before that is over.
+// rotate gives an endpoint a new secret. For a day messages are also signed with the previous
+// one; the one before that is no longer used.
 func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret signature.Secret, err error) {
 	secret = signature.NewSecret()
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
@@ -246,7 +247,8 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 	return row, secret, nil
 }
 
-// webhook is one of the caller's. Any other is absent, to administrators too.
+// webhook returns an endpoint of the caller. Other users' endpoints are absent, also for
+// administrators.
 func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
 	row, err := ent.On(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
@@ -265,7 +267,7 @@ func (m *Module) lock(ctx context.Context, tx pgx.Tx, c identity.Caller, id uuid
 	return m.webhook(ctx, tx, c, id)
 }
 
-// list is the caller's endpoints, newest first, from behind the given id on.
+// list returns the caller's endpoints, newest first, after the given id.
 func (m *Module) list(ctx context.Context, c identity.Caller, before uuid.UUID, limit int) ([]*ent.Webhook, error) {
 	query := ent.On(m.pool).Webhook.Query().Where(webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil())
 	if before != uuid.Nil {

@@ -15,12 +15,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// What becomes of a delivery. The first two are under way.
+// The statuses of a delivery. The first two are not settled.
 const (
 	pending   = "pending"   // a job will send it
-	waiting   = "waiting"   // behind an earlier one of its order
-	delivered = "delivered" // taken
-	failed    = "failed"    // given up
+	waiting   = "waiting"   // for an earlier delivery of its order
+	delivered = "delivered" // the endpoint accepted it
+	failed    = "failed"    // no further attempt is made
 	held      = "held"      // not sent, since the endpoint is disabled; a replay sends it
 	withheld  = "withheld"  // not sent, since the owner may not see the order any more
 )
@@ -32,8 +32,8 @@ type subscription struct {
 	types     []string
 	ordered   bool
 	enabled   bool
-	key       *uuid.UUID // that made it, if one did
-	ailing    bool       // it has failed since it last succeeded
+	key       *uuid.UUID // its API key, if it has one
+	ailing    bool       // whether it has failed since its last success
 	last      int64
 }
 
@@ -102,8 +102,8 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	return m.insertJobs(ctx, tx, rows, at)
 }
 
-// endKeysOf disables those that were made by keys which are over: what comes is held. Their
-// rows are locked.
+// endKeysOf disables the endpoints whose API keys are no longer valid, so that their new
+// deliveries are held. Their rows are locked.
 func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*subscription, roles map[uuid.UUID]identity.Role) error {
 	var ids []uuid.UUID
 	for _, a := range there {
@@ -153,11 +153,11 @@ func lockSubscriptions(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*
 	return there, nil
 }
 
-// delivery is a row on its way into the table, or back to its beginning.
+// delivery is a row that is inserted or made pending again.
 type delivery struct {
 	id, webhook uuid.UUID
 	owner       uuid.UUID
-	ailing      bool // its endpoint has failed since it last succeeded
+	ailing      bool // whether its endpoint has failed since its last success
 	number      int64
 	order       uuid.UUID
 	version     int64
@@ -244,14 +244,13 @@ func insertDeliveries(ctx context.Context, tx pgx.Tx, there []*subscription, row
 	return nil
 }
 
-// River moves scheduled jobs along every five seconds. What is due sooner gets its job
-// at once, which finds that it is early and snoozes to the moment.
+// River makes scheduled jobs available every five seconds. A delivery that is due sooner gets
+// an available job, which snoozes until the exact time.
 const soon = 5 * time.Second
 
-// The priorities of jobs in River, which works all of one before those of the next. What
-// fails is tried again after what has not been tried; of an owner's deliveries that come
-// all at once the first few come before the rest, so that they do not stand before those
-// of others.
+// The priorities of jobs; River works all jobs of one priority before those of the next. A
+// retry comes after first attempts. If an owner gets many deliveries at once, only the first
+// few have a high priority, so that the rest do not delay those of other owners.
 const (
 	priorityFirst = 1
 	priorityRest  = 2
@@ -259,7 +258,7 @@ const (
 	firstOfOwner  = 20
 )
 
-// insertJobs gives each pending delivery its job, in the same commit.
+// insertJobs inserts a job for each pending delivery, in the same transaction.
 func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at time.Time) error {
 	var jobs []river.InsertManyParams
 	ofOwner := map[uuid.UUID]int{}

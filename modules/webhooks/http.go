@@ -26,39 +26,39 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path, Name: "create-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
-		Doc: "Events are POSTed to the URL as CloudEvents, signed as Standard Webhooks 1.0 says. The secret is in this answer and never " +
-			"again, so the answer is not kept for an Idempotency-Key: who did not get it deletes the webhook. Whatever is not a 2xx within " +
-			"15 seconds is tried again for three days. 409 `too-many-webhooks` beyond 50, and beyond 50 about everybody's orders. Made with an API key, it ends with the key.",
+		Doc: "Events are POSTed to the URL as CloudEvents, signed according to Standard Webhooks 1.0. The secret is only in this response, " +
+			"which is not stored, so the route has no Idempotency-Key: if the response is lost, delete the webhook and create another one. If the endpoint does not respond with 2xx within " +
+			"15 seconds, the delivery is retried for three days. 409 `too-many-webhooks` if you have 50 webhooks, or if 50 webhooks exist for the orders of all users. A webhook that was created with an API key is disabled when the key is revoked or expires.",
 	}, m.createWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
-		Summary: "Your webhooks, newest first",
+		Summary: "List your webhooks, newest first",
 	}, m.listWebhooks)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: one, Name: "get-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
-		Summary: "One of your webhooks",
+		Summary: "Read one of your webhooks",
 	}, m.getWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: one, Name: "change-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Change a webhook",
-		Doc: "A merge patch: what is absent stays. While a webhook is disabled, its deliveries are numbered and held; " +
-			"enabling it sends none of them by itself, a replay does. An API key needs `events:read` as well for changing `url` or `types` and for enabling; the webhook is the key's from then on, and ends with it.",
+		Doc: "A JSON merge patch: absent members are not changed. While a webhook is disabled, its deliveries are numbered and held; " +
+			"enabling it does not send them, use a replay for that. To change `url` or `types` or to enable the webhook, an API key also needs the scope `events:read`; from then on the webhook is disabled when this key is revoked or expires.",
 	}, m.changeWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: one, Name: "delete-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
-		Summary: "Delete a webhook", Doc: "With its log. What is under way is not sent any more.",
+		Summary: "Delete a webhook", Doc: "Its deliveries are deleted as well. Pending deliveries are not sent.",
 	}, m.deleteWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: one + "/rotate-secret", Name: "rotate-webhook-secret", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
-		Summary: "Give a webhook a new secret",
-		Doc: "For a day both sign: there are two signatures, with a space between. The secret is in this answer and never again, " +
-			"so there is no Idempotency-Key.",
+		Summary: "Rotate a webhook's secret",
+		Doc: "For a day messages are signed with both secrets; the two signatures are separated by a space. The secret is only in this response, " +
+			"so the route has no Idempotency-Key.",
 	}, m.rotateWebhookSecret)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
-		Summary: "Send a test now",
-		Doc: "Posts an event of the type `webhook.test`, once, and tells what came of it within four seconds. It has no number and is not in the log. " +
-			"429 `too-many-tests` while a test of this webhook, or three of your webhooks, are under way, or your webhooks take all that is sent for you at once.",
+		Summary: "Send a test event",
+		Doc: "Posts an event of the type `webhook.test` once and returns the result within four seconds. It has no number and is not among the deliveries. " +
+			"429 `too-many-tests` while a test of this webhook or tests of three of your webhooks are running, or while your webhooks use your whole share of concurrent deliveries.",
 	}, m.testWebhook)
 	m.deliveryRoutes(api)
 	m.replayRoutes(api)
@@ -69,16 +69,16 @@ type Webhook struct {
 	ID                  uuid.UUID      `json:"id" format:"uuid"`
 	URL                 string         `json:"url" example:"https://example.com/hooks"`
 	Description         string         `json:"description"`
-	Types               []string       `json:"types" nullable:"false" doc:"Of events; empty is all"`
-	Ordering            string         `json:"ordering" enum:"none,order" doc:"order: an order's deliveries are sent one after the other"`
-	UserID              *uuid.UUID     `json:"userId" format:"uuid" nullable:"true" doc:"Whose orders; null: everybody's, for administrators"`
+	Types               []string       `json:"types" nullable:"false" doc:"Event types; if empty, all types"`
+	Ordering            string         `json:"ordering" enum:"none,order" doc:"order: the deliveries of an order are sent in sequence; none: they may overtake each other"`
+	UserID              *uuid.UUID     `json:"userId" format:"uuid" nullable:"true" doc:"The user whose orders the webhook is for; null: all users, for administrators only"`
 	Enabled             bool           `json:"enabled"`
-	DisabledReason      *string        `json:"disabledReason" nullable:"true" doc:"manual: you did; gone: it answered 410; failing: it took nothing for three days, or one delivery never; credential: the API key that made it was revoked, expired or lost a scope, or your account was not active"`
+	DisabledReason      *string        `json:"disabledReason" nullable:"true" doc:"manual: disabled by you; gone: the endpoint responded with 410; failing: no delivery succeeded for three days, or one delivery exhausted its attempts; credential: the API key of the webhook was revoked, expired or lost a scope, or your account was inactive"`
 	DisabledAt          *jsontime.Time `json:"disabledAt" nullable:"true"`
-	FailingSince        *jsontime.Time `json:"failingSince" nullable:"true" doc:"The first failure since the last success"`
-	CreatedByKeyID      *uuid.UUID     `json:"createdByKeyId" format:"uuid" nullable:"true" doc:"The API key that made it, or that last chose its URL or types or enabled it: it ends with the key. null: a session did"`
-	LastNumber          int64          `json:"lastNumber" doc:"Of its newest delivery"`
-	PreviousSecretUntil *jsontime.Time `json:"previousSecretUntil" nullable:"true" doc:"How long the secret before the last rotation signs as well"`
+	FailingSince        *jsontime.Time `json:"failingSince" nullable:"true" doc:"The time of the first failure since the last success"`
+	CreatedByKeyID      *uuid.UUID     `json:"createdByKeyId" format:"uuid" nullable:"true" doc:"The API key that created or enabled the webhook or last changed its URL or types; the webhook is disabled with it. null: it was done with a session"`
+	LastNumber          int64          `json:"lastNumber" doc:"The number of the newest delivery"`
+	PreviousSecretUntil *jsontime.Time `json:"previousSecretUntil" nullable:"true" doc:"Until when messages are also signed with the previous secret"`
 	CreatedAt           jsontime.Time  `json:"createdAt"`
 	UpdatedAt           jsontime.Time  `json:"updatedAt"`
 }
@@ -103,11 +103,11 @@ func render(w *ent.Webhook) Webhook {
 
 // NewWebhook describes an endpoint to create.
 type NewWebhook struct {
-	URL         string     `json:"url" format:"uri" minLength:"1" maxLength:"2000" doc:"https, with a public address" example:"https://example.com/hooks"`
+	URL         string     `json:"url" format:"uri" minLength:"1" maxLength:"2000" doc:"An https URL with a public address" example:"https://example.com/hooks"`
 	Description string     `json:"description,omitempty" maxLength:"500"`
-	Types       []string   `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Of events; empty is all"`
-	Ordering    string     `json:"ordering,omitempty" enum:"none,order" default:"none" doc:"order: an order's deliveries are sent one after the other"`
-	UserID      *uuid.UUID `json:"userId,omitempty" format:"uuid" nullable:"true" doc:"Administrators only: whose orders; absent is everybody's"`
+	Types       []string   `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Event types; if empty, all types"`
+	Ordering    string     `json:"ordering,omitempty" enum:"none,order" default:"none" doc:"order: the deliveries of an order are sent in sequence; none: they may overtake each other"`
+	UserID      *uuid.UUID `json:"userId,omitempty" format:"uuid" nullable:"true" doc:"Administrators only: the user whose orders the webhook is for; if absent, all users"`
 	Enabled     *bool      `json:"enabled,omitempty" nullable:"false" default:"true"`
 }
 
@@ -116,7 +116,7 @@ type createInput struct {
 }
 
 type newWebhookAnswer struct {
-	Location string `header:"Location" doc:"Where the webhook is"`
+	Location string `header:"Location" doc:"The URL of the webhook"`
 	Body     WebhookWithSecret
 }
 

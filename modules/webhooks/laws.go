@@ -2,11 +2,11 @@ package webhooks
 
 import "github.com/orderflow-dev/orderflow/platform/laws"
 
-// Laws returns what must hold of the tables of this package: endpoints, deliveries and replays: each event is delivered once, and none is forgotten.
+// Laws returns the invariants of the tables of endpoints, deliveries and replays.
 func Laws() []laws.Law {
 	return []laws.Law{
 		{
-			Name: "webhook-numbers", Spec: "E8", Says: "the numbers of a webhook's deliveries have no hole, and it has the last",
+			Name: "webhook-numbers", Spec: "E8", Says: "the numbers of a webhook's deliveries have no gaps, and the webhook has the last number",
 			Query: `
 			select 'webhook ' || w.id, format('%s deliveries from %s to %s, the last number is %s', d.n, d.first, d.last, w.last_number)
 			from webhooks w
@@ -20,7 +20,7 @@ func Laws() []laws.Law {
 			from webhook_deliveries group by webhook_id, order_id, version having count(*) > 1`,
 		},
 		{
-			Name: "webhook-waiting", Spec: "D6, E8", Says: "a delivery that waits has one of its order to wait for",
+			Name: "webhook-waiting", Spec: "D6, E8", Says: "a waiting delivery has an earlier unfinished delivery of the same order",
 			Query: `
 			select format('delivery %s of webhook %s', d.number, d.webhook_id), 'waits, and nothing of its order is under way'
 			from webhook_deliveries d
@@ -28,7 +28,7 @@ func Laws() []laws.Law {
 				select from webhook_deliveries o where o.webhook_id = d.webhook_id and o.order_id = d.order_id and o.status = 'pending')`,
 		},
 		{
-			Name: "webhook-job", Spec: "D6, E8", Says: "a delivery or replay whose time has come has a job that will run",
+			Name: "webhook-job", Spec: "D6, E8", Says: "a delivery or replay that is due has a job that will run",
 			Query: `
 			select t.what, format('is due since %s, and no job is alive', t.due_at)
 			from (select id, due_at, format('delivery %s of webhook %s', number, webhook_id) as what from webhook_deliveries where status = 'pending'
@@ -39,7 +39,7 @@ func Laws() []laws.Law {
 				where j.queue = 'webhooks' and j.state in ('available', 'pending', 'retryable', 'running', 'scheduled'))`,
 		},
 		{
-			Name: "rest-webhooks", Spec: "E8", Settled: true, Says: "at rest nothing is under way to a webhook",
+			Name: "rest-webhooks", Spec: "E8", Settled: true, Says: "when nothing is pending, no delivery to a webhook is pending",
 			Query: `
 			select format('delivery %s of webhook %s', number, webhook_id), format('is %s', status)
 			from webhook_deliveries where status in ('pending', 'waiting')`,

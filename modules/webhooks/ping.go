@@ -12,26 +12,26 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
-// TestType is the type of the message that a test sends. It is about no order.
+// TestType is the event type of a test message, which belongs to no order.
 const TestType = "webhook.test"
 
 // Attempt is the result of one attempt.
 type Attempt struct {
 	At         jsontime.Time `json:"at"`
 	DurationMS int64         `json:"durationMs"`
-	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null: there was no answer"`
-	Error      *string       `json:"error" nullable:"true" doc:"null: it was taken"`
-	Answer     string        `json:"answer" doc:"How the answer began"`
+	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null if there was no response"`
+	Error      *string       `json:"error" nullable:"true" doc:"null if the event was accepted"`
+	Answer     string        `json:"answer" doc:"The beginning of the response body"`
 }
 
-// TestResult is what came of a test.
+// TestResult is the result of a test.
 type TestResult struct {
 	MessageID string `json:"messageId" doc:"The webhook-id"`
 	Delivered bool   `json:"delivered"`
 	Attempt
 }
 
-// ping posts a test to an endpoint of the caller's, enabled or not.
+// ping posts a test message to an endpoint of the caller, which may be disabled.
 func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (TestResult, error) {
 	row, err := m.webhook(ctx, m.pool, c, id)
 	if err != nil {
@@ -66,7 +66,7 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	return result, nil
 }
 
-// pingOf has the attributes of an event that are about no order.
+// pingOf is an event without the attributes of an order.
 func pingOf(id uuid.UUID, c identity.Caller) any {
 	return struct {
 		SpecVersion     string          `json:"specversion"`

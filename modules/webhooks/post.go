@@ -22,7 +22,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
-// The bounds of one try. The whole stays below a job's limit.
+// The limits of one attempt. Their sum is below the timeout of a job.
 const (
 	tryWithin  = 15 * time.Second
 	dialWithin = 5 * time.Second
@@ -30,8 +30,8 @@ const (
 	keepAnswer = 1 << 10
 )
 
-// sender posts messages to strangers: no proxy, no redirects, no cookies, and no
-// address that is not theirs to name.
+// sender posts messages to URLs that users chose: without proxy, redirects and cookies, and
+// only to public or explicitly allowed addresses.
 type sender struct {
 	client    *http.Client
 	addresses *addresses
@@ -66,19 +66,19 @@ type request struct {
 	body    []byte
 }
 
-// outcome is what came of one try.
+// outcome is the result of one attempt.
 type outcome struct {
 	at         time.Time
 	took       time.Duration
-	status     int    // 0: there was no answer
-	problem    string // "" when it was taken
-	answer     string // how it began
+	status     int    // 0 if there was no response
+	problem    string // empty if the endpoint accepted the message
+	answer     string // the beginning of the response body
 	retryAfter time.Duration
 }
 
 func (o outcome) accepted() bool { return o.problem == "" }
 
-// post makes one try. Whatever goes wrong is an outcome.
+// post makes one attempt. Every error is part of the outcome.
 func (s *sender) post(ctx context.Context, p request) outcome {
 	ctx, span := s.tracers.Tracer("orderflow/webhooks").Start(ctx, "POST webhook", trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()
@@ -94,7 +94,7 @@ func (s *sender) post(ctx context.Context, p request) outcome {
 
 func (s *sender) exchange(ctx context.Context, p request, at time.Time) outcome {
 	o := outcome{at: at}
-	if _, wrong := s.addresses.parse(p.url); wrong != "" { // the rule may be another since it was saved
+	if _, wrong := s.addresses.parse(p.url); wrong != "" { // the rules may have changed since the URL was saved
 		o.problem = "the URL " + wrong
 		return o
 	}
@@ -105,8 +105,8 @@ func (s *sender) exchange(ctx context.Context, p request, at time.Time) outcome 
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", s.agent)
-	// Not sent: it lets net/http try afresh when a connection that was kept has died,
-	// which may repeat the message, under its id.
+	// This header is not sent. It allows net/http to retry when an idle connection was
+	// closed, which may repeat the message with the same webhook-id.
 	req.Header["Idempotency-Key"] = []string{}
 	signature.Sign(req.Header, p.secrets, p.id, at, p.body)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
@@ -117,11 +117,11 @@ func (s *sender) exchange(ctx context.Context, p request, at time.Time) outcome 
 		return o
 	}
 	defer res.Body.Close()
-	raw, _ := io.ReadAll(io.LimitReader(res.Body, readAtMost)) // whether it was taken, the status says
+	raw, _ := io.ReadAll(io.LimitReader(res.Body, readAtMost)) // only the status decides whether it was accepted
 	return o.answered(res, excerpt(raw))
 }
 
-// answered reads what an answer means.
+// answered interprets the response.
 func (o outcome) answered(res *http.Response, answer string) outcome {
 	o.status, o.answer = res.StatusCode, answer
 	switch {
@@ -138,8 +138,8 @@ func (o outcome) answered(res *http.Response, answer string) outcome {
 	return o
 }
 
-// reason says why there was no answer. Go's own words name our addresses: those of the
-// socket, and of the name server.
+// reason describes why there was no response. The texts of Go's errors are not used, because
+// they contain internal addresses such as those of the socket and the name server.
 func reason(err error) string {
 	var timeout interface{ Timeout() bool }
 	if outer, ok := errors.AsType[*url.Error](err); ok {
@@ -166,13 +166,14 @@ func reason(err error) string {
 	return excerpt([]byte(err.Error()))
 }
 
-// excerpt is the beginning as text that the database takes.
+// excerpt returns the beginning as text that PostgreSQL can store.
 func excerpt(raw []byte) string {
 	raw = raw[:min(len(raw), keepAnswer)]
 	return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); zero is no wish.
+// retryAfter parses seconds or a date (RFC 9110 section 10.2.3); it returns zero if the header
+// is absent or invalid.
 func retryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32); err == nil {
 		return max(0, time.Duration(seconds)*time.Second)

@@ -17,22 +17,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// ReplayArgs name the replay that a job goes on with.
-type ReplayArgs struct {
-	ReplayID uuid.UUID `json:"replayId"`
-}
-
-// Kind is stored with every job and must never change.
-func (ReplayArgs) Kind() string { return replayKind }
-
-const replayKind = "webhook_replay"
-
-// stretch is what is to be replayed: from and to are numbers, since and until times;
-// zero is no bound.
-type stretch struct {
+// replayRange selects the deliveries to replay: from and to are numbers, since and until are
+// times; zero values do not limit the range.
+type replayRange struct {
 	from, to     int64
 	since, until time.Time
 	types        []string
@@ -40,10 +29,9 @@ type stretch struct {
 	rate         int64
 }
 
-// replay begins to send a stretch of an endpoint's deliveries again, with their old
-// numbers and webhook-ids. An endpoint has one replay at a time, so that the rate
-// means something.
-func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s stretch, key idempotency.Key[*ent.WebhookReplay]) (idempotency.Result[*ent.WebhookReplay], error) {
+// replay starts to send a range of an endpoint's deliveries again, with the same numbers and
+// webhook-ids. An endpoint has at most one running replay, so that its rate is a limit.
+func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s replayRange, key idempotency.Key[*ent.WebhookReplay]) (idempotency.Result[*ent.WebhookReplay], error) {
 	key.Still = stillOwned[*ent.WebhookReplay](m, c, id)
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.WebhookReplay, error) {
 		hook, err := m.lock(ctx, tx, c, id)
@@ -58,7 +46,7 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 			return nil, err
 		}
 		if running {
-			return nil, fault.New(fault.KindConflict, "replay-running", "A replay of this webhook is running; cancel it or wait.")
+			return nil, fault.New(fault.KindConflict, "replay-running", "A replay of this webhook is already running; cancel it or wait until it ends.")
 		}
 		row, err := m.insertReplay(ctx, tx, c, hook, s)
 		if err != nil {
@@ -68,7 +56,7 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 	})
 }
 
-func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller, hook *ent.Webhook, s stretch) (*ent.WebhookReplay, error) {
+func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller, hook *ent.Webhook, s replayRange) (*ent.WebhookReplay, error) {
 	from, to, err := bounds(ctx, tx, hook, s)
 	if err != nil {
 		return nil, err
@@ -84,8 +72,8 @@ func (m *Module) insertReplay(ctx context.Context, tx pgx.Tx, c identity.Caller,
 	return row, err
 }
 
-// bounds turns a stretch into numbers, of deliveries that there are.
-func bounds(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, s stretch) (from, to int64, err error) {
+// bounds returns the first and last number of the existing deliveries in a range.
+func bounds(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, s replayRange) (from, to int64, err error) {
 	err = tx.QueryRow(ctx, `select coalesce(min(number), 1) from webhook_deliveries where webhook_id = $1`, hook.ID).Scan(&from)
 	if err != nil {
 		return 0, 0, err
@@ -113,8 +101,8 @@ func bounds(ctx context.Context, tx pgx.Tx, hook *ent.Webhook, s stretch) (from,
 	return from, to, nil
 }
 
-// firstAt is the first number from a time on, or last+1. Numbers have no holes and
-// rise with time, so halving finds it without an index.
+// firstAt returns the first number that was created at a time or later, or last+1. Numbers
+// have no gaps and increase with time, so a binary search needs no index of times.
 func firstAt(ctx context.Context, tx pgx.Tx, hook uuid.UUID, first, last int64, t time.Time) (int64, error) {
 	for first <= last {
 		middle := first + (last-first)/2
@@ -132,29 +120,9 @@ func firstAt(ctx context.Context, tx pgx.Tx, hook uuid.UUID, first, last int64, 
 	return first, nil
 }
 
-type replayWorker struct {
-	river.WorkerDefaults[ReplayArgs]
-	m *Module
-}
-
-// Work sends one slice and comes back for the next. The replay's row says how far it
-// is, so a job that runs twice or late does no harm.
-func (w *replayWorker) Work(ctx context.Context, job *river.Job[ReplayArgs]) error {
-	wait, err := w.m.replayOn(ctx, job.Args.ReplayID)
-	switch {
-	case queue.Stopping(ctx) && err != nil:
-		return river.JobSnooze(0)
-	case err != nil:
-		return fmt.Errorf("replay %s: %w", job.Args.ReplayID, err)
-	case wait > 0:
-		return river.JobSnooze(wait)
-	}
-	return nil
-}
-
-// replayOn sends the next slice, and tells when the one after it is due; zero when
-// there is none.
-func (m *Module) replayOn(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
+// sendSlice sends the next slice and returns the time until the one after it is due, or zero
+// if there is none.
+func (m *Module) sendSlice(ctx context.Context, id uuid.UUID) (wait time.Duration, err error) {
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		wait = 0
 		r, hook, err := m.lockReplay(ctx, tx, id)
@@ -212,8 +180,8 @@ func (m *Module) lockReplay(ctx context.Context, tx pgx.Tx, id uuid.UUID) (*ent.
 	return r, w, err
 }
 
-// nextSlice is what may be sent until the next one, and how far that comes. It looks
-// at one window and no further, however rare what it looks for is.
+// nextSlice returns the numbers of the next slice and the position after it. It examines one
+// window at most, even if few deliveries match.
 func nextSlice(ctx context.Context, tx pgx.Tx, r *ent.WebhookReplay, every time.Duration) (numbers []int64, position int64, err error) {
 	limit := max(1, r.Rate*int64(every)/int64(time.Second))
 	end := min(r.Position+window, r.ToNumber)
@@ -235,7 +203,7 @@ func nextSlice(ctx context.Context, tx pgx.Tx, r *ent.WebhookReplay, every time.
 	return numbers, end, nil
 }
 
-// finish ends the replay that runs of an endpoint, if there is one.
+// finish ends the running replay of an endpoint, if there is one.
 func finish(ctx context.Context, tx pgx.Tx, hook uuid.UUID, how string) error {
 	_, err := ent.On(tx).WebhookReplay.Update().Where(webhookreplay.WebhookID(hook), webhookreplay.Status("running")).
 		SetStatus(how).ClearDueAt().SetFinishedAt(postgres.Now()).Save(ctx)

@@ -19,35 +19,35 @@ func (m *Module) replayRoutes(api *web.API) {
 	const replays = one + "/replays"
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: replays, Name: "create-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
-		Summary: "Send a stretch of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
-		Doc: "By numbers or by times, a few every second, with the same numbers and webhook-ids. It goes on whatever crashes; see its " +
-			"progress at `Location`. 409 is `webhook-disabled` or `replay-running`.",
+		Summary: "Send a range of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
+		Doc: "The range is given by numbers or by times. Deliveries keep their numbers and webhook-ids and are sent at a limited rate. A replay survives crashes; " +
+			"`Location` shows its progress. 409 is `webhook-disabled` or `replay-running`.",
 	}, replayBegun, m.createReplay)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays, Name: "list-replays", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
-		Summary: "A webhook's replays, newest first",
+		Summary: "List a webhook's replays, newest first",
 	}, m.listReplays)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays + "/{replayId}", Name: "get-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
-		Summary: "How far a replay is",
+		Summary: "Read the progress of a replay",
 	}, m.getReplay)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: replays + "/{replayId}/cancel", Name: "cancel-replay", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
-		Summary: "Cancel a replay", Doc: "What it has begun stays under way. Repeating it does no harm.",
+		Summary: "Cancel a replay", Doc: "Deliveries that were started are not stopped. Repeating the request is safe.",
 	}, m.cancelReplay)
 }
 
-// Replay is a stretch of deliveries that is sent again.
+// Replay is a replayRange of deliveries that is sent again.
 type Replay struct {
 	ID         uuid.UUID      `json:"id" format:"uuid"`
-	Status     string         `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled meanwhile, or the API key that asked is over"`
+	Status     string         `json:"status" enum:"running,done,cancelled,stopped" doc:"stopped: the webhook was disabled, or the API key of the request was revoked or expired"`
 	From       int64          `json:"from" doc:"The first number"`
-	To         int64          `json:"to" doc:"The last number; below from when there is nothing to send"`
+	To         int64          `json:"to" doc:"The last number; less than from if there is nothing to send"`
 	Types      []string       `json:"types" nullable:"false"`
 	Statuses   []string       `json:"statuses" nullable:"false"`
-	Rate       int64          `json:"rate" doc:"A second"`
-	Position   int64          `json:"position" doc:"The last number that was looked at"`
-	Sent       int64          `json:"sent" doc:"How many were sent again so far"`
+	Rate       int64          `json:"rate" doc:"Deliveries per second"`
+	Position   int64          `json:"position" doc:"The last number that was processed"`
+	Sent       int64          `json:"sent" doc:"The number of deliveries that were sent again so far"`
 	CreatedAt  jsontime.Time  `json:"createdAt"`
 	FinishedAt *jsontime.Time `json:"finishedAt" nullable:"true"`
 }
@@ -63,11 +63,11 @@ func renderReplay(r *ent.WebhookReplay) Replay {
 type NewReplay struct {
 	From   *int64        `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
 	To     *int64        `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
-	Since  jsontime.Time `json:"since,omitzero" doc:"From this time on"`
-	Until  jsontime.Time `json:"until,omitzero" doc:"Up to this time"`
+	Since  jsontime.Time `json:"since,omitzero" doc:"Deliveries created at this time or later"`
+	Until  jsontime.Time `json:"until,omitzero" doc:"Deliveries created at this time or earlier"`
 	Types  []string      `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Only these"`
-	Status []string      `json:"status,omitempty" enum:"delivered,failed,held,withheld" maxItems:"4" nullable:"false" doc:"Only those that ended so"`
-	Rate   int64         `json:"rate,omitempty" minimum:"1" maximum:"100" default:"10" doc:"How many a second"`
+	Status []string      `json:"status,omitempty" enum:"delivered,failed,held,withheld" maxItems:"4" nullable:"false" doc:"Only deliveries with these statuses"`
+	Rate   int64         `json:"rate,omitempty" minimum:"1" maximum:"100" default:"10" doc:"Deliveries per second"`
 }
 
 type replayInput struct {
@@ -90,8 +90,8 @@ func (m *Module) createReplay(ctx context.Context, in *replayInput, key idempote
 	return m.replay(ctx, identity.MustFromContext(ctx), in.ID, s, key)
 }
 
-func (m *Module) stretchOf(w NewReplay) (stretch, error) {
-	s := stretch{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
+func (m *Module) stretchOf(w NewReplay) (replayRange, error) {
+	s := replayRange{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
 	if w.From != nil {
 		s.from = *w.From
 	}
@@ -101,9 +101,9 @@ func (m *Module) stretchOf(w NewReplay) (stretch, error) {
 	wrong := m.unknownTypes(s.types)
 	switch {
 	case s.from == 0 && s.to == 0 && w.Since.IsZero() && w.Until.IsZero():
-		wrong = append(wrong, fault.Field{Pointer: "/from", Code: "required", Message: "say from which number or since which time"})
+		wrong = append(wrong, fault.Field{Pointer: "/from", Code: "required", Message: "from or since is required"})
 	case (s.from > 0 || s.to > 0) && (!w.Since.IsZero() || !w.Until.IsZero()):
-		wrong = append(wrong, fault.Field{Pointer: "/since", Code: "invalid", Message: "say numbers or times, not both"})
+		wrong = append(wrong, fault.Field{Pointer: "/since", Code: "invalid", Message: "must not be combined with from and to"})
 	case s.to > 0 && s.to < s.from:
 		wrong = append(wrong, fault.Field{Pointer: "/to", Code: "invalid", Message: "is before from"})
 	case !w.Since.IsZero() && !w.Until.IsZero() && s.until.Before(s.since):

@@ -45,7 +45,7 @@ func TestResend(t *testing.T) {
 	r.quiet()
 }
 
-// SPEC E8: a stretch is sent again, a few every second, with its old numbers and ids;
+// SPEC E8: a replayRange is sent again, a few every second, with its old numbers and ids;
 // its progress can be read.
 func TestReplay(t *testing.T) {
 	t.Parallel()
@@ -147,7 +147,7 @@ func TestReplayIsCancelledOrStopped(t *testing.T) {
 
 	first := start()
 	for range 2 { // the second comes early: its job was there twice
-		if wait, err := n.replayOn(t.Context(), uuid.MustParse(first[len(first)-36:])); wait <= 0 || err != nil {
+		if wait, err := n.sendSlice(t.Context(), uuid.MustParse(first[len(first)-36:])); wait <= 0 || err != nil {
 			t.Errorf("goes on in %s, %v", wait, err)
 		}
 	}
@@ -159,14 +159,14 @@ func TestReplayIsCancelledOrStopped(t *testing.T) {
 	if a.text("status") != "cancelled" || a.body["finishedAt"] == nil || b.raw != a.raw {
 		t.Errorf("%s, %s", a.raw, b.raw)
 	}
-	if wait, err := n.replayOn(t.Context(), uuid.MustParse(a.text("id"))); wait != 0 || err != nil {
+	if wait, err := n.sendSlice(t.Context(), uuid.MustParse(a.text("id"))); wait != 0 || err != nil {
 		t.Errorf("goes on in %s, %v", wait, err)
 	}
 
 	second := start()
 	n.want(200, h.alice, "PATCH /v1/webhooks/"+id, `{"enabled":false}`)
 	replay := uuid.MustParse(second[len(second)-36:])
-	if wait, err := n.replayOn(t.Context(), replay); wait != 0 || err != nil {
+	if wait, err := n.sendSlice(t.Context(), replay); wait != 0 || err != nil {
 		t.Errorf("goes on in %s, %v", wait, err)
 	}
 	if a := n.want(200, h.alice, "GET "+second, ""); a.text("status") != "stopped" {

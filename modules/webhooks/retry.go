@@ -7,15 +7,15 @@ import (
 
 // retryPolicy holds the intervals and limits of deliveries.
 type retryPolicy struct {
-	waits     []time.Duration // before the second try, the third ...
-	failAfter time.Duration   // an endpoint that takes nothing for so long is disabled
-	atMost    time.Duration   // of what Retry-After may ask for
-	claim     time.Duration   // how long a worker counts as alive
-	ping      time.Duration   // for the answer to a test
-	slice     time.Duration   // how often a replay goes on
-	sweep     time.Duration   // how often a node looks for what is lost
-	owner     int             // tries to one owner's endpoints at once, on one node
-	share     int             // tries to one endpoint at once, on one node
+	waits     []time.Duration // before the second attempt, the third ...
+	failAfter time.Duration   // an endpoint is disabled if nothing succeeds for this time
+	atMost    time.Duration   // the longest Retry-After that is respected
+	claim     time.Duration   // how long a claim is valid
+	ping      time.Duration   // the timeout of a test
+	slice     time.Duration   // the interval between slices of a replay
+	sweep     time.Duration   // the interval of the sweep
+	owner     int             // concurrent attempts to one owner's endpoints on one node
+	share     int             // concurrent attempts to one endpoint on one node
 }
 
 // The waits are those that Standard Webhooks recommends, three days in all.
@@ -28,8 +28,8 @@ var usual = retryPolicy{
 	claim: 30 * time.Second, ping: 4 * time.Second, slice: time.Second, sweep: 10 * time.Second, owner: 25, share: 20,
 }
 
-// wait is how long to wait after so many tries; false when there is no further one.
-// Jitter keeps what failed together from coming back together.
+// wait returns the wait after this number of attempts, or false if there is no further one.
+// Jitter spreads the retries of deliveries that failed at the same time.
 func (p retryPolicy) wait(tries int, asked time.Duration) (time.Duration, bool) {
 	if tries > len(p.waits) {
 		return 0, false

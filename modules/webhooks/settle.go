@@ -17,8 +17,8 @@ import (
 // Why an endpoint is disabled.
 const (
 	byHand  = "manual"
-	gone    = "gone"    // it answered 410
-	failing = "failing" // it took nothing for days, or one delivery never
+	gone    = "gone"    // it responded with 410
+	failing = "failing" // nothing succeeded for days, or a delivery exhausted its attempts
 )
 
 const settleWithin = 4 * time.Second
@@ -42,7 +42,7 @@ func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *att
 		if err := m.write(ctx, tx, a, v); err != nil {
 			return err
 		}
-		if err := m.tellEndpoint(ctx, tx, a, o, v, since); err != nil {
+		if err := m.updateHealth(ctx, tx, a, o, v, since); err != nil {
 			return err
 		}
 		return m.leave(ctx, tx, job, a, v.status)
@@ -58,10 +58,10 @@ func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *att
 	return nil
 }
 
-// lockFor locks the endpoint as much as the outcome needs: not at all for what is
-// taken in no order, which is the usual case; shared where the next of the order is
-// to follow, against new ones that come in behind; and for itself when its health
-// changes.
+// lockFor takes the weakest lock of the endpoint that the outcome needs: none if the delivery
+// was accepted and is not ordered, which is the usual case; a shared one if the next delivery
+// of the order follows, so that no delivery is added meanwhile; an exclusive one if the
+// endpoint's health changes.
 func lockFor(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, since **time.Time) error {
 	strength := "for no key update"
 	switch {
@@ -81,8 +81,8 @@ func lockFor(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, since **time
 // verdict is the consequence of an attempt for the delivery and its endpoint.
 type verdict struct {
 	status  string
-	due     time.Time // of the next try, when it is pending
-	disable string    // the endpoint, for this reason
+	due     time.Time // of the next attempt, if the delivery is pending
+	disable string    // the reason for disabling the endpoint, or empty
 	outcome string    // for the metric
 }
 
@@ -115,8 +115,8 @@ func record(ctx context.Context, tx pgx.Tx, delivery uuid.UUID, o outcome) error
 	return nil
 }
 
-// write moves the delivery on. One whose claim ran out belongs to another worker,
-// and one that was held meanwhile stays so, unless it was taken after all.
+// write stores the new status of the delivery. If the claim has expired, the delivery belongs
+// to another worker. If it was held meanwhile, it stays held unless the endpoint accepted it.
 func (m *Module) write(ctx context.Context, tx pgx.Tx, a *attempt, v verdict) error {
 	var due, settled *time.Time
 	if v.status == pending {
@@ -135,9 +135,9 @@ func (m *Module) write(ctx context.Context, tx pgx.Tx, a *attempt, v verdict) er
 	return m.insertJobs(ctx, tx, []delivery{next}, postgres.Now())
 }
 
-// tellEndpoint keeps the endpoint's health: since when it fails, and whether it is to
-// be disabled.
-func (m *Module) tellEndpoint(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, v verdict, since *time.Time) (err error) {
+// updateHealth updates the health of the endpoint: since when it fails, and whether to disable
+// it.
+func (m *Module) updateHealth(ctx context.Context, tx pgx.Tx, a *attempt, o outcome, v verdict, since *time.Time) (err error) {
 	switch {
 	case v.disable != "":
 		return disable(ctx, tx, a.webhook, v.disable)

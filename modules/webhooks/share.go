@@ -15,10 +15,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// Slots is how many requests to other people's servers a node has under way at once.
-// They mostly wait, so it may be more than there are connections. Workers is how many
-// jobs of Queue it works: a few more, so that a job that finds no slot is looked at and
-// comes back later while all slots hang.
+// Slots is the number of concurrent requests to endpoints on a node. They mostly wait for the
+// network, so there may be more of them than database connections. Workers is the number of
+// concurrent jobs of Queue. It is larger, so that jobs without a slot are snoozed even while
+// all slots are waiting.
 const (
 	Slots   = 100
 	Workers = Slots + 28
@@ -29,8 +29,8 @@ const (
 // which a slot is expected: with thousands waiting, each comes back a few times, and not all of
 // them every second.
 type shares struct {
-	slots    *bulkhead.Bulkhead[uuid.UUID] // by owner; further ones always find some free
-	endpoint int                           // tries to one endpoint at once
+	slots    *bulkhead.Bulkhead[uuid.UUID] // by owner; some slots stay free for other owners
+	endpoint int                           // concurrent attempts to one endpoint
 
 	testing, tested *bulkhead.Bulkhead[uuid.UUID] // tests by owner, and by endpoint
 
@@ -42,19 +42,19 @@ type shares struct {
 // share holds the attempts of an owner or an endpoint that are under way.
 type share struct {
 	starts []time.Time
-	took   time.Duration // a running mean of how long a try takes
-	next   time.Time     // until when places are promised
-	late   time.Time     // until when those come back that were promised nothing
+	took   time.Duration // the moving average of the duration of an attempt
+	next   time.Time     // until when slots are promised
+	late   time.Time     // until when jobs without a promise are snoozed
 }
 
 const (
 	shortestTry = 10 * time.Millisecond
-	// Those who would have to wait longer come back after longestWait, as a receiver that
-	// hangs may recover; an owner's one by one with latePace between.
+	// Jobs that would have to wait longer are snoozed for longestWait, because a receiver that
+	// hangs may recover; those of one owner return at intervals of latePace.
 	longestWait = 5 * time.Second
 	latePace    = 10 * time.Millisecond
 
-	testsAtOnce = 3 // of one owner; of one endpoint there is one
+	testsAtOnce = 3 // per owner; one per endpoint
 )
 
 // newShares returns the limits of a node: slots attempts at once, at most owner of them for one
@@ -70,8 +70,8 @@ func newShares(slots, owner, endpoint int) *shares {
 	}
 }
 
-// enter takes a place, which leave gives back. Without one it says when to come again,
-// and why: the errors are those of a bulkhead.
+// enter takes a slot, which leave releases. If there is none, it returns how long to wait and
+// the reason, an error of package bulkhead.
 func (s *shares) enter(owner, endpoint uuid.UUID) (leave func(), wait time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,8 +119,8 @@ func end(all map[uuid.UUID]*share, id uuid.UUID, began time.Time) {
 	}
 }
 
-// promise says in how long a place should be free, for one more who waits. What hangs has
-// taken no time yet that the mean could know, so its age counts as well.
+// promise returns the expected time until a slot is free for one more waiting job. An attempt
+// that hangs is not part of the average yet, so its age is taken into account.
 func (s *share) promise(now time.Time) time.Duration {
 	took := s.took
 	for _, began := range s.starts {
@@ -133,7 +133,7 @@ func (s *share) promise(now time.Time) time.Duration {
 	return max(s.next.Sub(now), shortestTry)
 }
 
-// pace bounds how long and how often an owner's tries come back.
+// pace limits how long an owner's jobs are snoozed and how often they return.
 func (s *share) pace(now time.Time, wait time.Duration) time.Duration {
 	if wait <= longestWait {
 		return wait
@@ -145,7 +145,7 @@ func (s *share) pace(now time.Time, wait time.Duration) time.Duration {
 	return s.late.Sub(now)
 }
 
-// enterTest takes a place for a test, one at a time of an endpoint and a few of an owner.
+// enterTest takes a slot for a test: one per endpoint and a few per owner.
 func (s *shares) enterTest(owner, endpoint uuid.UUID) (leave func(), err error) {
 	one, err := s.tested.TryAcquire(0, endpoint)
 	if err != nil {
@@ -170,16 +170,16 @@ func (s *shares) enterTest(owner, endpoint uuid.UUID) (leave func(), err error) 
 }
 
 func tooManyTests(err error, wait time.Duration) error {
-	f := fault.New(fault.KindUnavailable, "busy", "Too many webhooks are being sent just now; try again.")
+	f := fault.New(fault.KindUnavailable, "busy", "Too many deliveries are in progress; try again.")
 	if errors.Is(err, bulkhead.ErrKeyLimit) {
-		f = fault.New(fault.KindRateLimited, "too-many-tests", "A test of this webhook is under way, or too many of your webhooks are; wait for their answers.")
+		f = fault.New(fault.KindRateLimited, "too-many-tests", "A test of this webhook is already running, or too many of your webhooks are busy; try again shortly.")
 	}
 	f.RetryAfter = wait
 	return f
 }
 
-// ownerOf finds the owner of an endpoint for jobs that do not name it; zero when the
-// endpoint is gone.
+// ownerOf returns the owner of an endpoint for jobs without an owner, or zero if the endpoint
+// no longer exists.
 func (m *Module) ownerOf(ctx context.Context, endpoint uuid.UUID) (owner uuid.UUID, err error) {
 	err = m.pool.QueryRow(ctx, `select owner_id from webhooks where id = $1`, endpoint).Scan(&owner)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {

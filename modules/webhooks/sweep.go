@@ -13,16 +13,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// How many deliveries without a next step a sweep takes at once, and after how long a
-// job that has not come is looked for.
+// The number of deliveries without a next step that a sweep repairs at once, and the time
+// after which a missing job is looked for.
 const (
 	sweepAtOnce = 500
 	lateAfter   = time.Minute
 )
 
-// SweepOnce gives new jobs to deliveries and replays whose job is lost, lets those
-// follow that wait for nothing, disables what ended keys made, holds what is under way to
-// disabled endpoints, and measures (SPEC D6). Any number of nodes may sweep.
+// SweepOnce inserts jobs for deliveries and replays that have lost theirs, releases deliveries
+// that wait for nothing, disables endpoints of invalid API keys, holds pending deliveries of
+// disabled endpoints, and updates metrics (SPEC D6). Any number of nodes may sweep.
 func (m *Module) SweepOnce(ctx context.Context) error {
 	for _, once := range []func(context.Context) error{m.endWithKeys, m.reviveDeliveries, m.reviveReplays, m.unblock, m.holdRest, m.measure} {
 		if err := once(ctx); err != nil {
@@ -96,8 +96,8 @@ func (m *Module) reviveReplays(ctx context.Context) error {
 	})
 }
 
-// unblock finds deliveries that wait for nothing: an endpoint's order was switched
-// off, or on, while they were under way.
+// unblock releases deliveries that wait for nothing, because the ordering of the endpoint was
+// switched while they were pending.
 func (m *Module) unblock(ctx context.Context) error {
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `

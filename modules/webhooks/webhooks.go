@@ -1,11 +1,11 @@
-// Package webhooks tells other people's servers what happened to orders (SPEC E8).
+// Package webhooks delivers events of orders to the HTTP endpoints of users (SPEC E8).
 //
-// One reader of the event log writes down, in the commit in which its place moves,
-// what is to be sent to whom: each endpoint's deliveries are numbered without a
-// hole, so that a receiver sees what it has missed and can ask for it again. A
-// delivery is sent by a River job, at least once, always under the same webhook-id.
+// A consumer of the event log creates the deliveries in the same commit that moves its
+// position. The deliveries of an endpoint are numbered without gaps, so that a receiver can
+// detect missing ones and request them again. A River job sends each delivery at least once,
+// always with the same webhook-id.
 //
-// Locks are taken in one order: an endpoint's row before those of its deliveries.
+// Locks are taken in a fixed order: the row of an endpoint before those of its deliveries.
 package webhooks
 
 import (
@@ -18,7 +18,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"github.com/riverqueue/river"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
@@ -32,7 +31,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
-// Queue is where the jobs of this module wait, apart from the orders'.
+// Queue is the River queue of this module, separate from that of orders.
 const Queue = "webhooks"
 
 // Deps are the dependencies of the module.
@@ -40,18 +39,18 @@ type Deps struct {
 	Pool   *postgres.Pool
 	Queue  *queue.Client // inserts
 	Events *events.Log
-	// Roles tells the present roles of accounts, of active ones alone. It reads where
-	// the caller stands, be it in a transaction.
+	// Roles returns the current roles of the active accounts among these. It reads with the
+	// given querier, which may be a transaction.
 	Roles func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
-	// Keys tells what API keys may do now, of those that are good, likewise.
+	// Keys returns what the valid API keys among these may do now, in the same way.
 	Keys func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
-	// Redact takes out of events what may not be read any more; may be nil.
+	// Redact removes from events what may no longer be read; it may be nil.
 	Redact   func(ctx context.Context, list []events.Event) error
-	Types    []string // of events, which an endpoint may choose from
+	Types    []string // the event types that an endpoint may select
 	InFlight *idempotency.InFlight
 	// Plaintext allows http:// besides https://.
 	Plaintext bool
-	// Allowed are networks that may be sent to although they are not public.
+	// Allowed are networks that are not public and to which deliveries may be sent.
 	Allowed  []netip.Prefix
 	Resolver *net.Resolver // default: the system's
 	Keep     time.Duration // how long deliveries are kept; 30 days when zero
@@ -104,12 +103,6 @@ func New(d Deps) *Module {
 		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
 	}, func() float64 { return m.reader.Lag().Seconds() })
 	return m
-}
-
-// Workers registers the workers of this module's jobs.
-func (m *Module) Workers(w *river.Workers) {
-	river.AddWorker(w, &deliverWorker{m: m})
-	river.AddWorker(w, &replayWorker{m: m})
 }
 
 // Wake makes Run read new events now. It never blocks.

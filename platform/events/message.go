@@ -22,7 +22,7 @@ type Message struct {
 	Cursor          string          `json:"cursor" doc:"Resume after this event with ?after="`
 	Version         int64           `json:"version" doc:"The order's version after this event"`
 	Actor           string          `json:"actor" doc:"Who did it: system, user:<id> or admin:<id>; /key:<id> behind it names the API key"`
-	UserID          uuid.UUID       `json:"userid" doc:"Whose order it is"`
+	UserID          uuid.UUID       `json:"userid" doc:"The user who owns the order"`
 }
 
 // Message returns the external form of the event.

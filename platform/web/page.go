@@ -10,7 +10,7 @@ import (
 // handler sees it; Cursor is for DecodeCursor, and "" asks for the first page.
 type Paging struct {
 	Cursor string `query:"cursor" maxLength:"1024" doc:"nextCursor of the page before"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"How many at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"20" doc:"The maximum number of items"`
 }
 
 // Page is a list: data is never null, nextCursor is null on the last page.

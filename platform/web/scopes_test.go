@@ -24,7 +24,7 @@ func TestScopeList(t *testing.T) {
 		web.Handle(api, web.Route{Method: "POST", Path: "/v1/keys", Name: "create-key", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusNoContent},
 			func(context.Context, *struct {
 				Body struct {
-					Scopes web.ScopeList `json:"scopes" doc:"What it may do"`
+					Scopes web.ScopeList `json:"scopes" doc:"The scopes of the key"`
 				}
 			}) (*struct{}, error) {
 				return nil, nil

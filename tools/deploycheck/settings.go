@@ -57,7 +57,7 @@ func checkExample(root string, settings map[string]setting) error {
 		case ok && value != known.value:
 			wrong.add(".env.example: %s is %q, its default is %q", name, value, known.value)
 		case !ok && !slices.Contains(composeOnly, name):
-			wrong.add(".env.example: %s is read by nobody", name)
+			wrong.add(".env.example: %s is not a setting of the program", name)
 		}
 	}
 	for name := range settings {
@@ -75,7 +75,7 @@ func checkNames(where string, names []string, settings map[string]setting) error
 	for _, name := range names {
 		_, known := settings[name]
 		if !known && !strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "GO") {
-			wrong.add("%s: %s is read by nobody", where, name)
+			wrong.add("%s: %s is not a setting of the program", where, name)
 		}
 	}
 	return wrong.err()

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Notification is an event that a user is told of in their inbox.
+// Notification is an event in the inbox of a user.
 type Notification struct{ ent.Schema }
 
 // Fields of notifications.

@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	longest = strings.Repeat("é", maxReason)
+	longest = strings.Repeat("é", orders.MaxReason)
 	code64  = "a" + strings.Repeat("-b1", 21)
 )
 
@@ -65,7 +65,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if !utf8.ValidString(v.Reason) || strings.ContainsFunc(v.Reason, unicode.IsControl) || utf8.RuneCountInString(v.Reason) > maxReason {
+		if !utf8.ValidString(v.Reason) || strings.ContainsFunc(v.Reason, unicode.IsControl) || utf8.RuneCountInString(v.Reason) > orders.MaxReason {
 			t.Errorf("the reason is %q", v.Reason)
 		}
 		switch v.Kind {

@@ -225,7 +225,7 @@ func TestOtherAnswersAreAttempts(t *testing.T) {
 		"too early":          {says(425, "", "Retry-After", "9"), "status 425"},
 		"error":              {says(500, leak, "Retry-After", "9"), "status 500"},
 		"unavailable":        {says(503, ""), "status 503"},
-		"no verdict":         {says(200, `{"verdict":"`+leak+`"}`), "the verdict of the answer"},
+		"no verdict":         {says(200, `{"verdict":"`+leak+`"}`), "the verdict is neither"},
 		"no JSON":            {says(200, leak), "not a JSON object"},
 		"HTML":               {says(200, proceed, "Content-Type", "text/html"), "not application/json"},
 		"no type":            {says(200, proceed, "Content-Type", ""), "not application/json"},

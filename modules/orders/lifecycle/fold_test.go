@@ -67,7 +67,7 @@ func decide(r *rapid.T, o *Order) {
 	to := rapid.SampledFrom(All).Draw(r, "to")
 	reason, tracking := new("because"), new("1Z")
 	items := []StockItem{{SKU: "A", Quantity: 2}}
-	step := rapid.SampledFrom(Steps).Draw(r, "step")
+	step := rapid.SampledFrom(OwnSteps).Draw(r, "step")
 	always := func(e Event) func() (Event, error) { return func() (Event, error) { return e, nil } }
 	decisions := map[string]func() (Event, error){
 		"short":   func() (Event, error) { return o.RefuseForShortage([]string{"A"}) },
@@ -84,7 +84,12 @@ func decide(r *rapid.T, o *Order) {
 		"skip": always(o.SkipStep(step, reason)), "delete": always(o.Delete()), "back": always(o.ReleaseStock(items)),
 	}
 	if o.NeedsStock() {
-		decisions["reserve"] = always(o.Reserve(items))
+		decisions["reserve"] = always(o.Reserve(items, rapid.SampledFrom([][]string{nil, {"fraud"}, {"fraud", "approval"}}).Draw(r, "steps")))
+	}
+	if next := o.NextStep(); next != "" {
+		kind := rapid.SampledFrom([]VerdictKind{VerdictContinue, VerdictFail, VerdictHold}).Draw(r, "verdict")
+		decisions["check"] = always(o.RecordVerdict(next, Verdict{kind, "fraud-suspected", "Because."}))
+		decisions["give up"] = func() (Event, error) { return o.HoldForStep(next, "Gave up.", true) }
 	}
 	name := rapid.SampledFrom(sorted(decisions)).Draw(r, "decision")
 	e, err := decisions[name]()

@@ -1,5 +1,5 @@
-// Package providertest checks that a payment provider keeps the promises of payments.Provider.
-// Every provider of the product passes it; a provider of one's own should too.
+// Package providertest tests that a payment provider fulfils the contract of payments.Provider.
+// Use it for your own providers as well.
 package providertest
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Check asks the provider for every operation, each more than once, as the product does after a
-// lost answer. The provider must be able to hold and refund 12.50 EUR of the payment method
-// "pm_card_visa"; nothing is left to be captured (SPEC D3).
+// Check calls every operation of the provider more than once, as happens after a lost response.
+// The provider must be able to authorise and refund 12.50 EUR with the payment method
+// "pm_card_visa". No authorisation is left open (SPEC D3).
 func Check(t *testing.T, p payments.Provider) {
 	t.Helper()
 	contract{p}.check(t)
@@ -42,7 +42,7 @@ func attempt() payments.Authorization {
 	}
 }
 
-// twice authorises two times, as everything may be asked two times.
+// twice repeats an authorisation, because any call may be repeated.
 func (c contract) twice(t *testing.T, a payments.Authorization) string {
 	t.Helper()
 	one, err1 := c.Authorize(t.Context(), a)
@@ -101,7 +101,7 @@ func (c contract) voidWithout(t *testing.T) {
 	}
 }
 
-// The authorisation that arrives after its void holds nothing.
+// An authorisation that arrives after its void is declined.
 func (c contract) voidBefore(t *testing.T) {
 	a := attempt()
 	if err := c.Void(t.Context(), payments.Void{Key: a.Key + ":void", Of: a}); err != nil {
@@ -115,7 +115,7 @@ func (c contract) voidBefore(t *testing.T) {
 	}
 }
 
-// Nobody is told that a call was refused when it was only cut off.
+// A cancelled call returns context.Canceled and not a decline: its outcome is unknown.
 func (c contract) ended(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -1,6 +1,6 @@
-// Package settlement is the language in which orders and payments speak about the
-// money of an order. It is published for other modules and imports none of them:
-// the rules stay in payments, the meaning for an order stays in orders.
+// Package settlement has the types with which orders and payments exchange commands and results
+// about the payments of an order. It is public to other modules and imports none of them: the
+// rules are in payments, the consequences for an order are in orders.
 package settlement
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Goal is where the money of an order is to be brought.
+// Goal is the state that the payment of an order should reach.
 type Goal string
 
 // The closed set of goals.
@@ -20,10 +20,10 @@ const (
 	Authorize Goal = "authorize"
 	Capture   Goal = "capture"
 	Void      Goal = "void"
-	Keep      Goal = "keep" // as it is; pending refunds are made nevertheless
+	Keep      Goal = "keep" // no change; pending refunds are made nevertheless
 )
 
-// Step names a request to the payment provider. Dead letters store it.
+// Step is the kind of a request to the payment provider. Dead letters store it.
 type Step = string
 
 // The closed set of steps.
@@ -34,18 +34,18 @@ const (
 	StepRefund    Step = "refund"
 )
 
-// Call is a request to the payment provider. It is safe to make it twice.
+// Call is a request to the payment provider. It is idempotent.
 type Call interface {
 	Step() Step
 	// Key is the same for the same request, and for no other. It is the
 	// provider's idempotency key.
 	Key() string
-	// Do makes the request, outside any transaction. It returns nil when there is
-	// an answer to apply, which may be a decline; errors are of queue's three kinds.
+	// Do makes the request, outside of any transaction. It returns nil if there is a result to
+	// apply, which may be a decline; errors are of the three kinds of package queue.
 	Do(ctx context.Context) error
 }
 
-// Outcome is what happened to the money.
+// Outcome is the result of a command for the payment.
 type Outcome string
 
 // The closed set of outcomes.
@@ -63,11 +63,11 @@ const (
 // Decline is the provider's reason for refusing a payment.
 type Decline struct{ Code, Detail string }
 
-// Change is what a command changed. Outcome is None when nothing happened that
-// the order must record, for example because the answer was known already.
+// Change is the result of a command. Outcome is None if there is nothing to record for the
+// order, for example because the result was known already.
 type Change struct {
 	Outcome Outcome
-	Amount  int64    // what the outcome is about, in minor units
+	Amount  int64    // of the outcome, in minor units
 	Decline *Decline // with Declined
 	// Refunding is the sum of the pending refunds after the command, and
 	// FailedRefunds the number of those that wait for an administrator.
@@ -76,7 +76,7 @@ type Change struct {
 	Refund        Refund // after RequestRefund
 }
 
-// Refund is a refund as the payments module shows it. Orders hand it on.
+// Refund is a refund as the payments module renders it. Orders passes it on.
 type Refund interface {
 	// RefundID is the id of the refund.
 	RefundID() uuid.UUID
@@ -91,17 +91,16 @@ type (
 		Total  money.Money
 		Method *string
 	}
-	// Answer applies the answer to a call.
+	// Answer applies the result of a call.
 	Answer struct{ Call Call }
-	// Exhausted gives up a call. A refund fails for good; everything else stays
-	// due until an administrator decides.
+	// Exhausted ends the attempts of a call. A refund fails; everything else stays due until an
+	// administrator decides.
 	Exhausted struct {
 		Call  Call
 		Cause error
 	}
-	// RequestRefund records that money is to go back. Items are units by sku that
-	// the amount is for, nil when it is for no line in particular; Ordered are the
-	// units of the order. It is refused with a fault when too few units are left.
+	// RequestRefund records a refund. Items are the refunded units by sku, or nil for an amount
+	// without units; Ordered are the ordered units. It returns a fault if fewer units are left.
 	RequestRefund struct {
 		Amount         int64
 		Items, Ordered map[string]int64
@@ -114,7 +113,7 @@ type (
 		Left    int64
 		Ordered map[string]int64
 	}
-	// Abandon gives up whatever is unsettled, because a person has decided so.
+	// Abandon ends everything that is not settled, by decision of an administrator.
 	Abandon struct{}
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Webhook is an endpoint that somebody wants to be told at.
+// Webhook is an endpoint to which events are delivered.
 type Webhook struct{ ent.Schema }
 
 // Fields of webhooks.
@@ -43,7 +43,7 @@ func (Webhook) Annotations() []schema.Annotation {
 	return []schema.Annotation{entsql.Table("webhooks")}
 }
 
-// WebhookDelivery is one event on its way to one endpoint.
+// WebhookDelivery is the delivery of one event to one endpoint.
 type WebhookDelivery struct{ ent.Schema }
 
 // Fields of deliveries.
