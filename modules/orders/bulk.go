@@ -244,7 +244,9 @@ func (a *many) fit() (fit []*placement, repeated map[int]int) {
 		}
 		fit = append(fit, p)
 	}
-	slices.SortStableFunc(fit, func(x, y *placement) int { return strings.Compare(deref(x.row.Reference), deref(y.row.Reference)) })
+	slices.SortStableFunc(fit, func(x, y *placement) int {
+		return strings.Compare(storage.Deref(x.row.Reference), storage.Deref(y.row.Reference))
+	})
 	return fit, repeated
 }
 

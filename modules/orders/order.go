@@ -1,9 +1,6 @@
 package orders
 
 import (
-	"encoding/json"
-	"errors"
-
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
@@ -16,14 +13,12 @@ import (
 
 // Order is an order as the outside sees it.
 type Order struct {
-	ID             uuid.UUID          `json:"id"`
-	UserID         uuid.UUID          `json:"userId" doc:"Whose order it is"`
-	Status         lifecycle.Status   `json:"status"`
-	PaymentStatus  string             `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
-	PaymentMethod  *string            `json:"paymentMethod" doc:"What pays: a token of the payment provider"`
-	Reference      *string            `json:"reference" doc:"The caller's own number"`
-	Note           *string            `json:"note"`
-	Metadata       Metadata           `json:"metadata"`
+	ID            uuid.UUID        `json:"id"`
+	UserID        uuid.UUID        `json:"userId" doc:"Whose order it is"`
+	Status        lifecycle.Status `json:"status"`
+	PaymentStatus string           `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
+	PaymentMethod *string          `json:"paymentMethod" doc:"What pays: a token of the payment provider"`
+	Given
 	OnShortage     string             `json:"onShortage" enum:"fail,hold"`
 	Items          []Line             `json:"items" nullable:"false"`
 	Total          money.Money        `json:"total"`
@@ -44,30 +39,6 @@ type Order struct {
 // Line is one line of an order, as the API shows it.
 type Line = lifecycle.Line
 
-// Metadata is the caller's own JSON object, kept as it came.
-type Metadata json.RawMessage
-
-// MarshalJSON writes what was kept, null when nothing was.
-func (m Metadata) MarshalJSON() ([]byte, error) {
-	if len(m) == 0 {
-		return []byte("null"), nil
-	}
-	return m, nil
-}
-
-// UnmarshalJSON keeps an object; null is the same as absent.
-func (m *Metadata) UnmarshalJSON(raw []byte) error {
-	switch {
-	case string(raw) == "null":
-		*m = nil
-	case len(raw) > 0 && raw[0] == '{':
-		*m = append((*m)[:0], raw...)
-	default:
-		return errors.New("metadata must be an object")
-	}
-	return nil
-}
-
 // render shows a row and its lines to a reader.
 func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
 	o := snapshot(row, lines)
@@ -79,7 +50,7 @@ func render(row *ent.Order, lines []Line, reader identity.Caller) Order {
 func snapshot(row *ent.Order, lines []Line) Order {
 	o := Order{
 		ID: row.ID, UserID: row.UserID,
-		PaymentMethod: row.PaymentMethod, Reference: row.Reference, Note: row.Note, Metadata: Metadata(row.Metadata),
+		PaymentMethod: row.PaymentMethod, Given: givenOf(row),
 		OnShortage: row.OnShortage, Items: lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
 		CreatedAt: jsontime.At(row.CreatedAt),
 	}
@@ -114,11 +85,4 @@ func visible(row *ent.Order, caller identity.Caller) bool {
 func allowedActions(row *ent.Order, reader identity.Caller) []string {
 	o := lifecycle.Order{State: storage.State(row), Deadlines: storage.Deadlines(row)}
 	return o.AllowedActions(roleOf(row, reader))
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

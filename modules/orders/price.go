@@ -71,9 +71,9 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	p.lines = lines
 	p.row = &ent.Order{
 		ID: id, UserID: p.caller.UserID, PaymentMethod: p.wanted.PaymentMethod, Currency: total.Currency, Total: total.Amount,
-		OnShortage: p.wanted.OnShortage, Reference: p.wanted.Reference, Note: p.wanted.Note, Metadata: []byte(p.wanted.Metadata),
-		CreatedAt: at,
+		OnShortage: p.wanted.OnShortage, CreatedAt: at,
 	}
+	Given(p.wanted.GivenRequest).store(p.row)
 	placed := lifecycle.Load(storage.State(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
 	placed.Record(lifecycle.Place(placed.Terms))
 	storage.Fill(placed, p.row)

@@ -23,8 +23,8 @@ func (m *Module) Deleted(ctx context.Context, id uuid.UUID) (bool, error) {
 	return gone[id], err
 }
 
-// Redact takes reference, note, metadata, payment method, tracking and reasons out of those
-// events of the list that are of deleted orders. It costs a look at each order of an event
+// Redact takes what the customer gave (Given), payment method, tracking and reasons out of
+// those events of the list that are of deleted orders. It costs a look at each order of an event
 // that has any of these.
 func (m *Module) Redact(ctx context.Context, list []events.Event) error {
 	var ids []uuid.UUID
@@ -62,7 +62,7 @@ func redact(e *events.Event) error {
 	}
 	d.Reason, d.Tracking = nil, nil
 	if o := d.Order; o != nil {
-		o.Reference, o.Note, o.Metadata, o.PaymentMethod, o.Reason, o.Tracking = nil, nil, nil, nil, nil, nil
+		o.Given, o.PaymentMethod, o.Reason, o.Tracking = Given{}, nil, nil, nil
 	}
 	raw, err := canonical.Marshal(d)
 	if err != nil {

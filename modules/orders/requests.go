@@ -11,13 +11,14 @@ import (
 )
 
 // OrderRequest is what a client asks for. Names and prices are not its to say.
+//
+// The fingerprint of an idempotency key is this document in the order of its members: a
+// new member is left out when it is absent, so that requests of before keep theirs.
 type OrderRequest struct {
-	Items         []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
-	Reference     *string            `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own number, unique among your orders"`
-	Note          *string            `json:"note,omitzero" maxLength:"2000"`
-	Metadata      Metadata           `json:"metadata,omitzero"`
-	PaymentMethod *string            `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"What pays: a token of the payment provider"`
-	OnShortage    string             `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do when stock does not suffice"`
+	Items []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
+	GivenRequest
+	PaymentMethod *string `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"What pays: a token of the payment provider"`
+	OnShortage    string  `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do when stock does not suffice"`
 }
 
 // OrderRequestItem is one line of a basket. A sku may stand in several lines.
