@@ -127,7 +127,7 @@ func (b *bundle) describe(t *testing.T, id uuid.UUID) string {
 	return column[string](b, t, `
 		select status || coalesce('(' || held_from || ')', '') || '/' || payment_status
 			|| case when reserved_until is not null then ' reserved' else '' end
-			|| case when due_at is not null and status not in ('PENDING', 'CONFIRMED') then ' owed' else '' end
+			|| case when due_at is not null and status not in (`+quoted(lifecycle.Automatic())+`) then ' owed' else '' end
 			|| case when refunding > 0 then ' refunding' else '' end
 			|| coalesce(' stalled:' || stalled, '')
 		from orders where id = $1`, id)[0]
