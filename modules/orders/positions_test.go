@@ -156,6 +156,7 @@ func completed(r *rig, id uuid.UUID) { r.must(r.move(id, lifecycle.Completed)) }
 func refunding(n int64) step         { return func(r *rig, id uuid.UUID) { r.refund(id, n) } }
 
 func confirmed(r *rig, id uuid.UUID) {
+	r.exec(`insert into order_counts (status, n) select status, -1 from orders where id = $1 union all select 'CONFIRMED', 1`, id)
 	r.exec(`update orders set status = 'CONFIRMED', due_at = now() + interval '1 minute' where id = $1`, id)
 }
 
