@@ -18,8 +18,9 @@ type GivenRequest struct {
 
 // Given is the same in an order: one type converts to the other, so both have the same
 // fields in the same order. The tag csv is the number of the column in the export; new
-// columns go to the end, because people read them by number. Deleting an order removes all
-// of it from the order's events.
+// columns go to the end, because people read them by number. A new member has the tag
+// required:"false", because stored responses and events of earlier versions lack it. Deleting
+// an order removes all of it from the order's events.
 type Given struct {
 	Reference *string  `json:"reference" csv:"8" doc:"The caller's own number"`
 	Note      *string  `json:"note" csv:"14"`
