@@ -44,6 +44,16 @@ func heldFrom(s Status) (list []Status) {
 	return list
 }
 
+// C9: every status but the first is reached by a transition.
+func TestStatusesAreReachable_C9(t *testing.T) {
+	t.Parallel()
+	for _, s := range All {
+		if s != Pending && !slices.ContainsFunc(Transitions, func(t Transition) bool { return t.To == s }) {
+			t.Errorf("%s: no row of Transitions leads to it", s)
+		}
+	}
+}
+
 // C9: a status that can be put on hold can be released to, and nothing else can.
 func TestHeldStatusesAreReleased_C9(t *testing.T) {
 	t.Parallel()
