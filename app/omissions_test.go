@@ -3,12 +3,16 @@ package app
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // F5, C9: a status that is added to the table is added to every enum of the documents.
@@ -70,14 +74,24 @@ func TestCommandsAnswerWhatGetShows_C6(t *testing.T) {
 	s := serveTest(t, settings(t))
 	root := s.admin()
 	root.product("KETTLE", 100)
-	body := `{"items":[{"sku":"KETTLE","quantity":2}],"reference":%q,"note":"Ring twice","metadata":{"shop":7},
-		"onShortage":"hold","paymentMethod":"pm_card_visa"}`
+	body := orderWithEverything(t)
 	wholeRequest(t, s, body)
 
 	placed := 0
 	place := func() string {
 		placed++
-		id := root.want(201, "POST", "/v1/orders", fmt.Sprintf(body, fmt.Sprint("PO-", placed))).text("id")
+		body["reference"] = fmt.Sprint("PO-", placed)
+		raw, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := root.want(201, "POST", "/v1/orders", string(raw))
+		for name, sent := range body {
+			if shown := order.body[name]; name != "items" && !reflect.DeepEqual(shown, sent) {
+				t.Errorf("%s was sent as %v, and the order shows %v", name, sent, shown)
+			}
+		}
+		id := order.text("id")
 		root.becomes(id, "PROCESSING")
 		return id
 	}
@@ -101,13 +115,30 @@ func TestCommandsAnswerWhatGetShows_C6(t *testing.T) {
 	same(place(), "POST", "/cancel", `{"reason":"changed my mind"}`)
 }
 
-// wholeRequest fails unless an order's request sets every member that there is.
-func wholeRequest(t *testing.T, s *server, body string) {
+// orderWithEverything is a request with every member that the documented example of an
+// order has, which is where the example of a new member stands already.
+func orderWithEverything(t *testing.T) map[string]any {
 	t.Helper()
-	var sent map[string]any
-	if err := json.Unmarshal([]byte(strings.Replace(body, "%q", `"x"`, 1)), &sent); err != nil {
+	kinds := orders.Kinds()
+	created := kinds[slices.IndexFunc(kinds, func(k events.Kind) bool { return k.Type == lifecycle.EventCreated })]
+	raw, err := json.Marshal(created.Data)
+	var example struct{ Order map[string]any }
+	if err := errors.Join(err, json.Unmarshal(raw, &example)); err != nil {
 		t.Fatal(err)
 	}
+	body := map[string]any{"items": []any{map[string]any{"sku": "KETTLE", "quantity": 2}}}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[orders.OrderRequest]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if value := example.Order[name]; name != "items" && value != nil {
+			body[name] = value
+		}
+	}
+	return body
+}
+
+// wholeRequest fails unless an order's request sets every member that there is.
+func wholeRequest(t *testing.T, s *server, sent map[string]any) {
+	t.Helper()
 	document := s.anonymous().want(200, "GET", "/openapi.json", "")
 	schema := resolve(document.body, document.at("paths./v1/orders.post.requestBody.content.application/json.schema"))
 	properties, _ := schema["properties"].(map[string]any)
@@ -116,7 +147,7 @@ func wholeRequest(t *testing.T, s *server, body string) {
 	}
 	for name := range properties {
 		if _, set := sent[name]; !set {
-			t.Errorf("the test's request does not set %s", name)
+			t.Errorf("the example of an order in modules/orders (someGiven, someOrder) does not set %s", name)
 		}
 	}
 }

@@ -24,6 +24,12 @@ func allLaws() []laws.Law {
 		events.Laws(), queue.Laws(), ordersLaws, stockLaws, moneyLaws, eventLaws)
 }
 
+// Invariants returns those of the product that command verify checks with SQL. A module's
+// tests can check them on the database that they leave behind.
+func Invariants() []Invariant {
+	return slices.DeleteFunc(allLaws(), func(l laws.Law) bool { return l.Query == "" })
+}
+
 // finding is what became of one law.
 type finding struct {
 	laws.Law

@@ -67,7 +67,7 @@ var invariants = map[string]string{
 		select o.id::text || ' ' || o.status from orders o
 		where due_at is null and stalled is null and (
 			exists (select from refunds r where r.order_id = o.id and r.state = 'pending')
-			or status in ('SHIPPED', 'COMPLETED', 'CANCELLED', 'FAILED') and
+			or status in (` + quoted(lifecycle.Settling()) + `) and
 				exists (select from payments p where p.order_id = o.id and p.state in ('authorizing', 'authorized')))`,
 	"orders with two payments that may hold money": `
 		select order_id::text from payments where state in ('authorizing', 'authorized') group by 1 having count(*) > 1`,

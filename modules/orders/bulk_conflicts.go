@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
@@ -49,7 +50,9 @@ func (b *bulk) insertable() (list []*placement, duplicates map[int]int) {
 		}
 		list = append(list, p)
 	}
-	slices.SortStableFunc(list, func(x, y *placement) int { return strings.Compare(deref(x.row.Reference), deref(y.row.Reference)) })
+	slices.SortStableFunc(list, func(x, y *placement) int {
+		return strings.Compare(storage.Deref(x.row.Reference), storage.Deref(y.row.Reference))
+	})
 	return list, duplicates
 }
 

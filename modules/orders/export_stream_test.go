@@ -422,8 +422,8 @@ func TestCSVCells_C12(t *testing.T) {
 	}
 	table := readCSV(t, raw)
 	want := "id,userId,createdAt,updatedAt,version,status,paymentStatus,reference,currency,total,lines,units,items,note,metadata,onShortage,reason,heldFrom,failureCode,failureDetail,paymentMethod,captured,refunded,refunding,tracking,stalled"
-	if got := strings.Join(table[0], ","); got != want {
-		t.Errorf("the header is %s", got)
+	if got := strings.Join(table[0], ","); !strings.HasPrefix(got+",", want+",") {
+		t.Errorf("the header is %s; it begins with %s for ever", got, want)
 	}
 	rows := table[1:]
 	slices.Reverse(rows)

@@ -40,3 +40,6 @@ var (
 	ChangedRenderer = orderChanged.Renderer(http.StatusOK)
 	BulkRenderer    = ordersPlaced.Renderer(http.StatusOK)
 )
+
+// SomeGiven is the documented example of what a customer gives with an order.
+var SomeGiven = someGiven

@@ -51,7 +51,8 @@ func (b *bundle) placeAny(r *rapid.T) uuid.UUID {
 	}
 	w.OnShortage = rapid.SampledFrom([]string{"fail", "hold", ""}).Draw(r, "onShortage")
 	w.PaymentMethod = rapid.SampledFrom([]*string{nil, nil, new("pm_card_visa"), new("pm_card_chargeDeclined"), new("pm_sim_captureFails"), new("pm_sim_refundFails")}).Draw(r, "method")
-	w.Note = new("a note")
+	w.GivenRequest = orders.GivenRequest(orders.SomeGiven)
+	w.Reference = nil // it is unique among the orders of a user
 	w.Metadata = orders.Metadata(`{"b":1.50,"a":[12345678901234567890]}`)
 	return b.place(b.alice, w).ID
 }

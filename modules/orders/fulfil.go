@@ -44,6 +44,8 @@ func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange
 		return u.fulfil(ctx, o, to)
 	case o.Status == lifecycle.OnHold:
 		return u.release(o, lifecycle.Admin, to.Status, nil)
+	case to.Status.Meaning().Entered != "":
+		return o.record(o.Enter(lifecycle.Admin, to.Status, to.Reason))
 	default:
 		return o.record(o.Reopen(lifecycle.Admin, to.Status, o.Outstanding()))
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -93,11 +95,26 @@ func within(w orders.OrderRequest) error {
 	for _, item := range w.Items {
 		fits = fits && item.Quantity >= 1 && item.Quantity <= 1_000_000 && text(&item.SKU, 1, 64)
 	}
-	fits = fits && text(w.Reference, 1, 100) && text(w.Note, 0, 2000) && text(w.PaymentMethod, 1, 255)
+	fits = fits && text(w.PaymentMethod, 1, 255) && textsFit(reflect.ValueOf(w.GivenRequest))
 	if !fits || len(w.Metadata) > 0 && w.Metadata[0] != '{' {
 		return fmt.Errorf("let through: %+v", w)
 	}
 	return nil
+}
+
+// textsFit holds the optional texts of a struct against the lengths in their tags.
+func textsFit(v reflect.Value) bool {
+	fits := true
+	for i := range v.NumField() {
+		limit := func(tag string) int {
+			n, _ := strconv.Atoi(v.Type().Field(i).Tag.Get(tag)) // no minimum is 0
+			return n
+		}
+		if s, isText := v.Field(i).Interface().(*string); isText {
+			fits = fits && text(s, limit("minLength"), limit("maxLength"))
+		}
+	}
+	return fits
 }
 
 func text(s *string, least, most int) bool {

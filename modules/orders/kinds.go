@@ -71,7 +71,7 @@ func someOrder() *Order {
 	at := jsontime.At(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
 	return &Order{
 		ID: someID, UserID: someUser, Status: lifecycle.Pending, PaymentStatus: string(lifecycle.PaymentNone), PaymentMethod: new("pm_card_visa"),
-		Reference: new("PO-4711"), Note: new("a gift"), Metadata: Metadata(`{"channel":"shop"}`), OnShortage: "fail",
+		Given: someGiven, OnShortage: "fail",
 		Items: []Line{{SKU: "KETTLE", Name: "Kettle", Quantity: 2, UnitPrice: euro(1250), Total: euro(2500)}},
 		Total: euro(2500), Captured: euro(0), Refunded: euro(0), Refunding: euro(0), Version: 1, CreatedAt: at, UpdatedAt: at,
 	}

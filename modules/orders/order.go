@@ -1,9 +1,6 @@
 package orders
 
 import (
-	"encoding/json"
-	"errors"
-
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
@@ -16,14 +13,12 @@ import (
 
 // Order is the JSON form of an order.
 type Order struct {
-	ID             uuid.UUID          `json:"id"`
-	UserID         uuid.UUID          `json:"userId" doc:"The user who owns the order"`
-	Status         lifecycle.Status   `json:"status"`
-	PaymentStatus  string             `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
-	PaymentMethod  *string            `json:"paymentMethod" doc:"A token of the payment provider"`
-	Reference      *string            `json:"reference" doc:"The caller's own identifier"`
-	Note           *string            `json:"note"`
-	Metadata       Metadata           `json:"metadata"`
+	ID            uuid.UUID        `json:"id"`
+	UserID        uuid.UUID        `json:"userId" doc:"The user who owns the order"`
+	Status        lifecycle.Status `json:"status"`
+	PaymentStatus string           `json:"paymentStatus" enum:"NONE,AUTHORIZED,CAPTURED,PARTIALLY_REFUNDED,REFUNDED,VOIDED,DECLINED,REFUND_FAILED"`
+	PaymentMethod *string          `json:"paymentMethod" doc:"A token of the payment provider"`
+	Given
 	OnShortage     string             `json:"onShortage" enum:"fail,hold"`
 	Items          []Line             `json:"items" nullable:"false"`
 	Total          money.Money        `json:"total"`
@@ -45,30 +40,6 @@ type Order struct {
 // Line is the JSON form of one line of an order.
 type Line = lifecycle.Line
 
-// Metadata is a JSON object of the caller, stored as it was received.
-type Metadata json.RawMessage
-
-// MarshalJSON writes the stored object, or null.
-func (m Metadata) MarshalJSON() ([]byte, error) {
-	if len(m) == 0 {
-		return []byte("null"), nil
-	}
-	return m, nil
-}
-
-// UnmarshalJSON stores an object; null is the same as absent.
-func (m *Metadata) UnmarshalJSON(raw []byte) error {
-	switch {
-	case string(raw) == "null":
-		*m = nil
-	case len(raw) > 0 && raw[0] == '{':
-		*m = append((*m)[:0], raw...)
-	default:
-		return errors.New("metadata must be an object")
-	}
-	return nil
-}
-
 // render returns the order as a caller may see it.
 func render(full storage.Full, reader identity.Caller) Order {
 	o := snapshot(full)
@@ -84,7 +55,7 @@ func snapshot(full storage.Full) Order {
 	row := full.Row
 	o := Order{
 		ID: row.ID, UserID: row.UserID,
-		PaymentMethod: row.PaymentMethod, Reference: row.Reference, Note: row.Note, Metadata: Metadata(row.Metadata),
+		PaymentMethod: row.PaymentMethod, Given: givenOf(row),
 		OnShortage: row.OnShortage, Items: full.Lines, Total: money.Money{Amount: row.Total, Currency: row.Currency},
 		CreatedAt: jsontime.At(row.CreatedAt),
 	}
@@ -119,11 +90,4 @@ func visible(row *ent.Order, caller identity.Caller) bool {
 func allowedActions(row *ent.Order, reader identity.Caller) []string {
 	o := lifecycle.Order{State: storage.State(row), Deadlines: storage.Deadlines(row)}
 	return o.AllowedActions(roleOf(row, reader))
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

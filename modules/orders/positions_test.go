@@ -127,7 +127,7 @@ func (b *bundle) describe(t *testing.T, id uuid.UUID) string {
 	return column[string](b, t, `
 		select status || coalesce('(' || held_from || ')', '') || '/' || payment_status
 			|| case when reserved_until is not null then ' reserved' else '' end
-			|| case when due_at is not null and status not in ('PENDING', 'CONFIRMED') then ' owed' else '' end
+			|| case when due_at is not null and status not in (`+quoted(lifecycle.Automatic())+`) then ' owed' else '' end
 			|| case when refunding > 0 then ' refunding' else '' end
 			|| coalesce(' stalled:' || stalled, '')
 		from orders where id = $1`, id)[0]
@@ -156,6 +156,7 @@ func completed(r *rig, id uuid.UUID) { r.must(r.move(id, lifecycle.Completed)) }
 func refunding(n int64) step         { return func(r *rig, id uuid.UUID) { r.refund(id, n) } }
 
 func confirmed(r *rig, id uuid.UUID) {
+	r.exec(`insert into order_counts (status, n) select status, -1 from orders where id = $1 union all select 'CONFIRMED', 1`, id)
 	r.exec(`update orders set status = 'CONFIRMED', due_at = now() + interval '1 minute' where id = $1`, id)
 }
 

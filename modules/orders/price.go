@@ -71,9 +71,9 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	p.lines = lines
 	p.row = &ent.Order{
 		ID: id, UserID: p.caller.UserID, PaymentMethod: p.request.PaymentMethod, Currency: total.Currency, Total: total.Amount,
-		OnShortage: p.request.OnShortage, Reference: p.request.Reference, Note: p.request.Note, Metadata: []byte(p.request.Metadata),
-		CreatedAt: at,
+		OnShortage: p.request.OnShortage, CreatedAt: at,
 	}
+	Given(p.request.GivenRequest).store(p.row)
 	placed := lifecycle.Load(storage.State(p.row), lifecycle.Deadlines{}, p.caller.Actor(), at)
 	placed.Record(lifecycle.Place(placed.Terms))
 	storage.Fill(placed, p.row)

@@ -23,8 +23,8 @@ func (m *Module) Deleted(ctx context.Context, id uuid.UUID) (bool, error) {
 	return gone[id], err
 }
 
-// Redact removes the reference, note, metadata, payment method, tracking and reasons from the
-// events of deleted orders. It reads the order of each event that has any of these.
+// Redact removes what the customer gave (Given), the payment method, tracking and reasons from
+// the events of deleted orders. It reads the order of each event that has any of these.
 func (m *Module) Redact(ctx context.Context, list []events.Event) error {
 	var ids []uuid.UUID
 	for _, e := range list {
@@ -61,7 +61,7 @@ func redact(e *events.Event) error {
 	}
 	d.Reason, d.Tracking = nil, nil
 	if o := d.Order; o != nil {
-		o.Reference, o.Note, o.Metadata, o.PaymentMethod, o.Reason, o.Tracking = nil, nil, nil, nil, nil, nil
+		o.Given, o.PaymentMethod, o.Reason, o.Tracking = Given{}, nil, nil, nil
 	}
 	raw, err := canonical.Marshal(d)
 	if err != nil {

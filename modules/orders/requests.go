@@ -11,13 +11,14 @@ import (
 
 // OrderRequest is an order as a client requests it. Names and prices come from the
 // catalogue.
+//
+// The fingerprint of an idempotency key is this document in the order of its members. A new
+// member is omitted when it is absent, so that earlier requests keep their fingerprint.
 type OrderRequest struct {
-	Items         []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
-	Reference     *string            `json:"reference,omitzero" minLength:"1" maxLength:"100" doc:"Your own identifier, unique among your orders"`
-	Note          *string            `json:"note,omitzero" maxLength:"2000"`
-	Metadata      Metadata           `json:"metadata,omitzero"`
-	PaymentMethod *string            `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"A token of the payment provider"`
-	OnShortage    string             `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do if there is not enough stock: fail the order or put it on hold"`
+	Items []OrderRequestItem `json:"items" minItems:"1" maxItems:"500" nullable:"false"`
+	GivenRequest
+	PaymentMethod *string `json:"paymentMethod,omitzero" minLength:"1" maxLength:"255" doc:"A token of the payment provider"`
+	OnShortage    string  `json:"onShortage,omitempty" enum:"fail,hold" default:"fail" doc:"What to do if there is not enough stock: fail the order or put it on hold"`
 }
 
 // OrderRequestItem is one line of a requested order. Several lines may have the same sku.

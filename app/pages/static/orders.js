@@ -5,8 +5,8 @@ import { $, announce, dayAndTime, el, money, problem, shortId, timeOfDay } from 
 import { randomKey, request } from "./api.js";
 
 const shown = 30;
-const goodDay = ["PENDING", "CONFIRMED", "PROCESSING"];
-const passed = { SHIPPED: 3, COMPLETED: 3 };
+const stages = 3;
+const passed = { PENDING: 1, CONFIRMED: 2 }; // every other status has passed all stages
 
 const cards = new Map(); // id -> card
 const stale = new Set(); // ids to read again
@@ -91,7 +91,7 @@ function insert(card) {
 
 function newCard(id) {
   const badge = el("span", { class: "badge" });
-  const track = goodDay.map(() => el("li"));
+  const track = Array.from({ length: stages }, () => el("li"));
   const items = el("p", { class: "items" });
   const sum = el("span", { class: "sum" });
   const when = el("time", { class: "muted" });
@@ -113,7 +113,7 @@ function newCard(id) {
       card.node.dataset.status = badge.dataset.status = order.status;
       card.node.dataset.version = order.version;
       badge.textContent = order.status.replace("_", " ");
-      track.forEach((step, i) => step.classList.toggle("done", i < (passed[order.status] ?? goodDay.indexOf(order.status) + 1)));
+      track.forEach((step, i) => step.classList.toggle("done", i < (passed[order.status] ?? stages)));
       items.textContent = order.items.map((i) => `${i.quantity} × ${i.name}`).join(", ");
       sum.textContent = money(order.total);
       when.textContent = dayAndTime(order.createdAt);

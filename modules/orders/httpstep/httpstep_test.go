@@ -92,7 +92,7 @@ func (s *service) step(o httpstep.Options) orders.Step {
 func request() orders.StepRequest {
 	id := uuid.MustParse("01a20b09-04ea-7b9f-88b6-5ae120df95a1")
 	return orders.StepRequest{Step: "fraud", Key: id.String() + ":2:fraud", Round: 2, Order: orders.Order{
-		ID: id, Status: lifecycle.Pending, Metadata: orders.Metadata(`{"b":1,"a":"ü"}`), Items: []orders.Line{{SKU: "KETTLE", Quantity: 3}}, AllowedActions: []string{"cancel"},
+		ID: id, Status: lifecycle.Pending, Given: orders.Given{Metadata: orders.Metadata(`{"b":1,"a":"ü"}`)}, Items: []orders.Line{{SKU: "KETTLE", Quantity: 3}}, AllowedActions: []string{"cancel"},
 	}}
 }
 

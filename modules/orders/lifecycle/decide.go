@@ -85,6 +85,11 @@ func (s State) Cancel(role Role, reason *string) (Event, error) {
 	return s.transition(EventCancelled, Cancelled, role, Data{Reason: reason})
 }
 
+// Enter sets a status from which nothing else follows.
+func (s State) Enter(role Role, to Status, reason *string) (Event, error) {
+	return s.transition(to.Meaning().Entered, to, role, Data{Reason: reason})
+}
+
 // Fulfilment describes what left the warehouse.
 type Fulfilment struct {
 	Reason, Tracking *string

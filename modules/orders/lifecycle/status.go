@@ -62,6 +62,9 @@ type Meaning struct {
 	Automatic bool
 	// Suspended statuses keep stock and money as they were in the status before.
 	Suspended bool
+	// Entered is the event of a person who sets this status, where nothing else follows
+	// from it. Statuses with a decision of their own, such as Ship, leave it empty.
+	Entered EventType
 }
 
 // Statuses is the table of meanings, in the order in which statuses are listed.

@@ -17,15 +17,15 @@ func State(row *ent.Order) lifecycle.State {
 		Terms: lifecycle.Terms{
 			ID: row.ID, UserID: row.UserID, Currency: row.Currency, Total: row.Total, HoldOnShortage: row.OnShortage == HoldOnShortage,
 		},
-		Status: lifecycle.Status(row.Status), HeldFrom: lifecycle.Status(deref(row.HeldFrom)), Reason: row.Reason,
+		Status: lifecycle.Status(row.Status), HeldFrom: lifecycle.Status(Deref(row.HeldFrom)), Reason: row.Reason,
 		Payment: lifecycle.PaymentState{
 			Status: lifecycle.PaymentStatus(row.PaymentStatus), Captured: row.Captured, Refunded: row.Refunded, Refunding: row.Refunding,
 		},
-		Tracking: row.Tracking, Reserved: row.ReservedUntil != nil, Stalled: deref(row.Stalled), Deleted: row.DeletedAt != nil,
+		Tracking: row.Tracking, Reserved: row.ReservedUntil != nil, Stalled: Deref(row.Stalled), Deleted: row.DeletedAt != nil,
 		Round: row.Round, Version: row.Version, UpdatedAt: row.UpdatedAt,
 	}
 	if row.FailureCode != nil {
-		s.Failure = &lifecycle.Failure{Code: *row.FailureCode, Detail: deref(row.FailureDetail), SKUs: row.FailureSkus}
+		s.Failure = &lifecycle.Failure{Code: *row.FailureCode, Detail: Deref(row.FailureDetail), SKUs: row.FailureSkus}
 	}
 	return s
 }
@@ -60,7 +60,8 @@ func NilIfEmpty(s string) *string {
 	return &s
 }
 
-func deref(s *string) string {
+// Deref is the empty text for null.
+func Deref(s *string) string {
 	if s == nil {
 		return ""
 	}
