@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// F7: a container asks for its health every few seconds, so the probe constructs none of the
+// A container asks for its health every few seconds, so the probe constructs none of the
 // modules. It is not parallel, because settings come from the environment.
 func TestProbeConstructsNoModule(t *testing.T) {
 	asked := ""
