@@ -42,10 +42,10 @@ func TestBadInput(t *testing.T) {
 		}
 	})
 
+	// Jobs and deliveries that the requests caused may still run. What they hold is freed when
+	// they end; a leak stays.
 	const most = 32 << 20 // ASVS 5.0 15.2.2, API4:2023
-	if grown := heap() - before; grown > most {
-		t.Errorf("after it all %d MiB more are in use", grown>>20)
-	}
+	testwait.Until(t, "at most 32 MiB more in use than before", func() bool { return heap()-before <= most })
 }
 
 func heap() int64 {
@@ -100,13 +100,18 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 	}
 	p.a = &root // whom the least is refused
 	p.who = &asker{name: "admin", who: p.a, good: true}
-	if strings.HasPrefix(r.Path, "/v1/auth/") || strings.HasPrefix(r.Path, "/v1/api-keys") || r.Path == "/v1/users/me" {
+	if slices.ContainsFunc(ownCaller, func(prefix string) bool { return strings.HasPrefix(r.Path, prefix) }) {
 		p.become()
 	}
 	return p
 }
 
-// become makes another administrator, who may lose his sessions and keys.
+// ownCaller are the routes that are asked by somebody of their own: because sessions and keys get
+// lost, or because an account has limits that the other routes use up. The deliveries to an
+// account's webhooks and their tests share one.
+var ownCaller = []string{"/v1/auth/", "/v1/api-keys", "/v1/users/me", "/v1/webhook"}
+
+// become makes another administrator, who may lose his sessions and keys and has no orders.
 func (p *probe) become() {
 	p.t.Helper()
 	p.a = p.person("probe")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
@@ -95,23 +95,13 @@ func (p *process) wait() error {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // F1: one command starts everything; a second one says so and leaves the first
 // alone; after kill -9 it starts again by itself and every acknowledged order is
 // processed; Ctrl-C leaves nothing behind.
 func TestOneCommand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := testport.For(t).Number
 	first := launch(t, dir, port, nil)
 	first.ready()
 	testwait.Until(t, "the welcome", func() bool { return strings.Contains(first.out.String(), "Log in") })
@@ -124,7 +114,7 @@ func TestOneCommand(t *testing.T) {
 		t.Error("there are no demo products")
 	}
 
-	second := launch(t, dir, freePort(t), nil)
+	second := launch(t, dir, testport.For(t).Number, nil)
 	if err := second.wait(); err == nil || !strings.Contains(second.log.String(), fmt.Sprint(first.cmd.Process.Pid)) {
 		t.Errorf("the second start: %v, %s", err, second.log)
 	}
@@ -161,7 +151,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 
-	p := launch(t, dir, freePort(t), []string{
+	p := launch(t, dir, testport.For(t).Number, []string{
 		"APP_ENV=production", "RATE_LIMIT=often", "JWT_KEYS=a=changeme", "ALLOWED_ORIGINS=https://*.example.com",
 		"DATABASE_URL=postgres://app:4tPz81LmWq0Xn@db.example.com/orderflow",
 	})

@@ -15,6 +15,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -105,11 +106,11 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 }
 
 // healthCommand lets a container without a shell ask about itself.
-func (p *program) healthCommand(ctx context.Context, _ []string, _ io.Writer) error {
+func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(p.cfg.Port)) + "/readyz"
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port)) + "/readyz"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

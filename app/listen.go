@@ -16,13 +16,14 @@ import (
 
 	"github.com/fasthttp/websocket"
 
+	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // listenCommand sends the events of a server, as they come over its socket, to an
 // address near the developer: what a webhook would get, without a public address.
-func (*program) listenCommand(ctx context.Context, args []string, out io.Writer) error {
+func listenCommand(ctx context.Context, _ *config.Config, args []string, out io.Writer) error {
 	l := &listening{key: os.Getenv("ORDERFLOW_API_KEY"), password: os.Getenv("ORDERFLOW_PASSWORD")}
 	return l.listen(ctx, args, out)
 }

@@ -95,29 +95,58 @@ func Run(ctx context.Context, args []string, out io.Writer, options ...Option) e
 	if !known {
 		return fmt.Errorf("there is no command %q\n\n%s", command, usage)
 	}
-	p, err := load(extensionsOf(options))
-	if err != nil {
-		return verdict(command, err)
-	}
-	err = verdict(command, do(p, ctx, args, out))
+	err := verdict(command, do(ctx, extensionsOf(options), args, out))
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil //nolint:nilerr // asked to stop while starting, which is no failure
 	}
 	return err
 }
 
-var commands = map[string]func(*program, context.Context, []string, io.Writer) error{
-	"serve": (*program).serveCommand, "migrate": (*program).migrateCommand, "admin": (*program).adminCommand,
-	"healthcheck": (*program).healthCommand, "verify": (*program).verifyCommand, "listen": (*program).listenCommand,
+type command func(context.Context, extensions, []string, io.Writer) error
+
+var commands = map[string]command{
+	"serve":       withProgram((*program).serveCommand),
+	"migrate":     withProgram((*program).migrateCommand),
+	"admin":       withProgram((*program).adminCommand),
+	"verify":      withProgram((*program).verifyCommand),
+	"healthcheck": withSettings(healthCommand),
+	"listen":      withSettings(listenCommand),
 }
 
-// load reads the settings and puts the program together.
-func load(e extensions) (*program, error) {
+// withProgram gives a command the program: the settings, and the outline of all modules.
+func withProgram(do func(*program, context.Context, []string, io.Writer) error) command {
+	return func(ctx context.Context, e extensions, args []string, out io.Writer) error {
+		cfg, err := load(e)
+		if err != nil {
+			return err
+		}
+		p, err := newProgram(cfg, e)
+		if err != nil {
+			return err
+		}
+		return do(p, ctx, args, out)
+	}
+}
+
+// withSettings gives a command the settings alone. A container asks for its health every few
+// seconds, and constructing all modules each time would cost more than the question.
+func withSettings(do func(context.Context, *config.Config, []string, io.Writer) error) command {
+	return func(ctx context.Context, e extensions, args []string, out io.Writer) error {
+		cfg, err := load(e)
+		if err != nil {
+			return err
+		}
+		return do(ctx, cfg, args, out)
+	}
+}
+
+// load reads the settings. When they are wrong it names what is wrong with the extensions, too.
+func load(e extensions) (*config.Config, error) {
 	cfg, err := config.Load(e.providerNames()...)
 	if err != nil {
 		return nil, errors.Join(err, e.check())
 	}
-	return newProgram(cfg, e)
+	return cfg, nil
 }
 
 // exitCode is 1, but for verify, whose 1 means that it did find something.

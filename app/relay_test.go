@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // relay passes connections on to an address until it is stopped, which cuts them off, and again
@@ -21,7 +23,7 @@ type relay struct {
 
 func newRelay(t *testing.T, upstream string) *relay {
 	t.Helper()
-	r := &relay{t: t, upstream: upstream, address: "127.0.0.1:0"}
+	r := &relay{t: t, upstream: upstream, address: testport.For(t).Address()}
 	r.start()
 	t.Cleanup(r.stop)
 	return r
@@ -35,7 +37,7 @@ func (r *relay) start() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.listener, r.address = listener, listener.Addr().String()
+	r.listener = listener
 	go func() {
 		for {
 			down, err := listener.Accept()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
@@ -206,7 +207,7 @@ func TestUselessSettingsAreNotQuoted(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			p := launch(t, t.TempDir(), freePort(t), row.settings, row.command)
+			p := launch(t, t.TempDir(), testport.For(t).Number, row.settings, row.command)
 
 			err := p.wait()
 
@@ -224,7 +225,7 @@ func TestUselessSettingsAreNotQuoted(t *testing.T) {
 // Redis and the collector of traces may be away: the program runs, and warns of it.
 func TestUselessServicesAreNotQuoted(t *testing.T) {
 	t.Parallel()
-	p := launch(t, t.TempDir(), freePort(t), []string{
+	p := launch(t, t.TempDir(), testport.For(t).Number, []string{
 		"DATABASE_URL=" + pgtest.URL(t),
 		"REDIS_URL=redis://" + planted + ":" + planted + "@" + planted + ".invalid:6379/0",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + planted + ".invalid:4318/" + planted,

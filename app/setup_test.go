@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,15 +24,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
-// Tests of nodes wait for jobs, sockets and timers most of the time, so more of them run
-// at once than there are processors, unless -parallel says otherwise.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given {
-		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
-	}
 	catchStrays()
 	pgtest.Main(m, migrations.Up)
 }

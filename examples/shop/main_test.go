@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // The shop is built and run as its user runs it: one command, in an empty folder, with a
@@ -158,12 +159,7 @@ func (o *output) String() string {
 
 func start(t *testing.T) *shop {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close()
+	port := testport.For(t).Number
 	s := &shop{t: t, dir: t.TempDir(), port: port, base: fmt.Sprintf("http://127.0.0.1:%d", port), out: &output{}}
 	cmd := s.command("serve")
 	cmd.Stdout, cmd.Stderr = s.out, s.out

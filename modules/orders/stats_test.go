@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -244,11 +245,14 @@ func (b *bundle) flood(n int, over time.Duration) (ids []uuid.UUID, now time.Tim
 		at[i] = now.Add(-over * time.Duration(n-i) / time.Duration(n)).Truncate(time.Millisecond)
 		ids[i] = idAt(at[i], i)
 	}
-	b.exec(`
-		insert into orders (id, user_id, status, currency, total, version, due_at, created_at, updated_at)
-		select id, $3, 'PENDING', 'EUR', 100, 1, at, at, at from unnest($1::uuid[], $2::timestamptz[]) as o (id, at)`,
-		ids, at, b.alice.UserID)
-	b.exec(`insert into order_lines (order_id, line, sku, name, quantity, unit_price, total) select id, 1, 'A', 'Name of A', 1, 100, 100 from unnest($1::uuid[]) as o (id)`, ids)
+	for part := range slices.Chunk(ids, 1_000) { // a statement may take 4 s, on any machine
+		b.exec(`
+			insert into orders (id, user_id, status, currency, total, version, due_at, created_at, updated_at)
+			select id, $3, 'PENDING', 'EUR', 100, 1, at, at, at from unnest($1::uuid[], $2::timestamptz[]) as o (id, at)`,
+			part, at[:len(part)], b.alice.UserID)
+		b.exec(`insert into order_lines (order_id, line, sku, name, quantity, unit_price, total) select id, 1, 'A', 'Name of A', 1, 100, 100 from unnest($1::uuid[]) as o (id)`, part)
+		at = at[len(part):]
+	}
 	b.exec(`insert into order_counts (status, n) values ('PENDING', $1)`, n)
 	return ids, now
 }

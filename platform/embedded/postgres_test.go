@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
@@ -431,12 +432,8 @@ func TestFolderOutOfReach(t *testing.T) {
 
 func TestCrashAndBackWhereItWas(t *testing.T) {
 	t.Parallel()
-	port, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
 	o := throwAway(folder(t))
-	o.Port = port
+	o.Port = testport.For(t).String()
 	first := mustStart(t, o)
 	exec1(t, first.URL(), keep)
 

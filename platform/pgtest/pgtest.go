@@ -9,9 +9,11 @@ package pgtest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -37,8 +39,17 @@ var (
 // return:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
+//
+// Tests of a database wait for it, for jobs and for timers most of the time, so twice as many of
+// them run at once as there are processors, unless -parallel says otherwise.
 func Main(m *testing.M, up func(ctx context.Context, url string) error) {
 	migrate = up
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 	code := m.Run()
 	if opened {
 		if s, err := shared(); err == nil {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 const migration = "create table things (name text primary key); insert into things values ('seed')"
@@ -180,7 +182,7 @@ func TestRedisGoesAndComesBack(t *testing.T) {
 
 func TestRedisInProcess(t *testing.T) {
 	t.Parallel()
-	s := &RedisServer{t: t, addr: "127.0.0.1:0"}
+	s := &RedisServer{t: t, addr: testport.For(t).Address()}
 	if err := s.inProcess(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}

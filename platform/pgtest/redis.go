@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 const redisReady = 10 * time.Second
@@ -40,7 +41,7 @@ func Redis(t testing.TB) string {
 // NewRedis is Redis for tests that stop and restart it.
 func NewRedis(t testing.TB) *RedisServer {
 	t.Helper()
-	s := &RedisServer{t: t, addr: "127.0.0.1:0"}
+	s := &RedisServer{t: t, addr: testport.For(t).Address()}
 	s.Start()
 	s.URL = "redis://" + s.addr
 	t.Cleanup(s.Stop)
@@ -64,14 +65,8 @@ func (s *RedisServer) Start() {
 	if err != nil {
 		launch = s.inProcess
 	}
-	for {
-		err := launch(ctx, program)
-		if err == nil {
-			return
-		}
-		if ctx.Err() != nil { // until then another process may hold the port
-			s.t.Fatalf("pgtest: redis: %v", err)
-		}
+	if err := launch(ctx, program); err != nil {
+		s.t.Fatalf("pgtest: redis: %v", err)
 	}
 }
 
@@ -90,17 +85,13 @@ func (s *RedisServer) inProcess(context.Context, string) error {
 	if err != nil {
 		return err
 	}
-	s.addr, s.stop = r.Addr(), r.Close
+	s.stop = r.Close
 
 	return nil
 }
 
 func (s *RedisServer) process(ctx context.Context, program string) error {
-	addr, err := s.freeAddr()
-	if err != nil {
-		return err
-	}
-	_, port, err := net.SplitHostPort(addr)
+	_, port, err := net.SplitHostPort(s.addr)
 	if err != nil {
 		return err
 	}
@@ -115,24 +106,14 @@ func (s *RedisServer) process(ctx context.Context, program string) error {
 		_ = cmd.Process.Kill()
 		<-exited
 	}
-	if err := answers(ctx, addr, exited); err != nil {
+	if err := answers(ctx, s.addr, exited); err != nil {
 		stop()
 
 		return fmt.Errorf("%w\n%s", err, out.String())
 	}
-	s.addr, s.stop = addr, stop
+	s.stop = stop
 
 	return nil
-}
-
-func (s *RedisServer) freeAddr() (string, error) {
-	l, err := net.Listen("tcp", s.addr)
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-
-	return l.Addr().String(), nil
 }
 
 func answers(ctx context.Context, addr string, exited <-chan struct{}) error {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -212,7 +212,7 @@ func exhausted(t *testing.T, pool *postgres.Pool, within time.Duration, tries []
 
 func TestNobodyListens(t *testing.T) {
 	t.Parallel()
-	pool := openAt(t, "postgres://nobody@"+deadPort(t)+"/none?sslmode=disable", 4)
+	pool := openAt(t, "postgres://nobody@"+testport.For(t).Address()+"/none?sslmode=disable", 4)
 
 	_, err := pool.Exec(t.Context(), "select 1")
 
@@ -220,17 +220,6 @@ func TestNobodyListens(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wants503(t, err)
-}
-
-// deadPort is an address where nobody listens any more.
-func deadPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // wants503 shows what a client of ours is told of an error.

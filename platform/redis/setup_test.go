@@ -16,6 +16,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
@@ -36,7 +37,9 @@ func each(t *testing.T, test func(t *testing.T, s *server)) {
 
 func inProcess(t testing.TB) *server {
 	t.Helper()
-	mini := miniredis.RunT(t)
+	mini := miniredis.NewMiniRedis()
+	must(t, mini.StartAddr(testport.For(t).Address())) // which a restart uses again
+	t.Cleanup(mini.Close)
 	var passed time.Duration
 	return &server{
 		url: "redis://" + mini.Addr(), network: "tcp", addr: mini.Addr(),

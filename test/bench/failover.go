@@ -14,6 +14,8 @@ import (
 
 	"github.com/fasthttp/websocket"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // Clients come back at a random moment within this time, so that they do not all
@@ -100,13 +102,13 @@ func (b *bench) failover(ctx context.Context) error {
 
 // twin is one more process on the same database.
 func (s *server) twin(ctx context.Context) (*server, error) {
-	port, err := freePort()
+	port, err := testport.Reserve()
 	if err != nil {
 		return nil, err
 	}
-	t := &server{bench: s.bench, stderr: s.stderr, host: "127.0.0.1:" + port, database: s.database, drop: func() {}}
+	t := &server{bench: s.bench, stderr: s.stderr, host: port.Address(), database: s.database, drop: func() {}}
 	t.setup = t.client(8)
-	if err := t.spawn("api", s.database, port, nil); err != nil {
+	if err := t.spawn("api", s.database, port.String(), nil); err != nil {
 		return nil, err
 	}
 	return t, t.ready(ctx)

@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 const (
@@ -55,13 +56,13 @@ func (b *bench) serve(ctx context.Context, roles string, env ...string) (_ *serv
 		}
 	}()
 
-	port, err := freePort()
+	port, err := testport.Reserve()
 	if err != nil {
 		return nil, err
 	}
-	s.host = "127.0.0.1:" + port
+	s.host = port.Address()
 	s.setup = s.client(8)
-	if err := s.spawn(roles, database, port, env); err != nil {
+	if err := s.spawn(roles, database, port.String(), env); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/test/program"
 )
 
@@ -126,12 +127,12 @@ func (b *bench) openRedis(ctx context.Context) error {
 		return nil //nolint:nilerr // the child brings its own
 	}
 	b.report.Facts["redis"] = "private"
-	port, err := freePort()
+	port, err := testport.Reserve()
 	if err != nil {
 		return err
 	}
 	var out bytes.Buffer
-	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", b.dir) //nolint:noctx // stopped by hand
+	cmd := exec.Command(program, "--bind", "127.0.0.1", "--port", port.String(), "--save", "", "--appendonly", "no", "--dir", b.dir) //nolint:noctx // stopped by hand
 	cmd.Stdout = &out
 	exited, err := embedded.Spawn(cmd)
 	if err != nil {
@@ -142,15 +143,15 @@ func (b *bench) openRedis(ctx context.Context) error {
 		<-exited
 		return nil
 	})
-	b.redisURL = "redis://127.0.0.1:" + port
-	return answers(ctx, port, exited)
+	b.redisURL = "redis://" + port.Address()
+	return answers(ctx, port.Address(), exited)
 }
 
-func answers(ctx context.Context, port string, exited <-chan struct{}) error {
+func answers(ctx context.Context, address string, exited <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:"+port)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err == nil {
 			return conn.Close()
 		}
@@ -162,16 +163,6 @@ func answers(ctx context.Context, port string, exited <-chan struct{}) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }
 
 // facts tells what was measured on, as the server itself says it.

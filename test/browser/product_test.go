@@ -3,7 +3,6 @@ package browser_test
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/platform/testport"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
 	"github.com/orderflow-dev/orderflow/test/program"
@@ -44,11 +44,11 @@ func launch(t *testing.T, env ...string) (base string) {
 	if buildOnce.Do(func() { errBuild = program.Build(t.Context(), binary) }); errBuild != nil {
 		t.Fatal(errBuild)
 	}
-	port := freePort(t)
+	port := testport.For(t)
 	var out bytes.Buffer
 	cmd := exec.Command(binary)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), fmt.Sprintf("PORT=%d", port), "HOST=127.0.0.1", "BCRYPT_COST=4"}, env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + port.String(), "HOST=127.0.0.1", "BCRYPT_COST=4"}, env...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func launch(t *testing.T, env ...string) (base string) {
 			t.Errorf("%v; its output:\n%s", err, out.String())
 		}
 	})
-	base = fmt.Sprintf("http://127.0.0.1:%d", port)
+	base = "http://" + port.Address()
 	testwait.Until(t, "readiness", func() bool {
 		res, err := client.Get(base + "/readyz")
 		if err != nil {
@@ -75,16 +75,6 @@ func launch(t *testing.T, env ...string) (base string) {
 
 // client has a deadline, so that a server that hangs fails the test.
 var client = &http.Client{Timeout: 10 * time.Second}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // register creates the account that the tests log in with.
 func register(t *testing.T, base string) {

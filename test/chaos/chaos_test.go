@@ -20,6 +20,7 @@ func (l testLog) Write(p []byte) (int, error) {
 
 // B2, B4, C2, C3, C8, C9, D1 to D6, E1, E3, E5: the short form of the whole thing.
 func TestShort(t *testing.T) {
+	t.Parallel() // it waits most of the time, as TestRewind does
 	if testing.Short() {
 		t.Skip("takes two to three minutes")
 	}
@@ -30,6 +31,7 @@ func TestShort(t *testing.T) {
 
 // E3: a database that goes back, or fails over, under listeners on all transports.
 func TestRewind(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes one to two minutes")
 	}

@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // database is a private PostgreSQL, as durable as by default, that crashes and
@@ -24,11 +22,11 @@ type database struct {
 }
 
 func openDatabase(ctx context.Context, dir string) (*database, error) {
-	port, err := freePort()
+	port, err := testport.Reserve()
 	if err != nil {
 		return nil, err
 	}
-	d := &database{options: embedded.Options{Dir: filepath.Join(dir, "postgres"), Port: port}}
+	d := &database{options: embedded.Options{Dir: filepath.Join(dir, "postgres"), Port: port.String()}}
 	if err := d.start(ctx); err != nil {
 		return nil, err
 	}
@@ -114,17 +112,4 @@ func (d *database) rows(ctx context.Context, query string, each func(scan func(.
 		}
 	}
 	return rows.Err()
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	at, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return "", errors.New("no port")
-	}
-	return strconv.Itoa(at.Port), nil
 }

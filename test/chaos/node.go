@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 const (
@@ -42,13 +43,13 @@ func (l *lab) node(name, role string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := testport.Reserve()
 	if err != nil {
 		return nil, err
 	}
 	return &node{
-		lab: l, name: name, role: role, host: "127.0.0.1:" + port, proxy: p,
-		env: l.environment(port, l.databaseURL(p.port())),
+		lab: l, name: name, role: role, host: port.Address(), proxy: p,
+		env: l.environment(port.String(), l.databaseURL(p.port())),
 	}, nil
 }
 

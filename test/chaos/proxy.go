@@ -8,6 +8,8 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // proxies stand between the processes and PostgreSQL, one for each process.
@@ -24,7 +26,11 @@ func newProxies(upstream string) *proxies {
 type proxy struct{ *toxiproxy.Proxy }
 
 func (p *proxies) open(name string) (*proxy, error) {
-	one := &proxy{toxiproxy.NewProxy(p.server, name, "127.0.0.1:0", p.upstream)}
+	port, err := testport.Reserve()
+	if err != nil {
+		return nil, err
+	}
+	one := &proxy{toxiproxy.NewProxy(p.server, name, port.Address(), p.upstream)}
 	return one, one.Start()
 }
 
@@ -33,7 +39,8 @@ func (p *proxy) port() string {
 	return port
 }
 
-// cut ends all connections; new ones are taken again at once.
+// cut ends all connections; new ones are taken again at once. Nobody gets the port in between,
+// because it is reserved for the whole run.
 func (p *proxy) cut() error {
 	p.Stop()
 	return p.Start()

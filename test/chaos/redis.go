@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // redisServer is redis-server where there is one, or else the product's own
@@ -22,11 +23,11 @@ type redisServer struct {
 }
 
 func openRedis(ctx context.Context, dir string) (*redisServer, error) {
-	port, err := freePort()
+	port, err := testport.Reserve()
 	if err != nil {
 		return nil, err
 	}
-	r := &redisServer{addr: net.JoinHostPort("127.0.0.1", port), dir: dir}
+	r := &redisServer{addr: port.Address(), dir: dir}
 	return r, r.start(ctx)
 }
 

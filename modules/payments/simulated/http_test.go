@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // serve runs a bank behind HTTP until the test ends.
@@ -92,10 +93,8 @@ func TestHangOverHTTP(t *testing.T) {
 // A bank that cannot be reached, or something else in its place, is to be tried again.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	rows := map[string]string{
-		"gone":   gone.URL,
+		"gone":   "http://" + testport.For(t).Address(),
 		"absent": serve(t, http.NotFoundHandler()),
 		"page": serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "<html>", http.StatusBadGateway)

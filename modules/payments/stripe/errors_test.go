@@ -3,12 +3,11 @@ package stripe_test
 import (
 	"context"
 	"errors"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
+	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // SPEC D3, D4: what is final for the payer, what is final for us, and what is tried again.
@@ -69,9 +68,7 @@ func TestDeclineDetail(t *testing.T) {
 // Whose context ended hears so; whom nobody answers may try again.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	p := stripe.New(stripe.Options{SecretKey: secretKey, APIURL: gone.URL})
+	p := stripe.New(stripe.Options{SecretKey: secretKey, APIURL: "http://" + testport.For(t).Address()})
 	_, err := p.Authorize(t.Context(), attempt)
 	expect(t, err, "retry")
 
