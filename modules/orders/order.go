@@ -44,9 +44,6 @@ type Line = lifecycle.Line
 func render(full storage.Full, reader identity.Caller) Order {
 	o := snapshot(full)
 	o.AllowedActions = allowedActions(full.Row, reader)
-	if o.Steps == nil {
-		o.Steps = []OrderStep{}
-	}
 	return o
 }
 

@@ -15,12 +15,13 @@ type OrderStep struct {
 	DecidedAt *jsontime.Time `json:"decidedAt"`
 }
 
-// showSteps shows the steps of the aggregate; nil if there is none.
-func showSteps(list []lifecycle.Step) (shown []OrderStep) {
-	for _, s := range list {
-		shown = append(shown, OrderStep{
+// showSteps returns the JSON form of the aggregate's steps; never nil.
+func showSteps(list []lifecycle.Step) []OrderStep {
+	shown := make([]OrderStep, len(list))
+	for i, s := range list {
+		shown[i] = OrderStep{
 			Name: s.Name, Status: string(s.Status), Code: storage.NilIfEmpty(s.Code), Reason: s.Reason, DecidedAt: jsontime.AtOrNil(s.At),
-		})
+		}
 	}
 	return shown
 }

@@ -84,10 +84,12 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 // the transaction, so that the batch only has to write.
 func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err error) {
 	first := snapshot(storage.Full{Row: p.row, Lines: p.lines})
+	none := first.Steps
+	first.Steps = nil // the event describes the order as it was accepted, before it has steps
 	if p.event, err = encodeEvent(placed, p.row.UserID, &first); err != nil {
 		return err
 	}
-	first.AllowedActions, first.Steps = allowedActions(p.row, p.caller), []OrderStep{}
+	first.AllowedActions, first.Steps = allowedActions(p.row, p.caller), none
 	p.placed, err = p.key.Result(ctx, first)
 	if err != nil {
 		return fmt.Errorf("render order %s: %w", p.row.ID, err)
