@@ -104,7 +104,7 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 	return err
 }
 
-// healthCommand lets a container without a shell ask about itself.
+// healthCommand is the health check of a container without a shell.
 func (p *program) healthCommand(ctx context.Context, _ []string, _ io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -19,7 +19,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	with := promauto.With(reg)
 	return metrics{
 		tries: with.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderflow_webhook_tries_total", Help: "Tries to deliver, by what came of them."}, []string{"outcome"}),
+			Name: "orderflow_webhook_tries_total", Help: "Attempts to deliver, by outcome."}, []string{"outcome"}),
 		seconds: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "orderflow_webhook_try_seconds", Help: "How long receivers took.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 12)}),
 		disablings: with.NewCounterVec(prometheus.CounterOpts{

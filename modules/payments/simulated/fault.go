@@ -53,7 +53,7 @@ func (f Fault) late(ctx context.Context) error {
 
 var (
 	errLine = errors.New("simulated: the line was cut, try again")
-	errDown = errors.New("simulated: nobody answers")
+	errDown = errors.New("simulated: no response")
 )
 
 // trait is how a payment misbehaves, "" for not at all.
