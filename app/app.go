@@ -33,7 +33,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
-// node is one running process: what it has open, and the modules on top.
+// node is one running process with its connections and modules.
 type node struct {
 	cfg      *config.Config
 	limits   limits
@@ -49,7 +49,7 @@ type node struct {
 	reads    *reads.Reads
 	keys     auth.Keys
 	sessions *auth.Sessions
-	worker   *queue.Client // nil when this process does not work
+	worker   *queue.Client // nil if this process does not work jobs
 	health   *health
 
 	wakeEvents func()
@@ -57,9 +57,9 @@ type node struct {
 
 	added     extensions
 	modules   []Module   // in the order in which they were constructed
-	consumers []consumer // of the event log, on nodes that work
+	consumers []consumer // of the event log, on nodes that work jobs
 
-	// The product's own, for those that need them by name.
+	// Modules of the product that others need by name.
 	users         *users.Module
 	auth          *auth.Module
 	inventory     *inventory.Module
@@ -71,14 +71,14 @@ type node struct {
 	http *fiber.App
 }
 
-// channel is one on which nodes tell each other to look into PostgreSQL.
+// channel is a Redis channel through which nodes wake each other to read from PostgreSQL.
 type channel struct {
 	name      string
 	publisher *redis.Publisher
 	heard     func()
 }
 
-// channel opens one: whenever any node calls tell, heard is called on every node.
+// channel opens a channel: whenever any node calls tell, heard is called on every node.
 func (n *node) channel(name string, heard func()) (tell func()) {
 	name = "orderflow:" + name
 	p := n.redis.Publisher(name)
@@ -92,7 +92,7 @@ func (p *program) serve(ctx context.Context, out io.Writer) error {
 	log := logger(cfg)
 	slog.SetDefault(log)
 
-	// Say that the port is taken before anything is started for nothing.
+	// Fail early if the port is taken.
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
 		name := "HOST"
@@ -140,7 +140,7 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 	return n.run(ctx, listener, func() { _, _ = io.WriteString(out, welcome) })
 }
 
-// build opens the platform and puts the modules on top.
+// build opens the platform and constructs the modules.
 func (p *program) build(ctx context.Context, limits limits, log *slog.Logger, tracers trace.TracerProvider, data *services) (_ *node, err error) {
 	n := newNode(p.cfg, limits, log, tracers)
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -165,7 +165,8 @@ func (p *program) build(ctx context.Context, limits limits, log *slog.Logger, tr
 	return n, nil
 }
 
-// newNode has nothing open: enough to construct the modules and see what they are.
+// newNode returns a node without connections, which suffices to construct and inspect the
+// modules.
 func newNode(cfg *config.Config, limits limits, log *slog.Logger, tracers trace.TracerProvider) *node {
 	n := &node{cfg: cfg, limits: limits, log: log, registry: prometheus.NewRegistry(), tracers: tracers, pool: &postgres.Pool{}}
 	n.reads = reads.New(int32(cfg.DatabaseConns))
@@ -177,8 +178,8 @@ func newNode(cfg *config.Config, limits limits, log *slog.Logger, tracers trace.
 
 // open connects to PostgreSQL and Redis.
 func (n *node) open(ctx context.Context, data *services) (err error) {
-	// On every new connection, so that nothing is written into the log of another
-	// cluster, also when the database is replaced while this process runs.
+	// The check runs on every new connection, so that nothing is written to the log of another
+	// cluster, even if the database is replaced while this process runs.
 	fits := func(ctx context.Context, conn *pgx.Conn) error {
 		if err := events.CheckOrigin(ctx, conn); err != nil {
 			return fault.Unavailable("The database", err)
@@ -221,7 +222,7 @@ func logger(cfg *config.Config) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
 }
 
-// atLeast drops what is less than a level.
+// atLeast drops records below a level.
 type atLeast struct {
 	slog.Handler
 	level slog.Level

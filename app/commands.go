@@ -105,7 +105,7 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 	return err
 }
 
-// healthCommand lets a container without a shell ask about itself.
+// healthCommand is the health check of a container without a shell.
 func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

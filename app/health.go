@@ -16,8 +16,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
-// health answers the probes (SPEC F3). /livez touches nothing, so that a
-// database that is down does not get healthy processes restarted.
+// health serves the probes (SPEC F3). /livez checks no dependency, so that an unavailable
+// database does not restart healthy processes.
 type health struct {
 	pool     *postgres.Pool
 	url      string
@@ -27,10 +27,10 @@ type health struct {
 	stopping atomic.Bool
 
 	reached atomic.Bool  // the database has been reached once
-	failing atomic.Int64 // since when checks fail without a break, in Unix nanoseconds
+	failing atomic.Int64 // the first of the consecutive failed checks, in Unix nanoseconds
 
 	mu       sync.Mutex
-	migrated bool // once true it stays: nobody migrates down under a running process
+	migrated bool // stays true, because migrations are never reverted under a running process
 }
 
 type part struct {
@@ -87,13 +87,14 @@ func (h *health) notReady(ctx context.Context) string {
 	return ""
 }
 
-// outage is how long a node without its database stays ready: all nodes lose it at the
-// same moment, and a balancer without any node answers in its own words, where they
-// answer 503 with Retry-After, and serve what needs no database.
+// outage is how long a node without its database stays ready. All nodes lose the database at
+// the same moment; if none were ready, the load balancer would return its own errors, while the
+// nodes return 503 with Retry-After and serve requests that need no database.
 const outage = 3 * time.Second
 
-// isPatient is asked when the database could not be. It counts from the first check that
-// failed, so that a prober with long intervals sees one failure ignored at most.
+// isPatient reports whether the outage of the database is still within the limit. It counts
+// from the first failed check, so that with long probe intervals at most one failure is
+// ignored.
 func (h *health) isPatient() bool {
 	now := time.Now()
 	h.failing.CompareAndSwap(0, now.UnixNano())
@@ -112,7 +113,7 @@ func (h *health) database(ctx context.Context) (database, log part) {
 			err = events.CheckOrigin(ctx, h.pool)
 		}
 		if foreign = errors.Is(err, events.ErrForeignLog); foreign {
-			return nil // the part "events" says so
+			return nil // reported by the part "events"
 		}
 		return err
 	})
@@ -137,8 +138,8 @@ func (h *health) isMigrated(ctx context.Context) (bool, error) {
 	return h.migrated, err
 }
 
-// health names each part. Without Redis the product works on, so that is only
-// degraded; without the database it is down.
+// health reports the state of each part. Without Redis the product still works, so the status
+// is degraded; without the database it is down.
 func (h *health) health(c *fiber.Ctx) error {
 	ctx, cancel := context.WithTimeout(c.UserContext(), time.Second)
 	defer cancel()
@@ -179,7 +180,7 @@ func timed(check func() error) part {
 	err := check()
 	took := millis(time.Since(start))
 	if err != nil {
-		return part{Status: "down", Detail: "cannot be reached", MS: took} // why is in the log; this page is public
+		return part{Status: "down", Detail: "cannot be reached", MS: took} // the reason is only logged, because this page is public
 	}
 	return part{Status: "ok", MS: took}
 }

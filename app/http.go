@@ -21,8 +21,7 @@ const aboutAPI = "Takes orders, processes them durably, and tells everyone conce
 	"Pages of the origins in the server's `ALLOWED_ORIGINS` may use all of it from a browser (CORS): they send the `Authorization` header, " +
 	"not cookies, and may read every response, errors and streams included. Pages of other origins may not read any response."
 
-// routes mounts everything that this process answers to. A process that only
-// works answers to its probes.
+// routes mounts all routes of this process. A process that only works jobs has just the probes.
 func (n *node) routes(scopes []identity.Scope) error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
@@ -71,8 +70,7 @@ func (n *node) mount(api *web.API) error {
 	return errors.Join(errs...)
 }
 
-// limit is Fiber's limiter with Redis as its storage, and our own atomic counting
-// inside (platform/redis).
+// limit is Fiber's limiter with Redis as its storage and atomic counting by platform/redis.
 func (n *node) limit() fiber.Handler {
 	return limiter.New(limiter.Config{
 		Storage: n.redis.Storage(),

@@ -14,8 +14,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// join constructs the modules, the product's and those of the options alike. What is
-// wrong with them is reported together.
+// join constructs the modules of the product and of the options, and reports all errors
+// together.
 func (n *node) join(e extensions) error {
 	inserter, err := queue.NewInserter(n.pool, n.quiet())
 	if err != nil {
@@ -28,7 +28,7 @@ func (n *node) join(e extensions) error {
 	for _, construct := range n.constructors() {
 		m, err := construct(p)
 		if err != nil {
-			return err // the next one may need it
+			return err // later modules may need it
 		}
 		n.modules = append(n.modules, m)
 	}
@@ -59,8 +59,8 @@ func (n *node) add(p *Platform, list []NewModule) (errs []error) {
 	return errs
 }
 
-// safely turns the panic of a module, such as that over a route or a metric that is there
-// already, into an error that names the module.
+// safely converts the panic of a module, for example because of a duplicate route or metric, to
+// an error with the module's name.
 func safely(m Module, do func()) (err error) {
 	defer func() {
 		if why := recover(); why != nil {
@@ -71,8 +71,8 @@ func safely(m Module, do func()) (err error) {
 	return nil
 }
 
-// prepareWorkers makes what the role "worker" adds: the client that works the modules'
-// jobs, and the consumers of the event log.
+// prepareWorkers prepares the role "worker": the client that works the modules' jobs, and the
+// consumers of the event log.
 func (n *node) prepareWorkers() (err error) {
 	if !n.cfg.Has("worker") {
 		return nil
@@ -110,7 +110,7 @@ type consumer struct {
 	run  func(context.Context) error
 }
 
-// runModules starts what runs on every node.
+// runModules starts the modules' goroutines of every node.
 func (n *node) runModules(g *group) {
 	for _, m := range n.modules {
 		if r, ok := m.(Runner); ok {
@@ -119,7 +119,7 @@ func (n *node) runModules(g *group) {
 	}
 }
 
-// workModules starts what runs on nodes that work.
+// workModules starts the modules' goroutines of nodes that work jobs.
 func (n *node) workModules(g *group) {
 	for _, m := range n.modules {
 		if w, ok := m.(BackgroundWorker); ok {

@@ -21,8 +21,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
-// listenCommand sends the events of a server, as they come over its socket, to an
-// address near the developer: what a webhook would get, without a public address.
+// listenCommand forwards the events of a server's socket to a local address in the form of
+// webhook messages, so that developers need no public address.
 func listenCommand(ctx context.Context, _ *config.Config, args []string, out io.Writer) error {
 	l := &listening{key: os.Getenv("ORDERFLOW_API_KEY"), password: os.Getenv("ORDERFLOW_PASSWORD")}
 	return l.listen(ctx, args, out)
@@ -46,7 +46,7 @@ func (l *listening) listen(ctx context.Context, args []string, out io.Writer) er
 	return l.run(ctx)
 }
 
-// listening follows the socket across everything that breaks.
+// listening follows the socket and reconnects after errors.
 type listening struct {
 	out                            io.Writer
 	server, forward, types, cursor string
@@ -83,7 +83,7 @@ func (l *listening) check() error {
 
 func (l *listening) say(format string, args ...any) { _, _ = fmt.Fprintf(l.out, format, args...) }
 
-// refused is an answer that no further try can change.
+// refused is a response that a retry cannot change.
 type refused struct{ error }
 
 func (l *listening) run(ctx context.Context) error {
@@ -110,7 +110,7 @@ func (l *listening) run(ctx context.Context) error {
 	}
 }
 
-// follow opens the socket and forwards until it is cut.
+// follow opens the socket and forwards events until the connection ends.
 func (l *listening) follow(ctx context.Context) error {
 	conn, err := l.dial(ctx)
 	if err != nil {
@@ -134,8 +134,8 @@ func (l *listening) follow(ctx context.Context) error {
 	}
 }
 
-// take forwards one event. Only then its cursor counts, so a cut repeats it rather
-// than leave it out.
+// take forwards one event and then stores its cursor, so that after a disconnect the event is
+// repeated and not lost.
 func (l *listening) take(ctx context.Context, text []byte) error {
 	var m webhooks.Message
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -158,7 +158,7 @@ func (l *listening) take(ctx context.Context, text []byte) error {
 	return nil
 }
 
-// post sends an event as a webhook would get it, once, and says what came of it.
+// post sends an event once in the form of a webhook message and returns the result.
 func (l *listening) post(ctx context.Context, m webhooks.Message) {
 	began, outcome := time.Now(), ""
 	body, err := json.Marshal(m)
@@ -211,7 +211,7 @@ func (l *listening) dial(ctx context.Context) (*websocket.Conn, error) {
 	return nil, l.refusal(res)
 }
 
-// refusal tells what will never be let in from what may be later.
+// refusal distinguishes permanent from temporary rejections.
 func (l *listening) refusal(res *http.Response) error {
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
 	err := fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(raw)))
@@ -221,7 +221,7 @@ func (l *listening) refusal(res *http.Response) error {
 	return err
 }
 
-// token is the key, or that of a fresh log-in: it is only needed to open a socket.
+// token returns the API key or the token of a new login. It is only needed to open a socket.
 func (l *listening) token(ctx context.Context) (string, error) {
 	if l.key != "" {
 		return l.key, nil

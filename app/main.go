@@ -42,8 +42,8 @@ usage: orderflow [command]
 Settings come from the environment and from .env; .env.example explains them.
 `
 
-// hashCommand runs this program once more, as the child that hashes passwords. Tests are
-// another program and leave it empty.
+// hashCommand starts this program as the child process that hashes passwords. Tests run another
+// executable and leave it empty.
 var hashCommand []string
 
 // Main runs the command that the program's arguments name, and exits the process
@@ -53,7 +53,7 @@ var hashCommand []string
 // The options add to the product. Without any, this is command orderflow.
 func Main(options ...Option) {
 	if len(os.Args) == 2 && os.Args[1] == "hash" {
-		signal.Ignore(os.Interrupt) // of a terminal: the parent says when it is over
+		signal.Ignore(os.Interrupt) // from a terminal: the parent ends this process
 		if err := users.Hash(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "orderflow hash:", err)
 			os.Exit(1)

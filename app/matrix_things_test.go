@@ -17,13 +17,13 @@ import (
 
 // thing is a kind of resource that a path names by its parameter. What is left out follows
 // from the routes: POST to the collection makes one, with the smallest body that its schema
-// allows, and DELETE buries it. What administrators make is common.
+// allows, and DELETE deletes it. Resources of administrators are common.
 type thing struct {
 	make    func(m *matrix, owner *person) string     // one of the owner's, and its id
-	bury    func(m *matrix, owner *person, id string) // delete it; nil when that cannot be
+	remove  func(m *matrix, owner *person, id string) // delete it; nil when that cannot be
 	own     func(m *matrix, caller *person) string    // instead of make, for the caller's own
-	common  bool                                      // it is nobody's own
-	private bool                                      // an administrator may not reach anybody else's
+	common  bool                                      // it belongs to no user
+	private bool                                      // administrators have no access to those of other users
 }
 
 // things are by the path up to their parameter. A new kind needs a line only when the
@@ -98,7 +98,7 @@ func thingOf(path string) thing {
 			kind.make = func(m *matrix, owner *person) string { return m.post(r, owner) }
 			kind.common = kind.common || !listed && r.Role == identity.Admin
 		case r.Method == http.MethodDelete && strings.HasPrefix(r.Path, prefix+"{") && strings.HasSuffix(r.Path, "}") && strings.Count(r.Path, "{") == 1:
-			kind.bury = func(m *matrix, owner *person, id string) {
+			kind.remove = func(m *matrix, owner *person, id string) {
 				m.maker(r, owner).want(204, r.Method, prefix+id, "")
 			}
 		}
@@ -144,7 +144,7 @@ func (m *matrix) targets(r web.Route) []string {
 	if kind.common {
 		list = []string{"there"}
 	}
-	if kind.bury != nil {
+	if kind.remove != nil {
 		list = append(list, "deleted")
 	}
 	return append(list, "made up")
@@ -177,7 +177,7 @@ func (m *matrix) thing(r web.Route, target string, who *asker) string {
 	if m.held[slot] == "" {
 		m.held[slot] = kind.make(m, owner)
 		if target == "deleted" {
-			kind.bury(m, owner, m.held[slot])
+			kind.remove(m, owner, m.held[slot])
 		}
 	}
 	return m.held[slot]

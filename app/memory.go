@@ -10,22 +10,21 @@ import (
 )
 
 const (
-	// What lives long here is small and what is thrown away is not: at the default
-	// pace a tenth of the processor time goes into collecting it.
+	// The live heap is small and the allocation rate is high: with the default GOGC a tenth of
+	// the CPU time is spent on garbage collection.
 	laxGC = 400
-	// strictGC is for a heap that is large already, where each cycle is expensive.
+	// strictGC is used for a large heap, where each cycle is expensive.
 	strictGC = 50
-	// headroom is the garbage that may lie about between two collections. A fixed
-	// percentage would let a moment's peak of live memory cost five times as much, and
-	// keep it.
+	// headroom is the garbage that may accumulate between two collections. With a fixed
+	// percentage, a short peak of live memory would cost five times as much memory and keep it.
 	headroom = 64 << 20
-	// ofContainer is the part of a container's memory that is for this process; the rest
-	// is for what Go does not count, and for the child that hashes passwords.
+	// ofContainer is the fraction of a container's memory for the Go runtime of this process;
+	// the rest is for memory outside of the runtime and for the child that hashes passwords.
 	ofContainer = 0.8
 )
 
-// boundMemory sets what the environment leaves open: GOMEMLIMIT follows the limit of
-// the container, where there is one, and GOGC the size of the heap.
+// boundMemory sets GOMEMLIMIT from the limit of the container, if there is one, and adjusts
+// GOGC to the size of the heap, unless the environment sets them.
 func boundMemory() {
 	_, _ = memlimit.Set(memlimit.WithRatio(ofContainer)) // does nothing when GOMEMLIMIT is set, or when there is no limit
 	if os.Getenv("GOGC") == "" {
@@ -34,8 +33,8 @@ func boundMemory() {
 	}
 }
 
-// afterGC adjusts the pace whenever a collection has ended, which is when an object that
-// nothing refers to is finalized.
+// afterGC adjusts GOGC after each collection, which it notices by the finalizer of an
+// unreachable object.
 func afterGC(percent int) {
 	runtime.SetFinalizer(new([16]byte), func(*[16]byte) {
 		next := pace(liveHeap())
@@ -47,7 +46,7 @@ func afterGC(percent int) {
 	})
 }
 
-// pace is GOGC for so many live bytes.
+// pace returns GOGC for a number of live bytes.
 func pace(live uint64) int {
 	return int(min(laxGC, max(strictGC, 100*headroom/max(live, 1))))
 }

@@ -117,6 +117,6 @@ type Platform struct {
 	// provider, which comes first.
 	Orders    *orders.Module
 	Catalogue *inventory.Module
-	// Production is true when nothing may be made up (APP_ENV).
+	// Production is true in production, where no secret has a default (APP_ENV).
 	Production bool
 }

@@ -54,7 +54,7 @@ func tracing(ctx context.Context, cfg *config.Config) (trace.TracerProvider, fun
 	}, nil
 }
 
-// observe publishes what no module can see by itself.
+// observe registers the metrics of the process and its connections.
 func (n *node) observe() {
 	gauge := func(name, help string, read func() float64) {
 		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))

@@ -38,7 +38,7 @@ func WithProvider(name string, constructor NewProvider) Option {
 	}
 }
 
-// extensions are what the options add. The zero value is the product alone.
+// extensions are the additions of the options. The zero value is the product alone.
 type extensions struct {
 	modules   []NewModule
 	providers []namedProvider
@@ -57,7 +57,7 @@ func extensionsOf(options []Option) (e extensions) {
 	return e
 }
 
-// providerNames are what PAYMENT_PROVIDER may be besides the product's own.
+// providerNames returns the values of PAYMENT_PROVIDER in addition to the product's own.
 func (e extensions) providerNames() (names []string) {
 	for _, p := range e.providers {
 		names = append(names, p.name)
@@ -70,8 +70,7 @@ var (
 	providerName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 )
 
-// check finds what is wrong with the steps, and with the providers, which are constructed only
-// when selected.
+// check validates the steps, and the providers, which are constructed only when selected.
 func (e extensions) check() error {
 	var errs []error
 	seen := []string{"simulated", "stripe"}

@@ -18,14 +18,14 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// program is the product with its extensions, as its settings want it.
+// program is the product with its extensions and settings.
 type program struct {
 	cfg *config.Config
 	extensions
 	outline
 }
 
-// outline is what a program consists of. It is known before anything is opened.
+// outline lists the parts of a program. It is known before any connection is opened.
 type outline struct {
 	api        *web.API // all routes, with nothing behind them
 	scopes     []identity.Scope
@@ -33,7 +33,7 @@ type outline struct {
 	invariants []Invariant
 }
 
-// newProgram checks that the modules fit together, and names everything that does not.
+// newProgram checks that the modules fit together and reports all errors.
 func newProgram(cfg *config.Config, e extensions) (*program, error) {
 	o, err := outlineOf(cfg, e)
 	return &program{cfg, e, o}, errors.Join(e.check(), err)
@@ -51,7 +51,7 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 		return o, err
 	}
 	if err := n.checkNames(); err != nil {
-		return o, err // what follows would name modules by their names
+		return o, err // the other checks refer to modules by their names
 	}
 	o.api = web.New(fiber.New(web.Config(web.Options{Log: log})), web.Options{Log: log})
 	errs := []error{n.mount(o.api)}
@@ -75,7 +75,7 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 	return o, errors.Join(append(errs, checkTables(o.schemas), checkInvariants(o.invariants))...)
 }
 
-// checkNames wants names that the database can keep, and each once.
+// checkNames checks that names are valid and unique.
 func (n *node) checkNames() error {
 	var errs []error
 	var seen []string

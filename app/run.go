@@ -75,9 +75,9 @@ func (n *node) close() {
 	}
 }
 
-// group is a number of goroutines that are stopped together, by nobody but stop.
+// group is a set of goroutines that run until stop is called.
 type group struct {
-	ctx    context.Context //nolint:containedctx // how long the goroutines live, which no call of run decides
+	ctx    context.Context //nolint:containedctx // the lifetime of the goroutines, which is independent of calls of run
 	cancel context.CancelFunc
 	all    sync.WaitGroup
 	failed chan error

@@ -76,8 +76,7 @@ func (s *services) close() {
 	}
 }
 
-// await gives a configured database a minute to come up: containers start in any
-// order.
+// await waits up to a minute for a configured database, because containers start in any order.
 func await(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -100,8 +99,8 @@ func await(ctx context.Context, url string) error {
 	}
 }
 
-// keptPassword is the generated administrator's password: made once and kept
-// beside the data, so that it can be shown again.
+// keptPassword returns the administrator's generated password. It is generated once and stored
+// in the data directory, so that it can be shown again.
 func keptPassword(dir string, generate func() string) (string, error) {
 	path := filepath.Join(dir, "admin-password")
 	raw, err := os.ReadFile(path)

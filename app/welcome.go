@@ -14,8 +14,8 @@ import (
 
 const demoAdmin = "admin@orderflow.local"
 
-// welcome makes sure that somebody can log in and that there is something to
-// order, and returns the few lines that say where to look.
+// welcome makes sure that an administrator can log in and that there is something to order, and
+// returns the few lines that say where to look.
 func (n *node) welcome(ctx context.Context, data *services, port int) (string, error) {
 	private := data.postgres != nil
 	login := ""

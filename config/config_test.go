@@ -90,8 +90,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
-// F2: a program that adds payment providers may select one, and is told all of their names
-// when it selects none that there is.
+// F2: a program that adds payment providers may select one. The error of an unknown name lists
+// all names.
 func TestAddedProvidersAreNamed(t *testing.T) {
 	t.Parallel()
 

@@ -109,7 +109,8 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 	return k, secret, nil
 }
 
-// roomForKey counts, while nobody else adds to what it counts.
+// roomForKey counts the keys of an account under a lock, so that concurrent requests cannot
+// exceed the limit.
 func roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
 	_, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('api keys of ' || $1::text, 0))", userID.String())
 	if err != nil {
@@ -202,8 +203,8 @@ func oneKey(ctx context.Context, q postgres.Querier, sql string, args ...any) (a
 	return k, nil
 }
 
-// announce tells all nodes that a key's standing changes: at that time, or now when
-// it is past.
+// announce notifies all nodes that the status of a key changes: at that time, or now when it is
+// past.
 func announce(ctx context.Context, tx pgx.Tx, userID, key uuid.UUID, at time.Time) error {
 	_, err := tx.Exec(ctx, "insert into revocations (user_id, session_id, at) values ($1, $2, greatest($3, clock_timestamp()))", userID, key, at)
 	if err != nil {

@@ -30,7 +30,7 @@ type Accounts interface {
 	// opens the session: it holds the account as it was proven, or refuses.
 	Verify(ctx context.Context, email, password string) (
 		id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error)
-	// Find is who has an address; zero when nobody has, or could have.
+	// Find returns the account with an address; zero if there is none.
 	Find(ctx context.Context, email string) (uuid.UUID, error)
 	// Account reads the role afresh, and whether the account is active at all.
 	Account(ctx context.Context, id uuid.UUID) (role identity.Role, active bool, err error)
@@ -48,8 +48,8 @@ type Deps struct {
 	LoginLimit        redis.Limit    // of attempts to prove a password, per account and per address
 	Keys              Keys
 	Issuer, Audience  string
-	FailedLookupLimit redis.Limit // made-up keys and tickets that an address may present to this node
-	Wake              func()      // tells the other nodes to look now; called after commits
+	FailedLookupLimit redis.Limit // invalid keys and tickets that an address may present to this node
+	Wake              func()      // wakes the other nodes to poll now; called after commits
 	Log               *slog.Logger
 }
 
@@ -110,7 +110,7 @@ func (m *Module) OnChange(listener func(userID, credential uuid.UUID)) {
 	m.sessions.listen(listener)
 }
 
-// refusal is the 401 of a credential that is no good, whatever the reason.
+// refusal returns the 401 of an invalid credential.
 func refusal(code, detail string) *fault.Error {
 	return fault.New(fault.KindUnauthenticated, code, "%s", detail)
 }

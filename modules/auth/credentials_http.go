@@ -15,13 +15,12 @@ import (
 
 const tokenKey = "auth.token"
 
-// Credentials is the middleware that turns an access token or an API key into a
-// Caller in the context. It never answers by itself: a request without either goes
-// on as nobody's, one with a bad one is marked with web.RejectCredential, and the route's
-// role decides what comes of it.
+// Credentials is the middleware that stores the Caller of an access token or an API key in the
+// context. It never ends a request: a request without credential continues as anonymous, one
+// with an invalid credential is marked with web.RejectCredential, and the route's role decides.
 //
-// Both come in the one header that proxies and loggers know to keep to themselves.
-// A second one, such as X-Api-Key, would let a request carry two callers.
+// Both use the Authorization header, which proxies and loggers treat as confidential. With a
+// second header, such as X-Api-Key, a request could have two callers.
 func (m *Module) Credentials() fiber.Handler {
 	verify := jwtware.New(jwtware.Config{
 		TokenLookup:        "header:" + fiber.HeaderAuthorization,
@@ -42,14 +41,14 @@ func (m *Module) Credentials() fiber.Handler {
 				return m.admitKey(c, key)
 			}
 			return verify(c)
-		default: // which of them did a proxy in front of us believe?
+		default: // ambiguous: a proxy may have used another one
 			return refuse(c, invalidToken())
 		}
 	}
 }
 
-// bearer is the token of the Authorization header; the scheme's case does not
-// matter (RFC 9110 section 11.1).
+// bearer returns the token of the Authorization header; the scheme is case-insensitive (RFC
+// 9110 section 11.1).
 func bearer(c *fiber.Ctx) (string, bool) {
 	scheme, token, found := strings.Cut(c.Get(fiber.HeaderAuthorization), " ")
 	return strings.TrimSpace(token), found && strings.EqualFold(scheme, "Bearer")
@@ -64,7 +63,8 @@ func (m *Module) admitKey(c *fiber.Ctx, key string) error {
 	return c.Next()
 }
 
-// admit runs when signature and claims are good. What is left is the standing.
+// admit runs after signature and claims were verified. It checks the status of the session or
+// key.
 func (m *Module) admit(c *fiber.Ctx) error {
 	token, ok := c.Locals(tokenKey).(*jwt.Token)
 	if !ok {

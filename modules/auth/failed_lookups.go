@@ -52,7 +52,7 @@ func (m *failedLookups) add(from netip.Addr, now time.Time) {
 	m.of[clientaddr.Network(from)]++
 }
 
-// turn forgets the period before.
+// turn starts a new period.
 func (m *failedLookups) turn(now time.Time) {
 	if m.of == nil || now.Sub(m.began) >= m.limit.Period {
 		m.began, m.of = now, map[netip.Prefix]int{}

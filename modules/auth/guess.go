@@ -11,14 +11,14 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// guess is an attempt to prove a password.
+// guess is one attempt to verify a password.
 type guess struct {
 	account string // the key under which attempts are counted
 	from    netip.Addr
-	owner   func(context.Context) (uuid.UUID, error) // the account, zero when there is none
+	owner   func(context.Context) (uuid.UUID, error) // the account, or zero if there is none
 }
 
-// judge runs prove, unless there were too many attempts before it (SPEC A6).
+// judge runs prove unless there were too many attempts (SPEC A6).
 func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
 	if err := m.accounts.Room(ctx); err != nil {
 		return err
@@ -44,9 +44,9 @@ func outcomeOf(err error) outcome {
 	return undecided
 }
 
-// knownNetwork tells whether the account has a session that was opened from the network of the
-// attempt. An account that does not exist is looked up as well, so that the response takes the
-// same time.
+// knownNetwork reports whether the account has a session that was opened from the network of
+// the attempt. An account that does not exist is looked up as well, so that the response takes
+// the same time.
 func (m *Module) knownNetwork(ctx context.Context, g guess) (known bool, err error) {
 	owner, err := g.owner(ctx)
 	if err != nil || !g.from.IsValid() {

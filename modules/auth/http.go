@@ -47,7 +47,7 @@ func (m *Module) Routes(api *web.API) {
 	m.keyRoutes(api)
 }
 
-// Tokens is what a log-in gives.
+// Tokens is the response of a login.
 type Tokens struct {
 	AccessToken  string `json:"accessToken" doc:"A JWT; send it as a bearer token"`
 	TokenType    string `json:"tokenType" enum:"Bearer"`
@@ -66,8 +66,8 @@ func answer(p pair, err error) (*tokensAnswer, error) {
 	}}, nil
 }
 
-// origin takes the User-Agent by hand: as a declared header a strange one would be
-// a 400, and nobody is kept out for the name of their browser.
+// origin reads the User-Agent itself. As a declared header it would be validated, and an
+// unusual value would be a 400.
 type origin struct{ agent string }
 
 // Resolve implements huma.Resolver.
@@ -135,7 +135,7 @@ func (m *Module) endSession(ctx context.Context, in *endSessionInput) (*struct{}
 	return nil, m.end(ctx, identity.MustFromContext(ctx), in.ID, "ended-by-user")
 }
 
-// Session is one sign-in as its owner sees it.
+// Session is the JSON form of a session.
 type Session struct {
 	ID         uuid.UUID     `json:"id" format:"uuid"`
 	CreatedAt  jsontime.Time `json:"createdAt"`

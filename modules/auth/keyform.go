@@ -13,10 +13,9 @@ import (
 // An API key is ofk_<id>_<secret><checksum>: 16, 32 and 4 bytes, each as a number
 // of fixed length in base 62, so that a double click takes all of it.
 //
-// The prefix and the checksum are for those who look for keys in code and logs;
-// with them a typo costs no look into the database either. The id finds the row by
-// its primary key, and tells the owner of a key that was found which one it is.
-// The secret has 256 random bits, so it needs neither salt nor a slow hash.
+// The prefix and the checksum are for secret scanners of code and logs, and detect typos
+// without a query. The id is the primary key of the row and identifies a leaked key. The secret
+// has 256 random bits, so it needs neither a salt nor a slow hash.
 const (
 	keyPrefix   = "ofk_"
 	idDigits    = 22
@@ -27,10 +26,10 @@ const (
 
 type keyHash [sha256.Size]byte
 
-// publicPart is what of a key is no secret.
+// publicPart returns the part of a key that is not secret.
 func publicPart(id uuid.UUID) string { return keyPrefix + digits(id[:], idDigits) }
 
-// newAPIKey makes the key with that id, and the hash that is stored of it.
+// newAPIKey returns a new key with that id, and the hash to store.
 func newAPIKey(id uuid.UUID) (key string, hash keyHash) {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
@@ -38,10 +37,11 @@ func newAPIKey(id uuid.UUID) (key string, hash keyHash) {
 	return key + checksum(key), sha256.Sum256(secret)
 }
 
-// isAPIKey tells a key, however broken, from an access token.
+// isAPIKey reports whether a credential is an API key, possibly a malformed one, and not an
+// access token.
 func isAPIKey(token string) bool { return strings.HasPrefix(token, keyPrefix) }
 
-// parseAPIKey takes a key apart. Each key has one spelling.
+// parseAPIKey parses a key. Each key has exactly one valid spelling.
 func parseAPIKey(key string) (id uuid.UUID, hash keyHash, ok bool) {
 	if len(key) != keyLength || !isAPIKey(key) {
 		return id, hash, false
@@ -63,14 +63,14 @@ func checksum(s string) string {
 	return digits([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}, checkDigits)
 }
 
-// digits writes bytes as so many digits.
+// digits encodes bytes with a fixed number of digits.
 func digits(raw []byte, n int) string {
 	s := new(big.Int).SetBytes(raw).Text(62)
 	return strings.Repeat("0", n-len(s)) + s
 }
 
-// number reads what digits wrote; false when it says more than the bytes can hold,
-// or is no number: the library would take signs and underscores.
+// number decodes the result of digits. It returns false for values that do not fit and for
+// invalid digits; the library would accept signs and underscores.
 func number(s string, raw []byte) bool {
 	if strings.ContainsFunc(s, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')

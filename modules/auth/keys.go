@@ -20,16 +20,16 @@ type Key struct {
 	secret *[]byte
 }
 
-// Keys are what tokens are signed with. The first one signs, all of them verify. To
-// rotate on many nodes add the new key at the end, so that all know it; then put it
-// first; and drop the old one a token's life later. Printed in any way it shows ***.
+// Keys are the keys for signing tokens. The first one signs, all of them verify. To rotate keys
+// on many nodes, add the new key at the end, then move it to the front, and remove the old one
+// after the lifetime of a token. Keys print as ***.
 type Keys struct{ list []Key }
 
 var kidForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// ParseKeys reads "kid=secret,kid2=secret2". Secrets have at least 32 bytes and no
-// comma. Its errors count entries and quote nothing: an entry in disorder may well
-// be a secret.
+// ParseKeys parses "kid=secret,kid2=secret2". Secrets have at least 32 bytes and no comma. Its
+// errors give the index of an entry and quote nothing, because a malformed entry may be a
+// secret.
 func ParseKeys(s string) (Keys, error) {
 	var keys Keys
 	var errs []error
@@ -56,8 +56,8 @@ func ParseKeys(s string) (Keys, error) {
 	return keys, nil
 }
 
-// DevKeys returns a key that is made once per database and shared by all nodes on
-// it. It is for development: who can read the database can then sign tokens.
+// DevKeys returns a key that is generated once per database and shared by all of its nodes. It
+// is for development only, because everyone who can read the database can sign tokens.
 func DevKeys(ctx context.Context, pool *postgres.Pool) (Keys, error) {
 	fresh := make([]byte, minSecret)
 	_, _ = rand.Read(fresh) // never fails

@@ -11,9 +11,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// KeyScopes tells what API keys may do now. One that was revoked or has expired is not
-// among them; whether its owner is active is for the accounts to say. It reads the
-// database where q stands, be it in a transaction, and remembers nothing.
+// KeyScopes returns the scopes of the API keys that are neither revoked nor expired. It does
+// not check whether the owner is active. It reads with q, which may be a transaction, and does
+// not cache.
 func (m *Module) KeyScopes(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error) {
 	rows, err := q.Query(ctx, `
 		select id, scopes from api_keys

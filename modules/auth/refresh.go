@@ -17,9 +17,8 @@ func invalidRefresh() *fault.Error {
 	return refusal("invalid-refresh-token", "The refresh token is not valid, or no longer; log in again.")
 }
 
-// refresh trades a refresh token for a new pair (SPEC A4). Each token is good once.
-// When it comes a second time either the client or a thief holds a copy, nobody
-// can tell which, and the whole session ends.
+// refresh exchanges a refresh token for a new pair (SPEC A4). Each token can be used once. A
+// second use means that the token was copied, so the whole session ends.
 func (m *Module) rotateRefresh(ctx context.Context, token string) (pair, error) {
 	hash, err := hashOf(token)
 	if err != nil {
@@ -43,7 +42,7 @@ func (m *Module) rotateRefresh(ctx context.Context, token string) (pair, error) 
 	if err != nil {
 		return pair{}, err
 	}
-	if next == "" { // the end of the session is committed
+	if next == "" { // the session was ended and the transaction is committed
 		m.sessions.changed(caller.UserID, caller.SessionID)
 		m.log.WarnContext(ctx, "used refresh token presented again", "session", caller.SessionID, "user", caller.UserID)
 		return pair{}, invalidRefresh()
@@ -51,8 +50,8 @@ func (m *Module) rotateRefresh(ctx context.Context, token string) (pair, error) 
 	return m.pairOf(session{caller: caller, refresh: next})
 }
 
-// ownerOf reads whose token it is, and that account afresh, before a transaction
-// is open: the account answers on a connection of its own.
+// ownerOf reads the owner of a token and the owner's account before a transaction is open,
+// because the account is read on another connection.
 func (m *Module) ownerOf(ctx context.Context, hash []byte) (identity.Caller, error) {
 	var c identity.Caller
 	err := m.pool.QueryRow(ctx, `
@@ -92,7 +91,7 @@ func (m *Module) redeem(ctx context.Context, tx pgx.Tx, hash []byte) (bool, erro
 	err = tx.QueryRow(ctx, `
 		select s.user_id, s.id from refresh_tokens t join sessions s on s.id = t.session_id
 		where t.hash = $1 and t.used_at is not null`, hash).Scan(&userID, &sessionID)
-	if errors.Is(err, pgx.ErrNoRows) { // only expired
+	if errors.Is(err, pgx.ErrNoRows) { // the token has expired
 		return false, invalidRefresh()
 	}
 	if err != nil {

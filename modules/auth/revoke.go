@@ -25,11 +25,11 @@ type Sessions struct {
 	wake    func()
 
 	mu        sync.Mutex
-	announced map[change]time.Time // by when they were last seen
+	announced map[change]time.Time // with the time when they were last seen
 	listeners []func(userID, sessionID uuid.UUID)
 }
 
-// NewSessions returns the sessions of one process, for New and for the accounts.
+// NewSessions returns the Sessions of one process, for New and for the users module.
 func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 	return &Sessions{
 		pool:      pool,
@@ -41,9 +41,9 @@ func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 	}
 }
 
-// EndAll ends every session of a user, as part of the transaction that gives the
-// reason. Call it after writing the account's row: a log-in that is under way
-// either waits for that row and is refused, or is done and ended here.
+// EndAll ends every session of a user in the transaction of the change that causes it. Call it
+// after writing the account's row: a concurrent login either waits for that row and fails, or
+// is complete and its session ends here.
 func (s *Sessions) EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error {
 	_, err := tx.Exec(ctx, `
 		update sessions set ended_at = now(), expires_at = least(expires_at, now()), end_reason = $2
@@ -63,8 +63,8 @@ func (s *Sessions) Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) er
 	return nil
 }
 
-// Committed is called after the transaction of EndAll or Announce: the next
-// request on this node sees the change, and the other nodes are told to look.
+// Committed is called after the transaction of EndAll or Announce: the next request on this
+// node sees the change, and the other nodes are woken.
 func (s *Sessions) Committed(_ context.Context, userID uuid.UUID) { s.changed(userID, uuid.Nil) }
 
 func (s *Sessions) changed(userID, sessionID uuid.UUID) {
@@ -73,7 +73,7 @@ func (s *Sessions) changed(userID, sessionID uuid.UUID) {
 	s.wake()
 }
 
-// endOne ends a session of a user; false when it was none, or over already.
+// endOne ends a session of a user. It returns false for an unknown or ended session.
 func (s *Sessions) endOne(ctx context.Context, tx pgx.Tx, userID, sessionID uuid.UUID, reason string) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		update sessions set ended_at = now(), expires_at = least(expires_at, now()), end_reason = $3

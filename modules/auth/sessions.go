@@ -24,22 +24,22 @@ import (
 )
 
 const (
-	refreshLife  = 30 * 24 * time.Hour // each refresh starts it anew, for the session too
+	refreshLife  = 30 * 24 * time.Hour // restarted by each refresh, also for the session
 	maxUserAgent = 200                 // bytes
 )
 
-// client is where a log-in came from, as its owner will see it in the list.
+// client is the origin of a login, as shown in the list of sessions.
 type client struct {
 	agent   string
 	address netip.Addr
 }
 
-// pair is what a client holds of a session.
+// pair has the tokens of a session.
 type pair struct{ access, refresh string }
 
-// login opens a session for whoever knows the password (SPEC A2).
+// login verifies the password and opens a session (SPEC A2).
 func (m *Module) logIn(ctx context.Context, email, password string, from client) (pair, error) {
-	// Counted by a hash: what counts need not know addresses.
+	// Attempts are counted by a hash, so that the counters contain no e-mail addresses.
 	sum := sha256.Sum256([]byte(m.accounts.Fold(email)))
 	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }}
 	var userID uuid.UUID
@@ -54,8 +54,8 @@ func (m *Module) logIn(ctx context.Context, email, password string, from client)
 
 	var opened session
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		// Between the proof and this moment the password may have been changed and
-		// all sessions ended; then this one must not be born.
+		// The password may have been changed and all sessions ended since it was verified; then
+		// no session may be opened.
 		role, err := confirm(ctx, tx)
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func (m *Module) logIn(ctx context.Context, email, password string, from client)
 
 // changePassword ends every session of the user and opens one for the caller.
 func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current, next string, from client) (pair, error) {
-	// A stolen access token must not serve to guess the password.
+	// A stolen access token must not allow guessing the password.
 	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }}
 	var set func(context.Context, pgx.Tx) error
 	err := m.judge(ctx, g, func() (err error) {
@@ -101,7 +101,7 @@ func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current
 	return m.pairOf(opened)
 }
 
-// end ends one session of the caller's; 404 when it is not one that lives.
+// end ends one session of the caller; 404 if it does not exist or has ended.
 func (m *Module) end(ctx context.Context, c identity.Caller, sessionID uuid.UUID, reason string) error {
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		ended, err := m.sessions.endOne(ctx, tx, c.UserID, sessionID, reason)
@@ -114,8 +114,8 @@ func (m *Module) end(ctx context.Context, c identity.Caller, sessionID uuid.UUID
 	return err
 }
 
-// logout ends the caller's own session. Another request may have done so since
-// the caller was let in; then there is nothing left to do.
+// logout ends the session of the request. It succeeds if a concurrent request has already ended
+// it.
 func (m *Module) logOut(ctx context.Context, c identity.Caller) error {
 	err := m.end(ctx, c, c.SessionID, "logout")
 	if fault.Is(err, "not-found") {
@@ -124,7 +124,7 @@ func (m *Module) logOut(ctx context.Context, c identity.Caller) error {
 	return err
 }
 
-// list is a user's live sessions, newest first, from behind the given id on.
+// list returns a user's live sessions, newest first, after the given id.
 func (m *Module) list(ctx context.Context, userID, before uuid.UUID, limit int) ([]*ent.Session, error) {
 	q := ent.On(m.pool).Session.Query().
 		Where(rows.UserID(userID), rows.EndedAtIsNil(), rows.ExpiresAtGT(time.Now()))
@@ -138,7 +138,7 @@ func (m *Module) list(ctx context.Context, userID, before uuid.UUID, limit int) 
 	return found, nil
 }
 
-// session is one that was just opened or refreshed, with its token in clear.
+// session is a session that was just opened or refreshed, with its plain token.
 type session struct {
 	caller  identity.Caller
 	refresh string
@@ -179,8 +179,8 @@ func (m *Module) pairOf(s session) (pair, error) {
 	return pair{access: access, refresh: s.refresh}, err
 }
 
-// newSecret makes an opaque token and the hash that is stored of it. 256 random
-// bits need neither salt nor a slow hash.
+// newSecret returns an opaque token and the hash to store. 256 random bits need neither a salt
+// nor a slow hash.
 func newSecret() (token string, hash []byte) {
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // never fails
@@ -190,7 +190,7 @@ func newSecret() (token string, hash []byte) {
 
 var errForm = errors.New("not a token of ours")
 
-// hashOf is the stored form of a token that somebody presents.
+// hashOf returns the stored form of a token.
 func hashOf(token string) ([]byte, error) {
 	if len(token) != base64.RawURLEncoding.EncodedLen(32) {
 		return nil, errForm
@@ -203,8 +203,8 @@ func hashOf(token string) ([]byte, error) {
 	return sum[:], nil
 }
 
-// tidyAgent keeps of a User-Agent what can be stored and shown: valid UTF-8
-// without controls, cut to 200 bytes at a character.
+// tidyAgent returns a User-Agent that can be stored and shown: valid UTF-8 without control
+// characters, at most 200 bytes.
 func tidyAgent(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -19,13 +19,13 @@ const (
 	// began. A change that commits right after a poll therefore takes effect within this time even if
 	// the next poll fails; SPEC A5 allows 1 s.
 	maxAge     = 900 * time.Millisecond
-	maxReadAge = 30 * time.Second // for one reading, whatever the looks say
+	maxReadAge = 30 * time.Second // for one cached status, regardless of polls
 	remembered = 50_000           // sessions and keys; about 250 bytes each
 )
 
-// CurrentCaller returns the caller of a session or API key with the role that the account has now. It
-// is a 401 "invalid-token" when the credential is over or the account is not active. A cached
-// status costs a map look-up; otherwise it costs two reads of the database.
+// CurrentCaller returns the caller of a session or API key with the role that the account has
+// now. It is a 401 "invalid-token" if the credential is invalid or the account is not active. A
+// cached status costs a map look-up; otherwise it costs two reads of the database.
 func (m *Module) CurrentCaller(ctx context.Context, credential uuid.UUID) (identity.Caller, error) {
 	s, ok := m.sessions.memory.get(credential, time.Now())
 	if ok {
@@ -35,7 +35,7 @@ func (m *Module) CurrentCaller(ctx context.Context, credential uuid.UUID) (ident
 	return s.caller, err
 }
 
-// read asks the database, and remembers.
+// read reads the status from the database and caches it.
 func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error) {
 	memory := m.sessions.memory
 	began := memory.generation()
@@ -60,8 +60,8 @@ func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error)
 	return s, nil
 }
 
-// One statement for both kinds: who holds an id of either, such as a ticket, need
-// not know which it is.
+// One statement for sessions and keys, so that a caller with an id, such as a ticket, need not
+// know its kind.
 const readEither = `
 	select false, user_id, expires_at, null::text[], null::bytea, null::bytea, null::timestamptz from sessions
 	where id = $1 and ended_at is null and expires_at > now()
@@ -69,15 +69,15 @@ const readEither = `
 	select true, user_id, coalesce(expires_at, now() + interval '100 years'), scopes, hash, previous_hash, previous_until from api_keys
 	where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())`
 
-// status is one session or API key as it was read.
+// status is the cached status of a session or API key.
 type status struct {
 	caller  identity.Caller
 	expires time.Time
-	read    time.Time // when the reading began
-	proofs  []proof   // of a key: the secret, and the one before while it is good
+	read    time.Time // when the read began
+	proofs  []proof   // of a key: the secret, and the previous one while it is valid
 }
 
-// proof is a secret that a key may be presented with.
+// proof is a valid secret of a key.
 type proof struct {
 	hash  []byte
 	until time.Time
@@ -142,15 +142,15 @@ func (m *memory) get(id uuid.UUID, now time.Time) (status, bool) {
 	return s, true
 }
 
-// generation is asked for before a reading begins.
+// generation is called before a read begins.
 func (m *memory) generation() uint64 {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.gen
 }
 
-// put keeps a reading unless anything was evicted since it began: it may have read
-// what was there before the change, and the change is announced only once.
+// put caches the result of a read unless something was evicted since it began: the read may
+// predate the change, and the change is announced only once.
 func (m *memory) put(s status, began uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +158,7 @@ func (m *memory) put(s status, began uint64) {
 	if m.gen != began {
 		return
 	}
-	for id := range m.byID { // any one will do
+	for id := range m.byID { // evict an arbitrary one
 		if len(m.byID) < remembered {
 			break
 		}
@@ -172,7 +172,7 @@ func (m *memory) put(s status, began uint64) {
 	m.byUser[user][id] = struct{}{}
 }
 
-// evict forgets one credential, or all of the user's when it is zero.
+// evict removes one credential, or all of the user if it is zero.
 func (m *memory) evict(user, credential uuid.UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,7 +203,7 @@ func (m *memory) sinceLastPoll(now time.Time) time.Duration {
 	defer m.mu.RUnlock()
 
 	if m.looked.IsZero() {
-		return 0 // before the first look there were no sockets
+		return 0 // before the first poll there were no sockets
 	}
 	return now.Sub(m.looked)
 }

@@ -20,8 +20,8 @@ func invalidTicket() *fault.Error {
 	return refusal("invalid-ticket", "The ticket is not valid, or was used; ask for another one.")
 }
 
-// IssueTicket makes a ticket that stands for the caller once, within 30 s. It is
-// for where a header cannot be sent and a token must not be: in a URL (SPEC E2).
+// IssueTicket creates a ticket that authenticates the caller once within 30 s. It is for URLs,
+// where a header is impossible and a token would leak (SPEC E2).
 func (m *Module) IssueTicket(ctx context.Context, c identity.Caller) (ticket string, expires time.Time, err error) {
 	ticket, hash := newSecret()
 	err = m.pool.QueryRow(ctx, `
@@ -34,9 +34,9 @@ func (m *Module) IssueTicket(ctx context.Context, c identity.Caller) (ticket str
 	return ticket, expires, nil
 }
 
-// RedeemTicket uses a ticket up and returns its caller, with today's standing. A
-// ticket that is unknown, used, expired, or of a session or key that is over is one
-// and the same 401 "invalid-ticket".
+// RedeemTicket redeems a ticket and returns its caller with the current role. Unknown, used and
+// expired tickets, and tickets of ended sessions and keys, return the same 401
+// "invalid-ticket".
 func (m *Module) RedeemTicket(ctx context.Context, ticket string) (identity.Caller, error) {
 	hash, err := hashOf(ticket)
 	if err != nil {

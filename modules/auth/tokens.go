@@ -22,20 +22,20 @@ const (
 	accessKind = "access"
 )
 
-// claims are what an access token says (SPEC A3). The library checks exp and nbf
-// when they are there; Validate demands the rest.
+// claims are the claims of an access token (SPEC A3). The library checks exp and nbf if
+// present; Validate checks the rest.
 type claims struct {
 	jwt.RegisteredClaims
 	Kind      string `json:"kind"`
 	SessionID string `json:"sid"`
 	Role      string `json:"role"`
 
-	want *signer // set once the header is accepted; nothing is valid without
+	want *signer // set once the header is accepted; without it no token is valid
 }
 
-// UnmarshalJSON reads what sign writes and nothing else. The library's own types
-// take dates as text and as fractions, names in any case, and of two the last one:
-// readings in which a proxy or a log could differ from us (RFC 8725, section 2.4).
+// UnmarshalJSON only accepts what sign writes. The library's types accept dates as strings and
+// fractions, names in any case, and the last one of duplicates, which other parsers may
+// interpret differently (RFC 8725, section 2.4).
 func (c *claims) UnmarshalJSON(raw []byte) error {
 	var said struct {
 		Issuer    string   `json:"iss"`
@@ -61,7 +61,7 @@ func (c *claims) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// date is nil for zero: absent, or as absurd as if it were.
+// date returns nil for zero, which means absent.
 func date(seconds int64) *jwt.NumericDate {
 	if seconds == 0 {
 		return nil
@@ -100,7 +100,7 @@ func isID(s string) bool {
 	return err == nil && id != uuid.Nil && id.String() == s
 }
 
-// signer makes tokens, and picks the key to check them with.
+// signer signs tokens and selects the key to verify them.
 type signer struct {
 	keys             Keys
 	issuer, audience string
@@ -125,9 +125,9 @@ func (s *signer) sign(c identity.Caller) (string, error) {
 	return token.SignedString(*first.secret)
 }
 
-// key accepts a header and names the secret, before the signature is checked. The
-// algorithm is pinned, and a header that says anything we never say (crit, jku,
-// jwk, x5u) is refused whole: nothing in it may choose how it is verified.
+// key validates the header and returns the secret, before the signature is verified. The
+// algorithm is fixed, and a header with any other member (crit, jku, jwk, x5u) is rejected, so
+// that a token cannot choose how it is verified.
 func (s *signer) key(t *jwt.Token) (any, error) {
 	for name := range t.Header {
 		if name != "alg" && name != "kid" && name != "typ" {
@@ -153,9 +153,9 @@ func (s *signer) key(t *jwt.Token) (any, error) {
 	return secret, nil
 }
 
-// plausible turns away what cannot be a token of ours before it is parsed. The
-// library ignores the spare bits of base64 and of two header parameters takes the
-// last one; refusing both leaves each token one spelling and one reading.
+// plausible rejects what cannot be a token of this product before it is parsed. The library
+// ignores trailing bits of base64 and accepts duplicate header parameters; rejecting both gives
+// each token one spelling and one interpretation.
 func plausible(token string) (string, error) {
 	if len(token) > maxToken {
 		return "", errors.New("too long")
@@ -169,7 +169,7 @@ func plausible(token string) (string, error) {
 		if err != nil {
 			return "", errors.New("not base64url")
 		}
-		if i == 0 && !jsontext.Value(raw).IsValid() { // by RFC 7493: each name once
+		if i == 0 && !jsontext.Value(raw).IsValid() { // RFC 7493 forbids duplicate names
 			return "", errors.New("not a header")
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// uses remembers when keys were used until that is written: a request does not
-// wait for it, and a key that is used all the time costs one write a minute.
+// uses buffers the times when keys were used, so that requests do not wait for the write and a
+// busy key costs one write per minute.
 type uses struct {
 	mu   sync.Mutex
 	seen map[uuid.UUID]time.Time
@@ -42,7 +42,7 @@ func (u *uses) take() map[uuid.UUID]time.Time {
 	return taken
 }
 
-// writeLastUses writes once more after ctx has ended.
+// writeLastUses writes the buffer once more after ctx has ended.
 func (s *Sessions) writeLastUses(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), useLimit)
 	defer cancel()
@@ -51,8 +51,8 @@ func (s *Sessions) writeLastUses(ctx context.Context) {
 	}
 }
 
-// writeUses writes what was noted, at most once a minute for each key, whatever the
-// number of nodes. What another node is writing at the moment is left to it.
+// writeUses writes the buffer, at most once a minute for each key on all nodes. It skips rows
+// that another node is writing.
 func (s *Sessions) writeUses(ctx context.Context) error {
 	seen := s.uses.take()
 	if len(seen) == 0 {

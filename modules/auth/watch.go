@@ -13,10 +13,10 @@ import (
 const (
 	lookEvery = 400 * time.Millisecond
 	lookLimit = 800 * time.Millisecond
-	// A look goes back further than the last one, because a transaction commits
-	// later than it writes. Transactions are cut off long before this.
+	// A poll overlaps the previous one, because a transaction commits later than it writes. The
+	// overlap is longer than the timeout of transactions.
 	overlap = 15 * time.Second
-	silence = 5 * time.Second // between two looks, after which nothing is believed
+	silence = 5 * time.Second // between two polls, after which the cache is not used
 
 	sweepEvery = time.Minute
 	sweepBatch = 1000
@@ -40,15 +40,15 @@ type revocation struct {
 	user uuid.UUID
 }
 
-// change names a revocation by its row, and a session that ran out by its end.
+// change identifies a revocation by its row, and an expired session by its end.
 type change struct {
 	id         int64
-	credential uuid.UUID // the session or the key, zero for all of the user's
+	credential uuid.UUID // the session or the key; zero for all of the user
 	at         time.Time
 }
 
-// poll looks at the changes of the last seconds, forgets what they concern and
-// announces each once.
+// poll reads the changes of the last seconds, evicts the credentials concerned and announces
+// each change once.
 func (s *Sessions) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
@@ -84,9 +84,9 @@ func (s *Sessions) poll(ctx context.Context) error {
 	return nil
 }
 
-// recent are the changes of that long. One that lies in the future, as the end of
-// a key's life does, is not due yet. A session that ran out is a change as well: it has
-// no row of its own, since each refresh moves its end.
+// recent returns the changes of this period. Changes in the future, such as the expiry of a
+// key, are not due yet. An expired session is a change as well, but has no row, because each
+// refresh moves its end.
 func (s *Sessions) recent(ctx context.Context, long time.Duration) ([]revocation, error) {
 	rows, err := s.pool.Query(ctx, `
 		select id, user_id, coalesce(session_id, '00000000-0000-0000-0000-000000000000'), at
@@ -111,8 +111,8 @@ func (s *Sessions) recent(ctx context.Context, long time.Duration) ([]revocation
 	return list, rows.Err()
 }
 
-// sweeps clear away what nobody will ask for again, a batch at a time. A used
-// refresh token stays until it expires: it still gives a thief away (SPEC A4).
+// sweeps delete rows that are no longer needed, in batches. A used refresh token is kept until
+// it expires, because a second use reveals a theft (SPEC A4).
 var sweeps = []string{
 	`delete from revocations where id in (
 		select id from revocations where at < now() - interval '1 hour' order by at limit $1 for update skip locked)`,

@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		stalled: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "orderflow_orders_stalled_total", Help: "Orders found past their deadline, by cause."}, []string{"cause"}),
 		dead: with.NewCounter(prometheus.CounterOpts{
-			Name: "orderflow_dead_letters_total", Help: "Jobs that gave up."}),
+			Name: "orderflow_dead_letters_total", Help: "Jobs that failed for good."}),
 		batchN: with.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "orderflow_batch_items", Help: "Items gathered into one transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 10)}, []string{"batch"}),

@@ -21,7 +21,7 @@ import (
 type attempt struct {
 	delivery
 	claim          uuid.UUID
-	tries          int
+	attempts       int
 	key            *uuid.UUID // the API key of the endpoint, if it has one
 	url            string
 	secrets        []signature.Secret
@@ -123,7 +123,7 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 		returning d.webhook_id, d.number, d.order_id, d.version, d.user_id, d.type, d.tries,
 			w.owner_id, w.url, w.secret, w.previous_secret, w.previous_until, w.ordering = 'order',
 			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.policy.claim).
-		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.tries,
+		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.attempts,
 			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing, &a.key)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, m.notNow(ctx, id)

@@ -107,12 +107,12 @@ func (m *Module) getDelivery(ctx context.Context, in *ByNumber) (*struct{ Body D
 	if err != nil {
 		return nil, err
 	}
-	tries, err := m.attempts(ctx, row.ID)
+	attempts, err := m.attempts(ctx, row.ID)
 	if err != nil {
 		return nil, err
 	}
-	out := DeliveryWithAttempts{Delivery: renderDelivery(row), Attempts: make([]Attempt, len(tries))}
-	for i, a := range tries {
+	out := DeliveryWithAttempts{Delivery: renderDelivery(row), Attempts: make([]Attempt, len(attempts))}
+	for i, a := range attempts {
 		out.Attempts[i] = renderAttempt(a)
 	}
 	return &struct{ Body DeliveryWithAttempts }{out}, nil

@@ -188,7 +188,7 @@ func queueInOrder(ctx context.Context, tx pgx.Tx, rows []delivery) error {
 		join webhook_deliveries d on d.webhook_id = p.webhook_id and d.order_id = p.order_id
 		where d.status in ('pending', 'waiting')`, hooks, orders)
 	if err != nil {
-		return fmt.Errorf("find what is under way: %w", err)
+		return fmt.Errorf("find pending deliveries: %w", err)
 	}
 	busy := map[queueKey]bool{}
 	var p queueKey
@@ -197,7 +197,7 @@ func queueInOrder(ctx context.Context, tx pgx.Tx, rows []delivery) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("find what is under way: %w", err)
+		return fmt.Errorf("find pending deliveries: %w", err)
 	}
 	for i := range rows {
 		d := &rows[i]

@@ -111,7 +111,7 @@ type NewWebhook struct {
 	Enabled     *bool      `json:"enabled,omitempty" nullable:"false" default:"true"`
 }
 
-type createInput struct {
+type createWebhookInput struct {
 	Body NewWebhook
 }
 
@@ -120,7 +120,7 @@ type newWebhookAnswer struct {
 	Body     WebhookWithSecret
 }
 
-func (m *Module) createWebhook(ctx context.Context, in *createInput) (*newWebhookAnswer, error) {
+func (m *Module) createWebhook(ctx context.Context, in *createWebhookInput) (*newWebhookAnswer, error) {
 	b := in.Body
 	row, secret, err := m.create(ctx, identity.MustFromContext(ctx), newEndpoint{
 		url: b.URL, description: b.Description, ordering: cmp.Or(b.Ordering, "none"), types: distinct(b.Types), user: b.UserID,
@@ -169,12 +169,12 @@ type WebhookUpdate struct {
 	Enabled     *bool     `json:"enabled,omitempty" nullable:"false"`
 }
 
-type patchInput struct {
+type changeWebhookInput struct {
 	ByID
 	Body WebhookUpdate
 }
 
-func (m *Module) changeWebhook(ctx context.Context, in *patchInput) (*webhookAnswer, error) {
+func (m *Module) changeWebhook(ctx context.Context, in *changeWebhookInput) (*webhookAnswer, error) {
 	b := in.Body
 	if b.Types != nil {
 		b.Types = new(distinct(*b.Types))

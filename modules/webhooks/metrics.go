@@ -6,7 +6,7 @@ import (
 )
 
 type metrics struct {
-	tries      *prometheus.CounterVec
+	attempts   *prometheus.CounterVec
 	seconds    prometheus.Histogram
 	disablings *prometheus.CounterVec
 	pending    prometheus.Gauge
@@ -18,8 +18,8 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) metrics {
 	with := promauto.With(reg)
 	return metrics{
-		tries: with.NewCounterVec(prometheus.CounterOpts{
-			Name: "orderflow_webhook_tries_total", Help: "Tries to deliver, by what came of them."}, []string{"outcome"}),
+		attempts: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "orderflow_webhook_tries_total", Help: "Attempts to deliver, by outcome."}, []string{"outcome"}),
 		seconds: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "orderflow_webhook_try_seconds", Help: "How long receivers took.", Buckets: prometheus.ExponentialBuckets(0.005, 2, 12)}),
 		disablings: with.NewCounterVec(prometheus.CounterOpts{

@@ -54,7 +54,7 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	defer cancel()
 	p := request{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
 	o := m.sender.post(ctx, p)
-	m.metrics.tries.WithLabelValues("test").Inc()
+	m.metrics.attempts.WithLabelValues("test").Inc()
 
 	result := TestResult{MessageID: p.id, Delivered: o.accepted(), Attempt: Attempt{At: jsontime.At(o.at), DurationMS: o.took.Milliseconds(), Answer: o.answer}}
 	if o.status != 0 {

@@ -30,11 +30,11 @@ var usual = retryPolicy{
 
 // wait returns the wait after this number of attempts, or false if there is no further one.
 // Jitter spreads the retries of deliveries that failed at the same time.
-func (p retryPolicy) wait(tries int, asked time.Duration) (time.Duration, bool) {
-	if tries > len(p.waits) {
+func (p retryPolicy) wait(attempts int, asked time.Duration) (time.Duration, bool) {
+	if attempts > len(p.waits) {
 		return 0, false
 	}
-	wait := p.waits[tries-1]
+	wait := p.waits[attempts-1]
 	wait += time.Duration((rand.Float64() - 0.5) / 5 * float64(wait)) //nolint:gosec // jitter, not a secret
 	return max(wait, min(asked, p.atMost)), true
 }

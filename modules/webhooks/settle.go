@@ -50,7 +50,7 @@ func (m *Module) settle(ctx context.Context, job *river.Job[DeliverArgs], a *att
 	if err != nil {
 		return fmt.Errorf("settle delivery %s: %w", a.id, err)
 	}
-	m.metrics.tries.WithLabelValues(v.outcome).Inc()
+	m.metrics.attempts.WithLabelValues(v.outcome).Inc()
 	m.metrics.seconds.Observe(o.took.Seconds())
 	if v.disable != "" {
 		m.disabled(ctx, a.webhook, v.disable)
@@ -93,7 +93,7 @@ func (m *Module) verdictOn(a *attempt, o outcome, since *time.Time) verdict {
 	if o.status == 410 {
 		return verdict{status: failed, disable: gone, outcome: "gone"}
 	}
-	wait, again := m.policy.wait(a.tries+1, o.retryAfter)
+	wait, again := m.policy.wait(a.attempts+1, o.retryAfter)
 	if !again || since != nil && time.Since(*since) >= m.policy.failAfter {
 		return verdict{status: failed, disable: failing, outcome: "failed"}
 	}
@@ -177,7 +177,7 @@ func (m *Module) drop(ctx context.Context, job *river.Job[DeliverArgs], a *attem
 	if err != nil {
 		return fmt.Errorf("drop delivery %s: %w", a.id, err)
 	}
-	m.metrics.tries.WithLabelValues(status).Inc()
+	m.metrics.attempts.WithLabelValues(status).Inc()
 	return nil
 }
 

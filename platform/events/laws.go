@@ -18,7 +18,7 @@ func Laws() []laws.Law {
 			from events where xid >= pg_snapshot_xmax(pg_current_snapshot()) order by xid, seq`,
 		},
 		{
-			Name: "reader-place", Spec: "E3, E7, E8", Says: "a reader of the log stands where the event is that it stands behind",
+			Name: "reader-place", Spec: "E3, E7, E8", Says: "a consumer's position in the log matches the event that it processed last",
 			Query: `
 			select 'reader ' || r.name, format('stands at (%s, %s) behind event %s/%s, which is not there', r.xid, r.seq, r.order_id, r.version)
 			from event_readers r left join events e on e.xid = r.xid and e.seq = r.seq

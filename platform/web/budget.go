@@ -62,7 +62,7 @@ func (b *budget) tryTake(caller string, n int) (freed <-chan struct{}, err error
 	stranger := isStranger(caller)
 	switch {
 	case b.held[caller]+n > b.total/3:
-		return b.freed, fault.New(fault.KindRateLimited, "too-many-bodies", "Your requests under way have too many bytes in all; wait for some of them.").WithRetryAfter(time.Second)
+		return b.freed, fault.New(fault.KindRateLimited, "too-many-bodies", "Your concurrent requests have too many bytes in total; wait until some have completed.").WithRetryAfter(time.Second)
 	case b.used+n > b.total, stranger && b.strangers+n > b.total/3:
 		return b.freed, busy()
 	}
@@ -92,7 +92,7 @@ func (b *budget) count(caller string, n int) {
 }
 
 func busy() error {
-	return fault.New(fault.KindUnavailable, "busy", "Too many large requests are under way; try again.").WithRetryAfter(time.Second)
+	return fault.New(fault.KindUnavailable, "busy", "Too many large requests are in progress; try again.").WithRetryAfter(time.Second)
 }
 
 const strangerPrefix = "address:"

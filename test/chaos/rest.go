@@ -28,13 +28,13 @@ func (l *lab) heal(ctx context.Context) error {
 	return nil
 }
 
-// owed is all that keeps the system from rest.
-const owed = `
+// pendingSQL counts the jobs and orders that are still pending.
+const pendingSQL = `
 	select (select count(*) from river_job where state in ('available', 'pending', 'retryable', 'running', 'scheduled'))
 	     + (select count(*) from orders where due_at is not null or status in ('PENDING', 'CONFIRMED'))`
 
-// drain waits until nothing is owed any more: a killed worker's jobs take two
-// minutes at most, tries that failed come again within one.
+// drain waits until nothing is pending: the jobs of a killed worker are rescued within two
+// minutes, and failed attempts are retried within one.
 func (l *lab) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -44,8 +44,8 @@ func (l *lab) drain(ctx context.Context) error {
 	defer look.Stop()
 	for {
 		var left int
-		if err := l.db.direct.QueryRow(ctx, owed).Scan(&left); err != nil {
-			return fmt.Errorf("look whether anything is owed: %w", err)
+		if err := l.db.direct.QueryRow(ctx, pendingSQL).Scan(&left); err != nil {
+			return fmt.Errorf("count pending jobs and orders: %w", err)
 		}
 		if left == 0 {
 			return nil
@@ -55,15 +55,15 @@ func (l *lab) drain(ctx context.Context) error {
 			l.say("%d jobs and orders to go", left)
 		case <-look.C:
 		case <-ctx.Done():
-			l.breaches.add("no rest", "%d jobs and orders are still owed something", left) // verify names them
+			l.breaches.add("no rest", "%d jobs and orders are still pending", left) // verify names them
 			return nil
 		}
 	}
 }
 
-// bury settles what dead letters are left as an operator would: once more, and what
+// resolveDeadLetters resolves the remaining dead letters like an operator: once more, and what
 // fails for good is skipped.
-func (l *lab) bury(ctx context.Context, admin *person) error {
+func (l *lab) resolveDeadLetters(ctx context.Context, admin *person) error {
 	l.retryLetters(ctx, admin)
 	if err := l.drain(ctx); err != nil {
 		return err

@@ -54,7 +54,7 @@ func (l *lab) run(ctx context.Context) error {
 		return err
 	}
 	l.report.longest("time to rest after the last fault", time.Since(l.healed))
-	if err := l.bury(ctx, admin); err != nil {
+	if err := l.resolveDeadLetters(ctx, admin); err != nil {
 		return err
 	}
 	return l.judge(ctx, ears)

@@ -1,11 +1,9 @@
-// Package simulated is a payment provider that lives in this process (SPEC D3).
+// Package simulated is an in-process payment provider for development and tests (SPEC D3).
 //
-// What it answers follows from the call alone: from the key, the amount and the
-// method, as with the test cards of a real one. A reference holds what a later call
-// must know, so a payment that was made before a restart is as good as a fresh one
-// and nothing has to be stored. In return it takes the word of a reference whose
-// payment it never saw. With a script or a journal, for tests, it remembers
-// everything and is as strict as a bank.
+// The result of a call depends only on its key, amount and method, as with the test cards of a
+// real provider. A reference contains everything that later calls need, so payments survive a
+// restart without storage. In return it trusts references of payments that it has not seen.
+// With a script or a journal, for tests, it stores everything and is as strict as a bank.
 package simulated
 
 import (
@@ -29,26 +27,25 @@ const (
 	Refund    = "refund"
 )
 
-// Options for a bank. The zero value is a bank for development and for load: a call
-// costs microseconds, memory is bounded, and only the test tokens misbehave.
+// Options for a bank. The zero value is for development and load tests: a call takes
+// microseconds, memory is bounded, and only the test tokens fail.
 type Options struct {
-	// Script says what goes wrong with a call. n is how often that key has been asked,
-	// this time included. nil is for nothing, a Fault says exactly what, any other
-	// error is what the caller gets while nothing happens. It goes before what the
-	// method or the amount would show. It may wait for a signal of the test's; other
-	// calls go on meanwhile.
+	// Script injects a fault into a call. n is the number of calls with that key, including this
+	// one. nil injects nothing; a Fault describes the fault; any other error is returned without
+	// an effect. It takes precedence over the faults of test methods and amounts. It may block,
+	// for example until a test sends a signal; other calls continue meanwhile.
 	Script func(call, key string, n int) error
-	// Journal hears of every effect, once, in the order in which they happen to a
-	// payment. It must not call the bank.
+	// Journal is called once for every effect, in the order of the effects of a payment. It must
+	// not call the bank.
 	Journal func(Effect)
-	// Away, while it answers above zero, makes every call *payments.Unavailable with that wait.
+	// Away simulates an outage: while it returns more than zero, every call fails with
+	// *payments.Unavailable and this wait.
 	Away func() time.Duration
-	// Remember keeps every payment and every effect for as long as the bank lives.
-	// Script and Journal imply it.
+	// Remember keeps all payments and effects in memory. Script and Journal imply it.
 	Remember bool
 }
 
-// Effect is money that moved.
+// Effect is a movement of money.
 type Effect struct {
 	Kind      string      `json:"kind"` // authorize, capture, void, refund
 	Key       string      `json:"key"`
@@ -60,25 +57,24 @@ type Effect struct {
 // Bank implements payments.Provider.
 type Bank struct {
 	o    Options
-	all  sync.Map                     // of every payment by id, when remembering
-	keys sync.Map                     // what every key was used for, when remembering
-	kept *lru.Cache[string, *payment] // otherwise, only those that misbehave or were voided
+	all  sync.Map                     // payments by id, with Remember
+	keys sync.Map                     // requests by key, with Remember
+	kept *lru.Cache[string, *payment] // without Remember, only payments with faults and voided ones
 
 	mu      sync.Mutex
 	effects []Effect
 }
 
-// kept payments, at most, in a bank that does not remember. What matters of them
-// matters for minutes: how often a call was tried, and that a payment was voided
-// while it may still be on its way.
+// kept is the maximum number of payments without Remember. They are only needed for minutes:
+// for the number of calls, and for authorisations that arrive after their void.
 const kept = 1 << 16
 
-// NewBank makes a bank.
+// NewBank returns a bank.
 func NewBank(o Options) *Bank {
 	o.Remember = o.Remember || o.Script != nil || o.Journal != nil
 	cache, err := lru.New[string, *payment](kept)
 	if err != nil {
-		panic(err) // only for a size below one
+		panic(err) // fails only for a size below one
 	}
 	return &Bank{o: o, kept: cache}
 }
@@ -86,7 +82,7 @@ func NewBank(o Options) *Bank {
 // Name implements payments.Provider.
 func (b *Bank) Name() string { return "simulated" }
 
-// NeedsMethod implements payments.Provider: without a method, anything is paid.
+// NeedsMethod implements payments.Provider. Payments without a method succeed.
 func (b *Bank) NeedsMethod() bool { return false }
 
 // Authorize implements payments.Provider.
@@ -116,7 +112,7 @@ func (b *Bank) Void(ctx context.Context, v payments.Void) error {
 			return err
 		}
 	}
-	// The same void may be asked again once the reference is known.
+	// The same void may be repeated with the reference.
 	q := ask{call: Void, key: v.Key, ref: ref, said: ref.id}
 	_, err := b.serve(ctx, q, func(p *payment) answer { return p.void(ref, v.Reference != "") })
 	return err
@@ -132,22 +128,22 @@ func (b *Bank) Refund(ctx context.Context, r payments.Refund) (string, error) {
 	return b.serve(ctx, q, func(p *payment) answer { return p.refund(ref, r.Key, r.Amount) })
 }
 
-// Effects lists what happened since the bank was made, when it remembers.
+// Effects returns all effects, with Remember.
 func (b *Bank) Effects() []Effect {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]Effect{}, b.effects...)
 }
 
-// ask is a call on its way through the bank.
+// ask is the state of one call.
 type ask struct {
 	call, key string
 	ref       reference
-	said      any // what the key stands for; comparable
+	said      any // the request of the key; comparable
 }
 
-// serve decides what happens, lets it happen once, and answers or fails to. No lock
-// is held while anybody waits.
+// serve determines the fault of a call, executes its effect once, and returns the result or the
+// fault. It holds no lock while it waits.
 func (b *Bank) serve(ctx context.Context, q ask, act func(*payment) answer) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", fmt.Errorf("simulated %s: %w", q.call, err)
@@ -173,7 +169,7 @@ func (b *Bank) serve(ctx context.Context, q ask, act func(*payment) answer) (str
 	return done.reference, done.err
 }
 
-// faultOf asks the script, and then what the payment is meant to show.
+// faultOf returns the fault of the script or else of the payment's test token.
 func (b *Bank) faultOf(q ask, p *payment) Fault {
 	if b.o.Script == nil && !q.ref.trait.counts() {
 		return q.ref.trait.fault(q.call, 1)
@@ -198,8 +194,8 @@ func (b *Bank) sameAsBefore(q ask) bool {
 	return before == q.said
 }
 
-// payment finds or opens the account of a payment. A bank that does not remember
-// opens one for the length of the call, unless there is something to keep.
+// payment returns the state of a payment. Without Remember, the state exists only for the call
+// unless it has to be kept.
 func (b *Bank) payment(q ask) *payment {
 	if b.o.Remember {
 		p, _ := b.all.LoadOrStore(q.ref.id, &payment{})

@@ -14,19 +14,18 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
-// Dial is a provider that asks the bank behind a Handler, wherever that runs. It
-// does not connect until it is asked; a bank that cannot be reached is an error to
-// be tried again.
+// Dial returns a provider that calls the bank of a Handler over HTTP. It connects with the
+// first call; connection errors are retryable.
 func Dial(url string) payments.Provider {
 	return &remote{
 		url: strings.TrimRight(url, "/"),
 		client: &http.Client{
-			Timeout: 30 * time.Second, // the caller's own limit is shorter
+			Timeout: 30 * time.Second, // the caller's timeout is shorter
 			Transport: &http.Transport{
 				DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 				ResponseHeaderTimeout: 15 * time.Second,
 				IdleConnTimeout:       30 * time.Second,
-				MaxIdleConnsPerHost:   256, // of many workers at once, each with one call
+				MaxIdleConnsPerHost:   256, // for many concurrent workers
 			},
 		},
 	}
@@ -69,7 +68,7 @@ func (r *remote) ask(ctx context.Context, call string, q request) (string, error
 		return "", fmt.Errorf("simulated %s: %w", call, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", q.Key) // net/http repeats it by itself when an idle connection turns out closed
+	req.Header.Set("Idempotency-Key", q.Key) // allows net/http to retry when an idle connection was closed
 
 	resp, err := r.client.Do(req)
 	if err != nil {

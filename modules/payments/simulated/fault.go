@@ -10,13 +10,12 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
-// Fault is what goes wrong with a call. It is an error, so that a script can return
-// it as well as any other.
+// Fault is an injected fault of a call. It implements error, so that a script can return it.
 type Fault struct {
-	Err   error         // what the caller gets instead of the answer
-	Lost  bool          // the effect happens all the same; only its answer is lost
-	Hang  bool          // the caller hears nothing until its context ends
-	Delay time.Duration // what the caller hears comes so late
+	Err   error         // returned in place of the result
+	Lost  bool          // the effect happens; only the response is lost
+	Hang  bool          // the call does not return before its context ends
+	Delay time.Duration // delays the response
 }
 
 func (f Fault) Error() string {
@@ -28,11 +27,10 @@ func (f Fault) Error() string {
 
 func (f Fault) Unwrap() error { return f.Err }
 
-// happens tells whether the call has its effect.
+// happens reports whether the call has its effect.
 func (f Fault) happens() bool { return f.Lost || f.Err == nil && !f.Hang }
 
-// late waits for as long as the fault wants, and returns what it puts in place of
-// the answer: nil for nothing.
+// late waits for the fault's delay and returns the error in place of the result, or nil.
 func (f Fault) late(ctx context.Context) error {
 	if f.Delay <= 0 && !f.Hang {
 		return f.Err
@@ -53,26 +51,26 @@ func (f Fault) late(ctx context.Context) error {
 
 var (
 	errLine = errors.New("simulated: the line was cut, try again")
-	errDown = errors.New("simulated: nobody answers")
+	errDown = errors.New("simulated: no response")
 )
 
-// trait is how a payment misbehaves, "" for not at all.
+// trait is the simulated fault of a payment; empty for none.
 type trait string
 
 const (
-	retry        trait = "retry"        // the first two tries of each call fail
-	down         trait = "down"         // it is never authorised; what may yet come can be voided
-	timeout      trait = "timeout"      // each call happens, but the first try never hears so
-	slow         trait = "slow"         // each answer takes 2 s
+	retry        trait = "retry"        // the first two attempts of each call fail
+	down         trait = "down"         // it is never authorised; the outcome stays unknown until it is voided
+	timeout      trait = "timeout"      // each call has its effect, but the first attempt gets no response
+	slow         trait = "slow"         // each response takes 2 s
 	captureFails trait = "captureFails" // rejected
 	voidFails    trait = "voidFails"    // rejected
 	refundFails  trait = "refundFails"  // rejected
-	declines     trait = "declines"     // by the code that belongs to the method or amount
+	declines     trait = "declines"     // with the code of the method or amount
 )
 
-// Methods are Stripe's test cards for a decline, with and without the brand that
-// Stripe has in some names (pm_card_visa_chargeDeclined), and ours for what Stripe
-// cannot show. Every other method is paid.
+// Methods are Stripe's test cards for declines, with and without the brand that some names
+// contain (pm_card_visa_chargeDeclined), and additional ones for faults that Stripe cannot
+// simulate. All other methods succeed.
 const (
 	card = "pm_card_"
 	ours = "pm_sim_"
@@ -96,9 +94,9 @@ var declineCodes = map[string]payments.Declined{
 	card + "authenticationRequired":              {Code: payments.CodeAuthentication, Detail: "Your card requires authentication."},
 }
 
-// amounts show the same as methods do, whatever the currency, when the method shows
-// nothing. The first ones are the ends of the numbers of Stripe's test cards:
-// 4000 0000 0000 9995 has insufficient funds, and so has 4,099.95.
+// amounts simulate the same faults in any currency if the method is not a test token. The first
+// ones are the last digits of Stripe's test cards: 4000 0000 0000 9995 has insufficient funds,
+// and so has 4,099.95.
 var amounts = map[int64]string{
 	400002: card + "chargeDeclined",
 	409995: card + "chargeDeclinedInsufficientFunds",
@@ -118,7 +116,7 @@ var amounts = map[int64]string{
 	400303: ours + "refundFails",
 }
 
-// token is what a payment shows: its method or, when that is an ordinary one, its amount.
+// token returns the test token of a payment: its method or else its amount.
 func token(a payments.Authorization) string {
 	name := a.Method
 	if rest, branded := strings.CutPrefix(name, card+"visa_"); branded {
@@ -139,8 +137,8 @@ func traitOf(a payments.Authorization) trait {
 	return declines
 }
 
-// decline says why a payment is refused. A misspelt token of ours is, too: paid
-// without a word, it would prove nothing.
+// decline returns why a payment is declined. A misspelt test token is declined as well, because
+// a test with it would otherwise succeed without testing anything.
 func decline(a payments.Authorization) *payments.Declined {
 	name := token(a)
 	if d, ok := declineCodes[name]; ok {
@@ -149,10 +147,10 @@ func decline(a payments.Authorization) *payments.Declined {
 	return &payments.Declined{Code: "resource-missing", Detail: "There is no payment method " + name + "."}
 }
 
-// counts tells whether it matters how often a call was tried.
+// counts reports whether the number of attempts matters.
 func (t trait) counts() bool { return t == retry || t == timeout }
 
-// fault is what a trait does to the nth try of a call.
+// fault returns the fault of the nth attempt of a call.
 func (t trait) fault(call string, n int) Fault {
 	switch {
 	case t == retry && n <= 2:

@@ -13,10 +13,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Handler is a bank for other processes: it goes on while those that ask it are
-// killed. POST /authorize, /capture, /void and /refund take a call and answer
-// {"reference"} or {"error"}; GET /journal lists the effects of a bank that
-// remembers. It asks nobody who they are: for tests, on a loopback address.
+// Handler serves a bank to other processes, so that it survives when they are killed. POST
+// /authorize, /capture, /void and /refund take a call and return {"reference"} or {"error"};
+// GET /journal lists the effects, with Remember. It has no authentication and is for tests on a
+// loopback address.
 func Handler(b *Bank) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /"+Authorize, answering(func(ctx context.Context, q request) (string, error) {
@@ -48,7 +48,7 @@ type request struct {
 	OrderID   uuid.UUID   `json:"orderId,omitzero"`
 	Amount    money.Money `json:"amount,omitzero"`
 	Method    string      `json:"method,omitempty"`
-	Of        *request    `json:"of,omitempty"` // the authorisation that a void is about
+	Of        *request    `json:"of,omitempty"` // the authorisation of a void
 }
 
 func (q request) authorization() payments.Authorization {
@@ -120,5 +120,5 @@ func (p *problem) err() error {
 func write(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // whoever asked has gone: they ask again
+	_ = json.NewEncoder(w).Encode(v) // the client has disconnected and will retry
 }

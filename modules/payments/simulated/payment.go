@@ -8,7 +8,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// payment is what the bank knows of one: nothing, when it was made before a restart.
+// payment is the state of a payment; empty if it was made before a restart.
 type payment struct {
 	mu                 sync.Mutex
 	state              state
@@ -20,7 +20,7 @@ type payment struct {
 type state int
 
 const (
-	unseen state = iota // its authorisation never came by, here and since the start
+	unseen state = iota // its authorisation has not arrived in this process
 	refused
 	held
 	taken
@@ -38,7 +38,7 @@ func rejected(code, format string, args ...any) answer {
 	return answer{err: &payments.Rejected{Code: code, Detail: fmt.Sprintf(format, args...)}}
 }
 
-// count tells how often a key was asked, this time included.
+// count returns the number of calls with a key, including this one.
 func (p *payment) count(key string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,8 +49,8 @@ func (p *payment) count(key string) int {
 	return p.tries[key]
 }
 
-// once acts for the first call with a key; every other one gets its answer. All
-// calls about one payment take turns.
+// once executes the first call with a key; further calls get its result. Calls of one payment
+// are serialised.
 func (p *payment) once(q ask, act func(*payment) answer, journal func(Effect)) answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -76,7 +76,7 @@ func (p *payment) authorize(ref reference, a payments.Authorization) answer {
 		return answer{err: &payments.Declined{Code: payments.CodeVoided, Detail: "The payment was called off before it came."}}
 	case a.Amount.Amount <= 0:
 		return rejected("invalid-amount", "An amount of %d cannot be authorised.", a.Amount.Amount)
-	case p.state == taken: // before this process was asked to authorise it, so elsewhere
+	case p.state == taken: // it was authorised by another process
 		return answer{reference: ref.String()}
 	}
 	if ref.trait == declines {
@@ -104,7 +104,7 @@ func (p *payment) capture(ref reference, amount money.Money) answer {
 	return answer{moved: amount}
 }
 
-// void with arrived false leaves a mark for an authorisation that may yet come.
+// void with arrived false leaves a mark for an authorisation that may arrive later.
 func (p *payment) void(ref reference, arrived bool) answer {
 	switch {
 	case p.state == taken:
@@ -126,7 +126,7 @@ func (p *payment) refund(ref reference, key string, amount money.Money) answer {
 	left := p.captured - p.refunded
 	switch p.state {
 	case taken:
-	case unseen: // captured before a restart, as far as we know
+	case unseen: // it may have been captured before a restart
 		left = ref.amount.Amount - p.refunded
 	default:
 		return rejected("not-captured", "The payment was not captured.")

@@ -10,15 +10,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// reference is the bank's name for a payment, such as sim_0a1b..._1250EUR or
-// sim_0a1b..._1250EUR_captureFails: all that a later call must know.
+// reference is the bank's reference of a payment, such as sim_0a1b..._1250EUR or
+// sim_0a1b..._1250EUR_captureFails. It contains everything that later calls need.
 type reference struct {
-	id     string // of the authorisation's key
+	id     string // derived from the authorisation's key
 	amount money.Money
 	trait  trait
 }
 
-// refer derives the reference of a payment, before it is made as well as after.
+// refer derives the reference of a payment from its authorisation.
 func refer(a payments.Authorization) reference {
 	return reference{id: digest(a.Key), amount: a.Amount, trait: traitOf(a)}
 }
@@ -31,12 +31,12 @@ func (r reference) String() string {
 	return s
 }
 
-// covers tells whether an amount in the payment's currency is within a limit.
+// covers reports whether an amount in the payment's currency is within a limit.
 func (r reference) covers(amount money.Money, limit int64) bool {
 	return amount.Currency == r.amount.Currency && amount.Amount > 0 && amount.Amount <= limit
 }
 
-// parse reads a reference; one that no bank of this kind ever gave is rejected.
+// parse parses a reference; an invalid one is rejected.
 func parse(text string) (reference, error) {
 	unknown := &payments.Rejected{Code: "unknown-reference", Detail: "There is no payment " + strconv.Quote(text) + "."}
 	parts := strings.Split(text, "_")
@@ -57,7 +57,7 @@ func parse(text string) (reference, error) {
 
 const digestLen = 32
 
-// digest makes a name of a key that nobody mistakes for the key.
+// digest returns a hash of a key for use in references.
 func digest(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:digestLen/2])

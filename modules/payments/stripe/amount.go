@@ -20,8 +20,8 @@ var (
 	tens = map[string]bool{"BHD": true, "JOD": true, "KWD": true, "OMR": true, "TND": true}
 )
 
-// units is an amount as Stripe counts it; what Stripe cannot count is rejected
-// rather than rounded.
+// units returns an amount in Stripe's units; an amount that these cannot represent is rejected
+// and not rounded.
 func units(m money.Money) (int64, error) {
 	name := strings.ToUpper(m.Currency)
 	switch {

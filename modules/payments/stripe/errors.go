@@ -14,11 +14,11 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
-// explain turns an error of the library's into one of payments'. The library's own
-// never gets out: its text is the whole answer, with the intent's client secret.
+// explain converts an error of the library to one of package payments. The library's error must
+// not be returned, because its text is the whole response including the intent's client secret.
 //
-// A wrong secret key is to be tried again, not final: no payment is lost while the
-// operator mends it, and payments.Guard makes the calls wait without using up tries.
+// A wrong secret key is retryable, so that no payment is lost until the operator corrects it;
+// payments.Guard delays the calls without counting attempts.
 func (p *Provider) explain(err error) error {
 	if err == nil {
 		return nil
@@ -38,14 +38,14 @@ func (p *Provider) explain(err error) error {
 	case e.Type == stripe.ErrorTypeIdempotency:
 		return &payments.Rejected{Code: payments.CodeMismatch, Detail: p.detail(e)}
 	case e.Param == "payment_method", strings.HasPrefix(string(e.Code), "payment_method_"):
-		// What pays was named by the payer.
+		// The payer chose the payment method.
 		return p.declined(e)
 	default:
 		return &payments.Rejected{Code: cmp.Or(kebab(string(e.Code)), "invalid-request"), Detail: p.detail(e)}
 	}
 }
 
-// declined is the payer's news, in the words that Stripe has for payers.
+// declined returns a decline with Stripe's message for payers.
 func (p *Provider) declined(e *stripe.Error) *payments.Declined {
 	code := cmp.Or(kebab(string(e.DeclineCode)), kebab(string(e.Code)), "declined")
 	switch e.Code {
@@ -60,8 +60,8 @@ func (p *Provider) detail(e *stripe.Error) string {
 	return p.safe(e.Msg) + " (request " + e.RequestID + ")"
 }
 
-// unreachable is for calls that got no answer of Stripe's. The text of anything but
-// a network error may hold a piece of the answer.
+// unreachable is for calls without a response of Stripe. Only texts of network errors are kept,
+// because others may contain a part of the response.
 func (p *Provider) unreachable(err error) error {
 	if network, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("stripe cannot be reached: %w", network.Err)
@@ -74,7 +74,7 @@ func (p *Provider) unreachable(err error) error {
 	return fmt.Errorf("stripe gave an answer that cannot be read (%T)", err)
 }
 
-// safe is for texts that we did not write.
+// safe sanitises texts of third parties.
 func (p *Provider) safe(text string) string {
 	if p.secret == "" {
 		return text
@@ -87,14 +87,14 @@ func stripeError(err error) *stripe.Error {
 	return e
 }
 
-// unexpected tells that an intent was not in the state for the call: where it is
-// now decides.
+// unexpected reports whether the intent was not in the state that the call requires. Then its
+// current state decides.
 func unexpected(err error) bool {
 	rejected, ok := errors.AsType[*payments.Rejected](err)
 	return ok && rejected.Code == kebab(string(stripe.ErrorCodePaymentIntentUnexpectedState))
 }
 
-// final tells whether a stored answer is one for good.
+// final reports whether a stored response is a final result.
 func final(err error) bool {
 	_, declined := errors.AsType[*payments.Declined](err)
 	_, rejected := errors.AsType[*payments.Rejected](err)

@@ -6,16 +6,16 @@ import (
 	"github.com/stripe/stripe-go/v85"
 )
 
-// maxKeys bounds how far a call goes on after answers that say "later" for ever.
-// Every try of a job adds one such answer at most.
+// maxKeys limits the keys that a call tries. Every attempt of a job adds at most one key with a
+// retryable response.
 const maxKeys = 16
 
-// once makes a call with its key and tells whether the answer is a stored one.
+// once makes a call with its key and reports whether the response is a stored one.
 //
-// Stripe stores the answer to the first call with a key, a 500 included. A stored
-// answer that is not final would be given to every further try, so the call goes on
-// to key:2, key:3 and so on: every caller walks the same way and stops at the first
-// answer that is final or fresh. What is asked must bear being asked under a new key.
+// Stripe stores the response to the first call with a key, including a 500. A stored response
+// that is not final would be returned to every further attempt, so the call continues with
+// key:2, key:3 and so on: every caller uses the same sequence and stops at the first response
+// that is final or new. The request must be safe to repeat with a new key.
 func (p *Provider) once(params *stripe.Params, key string, ask func() (*stripe.APIResource, error)) (replayed bool, err error) {
 	for n := 1; n <= maxKeys; n++ {
 		params.SetIdempotencyKey(key)

@@ -9,8 +9,8 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
-// Refund implements payments.Provider. A refund that Stripe has accepted counts as
-// made, although the payer's bank may take days, and may yet send the money back.
+// Refund implements payments.Provider. A refund counts as made when Stripe has accepted it,
+// although the payer's bank may take days and may still reject it.
 func (p *Provider) Refund(ctx context.Context, r payments.Refund) (string, error) {
 	amount, err := units(r.Amount)
 	if err != nil {
@@ -25,7 +25,7 @@ func (p *Provider) Refund(ctx context.Context, r payments.Refund) (string, error
 	_, err = p.once(&params.Params, r.Key, func() (*stripe.APIResource, error) {
 		var err error
 		if *params.IdempotencyKey != r.Key {
-			// The call before this one ended in a 500, and yet may have made it.
+			// The previous call returned 500 but may have made the refund.
 			if refund, err = p.findRefund(ctx, r); refund != nil || err != nil {
 				return nil, err
 			}
@@ -43,10 +43,10 @@ func (p *Provider) Refund(ctx context.Context, r payments.Refund) (string, error
 	return refund.ID, nil
 }
 
-// refundKey is where a refund carries the key that it was made with.
+// refundKey is the metadata key under which a refund stores its idempotency key.
 const refundKey = "key"
 
-// findRefund looks through the refunds of a payment; nil for not there.
+// findRefund returns the refund of a payment with this key, or nil.
 func (p *Provider) findRefund(ctx context.Context, r payments.Refund) (*stripe.Refund, error) {
 	list := p.client.V1Refunds.List(ctx, &stripe.RefundListParams{PaymentIntent: &r.Reference})
 	for refund, err := range list.All(ctx) {
@@ -57,5 +57,5 @@ func (p *Provider) findRefund(ctx context.Context, r payments.Refund) (*stripe.R
 			return refund, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // not there is an answer here
+	return nil, nil //nolint:nilnil // nil means not found
 }

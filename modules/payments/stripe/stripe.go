@@ -1,17 +1,17 @@
-// Package stripe is Stripe as a payment provider, through the official library
-// (SPEC D3). A payment is a PaymentIntent: made, confirmed, and captured later.
+// Package stripe implements a payment provider with Stripe's official library (SPEC D3). A
+// payment is a PaymentIntent that is created, confirmed, and captured later.
 //
-// Stripe keeps the answer to an idempotency key, errors included, for 24 hours at
-// least. Two things follow. What it answers a second time may be out of date, so
-// where an intent stands is then read afresh. And a stored 500 would be answered for
-// a day, so the next key is tried, which is safe for an intent because Stripe holds
-// or takes its money once only, and for a refund because it is looked for first.
+// Stripe stores the response to an idempotency key, including errors, for at least 24 hours. A
+// repeated response may therefore be outdated, so the state of the intent is read again. And a
+// stored 500 would be returned for a day, so the next key is tried. This is safe for an intent
+// because Stripe authorises and captures it only once, and for a refund because existing
+// refunds are checked first.
 //
-// After these 24 hours the key of a lost authorisation means nothing any more: a
-// later void cannot find it, and Stripe itself lets it go, 7 days after it was made.
+// After these 24 hours the key of an authorisation with a lost response is forgotten: a later
+// void cannot find it, and Stripe releases it 7 days after its creation.
 //
-// The payer is not there to authenticate: a payment that needs it is declined. The
-// method is a PaymentMethod that belongs to no Customer.
+// Payments are off-session: one that requires authentication is declined. The method is a
+// PaymentMethod without a Customer.
 package stripe
 
 import (
@@ -28,9 +28,9 @@ import (
 
 // Options for a provider.
 type Options struct {
-	SecretKey  string       // sk_... or rk_...; it is in no error and no log
-	APIURL     string       // for tests; Stripe's own when empty
-	HTTPClient *http.Client // one with a time-out when nil
+	SecretKey  string       // sk_... or rk_...; never part of errors and logs
+	APIURL     string       // for tests; if empty, Stripe's API
+	HTTPClient *http.Client // if nil, a client with a timeout
 }
 
 // Provider implements payments.Provider. The library's retries are off: jobs retry.
@@ -39,11 +39,11 @@ type Provider struct {
 	secret string
 }
 
-// New makes a provider. It connects when it is asked.
+// New returns a provider. It connects with the first call.
 func New(o Options) *Provider {
 	config := &stripe.BackendConfig{
 		HTTPClient:        o.HTTPClient,
-		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // it would print whole answers
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull}, // it would log whole responses
 		MaxNetworkRetries: new(int64(0)),
 		EnableTelemetry:   new(false),
 	}
@@ -65,9 +65,8 @@ func (p *Provider) Name() string { return "stripe" }
 // NeedsMethod implements payments.Provider.
 func (p *Provider) NeedsMethod() bool { return true }
 
-// Authorize implements payments.Provider. The intent is made first and confirmed
-// after: an intent that nobody confirmed holds no money, so its id is known before
-// any is held.
+// Authorize implements payments.Provider. The intent is created first and confirmed afterwards,
+// so that its id is known before any money is authorised.
 func (p *Provider) Authorize(ctx context.Context, a payments.Authorization) (string, error) {
 	intent, err := p.create(ctx, a)
 	if err != nil {
@@ -92,7 +91,7 @@ func (p *Provider) Authorize(ctx context.Context, a payments.Authorization) (str
 	return id, nil
 }
 
-// create makes the intent of an authorisation, or finds the one that was made.
+// create returns the intent of an authorisation, which may exist already.
 func (p *Provider) create(ctx context.Context, a payments.Authorization) (intent *stripe.PaymentIntent, err error) {
 	amount, err := units(a.Amount)
 	if err != nil {
@@ -105,7 +104,7 @@ func (p *Provider) create(ctx context.Context, a payments.Authorization) (intent
 		PaymentMethod: &a.Method,
 		AutomaticPaymentMethods: &stripe.PaymentIntentCreateAutomaticPaymentMethodsParams{
 			Enabled:        new(true),
-			AllowRedirects: stripe.String("never"), // there is nobody to redirect
+			AllowRedirects: stripe.String("never"), // there is no browser to redirect
 		},
 		Metadata: map[string]string{"order_id": a.OrderID.String(), "key": a.Key},
 	}
@@ -117,7 +116,7 @@ func (p *Provider) create(ctx context.Context, a payments.Authorization) (intent
 	return intent, err
 }
 
-// confirmed tells whether a confirmed intent holds money.
+// confirmed returns whether a confirmed intent is authorised.
 func (p *Provider) confirmed(intent *stripe.PaymentIntent) error {
 	switch intent.Status {
 	case stripe.PaymentIntentStatusRequiresCapture, stripe.PaymentIntentStatusSucceeded:
@@ -167,9 +166,8 @@ func (p *Provider) Capture(ctx context.Context, c payments.Capture) error {
 	}
 }
 
-// Void implements payments.Provider. Without a reference it makes the same intent
-// as Authorize, with the same key, which gives the one that Authorize made or will be
-// given, and cancels that.
+// Void implements payments.Provider. Without a reference it creates the same intent as
+// Authorize with the same key, so that both get the same intent, and cancels it.
 func (p *Provider) Void(ctx context.Context, v payments.Void) error {
 	id := v.Reference
 	if id == "" {
@@ -205,7 +203,7 @@ func (p *Provider) Void(ctx context.Context, v payments.Void) error {
 	}
 }
 
-// look reads where an intent stands now.
+// look reads the current state of an intent.
 func (p *Provider) look(ctx context.Context, id string) (*stripe.PaymentIntent, error) {
 	intent, err := p.client.V1PaymentIntents.Retrieve(ctx, id, nil)
 	if err != nil {
@@ -214,12 +212,12 @@ func (p *Provider) look(ctx context.Context, id string) (*stripe.PaymentIntent, 
 	return intent, nil
 }
 
-// unsettled is for an intent that Stripe has not made up its mind about.
+// unsettled returns the error for an intent that Stripe is still processing.
 func unsettled(intent *stripe.PaymentIntent) error {
 	return fmt.Errorf("stripe: %s is still %s", intent.ID, intent.Status)
 }
 
-// never tells that Stripe will not make such an intent, and so never has.
+// never reports whether Stripe rejects such an intent, so that none can exist.
 func never(err error) bool {
 	if rejected, ok := errors.AsType[*payments.Rejected](err); ok {
 		return rejected.Code != payments.CodeMismatch
