@@ -115,7 +115,7 @@ func TestDeadLetterRoutes(t *testing.T) {
 		{"POST " + letter + "/skip", "", 422, "invalid"},
 		{"POST " + letter + "/skip", `{"reason":""}`, 422, "invalid"},
 		{"POST " + letter + "/cancel", "", 409, "illegal-transition"},
-		{"GET /v1/dead-letters?step=nap", "", 400, "malformed"},
+		{"GET /v1/dead-letters?step=No_Step", "", 400, "malformed"},
 		{"GET /v1/dead-letters?cursor=x", "", 400, "malformed"},
 		{"GET /v1/dead-letters?limit=0", "", 400, "malformed"},
 		{"POST /v1/dead-letters/bulk", `{"action":"skip","filter":{}}`, 422, "invalid"},
