@@ -225,7 +225,11 @@ func (n *node) only() (s *subscriber) {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.limits.queue, m.limits.patience = 50, 0 })
+	n := h.node(func(m *Module) {
+		m.limits.queue, m.limits.patience = 50, 0
+		// However late the test reads on, what was written is there, and the close behind it.
+		m.limits.writeWithin, m.limits.closeWithin = patience, patience
+	})
 	conn, _, err := frugal.Dial(n.target("after="+h.beginning()), bearer(h.alice))
 	h.must(err)
 	defer conn.Close()
