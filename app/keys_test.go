@@ -19,6 +19,7 @@ var keyScopes = []struct{ route, path, body, scope string }{
 	{"/v1/orders/{id}/cancel", "/v1/orders/ID/cancel", ``, "POST /v1/orders/id/cancel"},
 	{"/v1/orders/{id}/hold", "/v1/orders/ID/hold", `{"reason":"r"}`, "POST /v1/orders/id/hold"},
 	{"/v1/orders/{id}/release", "/v1/orders/ID/release", ``, "POST /v1/orders/id/release"},
+	{"/v1/orders/{id}/steps/{name}/complete", "/v1/orders/ID/steps/no%2Dne/complete", ``, "POST /v1/orders/id/steps/no-ne/complete"},
 	{"/v1/orders/{id}/refunds", "/v1/orders/ID/refunds", `{"amount":{"amount":1,"currency":"EUR"},"reason":"r"}`, "POST /v1/orders/id/refunds"},
 	{"/v1/dead-letters/{id}/retry", "/v1/dead-letters/LETTER/retry", ``, "POST /v1/dead-letters/letter/retry"},
 	{"/v1/dead-letters/{id}/skip", "/v1/dead-letters/LETTER/skip", `{"reason":"r"}`, "POST /v1/dead-letters/letter/skip"},

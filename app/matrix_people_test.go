@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
@@ -56,7 +57,7 @@ func (a *asker) client(s *server) *client {
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cfg := settings(t)
-	m := &matrix{t: t, s: serveTest(t, cfg), held: map[string]string{}, placed: map[string][]string{}}
+	m := &matrix{t: t, s: serveTest(t, cfg, WithStep(orders.Step{Name: heldStep, Check: holdIfAsked})), held: map[string]string{}, placed: map[string][]string{}}
 	var err error
 	if m.db, err = pgxpool.New(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
 		t.Fatal(err)

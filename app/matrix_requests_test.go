@@ -40,7 +40,7 @@ func (m *matrix) aim(r web.Route, target string, who *asker) question {
 		_, rest, _ := strings.Cut(after, "}")
 		q.id = m.thing(r, target, who)
 		// What lies within a thing was made with it: a delivery, and a replay of the same id.
-		q.path = before + q.id + strings.NewReplacer("{number}", "1000", "{replayId}", q.id).Replace(rest)
+		q.path = before + q.id + strings.NewReplacer("{number}", "1000", "{replayId}", q.id, "{name}", heldStep).Replace(rest)
 	}
 	query := op.required(m.doc)
 	if target == "userId=another" {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -31,6 +33,9 @@ type thing struct {
 var things = map[string]thing{
 	"/v1/orders/": {
 		make: func(m *matrix, owner *person) string { return m.order(owner) },
+	},
+	"/v1/orders/{id}/steps/": {
+		make: func(m *matrix, owner *person) string { return m.heldOrder(owner) },
 	},
 	"/v1/products/": {
 		make: func(m *matrix, _ *person) string {
@@ -84,13 +89,23 @@ var things = map[string]thing{
 	},
 }
 
+// placeOf is the key of things for a path: a part of an order that needs an order of its own
+// kind, or what stands before the first parameter.
+func placeOf(path string) string {
+	prefix, _, _ := strings.Cut(path, "{")
+	if before, _, found := strings.Cut(path, "{name}"); found {
+		prefix = before
+	}
+	return prefix
+}
+
 // thingOf is what a path is about; the zero value when it names nothing.
 func thingOf(path string) thing {
 	prefix, _, named := strings.Cut(path, "{")
 	if !named {
 		return thing{}
 	}
-	kind, listed := things[prefix]
+	kind, listed := things[placeOf(path)]
 	collection := strings.TrimSuffix(prefix, "/")
 	for _, r := range described().Routes() {
 		switch {
@@ -184,17 +199,15 @@ func (m *matrix) thing(r web.Route, target string, who *asker) string {
 }
 
 func (m *matrix) slot(r web.Route, target string, owner *person) string {
-	prefix, _, _ := strings.Cut(r.Path, "{")
-	return prefix + " " + target + " " + owner.name
+	return placeOf(r.Path) + " " + target + " " + owner.name
 }
 
 // spent forgets what an allowed request may have changed.
 func (m *matrix) spent(r web.Route, target string, who *asker) {
 	m.t.Helper()
 	if target == "own" || target == "somebody else's" || target == "there" {
-		prefix, _, _ := strings.Cut(r.Path, "{")
 		for slot := range m.held {
-			if strings.HasPrefix(slot, prefix+" "+target) {
+			if strings.HasPrefix(slot, placeOf(r.Path)+" "+target) {
 				delete(m.held, slot)
 			}
 		}
@@ -218,6 +231,24 @@ func (m *matrix) order(owner *person) string {
 	testwait.Until(m.t, "order "+id+" to be PROCESSING", func() bool {
 		return m.root.want(200, "GET", "/v1/orders/"+id, "").text("status") == "PROCESSING"
 	})
+	return id
+}
+
+// heldStep is a step of the matrix's node. It holds the orders whose note asks for it.
+const heldStep = "approval"
+
+func holdIfAsked(_ context.Context, r orders.StepRequest) (orders.Verdict, error) {
+	if r.Order.Note != nil && *r.Order.Note == "to be held" {
+		return orders.Hold("The note asks for it."), nil
+	}
+	return orders.Continue(), nil
+}
+
+// heldOrder is one of the owner's that the step holds.
+func (m *matrix) heldOrder(owner *person) string {
+	m.t.Helper()
+	id := owner.want(201, "POST", "/v1/orders", `{"note":"to be held","items":[{"sku":"KETTLE","quantity":1}]}`).text("id")
+	m.root.becomes(id, "ON_HOLD")
 	return id
 }
 

@@ -59,9 +59,9 @@ type server struct {
 	stop func() // ends it and waits; also done at the end of the test
 }
 
-func serveTest(t *testing.T, cfg config.Config) *server {
+func serveTest(t *testing.T, cfg config.Config, options ...Option) *server {
 	t.Helper()
-	return serveLogging(t, cfg, slog.New(slog.NewTextHandler(&testLog{t: t}, &slog.HandlerOptions{Level: slog.LevelError})))
+	return serveLogging(t, cfg, slog.New(slog.NewTextHandler(&testLog{t: t}, &slog.HandlerOptions{Level: slog.LevelError})), options...)
 }
 
 // serveLogging is serveTest with a log of the test's own.

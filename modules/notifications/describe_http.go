@@ -118,8 +118,10 @@ func (d *describer) shared() (object, error) {
 			return nil, err
 		}
 		if members, ok := plain["properties"].(object); ok && members["allowedActions"] != nil {
-			// The allowed actions depend on the caller and are not part of an event.
+			// The allowed actions depend on the caller, and an order has no steps before its stock is
+			// reserved: neither is part of the order in an event.
 			delete(members, "allowedActions")
+			delete(members, "steps")
 			plain["required"] = slices.DeleteFunc(plain["required"].([]any), func(name any) bool { return name == "allowedActions" })
 		}
 		all[name] = plain

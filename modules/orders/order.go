@@ -30,7 +30,7 @@ type Order struct {
 	HeldFrom       *string            `json:"heldFrom" doc:"The status to which a release returns the order"`
 	Failure        *lifecycle.Failure `json:"failure" doc:"Why processing failed"`
 	Stalled        *string            `json:"stalled" doc:"The step that failed for good and has an open dead letter"`
-	Steps          []OrderStep        `json:"steps,omitzero" required:"true" nullable:"false" doc:"The steps that decide before the payment, in their order; empty until the stock is reserved"`
+	Steps          []OrderStep        `json:"steps,omitzero" required:"false" nullable:"false" doc:"The steps that decide before the payment, in their order; empty until the stock is reserved"`
 	Version        int64              `json:"version" doc:"Increases by one with every event; the ETag"`
 	AllowedActions []string           `json:"allowedActions,omitzero" required:"true" nullable:"false" doc:"The actions that the caller may perform now"`
 	CreatedAt      jsontime.Time      `json:"createdAt"`
