@@ -419,18 +419,18 @@ func inUse() uint64 {
 // BenchmarkDeliver is the cost of one event for a thousand sockets that hear it.
 func BenchmarkDeliver(b *testing.B) {
 	h := newHub(nil, nil)
-	room := map[*subscriber]struct{}{}
+	subscribers := map[*subscriber]struct{}{}
 	for range 1000 {
 		f := &subscriber{hub: h, queue: newQueue(1 << 30)}
 		f.queue.wake = func() {}
-		room[f] = struct{}{}
+		subscribers[f] = struct{}{}
 	}
 	owner := identity.Caller{UserID: uuid.New()}
-	h.rooms[owner.UserID] = room
+	h.byOwner[owner.UserID] = subscribers
 	list := []events.Event{eventOf(owner, "order.created")}
 	for b.Loop() {
 		h.deliver(list, events.Cursor{Epoch: "deadbeef", Xid: 1})
-		for s := range room {
+		for s := range subscribers {
 			s.queue.take()
 		}
 	}
