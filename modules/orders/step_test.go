@@ -13,8 +13,10 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/queue"
@@ -438,18 +440,19 @@ func TestFirstVerdictCounts(t *testing.T) {
 	b := stepped(t)
 	both, late := make(chan struct{}), make(chan struct{})
 	entered := make(chan struct{}, 2)
-	step := func(wait chan struct{}, v orders.Verdict) orders.Step {
-		return orders.Step{Name: "fraud", Check: func(ctx context.Context, r orders.StepRequest) (orders.Verdict, error) {
-			if r.Round == 1 {
-				entered <- struct{}{}
-				<-wait
+	step := func(wait chan struct{}, v orders.Verdict, next error) orders.Step {
+		return orders.Step{Name: "fraud", Check: func(_ context.Context, r orders.StepRequest) (orders.Verdict, error) {
+			if r.Round > 1 {
+				return orders.Continue(), next
 			}
+			entered <- struct{}{}
+			<-wait
 			return v, nil
 		}}
 	}
 	two := b.another()
-	b.UseSteps([]orders.Step{step(both, orders.Fail("fraud-suspected", "Suspected."))})
-	two.UseSteps([]orders.Step{step(late, orders.Continue())})
+	b.UseSteps([]orders.Step{step(both, orders.Fail("fraud-suspected", "Suspected."), errors.New("no answer"))})
+	two.UseSteps([]orders.Step{step(late, orders.Hold("Late."), nil)})
 	id := b.place(b.alice, basket("A", 2)).ID
 
 	var all sync.WaitGroup
@@ -464,6 +467,9 @@ func TestFirstVerdictCounts(t *testing.T) {
 	close(both)
 	b.until("the order does not fail", `select status = 'FAILED' from orders where id = $1`, id)
 	b.must(b.move(id, lifecycle.Pending))
+	if b.Advance(b.ctx, id) == nil { // now the step is pending in round 2
+		t.Error("advanced")
+	}
 	close(late)
 	all.Wait()
 
@@ -475,6 +481,30 @@ func TestFirstVerdictCounts(t *testing.T) {
 		t.Errorf("%d rows of steps, want one for each round", n)
 	}
 	b.audit(t)
+}
+
+// A reader whose row is older than the steps reads again: the version of an order is that of its
+// steps too.
+func TestStepsAndRowAreOneVersion(t *testing.T) {
+	t.Parallel()
+	b := stepped(t)
+	b.UseSteps([]orders.Step{orders.Manual("approval")})
+	id := b.place(b.alice, basket("A", 1)).ID
+	before, err := ent.On(b.pool).Order.Get(b.ctx, id)
+	b.must(err)
+	b.must(b.Advance(b.ctx, id))
+	after, err := ent.On(b.pool).Order.Get(b.ctx, id)
+	b.must(err)
+
+	_, stale := storage.Complete(b.ctx, b.pool, []*ent.Order{before})
+	list, err := storage.Complete(b.ctx, b.pool, []*ent.Order{after})
+
+	if !errors.Is(stale, storage.ErrChanged) {
+		t.Errorf("read the steps of another version: %v", stale)
+	}
+	if err != nil || len(list) != 1 || len(list[0].Steps) != 1 || list[0].Steps[0].Status != lifecycle.StepHeld {
+		t.Errorf("%v: %+v", err, list)
+	}
 }
 
 // A verdict that cannot be recorded, and a panic, are errors of the order and of nothing else.
