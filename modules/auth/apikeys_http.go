@@ -95,7 +95,7 @@ func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyA
 	if in.Body.ExpiresAt != nil {
 		expires = new(in.Body.ExpiresAt.Std())
 	}
-	if wrong := judgeKey(in.Body.Name, expires); wrong != nil {
+	if wrong := validateKey(in.Body.Name, expires); wrong != nil {
 		return nil, fault.Invalid(wrong...)
 	}
 	k, secret, err := m.createKey(ctx, identity.MustFromContext(ctx), in.Body.Name, identity.ScopesOf(in.Body.Scopes...), expires)
@@ -105,7 +105,7 @@ func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyA
 	return &newKeyAnswer{"/v1/api-keys/" + k.id.String(), APIKeyWithSecret{renderKey(k), secret}}, nil
 }
 
-func judgeKey(name string, expires *time.Time) (wrong []fault.Field) {
+func validateKey(name string, expires *time.Time) (wrong []fault.Field) {
 	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
 		wrong = append(wrong, fault.Field{Pointer: "/name", Code: "invalid", Message: "must contain letters and no control characters"})
 	}

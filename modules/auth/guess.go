@@ -18,8 +18,8 @@ type guess struct {
 	owner   func(context.Context) (uuid.UUID, error) // the account, or zero if there is none
 }
 
-// judge runs prove unless there were too many attempts (SPEC A6).
-func (m *Module) judge(ctx context.Context, g guess, prove func() error) error {
+// limitAttempts runs prove unless there were too many attempts (SPEC A6).
+func (m *Module) limitAttempts(ctx context.Context, g guess, prove func() error) error {
 	if err := m.accounts.Room(ctx); err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (m *Module) logIn(ctx context.Context, email, password string, from client)
 	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }}
 	var userID uuid.UUID
 	var confirm func(context.Context, pgx.Tx) (identity.Role, error)
-	err := m.judge(ctx, g, func() (err error) {
+	err := m.limitAttempts(ctx, g, func() (err error) {
 		userID, confirm, err = m.accounts.Verify(ctx, email, password)
 		return err
 	})
@@ -74,7 +74,7 @@ func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current
 	// A stolen access token must not allow guessing the password.
 	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }}
 	var set func(context.Context, pgx.Tx) error
-	err := m.judge(ctx, g, func() (err error) {
+	err := m.limitAttempts(ctx, g, func() (err error) {
 		set, err = m.accounts.PreparePassword(ctx, c.UserID, current, next)
 		return err
 	})

@@ -95,7 +95,7 @@ func TestUnjudgedLoginIsNoGuess(t *testing.T) {
 	cancel()
 	var pg guess
 	pg.owner = func(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
-	if err := b.judge(ctx, pg, func() error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
+	if err := b.limitAttempts(ctx, pg, func() error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if !slices.Equal(b.attempts.ends, []outcome{undecided, undecided, undecided}) {

@@ -90,9 +90,9 @@ func (s *slot) keep() {
 	}
 }
 
-// turn runs a read of the log as soon as the account gets a slot for it.
-type turn func(ctx context.Context, read func() error) error
+// limitedRead runs a read of the log as soon as the account gets a slot for it.
+type limitedRead func(ctx context.Context, read func() error) error
 
-func (m *Module) turn(class reads.Class, account uuid.UUID) turn {
+func (m *Module) limitedRead(class reads.Class, account uuid.UUID) limitedRead {
 	return func(ctx context.Context, read func() error) error { return m.reads.Do(ctx, class, account, read) }
 }

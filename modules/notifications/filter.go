@@ -15,7 +15,7 @@ import (
 // filter selects the events of a subscription and its start. The owner comes from the caller's
 // identity and never from the client (SPEC E2).
 type filter struct {
-	room   uuid.UUID     // the owner of the events; uuid.Nil for all
+	owner  uuid.UUID     // the owner of the events; uuid.Nil for all
 	order  uuid.UUID     // only this order; uuid.Nil for all
 	types  []string      // empty for all
 	resume bool          // the client gave a cursor
@@ -30,9 +30,9 @@ func (f *filter) wants(kind string, order uuid.UUID) bool {
 // page reads the log for this filter; the caller filters by type.
 func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor, limit int) (page events.Page, err error) {
 	if f.order != uuid.Nil {
-		page, err = log.AfterInOrder(ctx, after, f.order, f.room, limit)
+		page, err = log.AfterInOrder(ctx, after, f.order, f.owner, limit)
 	} else {
-		page, err = log.After(ctx, after, f.room, limit)
+		page, err = log.After(ctx, after, f.owner, limit)
 	}
 	if err != nil {
 		return page, err
@@ -47,9 +47,9 @@ type asked struct {
 }
 
 func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
-	f.room, f.orders = caller.UserID, m.orders
+	f.owner, f.orders = caller.UserID, m.orders
 	if caller.IsAdmin() {
-		f.room = uuid.Nil
+		f.owner = uuid.Nil
 	}
 	var wrong []fault.Field
 	id := func(name, value string) (id uuid.UUID) {
@@ -60,7 +60,7 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 		return id
 	}
 	if q.user != "" {
-		f.room = id("userId", q.user)
+		f.owner = id("userId", q.user)
 	}
 	if q.order != "" {
 		f.order = id("orderId", q.order)
@@ -87,7 +87,7 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 		e.Fields = wrong
 		return f, e
 	}
-	if f.room != caller.UserID && !caller.IsAdmin() {
+	if f.owner != caller.UserID && !caller.IsAdmin() {
 		return f, fault.New(fault.KindForbidden, "forbidden", "Only administrators may subscribe to the orders of other users.")
 	}
 	return f, nil

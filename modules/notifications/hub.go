@@ -22,13 +22,13 @@ type hub struct {
 	out   *slog.Logger
 	ready chan struct{} // closed when the tail knows its position
 
-	mu     sync.Mutex
-	at     events.Cursor
-	moved  chan struct{}                          // closed when at changes; nil if no goroutine waits
-	rooms  map[uuid.UUID]map[*subscriber]struct{} // by owner; uuid.Nil for all owners
-	people map[uuid.UUID]map[*subscriber]struct{} // by subscribed user
-	closed bool
-	gone   sync.WaitGroup
+	mu      sync.Mutex
+	at      events.Cursor
+	moved   chan struct{}                          // closed when at changes; nil if no goroutine waits
+	byOwner map[uuid.UUID]map[*subscriber]struct{} // uuid.Nil for the events of all owners
+	byUser  map[uuid.UUID]map[*subscriber]struct{}
+	closed  bool
+	gone    sync.WaitGroup
 
 	open prometheus.Gauge
 	sent prometheus.Counter
@@ -40,9 +40,9 @@ var errStopping = errors.New("the server is stopping")
 func newHub(out *slog.Logger, reg prometheus.Registerer) *hub {
 	with := promauto.With(reg)
 	return &hub{
-		out:   out,
-		ready: make(chan struct{}),
-		rooms: map[uuid.UUID]map[*subscriber]struct{}{}, people: map[uuid.UUID]map[*subscriber]struct{}{},
+		out:     out,
+		ready:   make(chan struct{}),
+		byOwner: map[uuid.UUID]map[*subscriber]struct{}{}, byUser: map[uuid.UUID]map[*subscriber]struct{}{},
 		open: with.NewGauge(prometheus.GaugeOpts{Name: "orderflow_sockets_open", Help: "Sockets and event streams open on this node."}),
 		sent: with.NewCounter(prometheus.CounterOpts{Name: "orderflow_socket_frames_total", Help: "Event frames handed to sockets and event streams."}),
 		ends: with.NewCounterVec(prometheus.CounterOpts{
@@ -60,7 +60,7 @@ func (h *hub) deliver(list []events.Event, at events.Cursor) {
 	}
 	h.move(at)
 	for _, e := range list {
-		own, all := h.rooms[e.UserID], h.rooms[uuid.Nil]
+		own, all := h.byOwner[e.UserID], h.byOwner[uuid.Nil]
 		if len(own) == 0 && len(all) == 0 {
 			continue
 		}
@@ -83,8 +83,8 @@ func (h *hub) join(f *subscriber) error {
 	if h.closed {
 		return errStopping
 	}
-	add(h.rooms, f.room, f)
-	add(h.people, f.caller.UserID, f)
+	add(h.byOwner, f.owner, f)
+	add(h.byUser, f.caller.UserID, f)
 	f.to = h.at
 	h.gone.Add(1)
 	h.open.Inc()
@@ -116,8 +116,8 @@ func (h *hub) leave(f *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	remove(h.rooms, f.room, f)
-	remove(h.people, f.caller.UserID, f)
+	remove(h.byOwner, f.owner, f)
+	remove(h.byUser, f.caller.UserID, f)
 	h.open.Dec()
 	h.gone.Done()
 }
@@ -140,7 +140,7 @@ func (h *hub) revoke(user, credential uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	for f := range h.people[user] {
+	for f := range h.byUser[user] {
 		if credential == uuid.Nil || f.caller.Credential() == credential {
 			f.end(loggedIn)
 		}
@@ -152,7 +152,7 @@ func (h *hub) tell(user uuid.UUID, unread int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	for f := range h.people[user] {
+	for f := range h.byUser[user] {
 		if f.order == uuid.Nil && f.wants(kindUnread, uuid.Nil) {
 			f.queue.count(unread)
 		}
@@ -163,7 +163,7 @@ func (h *hub) tell(user uuid.UUID, unread int64) {
 func (h *hub) listeners() []uuid.UUID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Collect(maps.Keys(h.people))
+	return slices.Collect(maps.Keys(h.byUser))
 }
 
 // stop ends all subscribers, and cuts the connections of those that remain when ctx ends.
@@ -196,8 +196,8 @@ func (h *hub) each(visit func(*subscriber)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 
-	for _, room := range h.rooms {
-		for f := range room {
+	for _, subscribers := range h.byOwner {
+		for f := range subscribers {
 			visit(f)
 		}
 	}

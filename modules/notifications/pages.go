@@ -37,7 +37,7 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 		return m.resetPage(ctx)
 	}
 
-	p := &page{filter: f, log: m.events, limit: limit, turn: m.turn(reads.Page, caller.UserID)}
+	p := &page{filter: f, log: m.events, limit: limit, limitedRead: m.limitedRead(reads.Page, caller.UserID)}
 	err = m.fill(ctx, p, caller, wait)
 	if errors.Is(err, events.ErrRewritten) {
 		return m.resetPage(ctx)
@@ -59,9 +59,9 @@ func (m *Module) page(ctx context.Context, caller identity.Caller, q asked, limi
 // resumed.
 func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (gone bool, err error) {
 	if f.resume {
-		return m.events.Expired(ctx, f.at, f.room, m.keep)
+		return m.events.Expired(ctx, f.at, f.owner, m.keep)
 	}
-	err = m.turn(reads.Page, caller.UserID)(ctx, func() (err error) {
+	err = m.limitedRead(reads.Page, caller.UserID)(ctx, func() (err error) {
 		f.at, err = m.events.Since(ctx, time.Now().Add(time.Minute-m.keep))
 		return err
 	})
@@ -134,17 +134,17 @@ func (m *Module) unchanged(ctx context.Context, caller identity.Caller) (bool, e
 // page is the state of one request.
 type page struct {
 	filter
-	log   *events.Log
-	limit int
-	turn  turn
-	list  []events.Event
+	log         *events.Log
+	limit       int
+	limitedRead limitedRead
+	list        []events.Event
 }
 
 // read fills the page from its position until it is full or the log ends.
 func (p *page) read(ctx context.Context) error {
 	for range lookThrough {
 		var got events.Page
-		err := p.turn(ctx, func() (err error) {
+		err := p.limitedRead(ctx, func() (err error) {
 			got, err = p.page(ctx, p.log, p.at, max(p.limit, 100))
 			return err
 		})

@@ -34,7 +34,7 @@ func (n *node) consumed(user uuid.UUID) {
 	until(n.bundle.t, "everything is taken", func() bool {
 		n.hub.mu.Lock()
 		defer n.hub.mu.Unlock()
-		for f := range n.hub.people[user] {
+		for f := range n.hub.byUser[user] {
 			f.queue.mu.Lock()
 			full := len(f.queue.list) > 0 || f.queue.unread != nil
 			f.queue.mu.Unlock()

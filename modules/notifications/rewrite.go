@@ -15,8 +15,8 @@ func (h *hub) rewrite(at events.Cursor) {
 	defer h.mu.Unlock()
 
 	h.move(at)
-	for _, room := range h.rooms {
-		for f := range room {
+	for _, subscribers := range h.byOwner {
+		for f := range subscribers {
 			f.doubted = true
 			f.queue.restart()
 		}

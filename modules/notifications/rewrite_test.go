@@ -159,7 +159,7 @@ func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	n.settle()
 	h.settled("inbox")
 	lost := h.last()
-	f := n.newSubscriber(h.alice, filter{room: h.alice.UserID, resume: true, at: lost.Cursor})
+	f := n.newSubscriber(h.alice, filter{owner: h.alice.UserID, resume: true, at: lost.Cursor})
 	f.queue.wake = func() {}
 	h.must(n.hub.join(f))
 	defer n.hub.leave(f)

@@ -252,8 +252,8 @@ func (n *node) stop() {
 	defer cancel()
 	n.Stop(ctx)
 	n.hub.gone.Wait()
-	if open := value(n.hub.open); open != 0 || len(n.hub.rooms) != 0 {
-		n.bundle.t.Errorf("%v sockets open in %d rooms", open, len(n.hub.rooms))
+	if open := value(n.hub.open); open != 0 || len(n.hub.byOwner) != 0 {
+		n.bundle.t.Errorf("%v sockets open for %d owners", open, len(n.hub.byOwner))
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
-// SPEC E2: rooms come from the token.
+// SPEC E2: the token determines which events a socket receives.
 func TestWhoHearsWhat(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -210,7 +210,7 @@ func TestRevoked(t *testing.T) {
 	}
 	n.Revoked(h.admin.UserID, uuid.Nil)
 	if code := guest.closedWith(); code != 4401 {
-		t.Errorf("an administrator in another's room: %d", code)
+		t.Errorf("an administrator subscribed to another user: %d", code)
 	}
 	h.commit(eventOf(h.bob, "order.created"))
 	bob.expect(h.truth(h.bob.UserID))

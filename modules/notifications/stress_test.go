@@ -225,7 +225,11 @@ func (n *node) only() (s *subscriber) {
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
-	n := h.node(func(m *Module) { m.limits.queue, m.limits.patience = 50, 0 })
+	n := h.node(func(m *Module) {
+		m.limits.queue, m.limits.patience = 50, 0
+		// However late the test reads on, what was written is there, and the close behind it.
+		m.limits.writeWithin, m.limits.closeWithin = patience, patience
+	})
 	conn, _, err := frugal.Dial(n.target("after="+h.beginning()), bearer(h.alice))
 	h.must(err)
 	defer conn.Close()
@@ -415,18 +419,18 @@ func inUse() uint64 {
 // BenchmarkDeliver is the cost of one event for a thousand sockets that hear it.
 func BenchmarkDeliver(b *testing.B) {
 	h := newHub(nil, nil)
-	room := map[*subscriber]struct{}{}
+	subscribers := map[*subscriber]struct{}{}
 	for range 1000 {
 		f := &subscriber{hub: h, queue: newQueue(1 << 30)}
 		f.queue.wake = func() {}
-		room[f] = struct{}{}
+		subscribers[f] = struct{}{}
 	}
 	owner := identity.Caller{UserID: uuid.New()}
-	h.rooms[owner.UserID] = room
+	h.byOwner[owner.UserID] = subscribers
 	list := []events.Event{eventOf(owner, "order.created")}
 	for b.Loop() {
 		h.deliver(list, events.Cursor{Epoch: "deadbeef", Xid: 1})
-		for s := range room {
+		for s := range subscribers {
 			s.queue.take()
 		}
 	}

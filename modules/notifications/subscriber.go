@@ -25,7 +25,7 @@ type limits struct {
 	writeWithin time.Duration
 	closeWithin time.Duration // for the peer's close frame, and for a write that is in progress when we close
 	readWithin  time.Duration // one page of the log
-	turnWithin  time.Duration // for a slot to read one; below pingEvery
+	slotWithin  time.Duration // for a slot to read one; below pingEvery
 	handshake   time.Duration // until the socket runs; above the server's time-out for writing the 101
 	read        int64         // bytes of one message
 	queue       int           // frames
@@ -36,7 +36,7 @@ type limits struct {
 
 var usual = limits{
 	pingEvery: 25 * time.Second, deadAfter: 55 * time.Second,
-	writeWithin: 10 * time.Second, closeWithin: time.Second, readWithin: 5 * time.Second, turnWithin: 20 * time.Second, handshake: 40 * time.Second,
+	writeWithin: 10 * time.Second, closeWithin: time.Second, readWithin: 5 * time.Second, slotWithin: 20 * time.Second, handshake: 40 * time.Second,
 	read: 4 << 10, queue: 256, page: 500, patience: 2 * time.Second, behind: 20 * time.Second,
 }
 
@@ -44,14 +44,14 @@ var usual = limits{
 // tail. The transports differ only in how they write frames.
 type subscriber struct {
 	filter
-	hub    *hub
-	log    *events.Log
-	out    *slog.Logger
-	keep   time.Duration
-	turn   turn
-	limits *limits
-	caller identity.Caller
-	stands func(context.Context, uuid.UUID) (identity.Caller, error)
+	hub           *hub
+	log           *events.Log
+	out           *slog.Logger
+	keep          time.Duration
+	limitedRead   limitedRead
+	limits        *limits
+	caller        identity.Caller
+	currentCaller func(context.Context, uuid.UUID) (identity.Caller, error)
 
 	ctx    context.Context //nolint:containedctx // the lifetime of the subscription, which is independent of calls of next
 	cancel context.CancelCauseFunc
@@ -100,8 +100,8 @@ var (
 
 func (m *Module) newSubscriber(caller identity.Caller, f filter) *subscriber {
 	one := &subscriber{
-		filter: f, hub: m.hub, log: m.events, out: m.log, keep: m.keep, limits: &m.limits, turn: m.turn(reads.CatchUp, caller.UserID),
-		caller: caller, stands: m.sessions.CurrentCaller, queue: newQueue(m.limits.queue),
+		filter: f, hub: m.hub, log: m.events, out: m.log, keep: m.keep, limits: &m.limits, limitedRead: m.limitedRead(reads.CatchUp, caller.UserID),
+		caller: caller, currentCaller: m.sessions.CurrentCaller, queue: newQueue(m.limits.queue),
 		onEnd: func(closeReason) {}, cut: func() {},
 	}
 	one.ctx, one.cancel = context.WithCancelCause(context.Background())
@@ -187,7 +187,7 @@ func (f *subscriber) next() ([]*frame, error) {
 // begin joins the hub and sets the start of the stream: the client's cursor, or the current
 // position.
 func (f *subscriber) begin() (*frame, error) {
-	if err := f.stillStands(); err != nil {
+	if err := f.recheckCredential(); err != nil {
 		return nil, err
 	}
 	f.hub.doubts(f) // ignored, because the position is verified now
@@ -196,7 +196,7 @@ func (f *subscriber) begin() (*frame, error) {
 		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 		defer cancel()
 
-		gone, err := f.log.Expired(ctx, f.at, f.room, f.keep)
+		gone, err := f.log.Expired(ctx, f.at, f.owner, f.keep)
 		if err == nil && !gone && f.to.Before(f.at) {
 			err = f.verify(ctx)
 			gone = errors.Is(err, events.ErrRewritten)
@@ -215,13 +215,13 @@ func (f *subscriber) begin() (*frame, error) {
 	return first.frame(), nil
 }
 
-// stillStands checks the session or key again, because it may have ended between the handshake
+// recheckCredential checks the session or key again, because it may have ended between the handshake
 // and joining the hub. From here on the hub notifies the subscriber.
-func (f *subscriber) stillStands() error {
+func (f *subscriber) recheckCredential() error {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 	defer cancel()
 
-	now, err := f.stands(ctx, f.caller.Credential())
+	now, err := f.currentCaller(ctx, f.caller.Credential())
 	if known, ok := fault.As(err); ok && known.Kind == fault.KindUnauthenticated || err == nil && now != f.caller {
 		f.end(loggedIn)
 		return context.Cause(f.ctx)
@@ -233,10 +233,10 @@ func (f *subscriber) stillStands() error {
 // queue.
 func (f *subscriber) catchUp() (frames []*frame, err error) {
 	var page events.Page
-	waiting, cancel := context.WithTimeout(f.ctx, f.limits.turnWithin)
+	waiting, cancel := context.WithTimeout(f.ctx, f.limits.slotWithin)
 	defer cancel()
 	f.moved.Store(math.MaxInt64) // waiting for a slot does not count as slow reading
-	err = f.turn(waiting, func() (err error) {
+	err = f.limitedRead(waiting, func() (err error) {
 		f.moved.Store(time.Now().UnixNano())
 		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 		defer cancel()

@@ -73,6 +73,14 @@ var invariants = map[string]string{
 		select order_id::text from payments where state in ('authorizing', 'authorized') group by 1 having count(*) > 1`,
 	"orders that stall without a dead letter, or have one without stalling": `
 		select id::text from orders o where (stalled is not null) <> exists (select from dead_letters d where d.order_id = o.id and d.resolved_at is null)`,
+	"orders that have passed a step which has not let them": `
+		select o.id::text || ' ' || o.status || ' ' || s.name || ' ' || s.status from orders o join order_steps s on s.order_id = o.id and s.round = o.round
+		where s.status not in ('passed', 'skipped') and (o.payment_status <> 'NONE'
+			or coalesce(o.held_from, o.status) in (` + quoted(append(lifecycle.HoldingStock(), lifecycle.StockTaken()...)) + `))`,
+	"reservations of orders that neither begin nor wait": `
+		select o.id::text || ' ' || o.status from orders o
+		where (o.reserved_until is not null) <> (coalesce(o.held_from, o.status) in (` + quoted(lifecycle.Reserving()) + `)
+			and exists (select from reservations r where r.order_id = o.id and r.state = 'held'))`,
 	"deleted orders that are alive": `
 		select id::text from orders where deleted_at is not null and status not in (` + quoted(lifecycle.With(func(m lifecycle.Meaning) bool { return m.Closed })) + `)`,
 }

@@ -107,6 +107,11 @@ func (b *bundle) doAny(r *rapid.T, id uuid.UUID) {
 				insert into movements (id, sku, delta, stock, reason, actor, at) select $1, 'B', 3, stock, 'found', 'system', now() from p`, uuid.Must(uuid.NewV7()))
 			return nil
 		},
+		"complete step": func() error {
+			step := rapid.SampledFrom([]string{"fraud", "approval", "credit"}).Draw(r, "step")
+			_, err := b.CompleteStep(b.ctx, b.admin, id, step, nil, nil, idempotency.Key[orders.Order]{})
+			return err
+		},
 		"retry":    func() error { return b.resolveAny(id, "retry") },
 		"skip":     func() error { return b.resolveAny(id, "skip") },
 		"dead end": func() error { return b.resolveAny(id, "cancel") },

@@ -28,6 +28,7 @@ type unitOfWork struct {
 	caller   identity.Caller // zero for background work
 	orders   []*lockedOrder  // by id
 	payments Settlement
+	settled  bool // a command on money was carried out, which may concern no event
 }
 
 // lockedOrder is an order whose row the transaction has locked.
@@ -120,6 +121,7 @@ func (u *unitOfWork) find(id uuid.UUID) *lockedOrder {
 
 // settle carries out a command on an order's money and records what it changed.
 func (u *unitOfWork) settle(o *lockedOrder, c settlement.Command) (settlement.Change, error) {
+	u.settled = true
 	change, err := u.payments.Apply(o.ID, c)
 	if err != nil || change.Outcome == settlement.None {
 		return change, err
@@ -139,7 +141,7 @@ func (u *unitOfWork) settle(o *lockedOrder, c settlement.Command) (settlement.Ch
 // any number of orders, and one more for the jobs.
 func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err error) {
 	changed = slices.DeleteFunc(slices.Clone(u.orders), func(o *lockedOrder) bool { return !o.Changed() })
-	if len(changed) == 0 {
+	if len(changed) == 0 && !u.settled {
 		return nil, nil
 	}
 	list, err := eventsOf(changed)
@@ -148,14 +150,16 @@ func (u *unitOfWork) write(ctx context.Context) (changed []*lockedOrder, err err
 	}
 	var updated int64
 	b := &pgx.Batch{}
-	storage.QueueUpdate(b, updatesOf(changed), &updated)
-	for _, o := range changed {
-		storage.QueueResolution(b, o.Order)
+	if len(changed) > 0 {
+		storage.QueueUpdate(b, updatesOf(changed), &updated)
+		for _, o := range changed {
+			storage.QueueResolution(b, o.Order)
+		}
+		storage.QueueStepChanges(b, aggregates(changed))
+		events.AppendBatch(b, list)
+		storage.QueueCounts(b, storage.MovedCounts(aggregates(changed)))
 	}
-	storage.QueueStepChanges(b, aggregates(changed))
-	events.AppendBatch(b, list)
-	storage.QueueCounts(b, storage.MovedCounts(aggregates(changed)))
-	u.payments.Queue(b)
+	u.payments.Queue(b) // a payment that begins after a released step changes no order
 	if err := u.tx.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("write %d orders: %w", len(changed), err)
 	}

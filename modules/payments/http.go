@@ -52,7 +52,7 @@ type OrderPath struct {
 }
 
 var refundRequested = web.Responder[settlement.Refund, RefundResponse]{Body: func(_ context.Context, r settlement.Refund) RefundResponse {
-	refunded, _ := r.(RefundResponse) // it comes from this module's Book
+	refunded, _ := r.(RefundResponse) // it comes from this module's Settlement
 	return refunded
 }}
 

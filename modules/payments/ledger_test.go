@@ -29,25 +29,25 @@ func (m *Module) settled(t *testing.T) uuid.UUID {
 	t.Helper()
 	order := uuid.Must(uuid.NewV7())
 	ask := func(goal settlement.Goal) {
-		m.within(t, order, func(b *Book) {
-			c := b.Next(order, goal)
+		m.within(t, order, func(s *Settlement) {
+			c := s.Next(order, goal)
 			if err := c.Do(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if change, err := b.Apply(order, settlement.Answer{Call: c}); err != nil || change.Outcome == settlement.None {
+			if change, err := s.Apply(order, settlement.Answer{Call: c}); err != nil || change.Outcome == settlement.None {
 				t.Fatalf("%s changes nothing: %v", c.Step(), err)
 			}
 		})
 	}
-	m.within(t, order, func(b *Book) {
-		if _, err := b.Apply(order, settlement.Begin{Total: money.Money{Amount: 1000, Currency: "EUR"}, Method: new("pm")}); err != nil {
+	m.within(t, order, func(s *Settlement) {
+		if _, err := s.Apply(order, settlement.Begin{Total: money.Money{Amount: 1000, Currency: "EUR"}, Method: new("pm")}); err != nil {
 			t.Fatal(err)
 		}
 	})
 	ask(settlement.Authorize)
 	ask(settlement.Capture)
-	m.within(t, order, func(b *Book) {
-		if _, err := b.Apply(order, settlement.RequestRefund{
+	m.within(t, order, func(s *Settlement) {
+		if _, err := s.Apply(order, settlement.RequestRefund{
 			Amount: 400, Items: map[string]int64{"A": 2}, Ordered: map[string]int64{"A": 2}, Reason: "broken", By: "admin:x",
 		}); err != nil {
 			t.Fatal(err)
@@ -63,8 +63,8 @@ func TestBooksAreKept(t *testing.T) {
 	m := open(t)
 	order := m.settled(t)
 
-	m.within(t, order, func(b *Book) {
-		p, r := b.payments[order][0], b.refunds[order][0]
+	m.within(t, order, func(s *Settlement) {
+		p, r := s.payments[order][0], s.refunds[order][0]
 		if p.state != captured || p.reference != "ref" || p.amount != 1000 || p.currency != "EUR" || *p.method != "pm" || p.provider != "till" || p.code != nil {
 			t.Errorf("payment %+v", p)
 		}
@@ -72,15 +72,15 @@ func TestBooksAreKept(t *testing.T) {
 			t.Errorf("refund %+v", r)
 		}
 	})
-	m.within(t, uuid.New(), func(b *Book) {
-		if len(b.payments) != 0 || b.Next(order, settlement.Void) != nil {
-			t.Error("another order's book is not empty")
+	m.within(t, uuid.New(), func(s *Settlement) {
+		if len(s.payments) != 0 || s.Next(order, settlement.Void) != nil {
+			t.Error("the settlement of another order is not empty")
 		}
 	})
 }
 
 // E1: debits equal credits, each movement has both its sides, a hold is settled
-// before it is captured, and nobody changes a line.
+// before it is captured, and no line is changed.
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	m := open(t)

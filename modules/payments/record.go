@@ -13,24 +13,24 @@ import (
 )
 
 // Apply executes a command on the payments of one order and returns what it changed.
-func (b *Book) Apply(order uuid.UUID, c settlement.Command) (change settlement.Change, err error) {
+func (s *Settlement) Apply(order uuid.UUID, c settlement.Command) (change settlement.Change, err error) {
 	switch c := c.(type) {
 	case settlement.Begin:
-		err = b.begin(order, c.Total, c.Method)
+		err = s.begin(order, c.Total, c.Method)
 	case settlement.Answer:
-		change, err = b.answer(c.Call)
+		change, err = s.answer(c.Call)
 	case settlement.Exhausted:
-		change, err = b.fail(c.Call, c.Cause)
+		change, err = s.fail(c.Call, c.Cause)
 	case settlement.RequestRefund:
-		change, err = b.requestRefund(order, c)
+		change, err = s.requestRefund(order, c)
 	case settlement.RetryRefunds:
-		change.Amount = b.retry(order, c)
+		change.Amount = s.retry(order, c)
 	case settlement.Abandon:
-		b.abandon(order)
+		s.abandon(order)
 	default:
 		err = fmt.Errorf("payments know no command %T", c)
 	}
-	change.Refunding, change.FailedRefunds = b.refundTotals(order)
+	change.Refunding, change.FailedRefunds = s.refundTotals(order)
 	return change, err
 }
 
@@ -45,65 +45,65 @@ func madeHere(c settlement.Call) (*call, error) {
 
 // answer applies the result of a call. Two workers may have made the same call; the later
 // result changes nothing.
-func (b *Book) answer(c settlement.Call) (settlement.Change, error) {
+func (s *Settlement) answer(c settlement.Call) (settlement.Change, error) {
 	asked, err := madeHere(c)
 	if err != nil {
 		return settlement.Change{}, err
 	}
-	p := b.payment(asked.payment.order, asked.payment.id)
+	p := s.payment(asked.payment.order, asked.payment.id)
 	if p == nil {
 		return settlement.Change{}, nil
 	}
 	switch {
 	case asked.step == authorize && p.state == authorizing && asked.declined != nil:
-		return b.decline(p, asked.declined), nil //nolint:nilerr // a decline is an answer
+		return s.decline(p, asked.declined), nil //nolint:nilerr // a decline is an answer
 	case asked.step == authorize && p.state == authorizing:
 		p.reference = asked.reference
-		b.move(p, authorized)
-		b.transfer(p, p.id, authorize, p.amount, accountHolds, accountPromises)
+		s.move(p, authorized)
+		s.transfer(p, p.id, authorize, p.amount, accountHolds, accountPromises)
 		return settlement.Change{Outcome: settlement.Authorized, Amount: p.amount}, nil
 	// An administrator may have abandoned the call while it was in progress. Its effect counts
 	// nevertheless.
 	case asked.step == capture && (p.state == authorized || p.state == abandoned):
-		b.move(p, captured)
-		b.transfer(p, p.id, "settle", p.amount, accountPromises, accountHolds)
-		b.transfer(p, p.id, capture, p.amount, accountProvider, accountSales)
+		s.move(p, captured)
+		s.transfer(p, p.id, "settle", p.amount, accountPromises, accountHolds)
+		s.transfer(p, p.id, capture, p.amount, accountProvider, accountSales)
 		return settlement.Change{Outcome: settlement.Captured, Amount: p.amount}, nil
 	case asked.step == void && (p.live() || p.state == abandoned):
 		if p.reference != "" { // it was authorized
-			b.transfer(p, p.id, void, p.amount, accountPromises, accountHolds)
+			s.transfer(p, p.id, void, p.amount, accountPromises, accountHolds)
 		}
-		b.move(p, voided)
+		s.move(p, voided)
 		return settlement.Change{Outcome: settlement.Voided, Amount: p.amount}, nil
 	case asked.step == giveBack:
-		return b.refunded(p, asked), nil
+		return s.refunded(p, asked), nil
 	}
 	return settlement.Change{}, nil
 }
 
-func (b *Book) decline(p *payment, d *Declined) settlement.Change {
+func (s *Settlement) decline(p *payment, d *Declined) settlement.Change {
 	p.code, p.detail = &d.Code, &d.Detail
-	b.move(p, declined)
+	s.move(p, declined)
 	return settlement.Change{
 		Outcome: settlement.Declined, Amount: p.amount, Decline: &settlement.Decline{Code: d.Code, Detail: d.Detail},
 	}
 }
 
-func (b *Book) refunded(p *payment, asked *call) settlement.Change {
-	r := b.refund(p.order, asked.refund.id)
-	if r == nil || r.state == done || r.state != pending && !b.fits(p, r) {
+func (s *Settlement) refunded(p *payment, asked *call) settlement.Change {
+	r := s.refund(p.order, asked.refund.id)
+	if r == nil || r.state == done || r.state != pending && !s.fits(p, r) {
 		return settlement.Change{}
 	}
 	// The refund was made, even if it was marked as failed meanwhile.
 	r.reference, r.code, r.detail = &asked.reference, nil, nil
-	b.moveRefund(r, done)
-	b.transfer(p, r.id, giveBack, r.amount, accountReturns, accountProvider)
+	s.moveRefund(r, done)
+	s.transfer(p, r.id, giveBack, r.amount, accountReturns, accountProvider)
 	return settlement.Change{Outcome: settlement.Refunded, Amount: r.amount}
 }
 
 // Declined returns why an order's last payment was declined, or nil if it was not.
-func (b *Book) Declined(order uuid.UUID) *settlement.Decline {
-	list := b.payments[order]
+func (s *Settlement) Declined(order uuid.UUID) *settlement.Decline {
+	list := s.payments[order]
 	if len(list) == 0 || list[len(list)-1].state != declined {
 		return nil
 	}
@@ -113,9 +113,9 @@ func (b *Book) Declined(order uuid.UUID) *settlement.Decline {
 
 // fits reports whether a late success counts: all refunds together must stay
 // within the captured amount. Otherwise the provider refuses one of the others.
-func (b *Book) fits(p *payment, late *refund) bool {
+func (s *Settlement) fits(p *payment, late *refund) bool {
 	left := p.amount
-	for _, r := range b.refunds[p.order] {
+	for _, r := range s.refunds[p.order] {
 		if r.state == pending || r.state == done {
 			left -= r.amount
 		}
@@ -125,8 +125,8 @@ func (b *Book) fits(p *payment, late *refund) bool {
 
 // refundTotals returns the sum of an order's pending refunds, and how many have
 // failed and wait for an administrator.
-func (b *Book) refundTotals(order uuid.UUID) (refunding int64, failures int) {
-	for _, r := range b.refunds[order] {
+func (s *Settlement) refundTotals(order uuid.UUID) (refunding int64, failures int) {
+	for _, r := range s.refunds[order] {
 		switch r.state {
 		case pending:
 			refunding += r.amount
@@ -139,12 +139,12 @@ func (b *Book) refundTotals(order uuid.UUID) (refunding int64, failures int) {
 
 // fail ends a refund that the provider rejects or that exhausted its attempts. Any other call
 // stays due until an administrator decides.
-func (b *Book) fail(c settlement.Call, cause error) (settlement.Change, error) {
+func (s *Settlement) fail(c settlement.Call, cause error) (settlement.Change, error) {
 	asked, err := madeHere(c)
 	if err != nil || asked.step != giveBack {
 		return settlement.Change{}, err
 	}
-	r := b.refund(asked.payment.order, asked.refund.id)
+	r := s.refund(asked.payment.order, asked.refund.id)
 	if r == nil || r.state != pending {
 		return settlement.Change{}, nil
 	}
@@ -152,15 +152,15 @@ func (b *Book) fail(c settlement.Call, cause error) (settlement.Change, error) {
 	if rejected, ok := errors.AsType[*Rejected](cause); ok {
 		r.code, r.detail = &rejected.Code, &rejected.Detail
 	}
-	b.moveRefund(r, failed)
+	s.moveRefund(r, failed)
 	return settlement.Change{Outcome: settlement.RefundFailed, Amount: r.amount}, nil
 }
 
 // requestRefund records a refund of the captured payment. The caller has checked the amount;
 // more units than ordered are rejected.
-func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settlement.Change, error) {
+func (s *Settlement) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settlement.Change, error) {
 	var paid *payment
-	for _, p := range b.payments[order] {
+	for _, p := range s.payments[order] {
 		if p.state == captured {
 			paid = p
 		}
@@ -168,7 +168,7 @@ func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settl
 	if paid == nil {
 		return settlement.Change{}, fmt.Errorf("refund order %s: nothing was captured", order)
 	}
-	if err := b.covers(order, c.Items, c.Ordered); err != nil {
+	if err := s.covers(order, c.Items, c.Ordered); err != nil {
 		return settlement.Change{}, err
 	}
 	id, err := uuid.NewV7()
@@ -179,15 +179,15 @@ func (b *Book) requestRefund(order uuid.UUID, c settlement.RequestRefund) (settl
 		id: id, order: order, payment: paid.id, currency: paid.currency, amount: c.Amount, items: c.Items,
 		reason: c.Reason, state: pending, actor: string(c.By), createdAt: events.Now(),
 	}
-	b.refunds[order] = append(b.refunds[order], r)
-	b.asked = append(b.asked, r)
+	s.refunds[order] = append(s.refunds[order], r)
+	s.asked = append(s.asked, r)
 	return settlement.Change{Outcome: settlement.RefundRequested, Amount: c.Amount, Refund: renderRefund(r)}, nil
 }
 
 // covers reports whether the units of each sku are not refunded yet.
-func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
+func (s *Settlement) covers(order uuid.UUID, items, ordered map[string]int64) error {
 	left := maps.Clone(ordered)
-	for _, r := range b.refunds[order] {
+	for _, r := range s.refunds[order] {
 		if r.state == pending || r.state == done {
 			for sku, n := range r.items {
 				left[sku] -= n
@@ -205,11 +205,11 @@ func (b *Book) covers(order uuid.UUID, items, ordered map[string]int64) error {
 
 // retry makes failed refunds due again, as far as the amount covers them and their
 // units were not refunded since, and returns their sum.
-func (b *Book) retry(order uuid.UUID, c settlement.RetryRefunds) (amount int64) {
-	for _, r := range b.refunds[order] {
-		if r.state == failed && r.amount <= c.Left-amount && b.covers(order, r.items, c.Ordered) == nil {
+func (s *Settlement) retry(order uuid.UUID, c settlement.RetryRefunds) (amount int64) {
+	for _, r := range s.refunds[order] {
+		if r.state == failed && r.amount <= c.Left-amount && s.covers(order, r.items, c.Ordered) == nil {
 			r.code, r.detail = nil, nil
-			b.moveRefund(r, pending)
+			s.moveRefund(r, pending)
 			amount += r.amount
 		}
 	}
@@ -217,41 +217,41 @@ func (b *Book) retry(order uuid.UUID, c settlement.RetryRefunds) (amount int64) 
 }
 
 // abandon ends everything that is not settled, by decision of an administrator.
-func (b *Book) abandon(order uuid.UUID) {
-	for _, p := range b.payments[order] {
+func (s *Settlement) abandon(order uuid.UUID) {
+	for _, p := range s.payments[order] {
 		if p.live() {
-			b.move(p, abandoned)
+			s.move(p, abandoned)
 		}
 	}
-	for _, r := range b.refunds[order] {
+	for _, r := range s.refunds[order] {
 		if r.state == failed {
-			b.moveRefund(r, abandoned)
+			s.moveRefund(r, abandoned)
 		}
 	}
 }
 
-func (b *Book) move(p *payment, state string) {
+func (s *Settlement) move(p *payment, state string) {
 	if p.writes.IsZero() {
-		b.changed = append(b.changed, p)
+		s.changed = append(s.changed, p)
 	}
 	p.state, p.writes = state, events.Now()
 }
 
-func (b *Book) moveRefund(r *refund, state string) {
+func (s *Settlement) moveRefund(r *refund, state string) {
 	if r.writes.IsZero() {
-		b.moved = append(b.moved, r)
+		s.moved = append(s.moved, r)
 	}
 	r.state, r.writes = state, events.Now()
 }
 
-func (b *Book) transfer(p *payment, source uuid.UUID, kind string, amount int64, debit, credit string) {
-	b.transfers = append(b.transfers, transfer{
+func (s *Settlement) transfer(p *payment, source uuid.UUID, kind string, amount int64, debit, credit string) {
+	s.transfers = append(s.transfers, transfer{
 		order: p.order, source: source, kind: kind, debit: debit, credit: credit, amount: amount, currency: p.currency, at: events.Now(),
 	})
 }
 
-func (b *Book) payment(order, id uuid.UUID) *payment {
-	for _, p := range b.payments[order] {
+func (s *Settlement) payment(order, id uuid.UUID) *payment {
+	for _, p := range s.payments[order] {
 		if p.id == id {
 			return p
 		}
@@ -259,8 +259,8 @@ func (b *Book) payment(order, id uuid.UUID) *payment {
 	return nil
 }
 
-func (b *Book) refund(order, id uuid.UUID) *refund {
-	for _, r := range b.refunds[order] {
+func (s *Settlement) refund(order, id uuid.UUID) *refund {
+	for _, r := range s.refunds[order] {
 		if r.id == id {
 			return r
 		}

@@ -33,9 +33,9 @@ func (p *till) Capture(context.Context, Capture) error         { p.asked++; retu
 func (p *till) Void(context.Context, Void) error               { p.asked++; return p.err }
 func (p *till) Refund(context.Context, Refund) (string, error) { p.asked++; return "back", p.err }
 
-// bench is a book of one order.
+// bench has the settlement of one order.
 type bench struct {
-	*Book
+	*Settlement
 	t     testing.TB
 	order uuid.UUID
 	till  *till
@@ -44,7 +44,7 @@ type bench struct {
 func newBench(t testing.TB) *bench {
 	p := &till{}
 	m := New(Deps{Provider: p})
-	return &bench{Book: m.Open(&pgx.Batch{}, nil), t: t, order: uuid.Must(uuid.NewV7()), till: p}
+	return &bench{Settlement: m.Open(&pgx.Batch{}, nil), t: t, order: uuid.Must(uuid.NewV7()), till: p}
 }
 
 // do carries out a command that must not be refused.
@@ -105,18 +105,18 @@ func open(t *testing.T) *Module {
 	return New(Deps{Pool: pool, Provider: &till{}})
 }
 
-// within does something to an order's book in a transaction of its own.
-func (m *Module) within(t *testing.T, order uuid.UUID, do func(b *Book)) {
+// within does something to the settlement of an order in a transaction of its own.
+func (m *Module) within(t *testing.T, order uuid.UUID, do func(s *Settlement)) {
 	t.Helper()
 	err := postgres.InTx(t.Context(), m.pool, func(tx pgx.Tx) error {
 		b := &pgx.Batch{}
-		book := m.Open(b, []uuid.UUID{order})
+		s := m.Open(b, []uuid.UUID{order})
 		if err := tx.SendBatch(t.Context(), b).Close(); err != nil {
 			return err
 		}
-		do(book)
+		do(s)
 		b = &pgx.Batch{}
-		book.Queue(b)
+		s.Queue(b)
 		return tx.SendBatch(t.Context(), b).Close()
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 		from refunds where order_id = any($1) order by order_id, id`
 )
 
-func (b *Book) queueRead(batch *pgx.Batch, orders []uuid.UUID) {
+func (s *Settlement) queueRead(batch *pgx.Batch, orders []uuid.UUID) {
 	batch.Queue(selectPayments, orders).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			var p payment
@@ -26,14 +26,14 @@ func (b *Book) queueRead(batch *pgx.Batch, orders []uuid.UUID) {
 			if err != nil {
 				return err
 			}
-			b.payments[p.order] = append(b.payments[p.order], &p)
+			s.payments[p.order] = append(s.payments[p.order], &p)
 		}
 		return rows.Err()
 	})
 	batch.Queue(selectRefunds, orders).Query(func(rows pgx.Rows) error {
 		list, err := collectRefunds(rows)
 		for _, r := range list {
-			b.refunds[r.order] = append(b.refunds[r.order], r)
+			s.refunds[r.order] = append(s.refunds[r.order], r)
 		}
 		return err
 	})
@@ -53,22 +53,22 @@ func collectRefunds(rows pgx.Rows) ([]*refund, error) {
 }
 
 // Queue queues the changes, with one statement for each table.
-func (b *Book) Queue(batch *pgx.Batch) {
-	b.queueBegun(batch)
-	b.queueChanged(batch)
-	b.queueAsked(batch)
-	b.queueMoved(batch)
-	queueTransfers(batch, b.transfers)
+func (s *Settlement) Queue(batch *pgx.Batch) {
+	s.queueBegun(batch)
+	s.queueChanged(batch)
+	s.queueAsked(batch)
+	s.queueMoved(batch)
+	queueTransfers(batch, s.transfers)
 }
 
-func (b *Book) queueBegun(batch *pgx.Batch) {
-	n := len(b.begun)
+func (s *Settlement) queueBegun(batch *pgx.Batch) {
+	n := len(s.begun)
 	if n == 0 {
 		return
 	}
 	ids, orders, methods := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]*string, n)
 	providers, currencies, amounts, at := make([]string, n), make([]string, n), make([]int64, n), make([]time.Time, n)
-	for i, p := range b.begun {
+	for i, p := range s.begun {
 		ids[i], orders[i], methods[i] = p.id, p.order, p.method
 		providers[i], currencies[i], amounts[i], at[i] = p.provider, p.currency, p.amount, p.createdAt
 	}
@@ -80,15 +80,15 @@ func (b *Book) queueBegun(batch *pgx.Batch) {
 		ids, orders, providers, methods, currencies, amounts, at)
 }
 
-func (b *Book) queueChanged(batch *pgx.Batch) {
-	n := len(b.changed)
+func (s *Settlement) queueChanged(batch *pgx.Batch) {
+	n := len(s.changed)
 	if n == 0 {
 		return
 	}
 	ids, orders, at := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]time.Time, n)
 	states, references := make([]string, n), make([]*string, n)
 	codes, details := make([]*string, n), make([]*string, n)
-	for i, p := range b.changed {
+	for i, p := range s.changed {
 		ids[i], orders[i], at[i], states[i], codes[i], details[i] = p.id, p.order, p.writes, p.state, p.code, p.detail
 		if p.reference != "" {
 			references[i] = &p.reference
@@ -102,8 +102,8 @@ func (b *Book) queueChanged(batch *pgx.Batch) {
 		ids, orders, states, references, codes, details, at)
 }
 
-func (b *Book) queueAsked(batch *pgx.Batch) {
-	for _, r := range b.asked {
+func (s *Settlement) queueAsked(batch *pgx.Batch) {
+	for _, r := range s.asked {
 		var items []byte
 		if r.items != nil {
 			items, _ = json.Marshal(r.items) // a map of strings to numbers always marshals
@@ -115,8 +115,8 @@ func (b *Book) queueAsked(batch *pgx.Batch) {
 	}
 }
 
-func (b *Book) queueMoved(batch *pgx.Batch) {
-	for _, r := range b.moved {
+func (s *Settlement) queueMoved(batch *pgx.Batch) {
+	for _, r := range s.moved {
 		batch.Queue(`
 			update refunds set state = $3, reference = $4, code = $5, detail = $6, updated_at = $7 where order_id = $1 and id = $2`,
 			r.order, r.id, r.state, r.reference, r.code, r.detail, r.writes)

@@ -27,7 +27,7 @@ func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, nex
 	if err != nil {
 		return nil, err
 	}
-	if wrong := judge("/newPassword", next, u.Email); wrong != nil {
+	if wrong := validatePassword("/newPassword", next, u.Email); wrong != nil {
 		return nil, fault.Invalid(wrong...)
 	}
 	same, err := m.hashes.matches(ctx, u.PasswordHash, current)

@@ -24,9 +24,9 @@ var common = func() map[string]bool {
 	return list
 }()
 
-// judge returns the faults of a new password for the account with that address. No message
+// validatePassword returns the faults of a new password for the account with that address. No message
 // contains the password.
-func judge(pointer, password, email string) []fault.Field {
+func validatePassword(pointer, password, email string) []fault.Field {
 	wrong := func(code, message string) []fault.Field {
 		return []fault.Field{{Pointer: pointer, Code: code, Message: message}}
 	}

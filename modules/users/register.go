@@ -72,8 +72,8 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 			Pointer: "/email", Code: "invalid", Message: "must be an e-mail address such as name@example.com of at most 254 bytes",
 		})
 	}
-	wrong = append(wrong, judge("/password", password, shown)...)
-	wrong = append(wrong, judgeName(name)...)
+	wrong = append(wrong, validatePassword("/password", password, shown)...)
+	wrong = append(wrong, validateName(name)...)
 	if wrong != nil {
 		return draft{}, fault.Invalid(wrong...)
 	}
@@ -114,7 +114,7 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 	return u, nil
 }
 
-func judgeName(name string) []fault.Field {
+func validateName(name string) []fault.Field {
 	switch {
 	case utf8.RuneCountInString(name) > maxName:
 		return []fault.Field{{Pointer: "/name", Code: "too-long", Message: "must have at most 200 characters"}}

@@ -110,7 +110,7 @@ func TestPasswordRules(t *testing.T) {
 	}
 	for _, row := range rows {
 		got := ""
-		if wrong := judge("/password", row.password, "ada.lovelace@example.com"); wrong != nil {
+		if wrong := validatePassword("/password", row.password, "ada.lovelace@example.com"); wrong != nil {
 			got = wrong[0].Code
 		}
 		if got != row.code {

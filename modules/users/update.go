@@ -29,7 +29,7 @@ func (c change) affectsSessions() bool { return c.role != nil || c.active != nil
 // (SPEC A5). The last active administrator keeps the role, also with concurrent requests.
 func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, error) {
 	if c.name != nil {
-		if wrong := judgeName(*c.name); wrong != nil {
+		if wrong := validateName(*c.name); wrong != nil {
 			return nil, fault.Invalid(wrong...)
 		}
 	}

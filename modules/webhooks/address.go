@@ -66,8 +66,8 @@ func (a *addresses) control(network, address string, _ syscall.RawConn) error {
 	return a.check(at.Addr())
 }
 
-// judge validates a URL that a user wants to save.
-func (a *addresses) judge(ctx context.Context, raw string) error {
+// validate checks a URL that a user wants to save.
+func (a *addresses) validate(ctx context.Context, raw string) error {
 	u, wrong := a.parse(raw)
 	if wrong != "" {
 		return badURL("invalid", wrong)

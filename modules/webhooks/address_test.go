@@ -114,7 +114,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"https://hooks.example.com", "https://hooks.example.com/in?a=b", "https://hooks.example.com:8443/", "https://HOOKS.example.com",
 		"https://v6.example.com/", "https://" + public + "/", "https://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]:443/x", "https://xn--shp-sna.example.com",
 	} {
-		if err := strict.judge(t.Context(), url); err != nil {
+		if err := strict.validate(t.Context(), url); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -135,7 +135,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"https://" + strings.Repeat("a", 2000) + ".example.com",
 	}
 	for _, url := range bad {
-		err := strict.judge(t.Context(), url)
+		err := strict.validate(t.Context(), url)
 		f, ok := fault.As(err)
 		if !ok || f.Kind != fault.KindInvalid || f.Fields[0].Pointer != "/url" {
 			t.Errorf("%s: %v", url, err)
@@ -154,7 +154,7 @@ func TestAllowedNetworks(t *testing.T) {
 			"https://other": false, "https://10.8.0.1": false, "https://[fd08::1]": false, "https://both.example.com": false, "https://127.0.0.1": false,
 			"http://receiver:8443": plaintext,
 		} {
-			if err := a.judge(t.Context(), url); (err == nil) != want {
+			if err := a.validate(t.Context(), url); (err == nil) != want {
 				t.Errorf("%s: %v", url, err)
 			}
 		}
@@ -168,7 +168,7 @@ func TestNameServerAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 
-	err := newAddresses(false, nil, resolver).judge(ctx, "https://hooks.example.com")
+	err := newAddresses(false, nil, resolver).validate(ctx, "https://hooks.example.com")
 
 	if f, ok := fault.As(err); !ok || f.Kind != fault.KindUnavailable || f.RetryAfter == 0 {
 		t.Errorf("%v", err)

@@ -93,7 +93,7 @@ func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint
 
 // validateURL adds the faults of a URL to other faults.
 func (m *Module) validateURL(ctx context.Context, url string, fields []fault.Field) error {
-	err := m.addresses.judge(ctx, url)
+	err := m.addresses.validate(ctx, url)
 	if f, ok := fault.As(err); ok && f.Kind == fault.KindInvalid {
 		return fault.Invalid(append(f.Fields, fields...)...)
 	}

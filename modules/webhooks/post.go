@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/retryafter"
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
@@ -133,7 +134,7 @@ func (o outcome) answered(res *http.Response, answer string) outcome {
 		o.problem = "answered with status " + strconv.Itoa(o.status)
 	}
 	if o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable {
-		o.retryAfter = retryAfter(res.Header.Get("Retry-After"), time.Now())
+		o.retryAfter, _ = retryafter.Parse(res.Header.Get("Retry-After"), time.Now())
 	}
 	return o
 }
@@ -170,16 +171,4 @@ func reason(err error) string {
 func excerpt(raw []byte) string {
 	raw = raw[:min(len(raw), keepAnswer)]
 	return strings.ReplaceAll(strings.ToValidUTF8(string(raw), "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// retryAfter parses seconds or a date (RFC 9110 section 10.2.3); it returns zero if the header
-// is absent or invalid.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32); err == nil {
-		return max(0, time.Duration(seconds)*time.Second)
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return max(0, at.Sub(now))
-	}
-	return 0
 }

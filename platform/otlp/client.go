@@ -13,13 +13,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/orderflow-dev/orderflow/platform/retryafter"
 )
 
 // Delays between attempts double from first to most, and a batch is given up after patience: the
@@ -138,8 +139,8 @@ func (c *Client) post(ctx context.Context, body []byte) (time.Duration, error) {
 	case http.StatusOK, http.StatusAccepted, http.StatusNoContent:
 		return final, nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return time.Duration(max(seconds, 0)) * time.Second, refused(res)
+		wait, _ := retryafter.Parse(res.Header.Get("Retry-After"), time.Now())
+		return wait, refused(res)
 	default:
 		return final, refused(res)
 	}

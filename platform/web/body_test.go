@@ -244,9 +244,9 @@ func TestBudget(t *testing.T) {
 		{"user:a", 200, ""},
 		{"user:a", 101, "too-many-bodies 1s"},
 		{"user:a", 100, ""},
-		{strangerPrefix + "1", 150, ""},
-		{strangerPrefix + "2", 150, ""},
-		{strangerPrefix + "3", 1, "busy 1s"},
+		{anonymousPrefix + "1", 150, ""},
+		{anonymousPrefix + "2", 150, ""},
+		{anonymousPrefix + "3", 1, "busy 1s"},
 		{"user:b", 300, ""},
 		{"user:c", 1, "busy 1s"},
 	} {
@@ -254,9 +254,9 @@ func TestBudget(t *testing.T) {
 			t.Errorf("%d: %s takes %d: %q, want %q", i, row.caller, row.n, got, row.want)
 		}
 	}
-	b.give(strangerPrefix+"2", 150)
+	b.give(anonymousPrefix+"2", 150)
 	waited := make(chan error)
-	go func() { waited <- b.take(t.Context(), strangerPrefix+"3", 301) }() // more than its share, for ever
+	go func() { waited <- b.take(t.Context(), anonymousPrefix+"3", 301) }() // more than its share, for ever
 	if err := b.take(ctx, "user:c", 150); err != nil {
 		t.Error(err)
 	}
@@ -268,11 +268,11 @@ func TestBudget(t *testing.T) {
 	if err := <-waited; err != nil {
 		t.Error(err)
 	}
-	for caller, n := range map[string]int{"user:a": 300, "user:b": 300, "user:d": 1, strangerPrefix + "1": 150} {
+	for caller, n := range map[string]int{"user:a": 300, "user:b": 300, "user:d": 1, anonymousPrefix + "1": 150} {
 		b.give(caller, n)
 	}
-	if b.used != 0 || b.strangers != 0 || len(b.held) != 0 {
-		t.Errorf("%d and %d are left, of %v", b.used, b.strangers, b.held)
+	if b.used != 0 || b.anonymous != 0 || len(b.held) != 0 {
+		t.Errorf("%d and %d are left, of %v", b.used, b.anonymous, b.held)
 	}
 }
 

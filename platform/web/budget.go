@@ -27,7 +27,7 @@ type budget struct {
 
 	mu        sync.Mutex
 	used      int
-	strangers int
+	anonymous int
 	held      map[string]int
 	freed     chan struct{} // closed when bytes have been released
 }
@@ -59,11 +59,11 @@ func (b *budget) take(ctx context.Context, caller string, n int) error {
 func (b *budget) tryTake(caller string, n int) (freed <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	stranger := isStranger(caller)
+	unauthenticated := isAnonymous(caller)
 	switch {
 	case b.held[caller]+n > b.total/3:
 		return b.freed, fault.New(fault.KindRateLimited, "too-many-bodies", "Your concurrent requests have too many bytes in total; wait until some have completed.").WithRetryAfter(time.Second)
-	case b.used+n > b.total, stranger && b.strangers+n > b.total/3:
+	case b.used+n > b.total, unauthenticated && b.anonymous+n > b.total/3:
 		return b.freed, busy()
 	}
 	b.count(caller, n)
@@ -83,8 +83,8 @@ func (b *budget) give(caller string, n int) {
 
 func (b *budget) count(caller string, n int) {
 	b.used += n
-	if isStranger(caller) {
-		b.strangers += n
+	if isAnonymous(caller) {
+		b.anonymous += n
 	}
 	if b.held[caller] += n; b.held[caller] == 0 {
 		delete(b.held, caller)
@@ -95,7 +95,7 @@ func busy() error {
 	return fault.New(fault.KindUnavailable, "busy", "Too many large requests are in progress; try again.").WithRetryAfter(time.Second)
 }
 
-const strangerPrefix = "address:"
+const anonymousPrefix = "address:"
 
 // CallerKey returns the key by which rate limits and the budget of bodies count a request: the
 // account or, for requests without a credential, the network of the address.
@@ -103,7 +103,7 @@ func CallerKey(c *fiber.Ctx) string {
 	if caller, ok := identity.FromContext(c.UserContext()); ok {
 		return "user:" + caller.UserID.String()
 	}
-	return strangerPrefix + clientaddr.Network(clientaddr.From(c.UserContext())).String()
+	return anonymousPrefix + clientaddr.Network(clientaddr.From(c.UserContext())).String()
 }
 
-func isStranger(caller string) bool { return strings.HasPrefix(caller, strangerPrefix) }
+func isAnonymous(caller string) bool { return strings.HasPrefix(caller, anonymousPrefix) }

@@ -159,7 +159,7 @@ func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error
 		}
 		defer release()
 	}
-	return done, p.judgeBody(r, raw)
+	return done, p.validateBody(r, raw)
 }
 
 func (p *plan) receive(r *request) (raw []byte, err error) {
@@ -170,7 +170,7 @@ func (p *plan) receive(r *request) (raw []byte, err error) {
 	return r.raw, err
 }
 
-func (p *plan) judgeBody(r *request, raw []byte) error {
+func (p *plan) validateBody(r *request, raw []byte) error {
 	if p.list != nil {
 		found, err := p.split(raw)
 		if err == nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/retryafter"
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
@@ -144,7 +145,10 @@ func lost(ctx context.Context, err error) error {
 // a proxy must not let an order through.
 func refused(res *http.Response, now time.Time) error {
 	err := errors.New("the service answered with status " + strconv.Itoa(res.StatusCode))
-	wait, asked := retryAfter(res.Header.Get("Retry-After"), now)
+	wait, asked := usualWait, false
+	if after, ok := retryafter.Parse(res.Header.Get("Retry-After"), now); ok {
+		wait, asked = min(max(after, minWait), maxWait), true
+	}
 	switch {
 	case res.StatusCode >= 300 && res.StatusCode < 400:
 		return fmt.Errorf("%w: redirects are not followed", err)
@@ -152,19 +156,6 @@ func refused(res *http.Response, now time.Time) error {
 		return queue.Snooze(wait, err)
 	}
 	return err
-}
-
-// retryAfter reads seconds or a date (RFC 9110 section 10.2.3), within bounds.
-func retryAfter(value string, now time.Time) (wait time.Duration, asked bool) {
-	if seconds, err := strconv.ParseInt(strings.TrimSpace(value), 10, 32); err == nil {
-		wait, asked = time.Duration(seconds)*time.Second, true
-	} else if at, err := http.ParseTime(value); err == nil {
-		wait, asked = at.Sub(now), true
-	}
-	if !asked {
-		return usualWait, false
-	}
-	return min(max(wait, minWait), maxWait), true
 }
 
 func isJSON(contentType string) bool {

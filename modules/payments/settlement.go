@@ -73,10 +73,10 @@ type refund struct {
 
 func (r *refund) money() money.Money { return money.Money{Amount: r.amount, Currency: r.currency} }
 
-// Book has the payments and refunds of some orders within one transaction, which holds the
+// Settlement has the payments and refunds of some orders within one transaction, which holds the
 // locks of these orders. It reads in the batch of Open, decides in memory, and writes in the
 // batch of Queue.
-type Book struct {
+type Settlement struct {
 	m         *Module
 	payments  map[uuid.UUID][]*payment // by order, oldest first
 	refunds   map[uuid.UUID][]*refund
@@ -87,51 +87,51 @@ type Book struct {
 	transfers []transfer
 }
 
-// Open queues the queries that fill the returned Book. The batch must lock the orders first.
-func (m *Module) Open(b *pgx.Batch, orders []uuid.UUID) *Book {
-	book := &Book{m: m, payments: map[uuid.UUID][]*payment{}, refunds: map[uuid.UUID][]*refund{}}
-	book.queueRead(b, orders)
-	return book
+// Open queues the queries that fill the returned Settlement. The batch must lock the orders first.
+func (m *Module) Open(b *pgx.Batch, orders []uuid.UUID) *Settlement {
+	s := &Settlement{m: m, payments: map[uuid.UUID][]*payment{}, refunds: map[uuid.UUID][]*refund{}}
+	s.queueRead(b, orders)
+	return s
 }
 
 // begin records that an order's total is to be authorized.
-func (b *Book) begin(order uuid.UUID, total money.Money, method *string) error {
+func (s *Settlement) begin(order uuid.UUID, total money.Money, method *string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make a payment id: %w", err)
 	}
 	p := &payment{
-		id: id, order: order, provider: b.m.provider.Name(), method: method,
+		id: id, order: order, provider: s.m.provider.Name(), method: method,
 		currency: total.Currency, amount: total.Amount, state: authorizing, createdAt: events.Now(),
 	}
-	b.payments[order] = append(b.payments[order], p)
-	b.begun = append(b.begun, p)
+	s.payments[order] = append(s.payments[order], p)
+	s.begun = append(s.begun, p)
 	return nil
 }
 
 // Next returns the next request to the provider on the way to a goal, or nil. A payment that
 // was replaced by a newer one is always voided, and requested refunds are always due.
-func (b *Book) Next(order uuid.UUID, goal settlement.Goal) settlement.Call {
-	list := b.payments[order]
+func (s *Settlement) Next(order uuid.UUID, goal settlement.Goal) settlement.Call {
+	list := s.payments[order]
 	for i, p := range list {
 		last := i == len(list)-1
 		switch {
 		case p.live() && (goal == settlement.Void || !last):
-			return b.call(void, p, nil)
+			return s.call(void, p, nil)
 		case p.state == authorizing && goal == settlement.Authorize:
-			return b.call(authorize, p, nil)
+			return s.call(authorize, p, nil)
 		case p.state == authorized && goal == settlement.Capture:
-			return b.call(capture, p, nil)
+			return s.call(capture, p, nil)
 		}
 	}
-	for _, r := range b.refunds[order] {
+	for _, r := range s.refunds[order] {
 		if r.state == pending {
-			return b.call(giveBack, b.payment(order, r.payment), r)
+			return s.call(giveBack, s.payment(order, r.payment), r)
 		}
 	}
 	return nil
 }
 
-func (b *Book) call(step settlement.Step, p *payment, r *refund) *call {
-	return &call{step: step, payment: *p, refund: r, provider: b.m.provider}
+func (s *Settlement) call(step settlement.Step, p *payment, r *refund) *call {
+	return &call{step: step, payment: *p, refund: r, provider: s.m.provider}
 }
