@@ -115,7 +115,9 @@ func TestStepsAreServed(t *testing.T) {
 		t.Errorf("completing it again answers %s", again)
 	}
 	seen, _ := events.until("order.processing", id)
-	seen = slices.DeleteFunc(seen, func(kind string) bool { return !strings.HasPrefix(kind, "order.") && !strings.HasPrefix(kind, "stock.") && !strings.HasPrefix(kind, "payment.") })
+	seen = slices.DeleteFunc(seen, func(kind string) bool {
+		return !strings.HasPrefix(kind, "order.") && !strings.HasPrefix(kind, "stock.") && !strings.HasPrefix(kind, "payment.")
+	})
 	want := []string{
 		"order.created", "stock.reserved", "order.checked", "order.checked", "order.held", "order.checked", "order.released",
 		"payment.authorized", "order.confirmed", "order.processing",
