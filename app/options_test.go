@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -43,6 +45,7 @@ var _ interface {
 	EventConsumer
 	Observer
 	HasInvariants
+	HasSteps
 } = (*tallies)(nil)
 
 func (*tallies) Name() string { return "tallies" }
@@ -119,8 +122,15 @@ func (*tallies) Invariants() []Invariant {
 	return []Invariant{{Name: "tallies-count", Says: "no tally is above a hundred", Query: "select name, n::text from tallies where n > 100"}}
 }
 
+// Steps: the module counts the orders that it lets through.
+func (m *tallies) Steps() []orders.Step {
+	return []orders.Step{{Name: "tally", Check: func(ctx context.Context, r orders.StepRequest) (orders.Verdict, error) {
+		return orders.Continue(), add(ctx, m.p.Pool, r.Key, 1)
+	}}}
+}
+
 // Every ability of a module that an option adds is used: the table is there, the route has
-// a scope of its own, events and jobs arrive, metrics and invariants are shown.
+// a scope of its own, events and jobs arrive, its step decides, metrics and invariants are shown.
 func TestModuleOfAnOption(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)
@@ -130,12 +140,19 @@ func TestModuleOfAnOption(t *testing.T) {
 	root, ann := s.admin(), s.user("ann")
 	root.product("KETTLE", 10)
 
-	ann.becomes(ann.order("KETTLE", 1), "PROCESSING")
+	id := ann.order("KETTLE", 1)
+	ann.becomes(id, "PROCESSING")
 	testwait.Until(t, "the module's jobs", func() bool {
 		a := ann.want(200, "GET", "/v1/tallies", "")
 		return a.at("jobs") != nil && fmt.Sprint(a.at("events")) >= "3" && fmt.Sprint(a.at("running")) == "2"
 	})
 
+	if n := ann.want(200, "GET", "/v1/tallies", "").at(id + ":1:tally"); fmt.Sprint(n) != "1" {
+		t.Errorf("the module's step ran %v times", n)
+	}
+	if steps := statuses(ann.want(200, "GET", "/v1/orders/"+id, "")); !slices.Equal(steps, []string{"tally passed"}) {
+		t.Errorf("the order has the steps %q", steps)
+	}
 	s.anonymous().want(401, "GET", "/v1/tallies", "")
 	key := &client{server: s, token: ann.want(201, "POST", "/v1/api-keys", `{"name":"k","scopes":["tallies:read"]}`).text("secret")}
 	key.want(200, "GET", "/v1/tallies", "")

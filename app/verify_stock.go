@@ -50,7 +50,7 @@ var stockLaws = []laws.Law{
 			where s.units is distinct from h.units`,
 	},
 	{
-		Name: "reserved-until", Spec: "D7", Says: "an order has a reservation deadline exactly while it is PENDING and has reserved stock",
+		Name: "reserved-until", Spec: "D7, D10", Says: "an order has a reservation deadline exactly while it is PENDING, or held from PENDING, and has reserved stock",
 		Query: `
 			select 'order ' || o.id, format('is %s, reserved until %s, holds %s', o.status, coalesce(o.reserved_until::text, 'never'),
 			                                case when h.order_id is null then 'nothing' else 'stock' end)

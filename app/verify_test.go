@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/testwait"
@@ -30,7 +31,7 @@ type story struct {
 func tell(t *testing.T) *story {
 	t.Helper()
 	cfg := settings(t)
-	s := serveTest(t, cfg)
+	s := serveTest(t, cfg, WithStep(orders.Step{Name: heldStep, Check: holdIfAsked}))
 	root, ann := s.admin(), s.user("ann")
 	told := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(told.Close)
@@ -51,6 +52,7 @@ func tell(t *testing.T) *story {
 		"free":       order("PROCESSING", `{"note":"a gift","items":[{"sku":"SAMPLE","quantity":1}]}`),
 		"declined":   order("FAILED", kettles+`,"paymentMethod":"pm_card_chargeDeclined"}`),
 		"short":      order("ON_HOLD", `{"onShortage":"hold","items":[{"sku":"RARE","quantity":1}]}`),
+		"checked":    order("ON_HOLD", `{"note":"to be held","items":[{"sku":"KETTLE","quantity":1}]}`),
 	}
 	path := func(name string) string { return "/v1/orders/" + o[name] }
 	another := func(name, extra string) string {
@@ -110,6 +112,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"order-without-lines", `delete from order_lines where order_id = @free`, "order @free"},
 		{"order-total", `update orders set total = total + 1 where id = @short`, "order @short"},
 		{"orphans", `update order_terms set order_id = '` + nobody + `' where order_id = @free`, "words of order " + nobody},
+		{"orphans", `update order_steps set order_id = '` + nobody + `' where order_id = @free`, "steps of order " + nobody},
 		{"unsearchable", `delete from order_terms where order_id = @free`, "order @free"},
 		{"deleted", `update orders set deleted_at = now() where id = @free`, "order @free"},
 		{"counts", `update order_counts set n = n + 1 where id = (select min(id) from order_counts)`, "status "},
@@ -126,6 +129,10 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"holds-its-lines", `update reservations set quantity = quantity - 1 where order_id = @held`, "order @held"},
 		{"stock-events", `update events set type = 'stock.released' where order_id = @free and type = 'stock.reserved'`, "order @free"},
 		{"reserved-until", `update orders set status = 'PENDING', due_at = now(), reserved_until = now() where id = @declined`, "order @declined"},
+		{"reserved-until", `update orders set reserved_until = null where id = @checked`, "order @checked"},
+		{"step-undecided", `update order_steps set status = 'pending', decided_at = null where order_id = @free`, "order @free"},
+		{"step-undecided", `update order_steps set status = 'failed' where order_id = @held`, "order @held"},
+		{"step-held", `update orders set status = 'PENDING', held_from = null, due_at = now() where id = @checked`, "order @checked"},
 		{"one-live-payment", `insert into payments select gen_random_uuid(), order_id, provider, method, currency, amount, 'authorizing', null, null, null, now(), now() from payments where order_id = @held`, "order @held"},
 		{"unpaid", `update payments set state = 'voided' where order_id = @held`, "order @held"},
 		{"payment-amount", `update payments set amount = amount - 1 where order_id = @held`, "payment "},

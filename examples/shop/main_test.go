@@ -78,7 +78,7 @@ func TestCreditLimit(t *testing.T) {
 	s.until("the large order to be held", status(large, "ON_HOLD"))
 
 	held := s.do("GET", large, admin, "")
-	if held.text("paymentStatus") != "NONE" || held.text("reason") != "The total is above the credit limit." {
+	if held.text("paymentStatus") != "NONE" || held.text("reason") != "credit-limit: The total is above the credit limit." {
 		t.Errorf("on hold: %s", held)
 	}
 	s.want(http.StatusOK, "POST", large+"/steps/credit-limit/complete", admin, "")

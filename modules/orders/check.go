@@ -39,7 +39,7 @@ func (r *checkRequest) Step() string { return r.StepRequest.Step }
 func (r *checkRequest) Key() string { return r.StepRequest.Key }
 
 // Do implements request. A step that this node does not know is an error, so that the order
-// does not pass it in silence. A panic of a step is an error of this order alone.
+// does not pass it in silence (SPEC D8). A panic of a step is an error of this order alone.
 func (r *checkRequest) Do(ctx context.Context) (err error) {
 	if r.check == nil {
 		return fmt.Errorf("no step %q is configured; add it again, or skip it in the dead letters", r.Step())
@@ -57,7 +57,7 @@ func (r *checkRequest) Do(ctx context.Context) (err error) {
 
 // apply records the verdict unless the step has decided already, the order has left PENDING, or
 // a new round has begun. A hold takes effect at once. A failure takes effect in a transaction of
-// its own, because it returns stock: see failRejected.
+// its own, because it returns stock: see failRejected (SPEC D9).
 func (r *checkRequest) apply(_ *unitOfWork, o *lockedOrder) error {
 	if o.NextStep() != r.Step() || int(o.Round) != r.Round {
 		return nil
@@ -70,7 +70,7 @@ func (r *checkRequest) apply(_ *unitOfWork, o *lockedOrder) error {
 }
 
 // giveUp holds the order, with its stock: from FAILED, another try would need a reopened order,
-// new stock and a repetition of the steps before.
+// new stock and a repetition of the steps before (SPEC D10).
 func (r *checkRequest) giveUp(_ context.Context, _ *unitOfWork, o *lockedOrder, attempts int, _ error) (recorded bool, err error) {
 	return true, o.record(o.HoldForStep(r.Step(), fmt.Sprintf("Gave up after %d attempts.", attempts), true))
 }

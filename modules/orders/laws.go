@@ -1,6 +1,8 @@
 package orders
 
 import (
+	"slices"
+
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
@@ -38,6 +40,22 @@ func Laws() []laws.Law {
 			from (select status, sum(n) as n from order_counts group by status) c
 			full join (select status, count(*) as n from orders where deleted_at is null group by status) o on o.status = c.status
 			where coalesce(c.n, 0) <> coalesce(o.n, 0)`,
+		},
+		{
+			Name: "step-undecided", Spec: "D8", Says: "an order is beyond PENDING only when all its steps are passed or skipped",
+			Query: `
+			select 'order ' || o.id, format('is %s, and its step %s is %s', o.status, s.name, s.status)
+			from orders o join order_steps s on s.order_id = o.id and s.round = o.round
+			where coalesce(o.held_from, o.status) = any($1) and s.status not in ('passed', 'skipped')`,
+			Args: []any{slices.Concat(lifecycle.HoldingStock(), lifecycle.StockTaken())},
+		},
+		{
+			Name: "step-held", Spec: "D10", Says: "an order with a step that holds it is on hold, or was cancelled since",
+			Query: `
+			select 'order ' || o.id, format('is %s, and its step %s is held', o.status, s.name)
+			from orders o join order_steps s on s.order_id = o.id and s.round = o.round
+			where s.status = 'held' and o.status <> all($1)`,
+			Args: []any{append(lifecycle.With(func(m lifecycle.Meaning) bool { return m.Suspended }), lifecycle.Cancelled)},
 		},
 		{
 			Name: "dead-letter", Spec: "D4", Says: "an order is stalled at a step exactly while a dead letter of that step is open",

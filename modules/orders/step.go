@@ -16,7 +16,7 @@ import (
 // payment begins: a fraud check, an approval, a credit limit.
 //
 // Steps run one after the other, in the order in which they were added. Each one decides
-// once per round of an order; a reopened order begins a new round.
+// once per round of an order; a reopened order begins a new round (SPEC D8, D9).
 type Step struct {
 	// Name identifies the step in orders, events and dead letters: lower-case letters,
 	// digits and hyphens. Orders keep it, so it never changes.

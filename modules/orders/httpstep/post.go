@@ -113,7 +113,7 @@ func (s *sender) exchange(ctx context.Context, r orders.StepRequest) (orders.Ver
 	return parse(raw)
 }
 
-// request is signed anew for each attempt, and has the same key in all of them.
+// request is signed anew for each attempt, and has the same key in all of them (SPEC D9).
 func (s *sender) request(ctx context.Context, r orders.StepRequest) (*http.Request, error) {
 	r.Order.AllowedActions = nil // they depend on a reader
 	body, err := canonical.Marshal(message{s.step, r.Key, r.Round, r.Order})
