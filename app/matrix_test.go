@@ -64,7 +64,7 @@ type matrix struct {
 	serial int
 }
 
-// row asks everybody and gathers them by what they got.
+// row sends the request as every caller and groups the callers by response.
 func (m *matrix) row(r web.Route, target string, same *sameness) string {
 	m.t.Helper()
 	got := map[string][]*asker{}
