@@ -67,7 +67,7 @@ func keepWatch(t *testing.T, cfg *config.Config) {
 	})
 }
 
-// watchOf is who watches what has that name; nil when nobody does.
+// watchOf returns the observer for that name, or nil.
 func watchOf(name string) *watch {
 	w, _ := watched.Load(name)
 	found, _ := w.(*watch)
@@ -208,7 +208,7 @@ func (o overhears) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// overheard is a body that is told of when it ends or is closed.
+// overheard is a body that reports when it ends or is closed.
 type overheard struct {
 	io.ReadCloser
 	raw  bytes.Buffer
@@ -327,7 +327,7 @@ func (w *watch) in(s sighting) (found []string) {
 	return found
 }
 
-// personless is where nobody may be named (SPEC F3).
+// personless lists outputs that must not contain personal data (SPEC F3).
 func personless(where string) bool {
 	for _, prefix := range []string{"log", "GET /metrics", "row river_", "row events.", "row idempotency_keys.", "row dead_letters.", "frame", "span"} {
 		if strings.HasPrefix(where, prefix) {

@@ -19,7 +19,7 @@ import (
 
 // E3: a database whose log was written elsewhere, as a dump leaves it that was restored
 // into another cluster, is neither served nor written to until it is migrated. Then
-// clients are told to begin anew, and nothing has to be restarted.
+// clients receive a reset, and nothing has to be restarted.
 func TestLogFromElsewhere(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)

@@ -102,7 +102,7 @@ func TestIllDatabase(t *testing.T) {
 }
 
 // F3, F4: read-only, the node is not ready and says why, reads go on, and it is well
-// again by itself, whether or not anybody writes.
+// again by itself, with and without writes.
 func TestReadOnlyNode(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)

@@ -22,7 +22,7 @@ type person struct {
 // asker is one credential, or none.
 type asker struct {
 	name  string
-	who   *person // nil for nobody
+	who   *person // nil without a credential
 	key   *client // nil for a session
 	scope identity.Scope
 	also  identity.Scope // a second one
@@ -72,7 +72,7 @@ func newMatrix(t *testing.T) *matrix {
 	return m
 }
 
-// invite brings everybody who may ask.
+// invite creates all callers.
 func (m *matrix) invite() {
 	m.t.Helper()
 	gone, scopes := m.person("inactive"), described().Scopes()

@@ -69,7 +69,7 @@ type matrix struct {
 	serial int
 }
 
-// rows are all that is asked of a route.
+// rows renders the responses to all requests to a route.
 func (m *matrix) rows(r web.Route) string {
 	m.t.Helper()
 	var b strings.Builder
@@ -82,7 +82,7 @@ func (m *matrix) rows(r web.Route) string {
 	return b.String()
 }
 
-// row asks everybody and gathers them by what they got.
+// row sends the request as every caller and groups the callers by response.
 func (m *matrix) row(r web.Route, target string, same *sameness) string {
 	m.t.Helper()
 	got := map[string][]*asker{}

@@ -46,7 +46,7 @@ var losses = []struct {
 	{"key's owner deactivated", true, true, 401, func(s *stage) { s.root.want(200, "PATCH", "/v1/users/"+s.id, `{"active":false}`) }},
 }
 
-// stage is somebody who sees everybody's orders, in person or by a key of theirs.
+// stage has a caller who sees all orders, with a session or an API key.
 type stage struct {
 	*server
 	root, ann    *client
@@ -237,7 +237,7 @@ func (s *stage) poll(c *client) <-chan answer {
 	return answers
 }
 
-// A8: the finding itself: a key of webhooks alone has nothing sent to anybody.
+// A8: the finding itself: a key with only a webhooks scope causes no delivery.
 func TestWebhooksOfAWeakKey(t *testing.T) {
 	t.Parallel()
 	s := serveTest(t, settings(t))

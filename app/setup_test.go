@@ -114,7 +114,7 @@ func (l *testLog) Write(p []byte) (int, error) {
 // brief gives up on a node that hangs.
 var brief = &http.Client{Timeout: testwait.Limit, Transport: overhears{http.DefaultTransport}}
 
-// scrape shows the node's metrics to whoever watches, once at its end.
+// scrape passes the metrics of the node to its observer, once at its end.
 func (s *server) scrape() {
 	res, err := brief.Get(s.base + "/metrics")
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *server) ready() {
 	})
 }
 
-// client talks to a node as somebody.
+// client sends requests to a node as one caller.
 type client struct {
 	*server
 	email, token, refresh string
@@ -265,7 +265,7 @@ func (s *server) logIn(email, password string) *client {
 
 func (s *server) admin() *client { return s.logIn(adminEmail, adminPassword) }
 
-// user registers somebody and logs them in.
+// user registers a user and logs in.
 func (s *server) user(name string) *client {
 	s.t.Helper()
 	email := name + "@example.com"

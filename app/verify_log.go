@@ -11,7 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// eventLaws relate the log to what its consumers have written.
+// eventLaws compare the log with the rows that its consumers have written.
 var eventLaws = []laws.Law{
 	{
 		Name: "unnotified", Spec: "E7", Says: "an event before the position of the inbox consumer is in the inbox of its owner",
@@ -24,13 +24,14 @@ var eventLaws = []laws.Law{
 	{
 		Name: "notified", Spec: "E7", Says: "a notification belongs to an event of its owner",
 		Query: `
-			select 'notification ' || n.id, format('tells %s of %s, version %s of order %s', n.user_id, n.type, n.version, n.order_id)
+			select 'notification ' || n.id, format('notifies %s of %s, version %s of order %s', n.user_id, n.type, n.version, n.order_id)
 			from notifications n
 			where not exists (select from events e where e.order_id = n.order_id and e.version = n.version and e.user_id = n.user_id and e.type = n.type)`,
 	},
 	{
-		// Only of what an endpoint was to be told without doubt: created, changed or given
-		// to another role within a minute of the event, it may be either way.
+		// Only for endpoints that had to receive the event. If an endpoint was created or
+		// changed, or the role of its owner changed, within a minute of the event, both
+		// outcomes are correct.
 		Name: "undelivered", Spec: "E8", Says: "an event before the position of the webhook consumer has a delivery to each endpoint that is subscribed to it",
 		Query: passed("webhooks", "orderflow.keep_deliveries") + `
 			select format('event %s/%s', e.order_id, e.version), format('is a %s of user %s and has no delivery to webhook %s', e.type, e.user_id, w.id)
@@ -50,8 +51,8 @@ var eventLaws = []laws.Law{
 			where (e.type = d.type and e.user_id = d.user_id) is not true`,
 	},
 	{
-		// A role that was lost afterwards takes nothing back; what comes within a few
-		// seconds of it was on its way.
+		// A role that was lost afterwards does not matter, nor does a delivery within a few
+		// seconds of the loss, because it was already in progress.
 		Name: "webhook-rights", Spec: "A5, E8", Says: "a webhook only gets events of orders that its owner may see",
 		Query: `
 			select format('delivery %s of webhook %s', d.number, w.id), format('is of an order of %s, the webhook is of %s', d.user_id, w.owner_id)
@@ -65,8 +66,7 @@ var eventLaws = []laws.Law{
 	},
 }
 
-// passed are the events that a reader has taken, or passed over, and whose outcome is
-// still kept.
+// passed selects the events before the position of a consumer whose results are still stored.
 func passed(reader, keep string) string {
 	return `
 			with passed as (
@@ -86,8 +86,8 @@ func noted() (types []string) {
 	return types
 }
 
-// tellRetention lets the laws know what may have been deleted by now. Without it they
-// expect that nothing was.
+// tellRetention passes the retention periods to the laws. Without them they expect that nothing
+// has been deleted.
 func tellRetention(ctx context.Context, q postgres.Querier, cfg *config.Config) error {
 	seconds := func(d time.Duration) string { return d.Truncate(time.Second).String() }
 	_, err := q.Exec(ctx, `select set_config('orderflow.keep_notifications', $1, false), set_config('orderflow.keep_deliveries', $2, false)`,

@@ -5,10 +5,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
-// moneyLaws relate orders to their payments and refunds.
+// moneyLaws compare orders with their payments and refunds.
 var moneyLaws = []laws.Law{
 	{
-		Name: "unpaid", Spec: "D1", Says: "an order that is confirmed or further, and costs something, is authorised or paid",
+		Name: "unpaid", Spec: "D1", Says: "an order that is confirmed or later and has a positive total is authorised or paid",
 		Query: `
 			select 'order ' || id, 'is ' || status || ', but no payment is authorised or captured' from orders o
 			where coalesce(held_from, status) = any($1) and total > 0
@@ -16,14 +16,14 @@ var moneyLaws = []laws.Law{
 		Args: []any{lifecycle.Secured()},
 	},
 	{
-		Name: "payment-amount", Spec: "D3", Says: "a payment is of its order's total, in its currency",
+		Name: "payment-amount", Spec: "D3", Says: "a payment has the total and the currency of its order",
 		Query: `
 			select 'payment ' || p.id, format('%s %s, the order %s %s', p.amount, p.currency, o.total, o.currency)
 			from payments p join orders o on o.id = p.order_id
 			where p.amount <> o.total or p.currency <> o.currency`,
 	},
 	{
-		Name: "payment-status", Spec: "C", Says: "paymentStatus is what its payments and refunds come to",
+		Name: "payment-status", Spec: "C", Says: "paymentStatus of an order follows from its payments and refunds",
 		Query: `
 			with p as (
 				select order_id, count(*) filter (where state = 'authorized') as authorized, count(*) filter (where state = 'captured') as captured,
@@ -57,7 +57,7 @@ var moneyLaws = []laws.Law{
 			where (o.captured, o.refunded, o.refunding) is distinct from (coalesce(p.captured, 0), coalesce(r.done, 0), coalesce(r.pending, 0))`,
 	},
 	{
-		Name: "rest-money", Spec: "D2, D3", Settled: true, Says: "at rest what was shipped is captured, what is over holds no money, and no refund waits",
+		Name: "rest-money", Spec: "D2, D3", Settled: true, Says: "when nothing is pending, shipped orders are captured, closed orders hold no money, and no refund is pending",
 		Query: `
 			select 'order ' || o.id, format('is %s with a payment that is %s', o.status, p.state)
 			from payments p join orders o on o.id = p.order_id

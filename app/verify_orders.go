@@ -5,13 +5,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
-// ordersLaws relate orders to the log, to jobs and to what was acknowledged: nothing acknowledged is missing, and nothing that remains to be done is forgotten.
+// ordersLaws compare orders with the log, jobs and stored responses: nothing acknowledged is missing, and no pending work is forgotten.
 var ordersLaws = []laws.Law{
 	{
 		Name: "key-without-order", Spec: "C2, C3",
-		Says: "every 201 kept for POST /v1/orders names an order of that caller",
+		Says: "every 201 stored for POST /v1/orders has an order of its caller",
 		Query: `
-			select format('key %s of user %s', k.key, k.caller), format('answers with order %s, which %s', k.id, case when o.id is null then 'does not exist' else 'is somebody else''s' end)
+			select format('key %s of user %s', k.key, k.caller), format('the response has order %s, which %s', k.id, case when o.id is null then 'does not exist' else 'belongs to another user' end)
 			from (select key, caller, convert_from(body, 'UTF8')::json->>'id' as id from idempotency_keys
 			      where route = 'POST /v1/orders' and status = 201) k
 			left join orders o on o.id::text = k.id
@@ -19,16 +19,16 @@ var ordersLaws = []laws.Law{
 	},
 	{
 		Name: "bulk-key-without-order", Spec: "C2, C11",
-		Says: "every order in an answer kept for POST /v1/orders/bulk exists and is that caller's",
+		Says: "every order in a response stored for POST /v1/orders/bulk exists and belongs to its caller",
 		Query: `
-			select format('key %s of user %s', k.key, k.caller), format('answers with order %s, which %s', k.id, case when o.id is null then 'does not exist' else 'is somebody else''s' end)
+			select format('key %s of user %s', k.key, k.caller), format('the response has order %s, which %s', k.id, case when o.id is null then 'does not exist' else 'belongs to another user' end)
 			from (select key, caller, jsonb_path_query(convert_from(body, 'UTF8')::jsonb, '$.data[*].order.id') #>> '{}' as id from idempotency_keys
 			      where route = 'POST /v1/orders/bulk' and status between 200 and 299) k
 			left join orders o on o.id::text = k.id
 			where o.id is null or o.user_id <> k.caller`,
 	},
 	{
-		Name: "orphans", Spec: "C2", Says: "what belongs to an order belongs to one that exists",
+		Name: "orphans", Spec: "C2", Says: "every row that refers to an order refers to an existing one",
 		Query: `
 			select t.what || ' of order ' || t.order_id, 'the order does not exist'
 			from (select distinct 'lines' as what, order_id from order_lines
@@ -66,7 +66,7 @@ var ordersLaws = []laws.Law{
 	{
 		Name: "job-lost", Spec: "D6", Says: "an order whose deadline has come has a job that will run",
 		Query: `
-			select 'order ' || o.id, format('is %s, due at %s, and no job is alive', o.status, o.due_at)
+			select 'order ' || o.id, format('is %s, due at %s, and has no live job', o.status, o.due_at)
 			from orders o
 			where o.due_at < now() - interval '1 minute' and o.stalled is null and not exists (
 				select from river_job j where j.args->>'orderId' = o.id::text

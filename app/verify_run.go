@@ -30,7 +30,7 @@ func Invariants() []Invariant {
 	return slices.DeleteFunc(allLaws(), func(l laws.Law) bool { return l.Query == "" })
 }
 
-// finding is what became of one law.
+// finding is the result of one law.
 type finding struct {
 	laws.Law
 	broken  int
@@ -49,7 +49,7 @@ func (f *finding) add(limit int, subject, detail string) {
 	}
 }
 
-// report is all of them.
+// report holds the results of all laws.
 type report struct {
 	Broken   int // laws
 	orders   int
@@ -57,8 +57,8 @@ type report struct {
 	findings []*finding
 }
 
-// checkAll asks the laws on an open transaction. Its memory does not grow with the
-// tables: rows stream, and only the first limit of each law are kept.
+// checkAll checks the laws in an open transaction. Its memory does not grow with the tables,
+// because rows are streamed and only the first limit violations of each law are kept.
 func checkAll(ctx context.Context, q postgres.Querier, settled bool, limit int, more ...Invariant) (*report, error) {
 	began := time.Now()
 	r := &report{}

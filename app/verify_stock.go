@@ -5,7 +5,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
-// stockLaws relate orders to the stock that they hold or have taken.
+// stockLaws compare orders with the stock that they have reserved or consumed.
 var stockLaws = []laws.Law{
 	{
 		Name: "finished-holds", Spec: "B4", Says: "an order that is closed or shipped has no reserved stock",
@@ -27,7 +27,7 @@ var stockLaws = []laws.Law{
 			), has as (
 				select b.id, b.state, r.sku, r.quantity as units from bound b join reservations r on r.order_id = b.id and r.state = b.state
 			)
-			select 'order ' || id, format('wants %s of %s and has %s %s', coalesce(w.units, 0), sku, coalesce(h.units, 0), coalesce(w.state, h.state))
+			select 'order ' || id, format('its lines have %s of %s, its reservations %s %s', coalesce(w.units, 0), sku, coalesce(h.units, 0), coalesce(w.state, h.state))
 			from wants w full join has h using (id, sku)
 			where w.units is distinct from h.units`,
 		Args: []any{lifecycle.HoldingStock(), lifecycle.StockTaken()},
@@ -45,7 +45,7 @@ var stockLaws = []laws.Law{
 			), has as (
 				select order_id, sku, quantity as units from reservations where state <> 'released'
 			)
-			select 'order ' || order_id, format('events say %s of %s, reservations %s', coalesce(s.units, 0), sku, coalesce(h.units, 0))
+			select 'order ' || order_id, format('its events have %s of %s, its reservations %s', coalesce(s.units, 0), sku, coalesce(h.units, 0))
 			from says s full join has h using (order_id, sku)
 			where s.units is distinct from h.units`,
 	},

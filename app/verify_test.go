@@ -21,11 +21,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
-// story is a database in which everything has happened that can happen to an
-// order, and which has come to rest.
+// story is a database with orders in every state, without pending work.
 type story struct {
 	conn   *pgx.Conn
-	orders map[string]string // id by what became of it
+	orders map[string]string // id by state
 }
 
 func tell(t *testing.T) *story {
@@ -96,8 +95,8 @@ func restful(t *testing.T, conn *pgx.Conn) (yes bool) {
 	return yes
 }
 
-// F2: each law is seen red by breaking it by hand. Every row breaks the database of
-// the story in a transaction of its own, which is rolled back.
+// F2: each law detects a violation. Every row violates one in the database of the story, in a
+// transaction that is rolled back.
 func TestEveryLawIsSeenBroken(t *testing.T) {
 	t.Parallel()
 	s := tell(t)
@@ -196,7 +195,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 	}
 }
 
-// broken is what verify says after the database was changed by hand.
+// broken returns the findings of verify after the database was changed by hand.
 func (s *story) broken(t *testing.T, law, change string) *report {
 	t.Helper()
 	tx, err := s.conn.Begin(t.Context())
@@ -229,7 +228,7 @@ func (s *story) quoted(sql string) string {
 	return sql
 }
 
-// F2: one run names what it found, in both forms, and no more than it was asked for.
+// F2: one run reports the violations in both formats, up to the requested number.
 func TestReportOfVerify(t *testing.T) {
 	t.Parallel()
 	f := &finding{Law: laws.Law{Name: "a-law", Says: "all is well", Spec: "F2"}}
@@ -269,7 +268,7 @@ BROKEN  a-law                    all is well (F2): 5
 	}
 }
 
-// F2: exit 0 when all laws hold, 1 when one is broken, 2 when nobody knows.
+// F2: exit 0 when all laws hold, 1 when one is broken, 2 when the check failed.
 func TestVerifyCommand(t *testing.T) {
 	t.Parallel()
 	path, err := binary()

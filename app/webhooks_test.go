@@ -25,7 +25,7 @@ type told struct {
 	DeliveryNumber int
 }
 
-// receiver is a server of somebody else's that takes everything.
+// receiver is the server of a third party that accepts every message.
 func receiver(t *testing.T) (url string, got chan told) {
 	t.Helper()
 	got = make(chan told, 1000)

@@ -1,6 +1,6 @@
 // Command shop is Orderflow with a module, a payment provider and a processing step of a
-// shop's own. It is an example to copy: everything in this folder is in a Go module of its own and uses what
-// anybody may import.
+// shop. It is an example to copy: this folder is a separate Go module and uses only the public
+// packages of Orderflow.
 //
 //	go run . serve
 //

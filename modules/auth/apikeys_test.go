@@ -140,7 +140,7 @@ func TestScopesOfAKey(t *testing.T) {
 			t.Errorf("%s %s: challenge %q", row.method, row.path, got.header.Get("WWW-Authenticate"))
 		}
 	}
-	// Where anybody may, a key without the scope is nobody's, as a bad token is.
+	// On open routes a key without the scope is ignored, like an invalid token.
 	if got := b.do("GET", "/v1/anyone", reads.Secret, ""); got.status != 200 || got.body != `""` {
 		t.Errorf("without the scope: %d %s", got.status, got.body)
 	}
@@ -351,7 +351,7 @@ func TestNumberOfKeys(t *testing.T) {
 	b.makesKey(p, "", identity.OrdersRead)
 }
 
-// SPEC A8: lastUsedAt is written by nobody's request, and at most once a minute.
+// SPEC A8: no request writes lastUsedAt itself, and it is written at most once a minute.
 func TestLastUse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

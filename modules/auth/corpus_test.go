@@ -175,7 +175,7 @@ func respelledHeader(head, said fields) string {
 
 type foreign struct{ user, session uuid.UUID }
 
-// foreignSession is of somebody else, who is there or was deleted.
+// foreignSession belongs to another user, who exists or was deleted.
 func (b *bundle) foreignSession(there bool) foreign {
 	f := foreign{uuid.New(), uuid.Must(uuid.NewV7())}
 	b.exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
@@ -188,7 +188,7 @@ func (b *bundle) foreignSession(there bool) foreign {
 
 // SPEC A3; RFC 8725; ASVS 5.0 V9.1, V9.2; API2:2023. Over a real connection every
 // forgery ends as one and the same 401, after one look into the database at most, and
-// is nobody on an open route.
+// is unauthenticated on an open route.
 func TestForgedTokens(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -345,7 +345,7 @@ func (b *bundle) send(url string, headers ...string) (answered, error) {
 	return answered{res.StatusCode, res.Header, string(raw)}, err
 }
 
-// RFC 8725, section 3.5, and SPEC A3: keys rotate without logging anybody out. A
+// RFC 8725, section 3.5, and SPEC A3: keys rotate without ending a session. A
 // new key is known everywhere before it signs, and the old one is known for as
 // long as a token of its lives.
 func TestKeyRotation(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The form that secret scanners are told, in docs/security.md and .gitleaks.toml.
+// The form that is documented for secret scanners in docs/security.md and .gitleaks.toml.
 var keyForm = regexp.MustCompile(`^ofk_[0-9A-Za-z]{22}_[0-9A-Za-z]{49}$`)
 
 // SPEC A8, ASVS 5.0 11.5.1: 256 random bits, one spelling, found by its form.
@@ -32,7 +32,7 @@ func TestAPIKeyForm(t *testing.T) {
 	}
 }
 
-// SPEC A8: a typo is told without a look into the database.
+// SPEC A8: a typo is detected without a query.
 func TestMistypedAPIKeys(t *testing.T) {
 	t.Parallel()
 	key, _ := newAPIKey(uuid.Must(uuid.NewV7()))

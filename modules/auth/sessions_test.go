@@ -274,7 +274,7 @@ func TestLogout(t *testing.T) {
 	}
 }
 
-// SPEC A5: the list, and ending one of it; somebody else's looks like none.
+// SPEC A5: the list of sessions, and ending one; a session of another user looks absent.
 func TestSessions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -246,7 +246,7 @@ func noSecrets(t *testing.T, where, text string) {
 
 // fakeAccounts is one account in memory, shared by all nodes of a test.
 type fakeAccounts struct {
-	busy     error // what proving a password ends with, when nobody looks at it
+	busy     error // the error of a check of a password that was not made
 	mu       sync.Mutex
 	id       uuid.UUID
 	role     identity.Role

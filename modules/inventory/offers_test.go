@@ -182,7 +182,7 @@ func ask(t *testing.T, c *cache, skus ...string) int64 {
 
 // pass lets time go by on the clock of a synctest bubble.
 func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // nobody waits: the bubble's clock jumps
+	time.Sleep(d) //nolint:forbidigo // the bubble's clock jumps, so the test does not wait
 }
 
 // SPEC F9: without any message, a price is a second old at most.

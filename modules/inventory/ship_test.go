@@ -80,7 +80,7 @@ func TestShipmentsAreMovements_B5(t *testing.T) {
 	f.audit()
 }
 
-// An editor who counted before the lorry left is told.
+// A change of the stock that was read before the shipment is rejected.
 func TestShippingChangesTheETag(t *testing.T) {
 	t.Parallel()
 	f := open(t)

@@ -291,7 +291,7 @@ func TestReserveWhatIsNoLongerSold(t *testing.T) {
 	s.audit()
 }
 
-// SPEC B2: the database itself refuses, whoever writes.
+// SPEC B2: the database itself rejects it for every writer.
 func TestDatabaseChecksAvailable_B2(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

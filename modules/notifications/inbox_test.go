@@ -67,7 +67,7 @@ func (n *node) patch(who identity.Caller, path, body string) (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
-// SPEC E7: what a user is to be told of, newest first, and nobody else's.
+// SPEC E7: the notifications of a user, newest first, and of no other user.
 func TestInbox(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -148,8 +148,8 @@ func TestMarking(t *testing.T) {
 	}
 }
 
-// SPEC E7: the count is pushed to whoever listens, on any node and transport, and to
-// nobody else.
+// SPEC E7: the count is pushed to all subscribers of the user, on any node and transport, and to
+// no others.
 func TestUnreadIsPushed(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -115,7 +115,7 @@ func TestPagesNarrowed(t *testing.T) {
 	live.expect([]string{third.Message().ID})
 }
 
-// SPEC E3: what is beyond keeping is told; a page without a cursor begins behind it.
+// SPEC E3: a cursor before the retention gets a reset; a page without a cursor begins after it.
 func TestPagesReset(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -176,7 +176,7 @@ func TestPagesWait(t *testing.T) {
 	}
 }
 
-// SPEC E3, E4: whoever changes the transport and the node at every cursor misses
+// SPEC E3, E4: a client that changes the transport and the node at every cursor misses
 // nothing and hears nothing twice, while writers overlap.
 func TestChangingTransports(t *testing.T) {
 	t.Parallel()

@@ -88,7 +88,7 @@ func TestEveryTransportHears(t *testing.T) {
 	}
 }
 
-// again delivers an event that everybody knows.
+// again delivers an event that all clients have.
 func (h *hub) again(owner identity.Caller, cursor string) {
 	known := eventOf(owner, "order.created")
 	known.Cursor, _ = events.ParseCursor(cursor)

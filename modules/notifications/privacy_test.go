@@ -15,7 +15,7 @@ import (
 )
 
 // SPEC E2, API1:2023: under load, whatever a user asks for, on whatever node, from
-// whatever cursor, another's own cursors among them: never an event of anybody else.
+// whatever cursor, another's own cursors among them: never an event of another user.
 func TestAnothersEventsNeverArrive(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -75,7 +75,7 @@ func (h *bundle) listenOnce(who identity.Caller, query string, asks *asks) (even
 	return events, nil
 }
 
-// asks makes queries, with cursors that anybody has seen.
+// asks makes queries, with cursors that any user has received.
 type asks struct {
 	mu      sync.Mutex
 	cursors []string

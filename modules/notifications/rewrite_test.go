@@ -123,7 +123,7 @@ func (h *bundle) settled(reader string) {
 	})
 }
 
-// E3: a restart of the database, or a failover that loses nothing, resets nobody.
+// E3: a restart of the database, or a failover without loss, causes no reset.
 func TestFollowersOfADatabaseThatRestarts(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -197,7 +197,7 @@ func TestUnreadCountsGoBack(t *testing.T) {
 	h.goBack(kept)
 	h.wake()
 
-	if m, err := c.readAny(); err != nil || m.Type != kindUnread { // and no reset: it has not been told of the event that is lost
+	if m, err := c.readAny(); err != nil || m.Type != kindUnread { // and no reset: it has not received the lost event
 		t.Errorf("%+v, %v", m, err)
 	}
 }

@@ -331,7 +331,7 @@ func eventsOf(owner identity.Caller, n int) []events.Event {
 	return list
 }
 
-// load is writers that commit out of order until they are told to stop.
+// load starts writers that commit out of order until they are stopped.
 type load struct {
 	stop func()
 	done sync.WaitGroup
@@ -378,7 +378,7 @@ func (h *bundle) writeLate(owners []identity.Caller) {
 	}
 }
 
-// truth is the order of the log, of one owner or of everybody.
+// truth is the order of the log, of one owner or of all owners.
 func (h *bundle) truth(owner uuid.UUID) []string {
 	h.t.Helper()
 	rows, err := h.pool.Query(h.ctx, `select order_id || '/' || version from events

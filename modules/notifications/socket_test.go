@@ -189,7 +189,7 @@ func TestOpenTransactionHoldsUpTheStream(t *testing.T) {
 	}
 }
 
-// SPEC A5: the sockets of a session, or of all sessions, and nobody else's.
+// SPEC A5: the sockets of a session, or of all sessions, and no others.
 func TestRevoked(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -254,7 +254,7 @@ func TestSessionThatEndsMeanwhile(t *testing.T) {
 	}
 }
 
-// SPEC E6: stopping says 1001 to all, waits for them, and takes nobody new.
+// SPEC E6: stopping closes all sockets with 1001, waits for them, and accepts no new ones.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -282,7 +282,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// A socket that had its handshake when the server began to stop is told as well.
+// A socket that had its handshake when the server began to stop is closed as well.
 func TestStopBetweenHandshakeAndJoin(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -363,7 +363,7 @@ func isPinged(t *testing.T, pace time.Duration) error {
 	return testwait.For(t, "the event", read)
 }
 
-// raw is a peer that only does what it is told: it neither answers pings nor reads.
+// raw is a peer under the control of the test: it neither answers pings nor reads.
 func (n *node) raw(who identity.Caller, query string) net.Conn {
 	n.bundle.t.Helper()
 	conn, err := net.Dial("tcp", n.addr)
@@ -481,7 +481,7 @@ func TestClientCloses(t *testing.T) {
 	until(t, "it is gone", func() bool { return n.isOpen(0) })
 }
 
-// Data that JSON readers refuse must neither be a gap nor stop everybody behind it.
+// Data that JSON parsers reject must neither be a gap nor block later events.
 func TestUnrenderableEvent(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -189,7 +189,7 @@ func (l *listening) endsWith(code int) {
 	}
 }
 
-// SPEC E6: a silent stream says something now and then, and one that nobody reads
+// SPEC E6: an idle stream gets comments, and one that is not read
 // is noticed by it.
 func TestStreamPings(t *testing.T) {
 	t.Parallel()

@@ -221,7 +221,7 @@ func (n *node) only() (s *subscriber) {
 }
 
 // SPEC E6: who does not read is closed with 4408 once it gets that far, and misses
-// nothing when it resumes; the memory held for it is bounded, and nobody waits for it.
+// nothing when it resumes; the memory held for it is bounded, and no other client waits for it.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

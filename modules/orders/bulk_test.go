@@ -356,7 +356,7 @@ func TestBulkPricesAnew_C1(t *testing.T) {
 }
 
 // C4: requests with the same references in opposite orders, on two nodes, beside
-// single ones: each reference is one order, and nobody waits in a circle.
+// single ones: each reference is one order, and no transactions deadlock.
 func TestBulksOfTheSameReferences_C4(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

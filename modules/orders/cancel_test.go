@@ -116,7 +116,7 @@ func TestCancelByTable(t *testing.T) {
 	}
 }
 
-// Decisions: somebody else's order and an absent one look the same.
+// Decisions: another user's order and an absent one look the same.
 func TestOthersOrdersAreAbsent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -72,7 +72,7 @@ func (r *checkRequest) apply(_ *unitOfWork, o *lockedOrder) error {
 // giveUp holds the order, with its stock: from FAILED, another try would need a reopened order,
 // new stock and a repetition of the steps before (SPEC D10).
 func (r *checkRequest) giveUp(_ context.Context, _ *unitOfWork, o *lockedOrder, attempts int, _ error) (recorded bool, err error) {
-	return true, o.record(o.HoldForStep(r.Step(), fmt.Sprintf("Gave up after %d attempts.", attempts), true))
+	return true, o.record(o.HoldForStep(r.Step(), fmt.Sprintf("Processing failed after %d attempts.", attempts), true))
 }
 
 // CompleteStep records that a person decided to continue for the step that holds an order, and

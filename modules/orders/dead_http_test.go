@@ -56,7 +56,7 @@ func (f *front) list(t *testing.T, query string) (ids []uuid.UUID) {
 	return ids
 }
 
-// D4: dead letters by step, by order and by whether somebody has dealt with them, in
+// D4: dead letters by step, by order and by whether they are resolved, in
 // pages that show each one once, oldest first.
 func TestDeadLettersAreListed(t *testing.T) {
 	t.Parallel()

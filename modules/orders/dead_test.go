@@ -191,7 +191,7 @@ func TestCancelByDeadLetter(t *testing.T) {
 	b.audit(t, unconfirmed.ID)
 }
 
-// D4: a dead letter is resolved once, and whatever it is, by somebody.
+// D4: every kind of dead letter is resolved once, by a named administrator.
 func TestResolveOnce(t *testing.T) {
 	t.Parallel()
 	b := scripted(t, simulated.Options{Script: fails("capture", 8, errLine)})

@@ -14,7 +14,7 @@ import (
 )
 
 // C8: whatever is alive is cancelled first; what ends does so with its stock and
-// its money back, although nobody sees it any more.
+// its money back, although it is no longer visible.
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -69,7 +69,7 @@ func TestDelete(t *testing.T) {
 	b.audit(t)
 }
 
-// expectGone wants an order to be absent for everybody and everything.
+// expectGone checks that an order is absent for all callers and on all routes.
 func (b *bundle) expectGone(t *testing.T, id uuid.UUID) {
 	t.Helper()
 	for _, who := range []identity.Caller{b.alice, b.admin} {

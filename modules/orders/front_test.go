@@ -60,7 +60,7 @@ func open(t *testing.T, b *bundle) *front {
 	return &front{bundle: b, addr: ln.Addr().String(), client: client}
 }
 
-// send asks "METHOD path" as somebody, with headers as "Name: value". The body is
+// send sends "METHOD path" as a caller, with headers as "Name: value". The body is
 // the caller's to close.
 func (f *front) send(who, what, body string, headers ...string) *http.Response {
 	f.t.Helper()

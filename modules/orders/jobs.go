@@ -73,7 +73,7 @@ func (m *Module) exhaust(ctx context.Context, job *river.Job[ProcessArgs], cause
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("give up order %s: %w", job.Args.OrderID, err)
+		return fmt.Errorf("end the processing of order %s: %w", job.Args.OrderID, err)
 	}
 	if dead {
 		m.metrics.dead.Inc()
@@ -81,8 +81,8 @@ func (m *Module) exhaust(ctx context.Context, job *river.Job[ProcessArgs], cause
 	return nil
 }
 
-// exhaust does to the unit's order what running out of attempts means for the request that is
-// due, and returns the step that gave up, "" when another worker has dealt with it.
+// exhaust applies the consequence of the last failed attempt to the order, which depends on the
+// request that is due. It returns the step that failed, or "" if another worker has completed it.
 func (u *unitOfWork) exhaust(ctx context.Context, attempts int, cause error) (step string, err error) {
 	if len(u.orders) == 0 {
 		return "", nil
@@ -90,7 +90,7 @@ func (u *unitOfWork) exhaust(ctx context.Context, attempts int, cause error) (st
 	o := u.orders[0]
 	due := u.next(o)
 	if failed, ok := errors.AsType[*unanswered](cause); ok && (due == nil || due.Key() != failed.request.Key()) {
-		return "", nil // another worker had the answer; the next request has failed nobody yet
+		return "", nil // another worker received the response; the next request has not failed
 	}
 	meaning := o.Status.Meaning()
 	switch {

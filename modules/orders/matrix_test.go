@@ -81,7 +81,7 @@ func TestMatrix(t *testing.T) {
 	golden.Check(t, "testdata/matrix.golden", "# what: stranger | owner | admin | admin who owns\n"+strings.Join(answers, ""))
 }
 
-// role is somebody before an order: an administrator may own it as well.
+// role is the relation of a caller to an order: an administrator may own it as well.
 type role struct {
 	name, who string
 	owner     func(r *rig) identity.Caller
@@ -225,7 +225,7 @@ func (s *subject) checkRefusal(q request, got reply) {
 	got.into(s.t, &said)
 	party := s.role.party
 	if strings.HasPrefix(q.what, "PATCH") {
-		party = lifecycle.Admin // by that route nobody acts as the owner
+		party = lifecycle.Admin // that route has no action of the owner
 	}
 	from := lifecycle.State{}
 	err := s.pool.QueryRow(s.ctx, `select status, coalesce(held_from, '') from orders where id = $1`, s.id).Scan(&from.Status, &from.HeldFrom)

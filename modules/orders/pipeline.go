@@ -115,7 +115,7 @@ func (u *unitOfWork) failUnconfirmed(ctx context.Context, o *lockedOrder, step, 
 		return err
 	}
 	return o.record(o.Fail(lifecycle.Failure{
-		Code: code, Detail: fmt.Sprintf("Gave up after %d tries; an administrator has been told.", attempts),
+		Code: code, Detail: fmt.Sprintf("Processing failed after %d attempts.", attempts),
 	}, step))
 }
 

@@ -261,7 +261,7 @@ func TestPriceIsNeverStale(t *testing.T) {
 	}
 }
 
-// A batch holds one bad item: it fails alone, everybody else's order is placed.
+// A batch holds one bad item: only it fails, and all other orders are placed.
 func TestBadItemFailsAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

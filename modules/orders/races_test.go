@@ -139,7 +139,7 @@ func (b *bundle) finish(t *testing.T) {
 }
 
 // B2, C1: many buyers of one hot sku, over HTTP and real workers: no unit is sold
-// twice, and nobody is answered with a 5xx.
+// twice, and no response is a 5xx.
 func TestHotSKU(t *testing.T) {
 	t.Parallel()
 	f := open(t, setup(t))

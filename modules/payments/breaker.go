@@ -7,13 +7,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
-// Guard puts a circuit breaker and a time-out around a provider. While the
-// provider is away every call is answered with *Unavailable at once: jobs wait without
-// using up their tries, and the provider is not flooded when it comes back.
+// Guard adds a circuit breaker and a timeout to a provider. While the provider is unavailable,
+// every call returns *Unavailable at once: jobs wait without using up their attempts, and the
+// provider is not flooded when it is available again.
 //
-// *Declined and *Rejected are answers, and so a sign of health. A call that ended
-// because our own side gave up on it (a node that stops) is no sign of anything.
-// Every other error is a failure, a time-out included.
+// *Declined and *Rejected are responses of an available provider. A call that this process
+// canceled, such as a node that stops, counts as neither. Every other error is a failure,
+// including a timeout.
 func Guard(p Provider, o breaker.Options) Provider {
 	return &guard{p, breaker.New[string](p.Name(), answered, o)}
 }

@@ -70,7 +70,7 @@ func asks(t *testing.T, p payments.Provider, n int, want error) {
 	}
 }
 
-// SPEC D4: a provider that is away is not asked, nobody's try is used up, and it is
+// SPEC D4: an unavailable provider is not called, no attempt is used up, and it is
 // asked gently when its time has come.
 func TestGuardOpensAndCloses_D4(t *testing.T) {
 	t.Parallel()

@@ -134,7 +134,7 @@ func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money,
 var volatile = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // Decisions, C8: the owner and administrators read an order's refunds and ledger;
-// for everybody else there is no such order. Only administrators refund.
+// for all other callers the order is absent. Only administrators refund.
 func TestWhoSeesTheMoney(t *testing.T) {
 	t.Parallel()
 	m := open(t)

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
 
-// till is a provider that answers whatever it is told to, and counts.
+// till is a provider with configured responses that counts its calls.
 type till struct {
 	err   error
 	asked int

@@ -246,7 +246,7 @@ func TestEnsureAdminOnManyNodes(t *testing.T) {
 func TestAdminIsNeverRaisedInPassing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.account("root@example.com", identity.User) // somebody was quicker
+	b.account("root@example.com", identity.User) // another registration came first
 
 	if err := b.EnsureAdmin(b.ctx, "ROOT@example.com", goodPassword); !fault.Is(err, "email-taken") {
 		t.Errorf("ensure: %v", err)

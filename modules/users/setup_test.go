@@ -167,7 +167,7 @@ func (b *bundle) waiters() int {
 
 func as(u *ent.User) string { return u.Role + ":" + u.ID.String() }
 
-// fakeSessions notes what it is told, in order.
+// fakeSessions records its calls in order.
 type fakeSessions struct {
 	mu    sync.Mutex
 	calls []string

@@ -34,7 +34,7 @@ func childOfTests(t *testing.T, places int, out *bytes.Buffer) *subprocess {
 	return a
 }
 
-// SPEC A2: a child answers as bcrypt does, whoever asks at once.
+// SPEC A2: a child returns the same results as bcrypt, also for concurrent calls.
 func TestAside(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer

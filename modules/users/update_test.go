@@ -54,7 +54,7 @@ func TestAlter(t *testing.T) {
 	}
 }
 
-// SPEC A5: roles as they are now; whoever is not active has none.
+// SPEC A5: the current roles; an inactive user has none.
 func TestPresentRoles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

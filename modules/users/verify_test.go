@@ -81,7 +81,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// SPEC A2, the same time: whoever is unknown costs the same hashing.
+// SPEC A2, the same time: an unknown address costs the same hashing.
 func TestDecoyCostsTheSame(t *testing.T) {
 	t.Parallel()
 	for cost := bcrypt.MinCost; cost <= 6; cost++ {
@@ -244,7 +244,7 @@ func TestPasswordChangeRace(t *testing.T) {
 	}
 }
 
-// SPEC A2: what does not fit through the gate is told to come back.
+// SPEC A2: requests beyond the limit get a Retry-After.
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	h := newHasher(4, nil, nil)

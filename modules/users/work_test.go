@@ -93,7 +93,7 @@ func TestRefusalsAreEqualWork(t *testing.T) {
 	if err := b.change(holder.ID, "a wrong canary", "another canary"); !fault.Is(err, "wrong-password") || seen.taken() != "[compare 4]" {
 		t.Errorf("a change with the wrong one: %v", err)
 	}
-	// What is no secret is told without hashing: a taken address (A1), a bad password.
+	// Responses that reveal no secret are sent without hashing: a taken address (A1), a bad password.
 	for _, body := range []string{
 		`{"email":"ADA@example.com","password":"a new canary"}`, `{"email":"new@example.com","password":"canary"}`,
 	} {

@@ -33,7 +33,8 @@ const (
 	resolveWithin = 2 * time.Second
 )
 
-// errRefused hides which range an address lies in: it is nobody's map of our network.
+// errRefused does not say in which range the address lies, so that it reveals nothing about the
+// internal network.
 var errRefused = errors.New("the address is not a public one")
 
 func newAddresses(plaintext bool, allowed []netip.Prefix, resolver *net.Resolver) *addresses {

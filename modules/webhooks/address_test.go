@@ -262,7 +262,7 @@ func TestEndlessAnswer(t *testing.T) {
 	<-leave // the connection was closed on it
 }
 
-// A certificate that nobody vouches for is a failure, and says so.
+// An untrusted certificate is a failure, and the error names it.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -279,7 +279,7 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// Whatever is accepted means the same to everybody: https, a name or an address in
+// An accepted URL has the same meaning for every parser: https, a name or an address in
 // full, and the same host to the client that will dial it.
 func FuzzURL(f *testing.F) {
 	for _, seed := range []string{

@@ -587,7 +587,7 @@ func TestSlowReceiver(t *testing.T) {
 }
 
 // Fan-out and the end of a delivery cannot miss each other: what is written down as
-// waiting while the one before it ends is let go by whoever commits last.
+// waiting while the one before it ends is released by the transaction that commits last.
 func TestOrderingWhileFanningOut(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

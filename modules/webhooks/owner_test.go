@@ -147,7 +147,7 @@ func TestEventIsGone(t *testing.T) {
 	r.quiet()
 }
 
-// With nobody to tell, a page costs one query that takes no lock and finds nothing.
+// Without subscribed endpoints, a page costs one query that takes no lock and finds nothing.
 func TestNobodyToTell(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

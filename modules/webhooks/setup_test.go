@@ -82,7 +82,7 @@ func (p *people) may(key uuid.UUID, scopes ...identity.Scope) {
 	}
 }
 
-// keyOf is somebody with a key of theirs.
+// keyOf returns a caller with an API key of the user.
 func (h *bundle) keyOf(owner identity.Caller, scopes ...identity.Scope) identity.Caller {
 	c := identity.Caller{UserID: owner.UserID, KeyID: uuid.New(), Role: owner.Role, Scopes: identity.ScopesOf(scopes...)}
 	h.people.may(c.KeyID, scopes...)
@@ -95,7 +95,7 @@ func (p *people) Roles(_ context.Context, _ postgres.Querier, ids []uuid.UUID) (
 	return maps.Clone(p.roles), nil
 }
 
-// becomes changes somebody's role; "" deactivates.
+// becomes changes the role of a user; "" deactivates.
 func (p *people) becomes(id uuid.UUID, role identity.Role) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -263,7 +263,7 @@ type answer struct {
 func (a answer) text(name string) string { s, _ := a.body[name].(string); return s }
 func (a answer) num(name string) int     { f, _ := a.body[name].(float64); return int(f) }
 
-// ask sends "METHOD path" as somebody; headers are "Name: value".
+// ask sends "METHOD path" as a caller; headers are "Name: value".
 func (n *node) ask(who identity.Caller, what, body string, headers ...string) answer {
 	n.bundle.t.Helper()
 	method, target, _ := strings.Cut(what, " ")
@@ -299,7 +299,7 @@ func (n *node) want(status int, who identity.Caller, what, body string, headers 
 	return a
 }
 
-// hook makes a webhook of somebody's to a receiver; extra are further members.
+// hook creates a webhook of a user to a receiver; extra are further members.
 func (n *node) hook(who identity.Caller, url, extra string) (id, secret string) {
 	n.bundle.t.Helper()
 	a := n.want(201, who, "POST /v1/webhooks", fmt.Sprintf(`{"url":%q%s}`, url, extra))
@@ -355,7 +355,7 @@ func (n *node) happens(user identity.Caller, order uuid.UUID, kinds ...string) {
 	n.Wake()
 }
 
-// receiver is somebody else's server.
+// receiver is the server of a third party.
 type receiver struct {
 	*httptest.Server
 	t    *testing.T

@@ -95,7 +95,7 @@ func TestAloneWaitsForNobody(t *testing.T) {
 			}
 		}
 
-		// The clock of the bubble only moves when everybody waits for a timer.
+		// The clock of the bubble only moves when all goroutines wait.
 		if took := time.Since(began); took != 0 {
 			t.Errorf("a caller alone waited %v", took)
 		}
@@ -359,7 +359,7 @@ func TestPanicIsEverybodysUnknown(t *testing.T) {
 			t.Error(got)
 		}
 		for _, answer := range answers {
-			// It may have panicked after COMMIT, so nobody is told "failed".
+			// It may have panicked after COMMIT, so no caller gets a failure.
 			if got := <-answer; !errors.Is(got.err, batch.ErrOutcomeUnknown) || !strings.Contains(got.err.Error(), "thirteen") {
 				t.Errorf("got %v", got.err)
 			}

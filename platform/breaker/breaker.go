@@ -1,7 +1,7 @@
-// Package breaker is a circuit breaker with a time-out for calls to another service: a payment
-// provider, an HTTP step. It adds to gobreaker what jobs need: failures in a row count however
-// slowly they come, a call that our own side gave up says nothing about the service, and a
-// refused call is told how long to wait.
+// Package breaker is a circuit breaker with a timeout for calls to another service, such as a
+// payment provider or the service of an HTTP step. It adds to gobreaker what jobs need: consecutive
+// failures count regardless of the time between them, a call that this process canceled does not
+// count as a result, and the error of a rejected call says how long to wait.
 package breaker
 
 import (
@@ -59,19 +59,19 @@ type OpenError struct {
 func (e *OpenError) Error() string { return e.cause.Error() }
 func (e *OpenError) Unwrap() error { return e.cause }
 
-// Breaker stands before one service. Its calls return a T.
+// Breaker guards the calls to one service. They return a T.
 type Breaker[T any] struct {
 	breaker *gobreaker.CircuitBreaker[T]
 	healthy func(error) bool
 	timeout time.Duration
-	probe   time.Duration // the wait of a call that is refused while others probe
-	reopens atomic.Int64  // in Unix nanoseconds; gobreaker does not tell
+	probe   time.Duration // the wait of a call that is rejected while others probe
+	reopens atomic.Int64  // in Unix nanoseconds; gobreaker does not expose it
 	inARow  int           // failures; under gobreaker's lock
 }
 
-// New makes a closed breaker. The name is passed to OnChange. An error for which healthy returns
-// true is an answer of a service that works; nil is one, too. All other errors are failures, a
-// time-out included. The exception is a call whose context was canceled: it counts as neither.
+// New returns a closed breaker. The name is passed to OnChange. A nil error, and an error for which
+// healthy returns true, are responses of an available service. All other errors are failures,
+// including timeouts. A call whose context was canceled counts as neither.
 func New[T any](name string, healthy func(error) bool, o Options) *Breaker[T] {
 	o = o.withDefaults()
 	b := &Breaker[T]{healthy: healthy, timeout: o.Timeout, probe: o.Open / 5}
@@ -84,7 +84,7 @@ func New[T any](name string, healthy func(error) bool, o Options) *Breaker[T] {
 		IsExcluded:   isGivenUp,
 		IsSuccessful: b.count,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			// Not c.Requests: those include the ones that still wait for an answer.
+			// Not c.Requests, because they include the calls in progress.
 			answers := c.TotalSuccesses + c.TotalFailures
 			return b.inARow >= o.InARow ||
 				answers >= o.Sample && float64(c.TotalFailures) >= o.Share*float64(answers)
@@ -102,8 +102,8 @@ func New[T any](name string, healthy func(error) bool, o Options) *Breaker[T] {
 	return b
 }
 
-// count counts failures in a row. gobreaker has a count of its own, but forgets what is older
-// than the window: calls that time out one after the other would never add up.
+// count counts consecutive failures. The count of gobreaker covers only the window, so calls that
+// time out one after the other would never reach the limit.
 func (b *Breaker[T]) count(err error) bool {
 	if b.answered(err) {
 		b.inARow = 0
@@ -115,9 +115,9 @@ func (b *Breaker[T]) count(err error) bool {
 
 func (b *Breaker[T]) answered(err error) bool { return err == nil || b.healthy(err) }
 
-// Do makes a call, whose context ends after the time-out. It returns the call's error, which then
-// is wrapped if the call ran out of time or was given up, or an *OpenError if it made no call.
-// It returns the error of ctx without a call if ctx has already ended.
+// Do makes a call with a context that ends after the timeout. It returns the error of the call,
+// wrapped if the call timed out or was canceled, or an *OpenError if it made no call. It returns
+// the error of ctx without a call if ctx has already ended.
 func (b *Breaker[T]) Do(ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	var zero T
 	if err := ctx.Err(); err != nil {
@@ -138,7 +138,7 @@ func (b *Breaker[T]) Do(ctx context.Context, call func(context.Context) (T, erro
 	return result, err
 }
 
-// explain marks the error of a call that our own side gave up, and adds to the error of one that
+// explain marks the error of a call that this process canceled, and adds to the error of one that
 // ran out of time that it did.
 func (b *Breaker[T]) explain(ctx, limited context.Context, err error) error {
 	switch {
@@ -153,7 +153,7 @@ func (b *Breaker[T]) explain(ctx, limited context.Context, err error) error {
 	}
 }
 
-// givenUp is the error of a call whose caller no longer waits.
+// givenUp is the error of a call that this process canceled.
 type givenUp struct{ cause error }
 
 func (e *givenUp) Error() string { return "given up: " + e.cause.Error() }

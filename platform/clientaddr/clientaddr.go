@@ -1,6 +1,6 @@
-// Package clientaddr carries the network address of a request's client in a context.
-// The HTTP edge sets it (web.ClientAddress); limits, sessions and tickets read it
-// without knowing of HTTP.
+// Package clientaddr carries the network address of the client of a request in a context. The HTTP
+// layer sets it (web.ClientAddress), so that limits, sessions and tickets can read it without
+// depending on HTTP.
 package clientaddr
 
 import (
@@ -22,12 +22,12 @@ func From(ctx context.Context) netip.Addr {
 	return addr
 }
 
-// sitePrefix is how much of an IPv6 address belongs to one customer of a provider,
-// who may send from each of the 2^64 addresses below it.
+// sitePrefix is the length of the IPv6 prefix that a provider assigns to one customer, who can send
+// from each of its 2^64 addresses.
 const sitePrefix = 64
 
-// Network returns the prefix by which limits count an address: the address itself
-// for IPv4, its /64 for IPv6, and the zero Prefix for the zero Addr.
+// Network returns the prefix under which limits count an address: the address itself for IPv4, its
+// /64 for IPv6, and the zero Prefix for the zero Addr.
 func Network(a netip.Addr) netip.Prefix {
 	bits := a.BitLen()
 	if a.Is6() {

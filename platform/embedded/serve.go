@@ -86,7 +86,7 @@ func (p *Postgres) ready(ctx context.Context) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("the server gave up (%s):\n%s", p.cmd.ProcessState, p.log.recent())
+			return fmt.Errorf("the server exited (%s):\n%s", p.cmd.ProcessState, p.log.recent())
 		case <-ctx.Done():
 			return fmt.Errorf("no answer: %w (%w):\n%s", ctx.Err(), err, p.log.recent())
 		case <-every.C:

@@ -243,7 +243,7 @@ func TestHistoryIsInVersions(t *testing.T) {
 	}
 }
 
-// SPEC E1: append-only, for whoever has SQL too.
+// SPEC E1: append-only, also for direct SQL.
 func TestLogIsAppendOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

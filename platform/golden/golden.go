@@ -1,6 +1,6 @@
-// Package golden compares what a test made with a file under testdata. A difference is shown as a
-// diff, with the command that writes the file anew. It is for tests only, and defines their flag
-// -update; a package that is tested must not define another one.
+// Package golden compares the output of a test with a file under testdata. It shows a difference as
+// a diff, with the command that rewrites the file. It is for tests only and defines their flag
+// -update; a tested package must not define another one.
 package golden
 
 import (
@@ -49,13 +49,13 @@ func write(path, content string) error {
 	return os.WriteFile(path, []byte(content), 0o600)
 }
 
-// command is what updates the files of this test, from the folder of the module.
+// command returns the command that updates the files of this test, run in the folder of the module.
 func command(t testing.TB) string {
 	top, _, _ := strings.Cut(t.Name(), "/")
 	return fmt.Sprintf("go test ./%s -run '^%s$' -update", folder(), top)
 }
 
-// folder is that of the tested package, relative to its module's.
+// folder returns the folder of the tested package, relative to that of its module.
 func folder() string {
 	dir, err := os.Getwd()
 	if err != nil {

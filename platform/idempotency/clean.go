@@ -10,15 +10,15 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// How often old keys are cleared away, and how many in one statement: small
-// enough never to hold anything up.
+// The interval at which old keys are deleted, and the maximum number in one statement, which is
+// small so that other transactions do not wait.
 const (
 	cleanEvery  = 10 * time.Minute
 	cleanAtOnce = 5000
 )
 
-// Clean deletes keys whose time is over until ctx ends. Any number of nodes may
-// do it: what one is at, the others skip.
+// Clean deletes expired keys until ctx ends. Any number of nodes may run it; they skip the rows that
+// another node is deleting.
 func Clean(ctx context.Context, pool *postgres.Pool, log *slog.Logger) error {
 	return periodic.Run(ctx, periodic.Task{
 		Name: "delete old idempotency keys", Interval: cleanEvery, Jitter: 0.5, Log: log,
@@ -26,8 +26,8 @@ func Clean(ctx context.Context, pool *postgres.Pool, log *slog.Logger) error {
 	})
 }
 
-// CleanOnce deletes all keys older than Retention, a few thousand at a time, and
-// returns how many they were.
+// CleanOnce deletes all keys older than Retention, a few thousand at a time, and returns their
+// number.
 func CleanOnce(ctx context.Context, pool *postgres.Pool) (n int64, err error) {
 	for {
 		tag, err := pool.Exec(ctx, `

@@ -9,10 +9,10 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Do runs work in one transaction with its key. Without a key it only runs it.
-// A second request with the key gets the first one's response and work is not
-// run; refusals that tell of the state of things (404, 409, 412) are stored as
-// well, with everything that work did undone.
+// Do runs work and stores its key in the same transaction. Without a key it only runs work. For a
+// second request with the key it returns the stored response and does not run work. Errors that
+// depend on the state of a resource (404, 409, 412) are stored as well; the changes of work are
+// then rolled back.
 func Do[T any](ctx context.Context, running *InFlight, pool *postgres.Pool, k Key[T], work func(tx pgx.Tx) (T, error)) (Result[T], error) {
 	leave, err := running.Acquire(k.Request)
 	if err != nil {
@@ -22,7 +22,7 @@ func Do[T any](ctx context.Context, running *InFlight, pool *postgres.Pool, k Ke
 
 	var (
 		result  Result[T]
-		refused error // is committed with the key
+		refused error // committed with the key
 	)
 	err = postgres.InTx(ctx, pool, func(tx pgx.Tx) (err error) {
 		refused = nil
@@ -50,8 +50,8 @@ func run[T any](ctx context.Context, tx pgx.Tx, k Key[T], work func(tx pgx.Tx) (
 	return k.Result(ctx, v)
 }
 
-// once runs work unless the key is stored already. refused is a refusal that was
-// stored just now; err undoes everything.
+// once runs work unless the key is already stored. refused is an error of work that is now stored
+// with the key; err rolls back the whole transaction.
 func once[T any](ctx context.Context, tx pgx.Tx, k Key[T], work func(tx pgx.Tx) (T, error)) (result Result[T], refused, err error) {
 	fresh, err := Insert(ctx, tx, []Record{{Request: k.Request}})
 	if postgres.Code(err) == "55P03" { // another node has held the key's row for lock_timeout
@@ -63,12 +63,12 @@ func once[T any](ctx context.Context, tx pgx.Tx, k Key[T], work func(tx pgx.Tx) 
 	if !fresh[0] {
 		result, found, err := Find(ctx, tx, k)
 		if err == nil && !found {
-			err = inUse() // it was there a moment ago and went: let the client come again
+			err = inUse() // it has been deleted since the insert: the client must retry
 		}
 		return result, nil, err
 	}
 
-	inner, err := tx.Begin(ctx) // a savepoint: a refusal undoes the work but keeps the key
+	inner, err := tx.Begin(ctx) // a savepoint, so that an error can undo the work and keep the key
 	if err != nil {
 		return result, nil, err
 	}

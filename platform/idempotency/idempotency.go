@@ -1,12 +1,11 @@
-// Package idempotency makes a repeated request act once (SPEC C3).
+// Package idempotency ensures that a repeated request takes effect once (SPEC C3).
 //
-// A key's row is written in the transaction that does the work, with the response in
-// it: after a crash either both are there or neither, so there is no state "started"
-// to clean up, and a key is free again at once.
+// The row of a key contains the response and is written in the transaction that does the work.
+// After a crash both exist or neither does, so there is no state "started" to clean up, and the
+// key can be used again at once.
 //
-// Use cases return values and know no HTTP. How a value becomes the response that is
-// stored is the Renderer's business, which the HTTP edge puts into the Key. This
-// package stores responses and gives them again without looking into them.
+// Use cases return values and do not depend on HTTP. A Renderer, which the HTTP layer sets in the
+// Key, renders a value as the response to store. This package does not interpret stored responses.
 package idempotency
 
 import (
@@ -23,64 +22,63 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// Retention is how long a response is kept.
+// Retention is the time for which a response is stored.
 const Retention = 24 * time.Hour
 
-// Request identifies a request among those of its caller: same caller, same route
-// with its ids, same key. Fingerprint tells whether the body is the same as well.
+// Request identifies a request by its caller, its route including the ids, and its key. Fingerprint
+// shows whether the body is the same as well.
 type Request struct {
 	Caller      uuid.UUID
 	Role        identity.Role // of the caller; stored with the response
 	Route       string        // "POST /v1/orders"
-	Key         string        // what the client chose; "" when it sent none
+	Key         string        // chosen by the client; "" when it sent none
 	Fingerprint []byte
 }
 
-// Given tells whether the client sent a key at all.
+// Given reports whether the client sent a key.
 func (r Request) Given() bool { return r.Key != "" }
 
-// Key is the idempotency key of a request for a T, as a use case takes it. The zero
-// Key is for callers that never repeat: nothing is stored and nothing is rendered.
+// Key is the idempotency key of a request whose use case returns a T. The zero Key is for callers
+// that never repeat a request: nothing is stored and nothing is rendered.
 type Key[T any] struct {
 	Request
-	// Renderer makes the response that is stored. Without one, for callers in Go, the
-	// value's JSON is stored.
+	// Renderer renders the response that is stored. Without one, for callers in Go, the value is
+	// stored as JSON.
 	Renderer Renderer[T]
-	// Still checks again, before a stored response is given to a repeated request,
-	// that the caller may have it: it may refuse with a fault, or rewrite the response.
-	// nil refuses only a caller with a lower role than the response was made for. The use
-	// case sets it.
+	// Still checks whether the caller may still receive a stored response before it is replayed.
+	// It may return a fault or rewrite the response. When it is nil, only callers with a lower
+	// role than that of the original request are rejected. The use case sets it.
 	Still func(ctx context.Context, q postgres.Querier, replay *Replay[T]) error
 }
 
-// Response is what is stored for a key and given again byte for byte. Its meaning is
-// known to the Renderer that made it.
+// Response is stored with a key and replayed byte for byte. Only the Renderer that created it
+// interprets it.
 type Response struct {
-	Status  int // from 100 on; lower numbers are stored refusals
+	Status  int // 100 or more; lower numbers are stored errors
 	Headers map[string]string
 	Body    []byte
 }
 
-// Result is what a use case returns.
+// Result is the result of a use case.
 type Result[T any] struct {
-	Value    T        // the zero T when Replayed, see Response
-	Response Response // of the key's Renderer, or as it was stored; zero for a zero Key
-	Replayed bool     // the response of an earlier request with this key
+	Value    T        // zero when Replayed is set; see Response
+	Response Response // rendered or stored; zero for a zero Key
+	Replayed bool     // Response belongs to an earlier request with this key
 }
 
-// Renderer turns the values of one route into responses. It must return the same
-// response for the same value.
+// Renderer renders the values of one route as responses. It must return the same response for the
+// same value.
 //
 // The names of its methods are unusual on purpose: for a method of a generic interface the linker
 // keeps every method of that name, and Render would keep Fiber's templates (ADR 20).
 type Renderer[T any] interface {
 	RenderResponse(ctx context.Context, v T) (Response, error)
-	// ParseResponse is the reverse of RenderResponse, for the few replays that depend on the value. It
-	// must read what earlier versions of the program have rendered.
+	// ParseResponse is the reverse of RenderResponse, for the few replays that depend on the value.
+	// It must accept the responses that earlier versions of the program have rendered.
 	ParseResponse(r Response) (T, error)
 }
 
-// render makes the response of a value, the zero Response for a zero Key.
+// render renders a value. It returns the zero Response for a zero Key.
 func (k Key[T]) render(ctx context.Context, v T) (Response, error) {
 	if k.Renderer == nil && !k.Given() {
 		return Response{}, nil
@@ -88,8 +86,8 @@ func (k Key[T]) render(ctx context.Context, v T) (Response, error) {
 	return k.renderer().RenderResponse(ctx, v)
 }
 
-// Result renders a new value. It is for use cases that write keys themselves; Do
-// renders what its work returns.
+// Result renders a new value. It is for use cases that write keys themselves; Do renders the value
+// that work returns.
 func (k Key[T]) Result(ctx context.Context, v T) (Result[T], error) {
 	response, err := k.render(ctx, v)
 	return Result[T]{Value: v, Response: response}, err
@@ -102,7 +100,7 @@ func (k Key[T]) renderer() Renderer[T] {
 	return k.Renderer
 }
 
-// plain is the Renderer of keys that come from no route.
+// plain is the Renderer of keys without a route.
 type plain[T any] struct{}
 
 func (plain[T]) RenderResponse(_ context.Context, v T) (Response, error) {
@@ -116,21 +114,21 @@ func (plain[T]) ParseResponse(r Response) (v T, err error) {
 	return v, err
 }
 
-// Replay is a stored response on its way to a repeated request.
+// Replay is a stored response that is about to be returned to a repeated request.
 type Replay[T any] struct {
-	Demoted bool // the caller has a lower role than the response was made for
+	Demoted bool // the caller has a lower role than that of the original request
 
 	response Response
 	renderer Renderer[T]
 }
 
-// Refused tells whether a refusal is stored, which has no value.
+// Refused reports whether the stored response is an error, which has no value.
 func (r *Replay[T]) Refused() bool { return isRefusal(r.response.Status) }
 
-// Value reads the value back from the stored response.
+// Value parses the value of the stored response.
 func (r *Replay[T]) Value() (T, error) { return r.renderer.ParseResponse(r.response) }
 
-// Rewrite shows v instead of what is stored. Status and headers stay.
+// Rewrite replaces the body of the response with v. Status and headers do not change.
 func (r *Replay[T]) Rewrite(ctx context.Context, v T) error {
 	fresh, err := r.renderer.RenderResponse(ctx, v)
 	if err != nil {
@@ -140,7 +138,7 @@ func (r *Replay[T]) Rewrite(ctx context.Context, v T) error {
 	return nil
 }
 
-// allow asks whether a stored response may be given to the caller.
+// allow checks whether the caller may receive the stored response.
 func (k Key[T]) allow(ctx context.Context, q postgres.Querier, replay *Replay[T]) error {
 	switch {
 	case k.Still != nil:
@@ -151,7 +149,7 @@ func (k Key[T]) allow(ctx context.Context, q postgres.Querier, replay *Replay[T]
 	return nil
 }
 
-// errors that a caller may be told.
+// inUse and reused are errors for clients.
 func inUse() *fault.Error {
 	return fault.New(fault.KindConflict, "idempotency-key-in-use", "The first request with this Idempotency-Key is still running.").WithRetryAfter(time.Second)
 }
@@ -160,8 +158,8 @@ func reused() *fault.Error {
 	return fault.New(fault.KindInvalid, "idempotency-key-reused", "This Idempotency-Key was used with another body.")
 }
 
-// InFlight knows the keys of the requests under way on this node, so that a
-// second one is refused at once instead of waiting for the first.
+// InFlight holds the keys of the requests in progress on this node, so that a second request is
+// rejected at once instead of waiting for the first.
 type InFlight struct{ keys sync.Map }
 
 type mark struct {
@@ -171,7 +169,7 @@ type mark struct {
 
 func (r Request) mark() mark { return mark{r.Caller, r.Route, r.Key} }
 
-// Acquire claims the key until leave is called, or answers 409 with Retry-After.
+// Acquire claims the key until leave is called, or returns a 409 with Retry-After.
 func (r *InFlight) Acquire(q Request) (leave func(), err error) {
 	if !q.Given() {
 		return func() {}, nil

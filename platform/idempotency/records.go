@@ -22,13 +22,12 @@ type Record struct {
 	Response
 }
 
-// Insert writes the records in tx and tells which of them were new. One that was
-// not is left alone: ask Find. A record older than Retention is replaced. Of several
-// with one key the first is new at most.
+// Insert writes the records in tx and returns which of them were new. It does not change existing
+// records, which Find returns, but replaces a record older than Retention. Of several records with
+// the same key, only the first one can be new.
 //
-// It waits for other transactions that hold one of the keys, at most for
-// lock_timeout (55P03), and takes the keys in one order, so that two batches
-// cannot dead-lock.
+// It waits for other transactions that hold one of the keys, at most for lock_timeout (55P03). It
+// locks the keys in a fixed order, so that two batches cannot deadlock.
 func Insert(ctx context.Context, tx pgx.Tx, list []Record) (fresh []bool, err error) {
 	b := &pgx.Batch{}
 	Queue(b, list, func(f []bool) { fresh = f })
@@ -38,8 +37,8 @@ func Insert(ctx context.Context, tx pgx.Tx, list []Record) (fresh []bool, err er
 	return fresh, nil
 }
 
-// Queue is Insert as a part of a batch of statements that share a round trip; told
-// is called when the batch is read.
+// Queue is Insert as a part of a batch of statements that share a round trip. It calls told when the
+// results of the batch are read.
 func Queue(b *pgx.Batch, list []Record, told func(fresh []bool)) {
 	order := firsts(list)
 	n := len(order)
@@ -79,8 +78,7 @@ func Queue(b *pgx.Batch, list []Record, told func(fresh []bool)) {
 	})
 }
 
-// firsts are the indices of the records, without those whose key an earlier one
-// has, in the order of their keys.
+// firsts returns the indices of the first record of each key, in the order of the keys.
 func firsts(list []Record) []int {
 	order := make([]int, 0, len(list))
 	seen := make(map[mark]bool, len(list))
@@ -109,9 +107,9 @@ func Replace(ctx context.Context, tx pgx.Tx, r Record) error {
 	return nil
 }
 
-// Find returns the response stored for a key as a Result, false when there is none.
-// A stored refusal is an error, with Replayed set; so is a key that was used with
-// another body, or by a caller who may not have the response any more.
+// Find returns the response stored for a key as a Result, or false if there is none. It returns a
+// stored error with Replayed set, and an error if the key was used with another body or if the
+// caller may no longer receive the response.
 func Find[T any](ctx context.Context, q postgres.Querier, k Key[T]) (Result[T], bool, error) {
 	stored, role, found, err := find(ctx, q, k.Request)
 	if err != nil || !found {
@@ -127,7 +125,7 @@ func Find[T any](ctx context.Context, q postgres.Querier, k Key[T]) (Result[T], 
 	return Result[T]{Response: replay.response, Replayed: true}, true, nil
 }
 
-// find reads what is stored, with the role of the caller that it was made for.
+// find returns the stored response and the role of the caller of the original request.
 func find(ctx context.Context, q postgres.Querier, r Request) (stored Response, role identity.Role, found bool, err error) {
 	var fingerprint, headers []byte
 	err = q.QueryRow(ctx, `
@@ -152,8 +150,8 @@ func find(ctx context.Context, q postgres.Querier, r Request) (stored Response, 
 	return stored, role, true, nil
 }
 
-// ofAdmin stands behind the fingerprints of administrators' requests in the table. All
-// others are as they were before the role was kept.
+// ofAdmin is the suffix of the stored fingerprints of requests from administrators. All other
+// fingerprints have no suffix, like those that were stored before the role was.
 const ofAdmin = 'a'
 
 func (r Request) print() []byte {
@@ -163,7 +161,7 @@ func (r Request) print() []byte {
 	return notNil(r.Fingerprint)
 }
 
-// match tells whether a kept fingerprint is this one's, and which role it was kept with.
+// match reports whether a stored fingerprint is that of r, and returns the role stored with it.
 func (r Request) match(kept []byte) (identity.Role, bool) {
 	if rest, found := bytes.CutSuffix(kept, []byte{ofAdmin}); found && bytes.Equal(rest, r.Fingerprint) {
 		return identity.Admin, true

@@ -8,16 +8,16 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// kept tells whether a refusal is worth keeping. Credentials, rights,
-// limits, bad input and our own trouble may all be different the next time.
+// kept reports whether an error is stored with the key. Errors about credentials, permissions,
+// limits, invalid input and internal failures are not, because they may not occur again.
 func kept(f *fault.Error) bool {
 	return f.Kind == fault.KindNotFound || f.Kind == fault.KindConflict || f.Kind == fault.KindPreconditionFailed
 }
 
 func isRefusal(status int) bool { return status < 100 }
 
-// stored is a refusal as it is kept: the fault itself, told apart from a response by
-// its status, which is the fault's kind.
+// stored is the stored form of a fault. The status of its row is the kind of the fault, which
+// distinguishes it from a response.
 type stored struct {
 	Code, Detail string
 	Fields       []fault.Field `json:",omitempty"`
@@ -25,8 +25,8 @@ type stored struct {
 	RetryAfter   time.Duration `json:",omitempty"`
 }
 
-// extra comes back with its integers whole: as float64 the large ones would not
-// be what the first caller was told.
+// extra decodes integers as int64, because a float64 would change large ones, and the replay would
+// differ from the first response.
 type extra map[string]any
 
 func (x *extra) UnmarshalJSON(raw []byte) error {
@@ -50,20 +50,20 @@ func (x *extra) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// KeepRefusal is the record of a refusal, for those who write keys themselves.
+// KeepRefusal returns the record of an error, for use cases that write keys themselves.
 func KeepRefusal(r Request, f *fault.Error) Record {
 	body, err := json.Marshal(stored{f.Code, f.Detail, f.Fields, f.Extra, f.RetryAfter})
 	if err != nil {
-		panic(fmt.Sprintf("idempotency: fault %s cannot be kept: %v", f.Code, err))
+		panic(fmt.Sprintf("idempotency: fault %s cannot be stored: %v", f.Code, err))
 	}
 	return Record{Request: r, Response: Response{Status: int(f.Kind), Body: body}}
 }
 
-// refusal turns a kept refusal back into its fault.
+// refusal returns the fault of a stored error.
 func refusal(r Response, replayed bool) error {
 	var s stored
 	if err := json.Unmarshal(r.Body, &s); err != nil {
-		return fmt.Errorf("read a kept refusal: %w", err)
+		return fmt.Errorf("read a stored error: %w", err)
 	}
 	return &fault.Error{
 		Kind: fault.Kind(r.Status), Code: s.Code, Detail: s.Detail,

@@ -102,7 +102,7 @@ func (renderer) ParseResponse(r idempotency.Response) (v thing, err error) {
 	return v, err
 }
 
-// work writes a row and then ends as it is told.
+// work writes a row and then returns the given result.
 type work struct {
 	runs atomic.Int32
 	end  func(tx pgx.Tx) (thing, error)

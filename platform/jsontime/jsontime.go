@@ -1,5 +1,4 @@
-// Package jsontime is the form that instants have in the JSON of the API, of events
-// and of webhooks.
+// Package jsontime formats times in the JSON of the API, of events and of webhooks.
 package jsontime
 
 import (
@@ -7,19 +6,19 @@ import (
 	"time"
 )
 
-// Time is an instant as the API writes it: UTC, RFC 3339, milliseconds. Reading
-// accepts any RFC 3339 offset, so it serves query parameters too. An absent
-// parameter is the zero Time.
+// Time is a time in the format of the API: RFC 3339 in UTC with milliseconds. Parsing accepts any
+// RFC 3339 offset, so it can be used for query parameters too. An absent parameter is the zero
+// Time.
 type Time time.Time
 
 const layout = "2006-01-02T15:04:05.000Z07:00"
 
 var errTime = errors.New("not an RFC 3339 date-time")
 
-// At turns a time into one for the API.
+// At returns t as a Time.
 func At(t time.Time) Time { return Time(t) }
 
-// AtOrNil keeps nil, for members that may be null.
+// AtOrNil is At for members that may be null: it returns nil for nil.
 func AtOrNil(t *time.Time) *Time {
 	if t == nil {
 		return nil
@@ -28,25 +27,25 @@ func AtOrNil(t *time.Time) *Time {
 	return &at
 }
 
-// Std is the time as the standard library has it, in UTC.
+// Std returns the time as a time.Time in UTC.
 func (t Time) Std() time.Time { return time.Time(t).UTC() }
 
-// IsZero is true for a parameter that was not given.
+// IsZero reports whether t is the zero Time, such as an absent parameter.
 func (t Time) IsZero() bool { return time.Time(t).IsZero() }
 
 func (t Time) String() string { return t.Std().Format(layout) }
 
-// MarshalText writes milliseconds, always three digits.
+// MarshalText writes milliseconds with exactly three digits.
 func (t Time) MarshalText() ([]byte, error) { return t.Std().AppendFormat(nil, layout), nil }
 
-// UnmarshalText reads RFC 3339.
+// UnmarshalText parses RFC 3339.
 func (t *Time) UnmarshalText(text []byte) error {
 	at, err := time.Parse(time.RFC3339, string(text))
 	if err != nil {
-		return errTime // the parser's own text is about Go's layouts
+		return errTime // the error of the parser mentions Go's layouts
 	}
 	if year := at.UTC().Year(); year < 0 || year > 9999 {
-		return errTime // its offset leads to where RFC 3339 ends: we could not write it
+		return errTime // in UTC the year is outside the range of RFC 3339, so it could not be written
 	}
 	*t = Time(at)
 	return nil

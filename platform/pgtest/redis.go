@@ -122,7 +122,7 @@ func answers(ctx context.Context, addr string, exited <-chan struct{}) error {
 	for !ping(ctx, addr) {
 		select {
 		case <-exited:
-			return fmt.Errorf("redis-server on %s gave up", addr)
+			return fmt.Errorf("redis-server on %s exited", addr)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-every.C:

@@ -222,7 +222,7 @@ func TestNobodyListens(t *testing.T) {
 	wants503(t, err)
 }
 
-// wants503 shows what a client of ours is told of an error.
+// wants503 checks the response that a client gets for an error.
 func wants503(t *testing.T, err error) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)

@@ -56,7 +56,7 @@ type span struct {
 func (s *span) SetStatus(c codes.Code, _ string) { s.status = c }
 func (s *span) End(...trace.SpanEndOption)       { s.ended = true }
 
-// provider gives everybody the one tracer.
+// provider returns the same tracer to all callers.
 type provider struct {
 	embedded.TracerProvider
 	one *recorder

@@ -185,7 +185,7 @@ func TestStopCountsNoTry(t *testing.T) {
 	}
 }
 
-// A job that somebody cancelled, or that ran out of time, is not one to come back.
+// A job that was canceled by a user or timed out is not snoozed.
 func TestStoppingIsNothingElse(t *testing.T) {
 	t.Parallel()
 	entered, stopping := make(chan struct{}), make(chan bool, 1)

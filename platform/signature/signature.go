@@ -45,11 +45,11 @@ func ParseSecret(text string) (Secret, error) {
 	return raw, nil
 }
 
-// Reveal returns the secret in the form in which it is handed over.
+// Reveal returns the secret in the text form that receivers configure.
 func (s Secret) Reveal() string { return prefix + base64.StdEncoding.EncodeToString(s) }
 
 // Sign sets the headers of Standard Webhooks 1.0. There is one signature for each secret, so that
-// a receiver can change from one secret to the other at any time in between. The id must not
+// a receiver can change to a new secret at any time while both are valid. The id must not
 // contain dots, because they separate the parts of the signed text.
 func Sign(h http.Header, secrets []Secret, id string, at time.Time, body []byte) {
 	stamp := strconv.FormatInt(at.Unix(), 10)

@@ -1,9 +1,9 @@
 // Package testport reserves TCP ports for test servers that start later, or that stop and start
 // again at the same address.
 //
-// A port from listening on :0 belongs to the kernel's ephemeral range. While nobody listens on it,
+// A port from listening on :0 belongs to the kernel's ephemeral range. While no process listens on it,
 // any listener on :0 and any outgoing connection of the machine may take it. A reserved port lies
-// outside of that range, so the kernel gives it to nobody. A UDP socket on the same number keeps it
+// outside of that range, so the kernel assigns it to no process. A UDP socket on the same number keeps it
 // from other callers of Reserve, in this process and in others, until Close or the end of the
 // process. TCP and UDP ports are independent, so the socket is not in the way of the server.
 package testport
@@ -21,7 +21,7 @@ import (
 const host = "127.0.0.1"
 
 // Candidates are the ports from first to last outside of the ephemeral range. Some services with
-// well-known ports lie among them; a port on which somebody listens is not reserved.
+// well-known ports lie among them; a port on which a process listens is not reserved.
 const (
 	first = 10_000
 	last  = 65_535
@@ -36,7 +36,7 @@ type Port struct {
 	lock   net.PacketConn
 }
 
-// Reserve reserves a port on which nobody listens. The caller must close it.
+// Reserve reserves a port on which no process listens. The caller must close it.
 func Reserve() (*Port, error) {
 	low, high := ephemeral()
 	below := max(low-first, 0)
@@ -89,7 +89,7 @@ func (p *Port) Address() string { return net.JoinHostPort(host, p.String()) }
 // String returns the number.
 func (p *Port) String() string { return strconv.Itoa(p.Number) }
 
-// Close gives the port back, so that another call of Reserve may get it.
+// Close releases the port, so that another call of Reserve may get it.
 func (p *Port) Close() error { return p.lock.Close() }
 
 // ephemeral returns the range from which the kernel takes ports by itself: what Linux says, or

@@ -7,7 +7,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
-// No two callers get the same port, although nobody listens on it.
+// No two callers get the same port, although no process listens on it.
 func TestReservedOnce(t *testing.T) {
 	t.Parallel()
 	seen := map[int]bool{}
@@ -21,7 +21,7 @@ func TestReservedOnce(t *testing.T) {
 	}
 }
 
-// What the kernel chooses is never a port that somebody has reserved.
+// What the kernel chooses is never a reserved port.
 func TestOutsideOfTheEphemeralRange(t *testing.T) {
 	t.Parallel()
 	seen := map[int]bool{}
@@ -65,7 +65,7 @@ func TestListensAgain(t *testing.T) {
 	}
 }
 
-// A port on which somebody listens is not handed out, whoever it is.
+// A port on which any process listens is not reserved.
 func TestTakenPortIsNotReserved(t *testing.T) {
 	t.Parallel()
 	p := testport.For(t)

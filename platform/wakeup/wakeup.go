@@ -8,7 +8,7 @@ package wakeup
 // value is never ready; make one with New.
 type Signal chan struct{}
 
-// New returns a signal that nobody has sent.
+// New returns a signal that is not ready.
 func New() Signal { return make(Signal, 1) }
 
 // Send wakes the receiver, now or as soon as it receives. It never blocks, is safe for

@@ -31,7 +31,7 @@ func TestSignal(t *testing.T) {
 	}
 }
 
-// A loop sleeps until somebody says that there is work, and then does all of it.
+// A loop sleeps until it is woken, and then does all pending work.
 func ExampleSignal() {
 	work := make(chan string, 10)
 	more := wakeup.New()

@@ -7,13 +7,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// ETag is a version as a strong entity tag (RFC 9110 section 8.8.3).
+// ETag returns a version as a strong entity tag (RFC 9110 section 8.8.3).
 func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// ParseIfMatch reads an If-Match header. present is false for none; wildcard is
-// true for "*". A tag that we never gave out, weak ones included, is version -1, which
-// equals no row's: the caller answers 412. Only one tag is taken, and what is not
-// a tag is a 400.
+// ParseIfMatch parses an If-Match header. present is false if there is no header; wildcard is true
+// for "*". A tag that the API does not issue, such as a weak one, gives version -1, which no row
+// has, so that the caller responds with 412. Several tags and a malformed header are a 400.
 func ParseIfMatch(h string) (version int64, wildcard, present bool, err error) {
 	h = strings.TrimSpace(h)
 	switch h {
@@ -30,14 +29,13 @@ func ParseIfMatch(h string) (version int64, wildcard, present bool, err error) {
 	}
 	version, err = strconv.ParseInt(strings.Trim(tags[0], `"`), 10, 64)
 	if err != nil || version < 0 || ETag(version) != tags[0] {
-		return -1, false, true, nil //nolint:nilerr // a tag of somebody else's, as the doc comment says
+		return -1, false, true, nil //nolint:nilerr // a tag that the API does not issue, see the doc comment
 	}
 	return version, false, true, nil
 }
 
-// NotModified tells whether the caller of a GET has the present version. The
-// comparison is weak (RFC 9110 section 13.1.2); a header that cannot be read
-// matches nothing.
+// NotModified reports whether the caller of a GET has the current version. The comparison is weak
+// (RFC 9110 section 13.1.2); a malformed header matches nothing.
 func NotModified(ifNoneMatch, etag string) bool {
 	h := strings.TrimSpace(ifNoneMatch)
 	if h == "*" {
@@ -52,7 +50,7 @@ func NotModified(ifNoneMatch, etag string) bool {
 	return false
 }
 
-// parseTags reads a list of entity tags; a comma may be part of one.
+// parseTags parses a list of entity tags. A tag may contain commas.
 func parseTags(h string) (tags []string, ok bool) {
 	for {
 		h = strings.TrimLeft(h, " \t,")

@@ -17,16 +17,16 @@ import (
 
 const idempotencyKey = "Idempotency-Key"
 
-// HandleIdempotent registers a route that acts once per Idempotency-Key (SPEC C3). The
-// handler gets the key and returns what its use case returns: how a value becomes the
-// response, also the one that is stored with the key, is said here, once for the route.
+// HandleIdempotent registers a route that takes effect once per Idempotency-Key (SPEC C3). The
+// handler receives the key and returns the result of its use case. The Responder renders both the
+// response and its stored copy.
 //
-// The key's scope is the method and the path with its parameters, and its fingerprint
-// is the meaning of the body: white space and the order of members do not count. An
-// input that implements Meaning says for itself what its body means.
+// The scope of a key is the method and the path with its parameters. Its fingerprint covers the
+// decoded body: white space and the order of members are ignored. An input that implements Meaning
+// provides the fingerprinted value itself.
 //
-// It panics like Handle, and over an input with a header field for the key, which the
-// route describes by itself.
+// It panics like Handle, and if the input has a header field for the key, which is added
+// automatically.
 func HandleIdempotent[I, T, B any](api *API, r Route, respond Responder[T, B],
 	h func(ctx context.Context, in *I, key idempotency.Key[T]) (idempotency.Result[T], error),
 ) {
@@ -49,8 +49,8 @@ func HandleIdempotent[I, T, B any](api *API, r Route, respond Responder[T, B],
 	})
 }
 
-// Meaning is implemented by inputs whose Body alone does not say what is asked for.
-// Two requests with the same key must have equal meanings, as JSON.
+// Meaning is implemented by inputs whose Body alone does not identify the request. Two requests
+// with the same key must have the same Meaning, encoded as JSON.
 type Meaning interface {
 	Meaning(ctx context.Context) (any, error)
 }
@@ -87,9 +87,9 @@ func meaningOf(ctx context.Context, in any) (any, error) {
 	return body.Interface(), nil
 }
 
-// scopeOf makes the scope of a route's keys from its method and path. Parameters are
-// written as they were read, so that an id has one scope however the client spells it.
-// Stored keys hold the result: it must never change for a route.
+// scopeOf returns the scope of the keys of a route from its method and path. Parameters are written
+// in their parsed form, so that all spellings of an id have the same scope. Stored keys contain
+// the result, so it must never change for a route.
 func scopeOf[I any](r Route) func(in *I) string {
 	input := reflect.TypeFor[I]()
 	var pieces []string
@@ -131,7 +131,7 @@ type keyHeader struct {
 	Key string `pattern:"^[\\x21-\\x7e]{1,255}$" patternDescription:"1 to 255 visible ASCII characters" maxLength:"255" doc:"Makes a repeated request act once, for 24 hours"`
 }
 
-// keyParam is the parameter that an idempotent route has beside those of its input.
+// keyParam returns the parameter that an idempotent route has in addition to those of its input.
 func keyParam(schemas huma.Registry) *huma.Param {
 	field := reflect.TypeFor[keyHeader]().Field(0)
 	schema := huma.SchemaFromField(schemas, field, "")
@@ -139,7 +139,7 @@ func keyParam(schemas huma.Registry) *huma.Param {
 	return &huma.Param{Name: idempotencyKey, In: "header", Description: field.Tag.Get("doc"), Schema: schema}
 }
 
-// checkKey judges the header, which huma does not see.
+// checkKey validates the header, because huma does not see it.
 func (p *plan) checkKey(r *request) {
 	if p.key == nil {
 		return

@@ -12,8 +12,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 
-// Output is a response with a body that is rendered already: B is what the body
-// describes.
+// Output is a response with a rendered body. B is the type that describes the body in the OpenAPI
+// document.
 type Output[B any] struct {
 	Status   int
 	Location string `header:"Location" doc:"Where the new resource is"`
@@ -33,15 +33,16 @@ func outputOf[B any](r idempotency.Response, replayed bool) *Output[B] {
 	return out
 }
 
-// Responder says how the values that a use case returns become responses: T is the
-// value, B the body. The status is the route's.
+// Responder defines how the values that a use case returns are rendered as responses. T is the type
+// of the value and B that of the body. The route sets the status.
 type Responder[T, B any] struct {
-	Location func(v T) string // path of a new resource; nil: no such header
-	Version  func(v T) int64  // becomes the ETag; nil: no such header
-	// Body makes the body; nil: it is the value itself, and T and B are one type.
+	Location func(v T) string // path of a new resource; no header when nil
+	Version  func(v T) int64  // sent as the ETag; no header when nil
+	// Body returns the body for a value. When it is nil, the value is the body, and T and B are the
+	// same type.
 	Body func(ctx context.Context, v T) B
-	// Parse reads the value back from a stored body, for replays that depend on it; nil:
-	// it is read as JSON.
+	// Parse returns the value of a stored body, for replays that depend on it. When it is nil, the
+	// body is decoded as JSON.
 	Parse func(body []byte) (T, error)
 }
 
@@ -51,8 +52,8 @@ func (p Responder[T, B]) Output(ctx context.Context, v T) (*Output[B], error) {
 	return outputOf[B](r, false), err
 }
 
-// Renderer renders values with a status, 200 when it is 0. It panics when nothing makes
-// a body of a value.
+// Renderer renders values with a status, or with 200 when it is 0. It panics if Body is required
+// and not set.
 func (p Responder[T, B]) Renderer(status int) idempotency.Renderer[T] {
 	if p.Body == nil && reflect.TypeFor[T]() != reflect.TypeFor[B]() {
 		panic(fmt.Sprintf("web: nothing makes a %v of a %v", reflect.TypeFor[B](), reflect.TypeFor[T]()))
@@ -60,7 +61,7 @@ func (p Responder[T, B]) Renderer(status int) idempotency.Renderer[T] {
 	return renderer[T, B]{p, cmp.Or(status, http.StatusOK)}
 }
 
-// renderer makes what is stored in the columns of a key (SPEC C3).
+// renderer renders the response that is stored with an idempotency key (SPEC C3).
 type renderer[T, B any] struct {
 	respond Responder[T, B]
 	status  int

@@ -16,34 +16,34 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Route is one line of the API: where it is, who may call it, what it answers.
+// Route describes one operation of the API: its path, its required permissions and its responses.
 type Route struct {
 	Method, Path string // "/v1/orders/{id}"
 	Name         string // operation id, kebab-case, unique
 	Summary, Doc string
 	Tag          string
 	Role         identity.Role    // identity.Anyone, User or Admin; never empty
-	Scope        identity.Scope   // what an API key needs, or identity.NoKeys; empty opens to no key either
-	ExtraScopes  []identity.Scope // what a key needs besides, such as those of what it makes
+	Scope        identity.Scope   // that an API key needs; NoKeys and the empty scope allow no API key
+	ExtraScopes  []identity.Scope // that an API key needs in addition, such as those of the resources it creates
 	Status       int              // on success; default 200, or 204 without a body
-	Errors       []int            // statuses beyond those that follow from the rest, 304 included
+	Errors       []int            // statuses that do not follow from the other fields, including 304
 	MaxBody      int              // bytes; default BodyLimit. Only on paths without parameters
-	Idempotent   bool             // takes an Idempotency-Key; HandleIdempotent sets it
+	Idempotent   bool             // accepts an Idempotency-Key; HandleIdempotent sets it
 
-	// For Raw and for a Stream, where no types tell.
-	Produces string // content types on success, with commas between, such as text/event-stream
+	// For Raw and Stream, where no type describes the response.
+	Produces string // content types on success, separated by commas, such as text/event-stream
 
 	// For Raw only.
 	Params []*huma.Param
 }
 
-// Handle registers a typed route. I has fields tagged path, query or header and
-// a Body; O has fields tagged header, an optional Status int and a Body. The
-// handler runs only for callers whose role suffices and with input that its
-// schema allows; its errors go through Fail. A GET route answers HEAD too.
+// Handle registers a typed route. I has fields tagged path, query or header and a Body; O has
+// fields tagged header, an optional Status int and a Body. The handler runs only for callers with
+// the required role and with input that its schema allows; its errors go through Fail. A GET route
+// also responds to HEAD.
 //
-// It panics over a route that could not work: a duplicate, one without a role,
-// or one that an earlier pattern hides.
+// It panics if the route cannot work: a duplicate, a route without a role, or a route that is
+// hidden by an earlier pattern.
 func Handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O, error)) {
 	if r.Idempotent {
 		panic(fmt.Sprintf("web: %s %s is idempotent: register it with HandleIdempotent", r.Method, r.Path))
@@ -55,8 +55,8 @@ func handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O,
 	api.add(&r)
 	mustSee(r, reflect.TypeFor[I]())
 	op := r.operation()
-	op.MaxBodyBytes = int64(max(r.MaxBody, BodyLimit)) + 1 // huma refuses what reaches its limit
-	op.SkipValidateBody = true                             // adapter.serve has done it by then, strictly
+	op.MaxBodyBytes = int64(max(r.MaxBody, BodyLimit)) + 1 // huma rejects a body that reaches its limit
+	op.SkipValidateBody = true                             // adapter.serve has already validated it strictly
 	op.Metadata["apart"] = itemwiseIn(reflect.TypeFor[I]())
 	if r.Produces != "" {
 		op.Responses[r.successCode()] = r.success()
@@ -77,8 +77,8 @@ func handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O,
 	})
 }
 
-// mustSee panics over an input with an unexported embedded struct: huma passes
-// over it in silence, and its path and header fields would stay empty.
+// mustSee panics if the input has an unexported embedded struct. huma silently ignores it, so its
+// path and header fields would stay empty.
 func mustSee(r Route, input reflect.Type) {
 	for f := range input.Fields() {
 		if f.Anonymous && !f.IsExported() {
@@ -90,9 +90,9 @@ func mustSee(r Route, input reflect.Type) {
 	}
 }
 
-// Raw registers a route that types cannot express, such as a WebSocket upgrade
-// or a stream. The role, and query parameters against r.Params, are checked as
-// for Handle; the handlers do the rest and return their errors.
+// Raw registers a route that types cannot express, such as a WebSocket upgrade or a stream. The
+// role and the query parameters in r.Params are checked as for Handle; the handlers do everything
+// else and return their errors.
 func (a *API) Raw(r Route, h ...fiber.Handler) {
 	a.add(&r)
 	op := r.operation()
@@ -126,7 +126,7 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 	a.app.Add(r.Method, fiberPath(r.Path), append([]fiber.Handler{first}, h...)...)
 }
 
-// precompute makes the messages of a schema that huma did not make itself.
+// precompute prepares the messages of a schema that huma has not generated.
 func precompute(s *huma.Schema) {
 	s.PrecomputeMessages()
 	if s.Items != nil {
@@ -136,7 +136,7 @@ func precompute(s *huma.Schema) {
 
 func (r Route) successCode() string { return strconv.Itoa(cmp.Or(r.Status, http.StatusOK)) }
 
-// success describes an answer that is no JSON of ours.
+// success describes a response that is not JSON from a typed route.
 func (r Route) success() *huma.Response {
 	ok := &huma.Response{Description: http.StatusText(cmp.Or(r.Status, http.StatusOK)), Headers: usualHeaders()}
 	if r.Produces == "" {
@@ -149,7 +149,7 @@ func (r Route) success() *huma.Response {
 	return ok
 }
 
-// Routes lists what was registered, by path and then by method.
+// Routes returns the registered routes, sorted by path and then by method.
 func (a *API) Routes() []Route {
 	list := slices.Clone(a.routes)
 	slices.SortFunc(list, func(x, y Route) int {
@@ -181,8 +181,8 @@ func (a *API) add(r *Route) {
 	a.routes = append(a.routes, *r)
 }
 
-// hides tells whether Fiber, which takes the first pattern that matches, would
-// never reach the later path.
+// hides reports whether Fiber, which uses the first pattern that matches, would never reach the
+// later path.
 func hides(earlier, later string) bool {
 	a, b := strings.Split(earlier, "/"), strings.Split(later, "/")
 	if len(a) != len(b) {

@@ -8,13 +8,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// ScopeList is a member of a request body that names scopes of API keys. Its schema lists
-// Options.Scopes, so that the document shows the scopes of every module and other names
-// are refused.
+// ScopeList is a member of a request body that lists scopes of API keys. Its schema enumerates
+// Options.Scopes, so that the document shows the scopes of every module and other names are
+// rejected.
 type ScopeList []identity.Scope
 
-// scopeFormat marks the items of a ScopeList until its route is registered, as a type
-// does not know the API that it is used in.
+// scopeFormat marks the items of a ScopeList until its route is registered, because a type does not
+// know the API in which it is used.
 const scopeFormat = "scope"
 
 // Schema implements huma.SchemaProvider.
@@ -23,7 +23,7 @@ func (ScopeList) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Items: item, MinItems: new(1), UniqueItems: true}
 }
 
-// Scopes lists what the registered routes ask of API keys, by name.
+// Scopes returns the scopes that the registered routes require of API keys, sorted by name.
 func (a *API) Scopes() (all []identity.Scope) {
 	for _, r := range a.routes {
 		for _, scope := range append([]identity.Scope{r.Scope}, r.ExtraScopes...) {
@@ -62,7 +62,7 @@ func (a *API) listScopes(op *huma.Operation) {
 	}
 }
 
-// scope is the schema of one scope.
+// scope returns the schema of one scope.
 func (a *API) scope() *huma.Schema {
 	one := &huma.Schema{Type: huma.TypeString}
 	for _, scope := range a.scopes {

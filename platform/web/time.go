@@ -8,7 +8,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 )
 
-// timeText describes a jsontime.Time, which knows nothing of OpenAPI, as a date-time.
+// timeText describes a jsontime.Time as a date-time, because that package does not depend on OpenAPI.
 type timeText struct{}
 
 // Schema implements huma.SchemaProvider.

@@ -1,11 +1,10 @@
-// Package web is the front door of every route: strict JSON in, JSON or a
-// problem document (RFC 9457) out, one OpenAPI description made from the code.
+// Package web serves the routes of the API: it accepts strict JSON, returns JSON or a problem
+// document (RFC 9457), and generates the OpenAPI document from the code.
 //
-// Routes are typed functions that huma describes, decodes and validates on top
-// of Fiber. What huma and Fiber leave open is closed here and nowhere else:
-// who may call (Route.Role), unknown and repeated parameters, duplicate and
-// unknown JSON members, NUL characters, and what an error tells its reader
-// (Fail). A handler therefore sees only input that its schema allows.
+// Routes are typed functions that huma describes, decodes and validates on top of Fiber. This
+// package adds what huma and Fiber do not check: the role of the caller (Route.Role), unknown and
+// repeated parameters, duplicate and unknown JSON members, NUL characters, and the contents of
+// error responses (Fail). A handler therefore sees only input that its schema allows.
 package web
 
 import (
@@ -24,34 +23,33 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// BodyLimit is the largest body that a route takes unless its MaxBody says more.
+// BodyLimit is the maximum size of a request body in bytes, unless Route.MaxBody is larger.
 const BodyLimit = 256 << 10
 
-// readLimit is what is read of a body before the connection is cut. What lies
-// between the two is refused by the route and dropped as it arrives: a client that is
-// cut off while it still sends often sees a reset instead of the 413.
+// readLimit is the number of bytes of a body that are read before the connection is closed. The
+// route rejects a body between BodyLimit and readLimit, and discards it as it arrives, because a
+// client that is disconnected while it still sends often sees a reset instead of the 413.
 const readLimit = 1 << 20
 
-// readBuffer is the largest header. It stays with a connection for as long as that is
-// open, be it idle or a socket, since fasthttp cannot part with it when bodies are
-// streamed.
+// readBuffer is the maximum size of the headers of a request. Each open connection holds a buffer
+// of this size, even an idle one or a WebSocket, because fasthttp cannot release it when bodies
+// are streamed.
 const readBuffer = 10 << 10
 
-// Options describe the API. All of them may be left empty.
+// Options configure the API. The zero value works.
 type Options struct {
 	Title, Version, Description string
 	Log                         *slog.Logger // default: slog.Default()
 	BodyBudget                  int          // bytes of request bodies in memory at once; default BodyBudget
-	Origins                     Origins      // whose pages may read what is refused before any handler runs; see CORS
+	Origins                     Origins      // their pages may read errors that precede the handlers; see CORS
 
-	// Scopes are all that an API key can have: those of the routes, as API.Scopes gathers them.
-	// A ScopeList in a body takes nothing else; when there are none, it takes everything.
+	// Scopes are the scopes that an API key can have: those of the routes, as API.Scopes returns
+	// them. A ScopeList in a body accepts only these, or any scope when there are none.
 	Scopes []identity.Scope
 }
 
-// Config is the Fiber configuration that the rest of this package relies on.
-// Immutable is the one that must never go: without it the strings that a
-// handler keeps are overwritten by the next request on the connection.
+// Config returns the Fiber configuration that this package requires. Immutable is essential:
+// without it, the next request on the connection overwrites the strings that a handler keeps.
 func Config(o ...Options) fiber.Config {
 	var first Options
 	if len(o) > 0 {
@@ -64,15 +62,15 @@ func Config(o ...Options) fiber.Config {
 		StrictRouting:                true,
 		DisablePreParseMultipartForm: true,
 		DisableStartupMessage:        true,
-		// Handlers run before the body has come, and receive takes it from there. fasthttp
-		// reads BodyLimit of it by itself, which cannot be nothing.
+		// Handlers run before the body has arrived, and receive reads it. fasthttp itself reads
+		// up to BodyLimit bytes, which cannot be 0.
 		StreamRequestBody: true,
 		BodyLimit:         1,
 		ReadBufferSize:    readBuffer,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       60 * time.Second,
-		// Else a connection that has sent nothing yet has buffers already.
+		// Without this, a connection has buffers before it has sent anything.
 		ReduceMemoryUsage: true,
 		ErrorHandler:      ErrorHandler(first.Log, first.Origins),
 		JSONEncoder:       canonical.Marshal,
@@ -80,19 +78,19 @@ func Config(o ...Options) fiber.Config {
 	}
 }
 
-// API is where modules register their routes with Handle and Raw.
+// API holds the routes that modules register with Handle and Raw.
 type API struct {
 	huma.API
 	app    *fiber.App
 	log    *slog.Logger
 	routes []Route
-	scopes []identity.Scope // that a ScopeList takes
-	bodies map[string]int   // path -> what is read of it, for routes that take more than BodyLimit
+	scopes []identity.Scope // that a ScopeList accepts
+	bodies map[string]int   // maximum of bytes read, by path, for routes that accept more than BodyLimit
 	budget *budget
 	large  *largeBodies
 }
 
-// settle sets what huma keeps in globals.
+// settle sets the global variables of huma.
 var settle = sync.OnceFunc(func() {
 	huma.ValidateStrictCasing = true  // "QTY" is not "qty"
 	huma.DefaultArrayNullable = false // our encoder writes [] for a nil slice
@@ -100,8 +98,8 @@ var settle = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = newErrorWithContext
 })
 
-// Schemas describes types that no route has, as routes' are described; references
-// begin with the prefix.
+// Schemas returns a registry for types that no route uses. It describes them like the types of
+// routes; references begin with the prefix.
 func Schemas(prefix string) huma.Registry {
 	settle()
 	registry := huma.NewMapRegistry(prefix, huma.DefaultSchemaNamer)
@@ -109,8 +107,8 @@ func Schemas(prefix string) huma.Registry {
 	return registry
 }
 
-// New puts an API on the app. It mounts nothing by itself: serve Document where
-// you like. Register every route before the app listens.
+// New creates an API on the app. It registers no route itself: the caller chooses where to serve
+// Document. Register every route before the app listens.
 func New(app *fiber.App, o Options) *API {
 	settle()
 	a := &API{
@@ -123,9 +121,9 @@ func New(app *fiber.App, o Options) *API {
 	return a
 }
 
-// guard closes gaps below Fiber. It answers a method that Fiber does not know with a
-// bare 400 before any middleware runs; as a TRACE, which no route takes, it ends as a
-// 405 with its Allow header. And a body is received only by who wants it.
+// guard corrects two behaviours below Fiber. Fiber responds to an unknown method with a bare 400
+// before any middleware runs; as a TRACE, which no route has, the request gets a 405 with an Allow
+// header. A body is received only when a handler reads it.
 func (a *API) guard(server *fasthttp.Server) {
 	serve := server.Handler
 	server.Handler = func(ctx *fasthttp.RequestCtx) {
@@ -153,21 +151,21 @@ func (a *API) guard(server *fasthttp.Server) {
 	}
 }
 
-// readable is the number of bytes of a request's body that are read at most.
+// readable returns the maximum number of bytes that are read of the body of a request.
 func (a *API) readable(h *fasthttp.RequestHeader) int {
 	return max(readLimit, a.bodies[withoutQuery(string(h.RequestURI()))])
 }
 
-// oversized marks a request that the guard answers. A client that sends it is refused
-// just the same.
+// oversized is the header that marks a request that guard rejects. A request of a client with this
+// header is rejected in the same way.
 const oversized = "Orderflow-Oversized"
 
-// refuseLength makes fasthttp call the handler without waiting for a body that will
-// not be read, and close the connection behind it.
+// refuseLength makes fasthttp call the handler without waiting for the body, which is not read, and
+// close the connection afterwards.
 func refuseLength(h *fasthttp.RequestHeader) {
 	h.SetContentLength(0)
 	h.SetConnectionClose()
-	h.Del(fasthttp.HeaderExpect) // else the client is asked for the body first
+	h.Del(fasthttp.HeaderExpect) // otherwise fasthttp first asks the client for the body
 	h.Set(oversized, "1")
 }
 

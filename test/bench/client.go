@@ -8,10 +8,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// patience is how long a client waits: longer than any route may take.
+// patience is the timeout of a client, which is longer than that of any route.
 const patience = 15 * time.Second
 
-// refusal is an answer that is not 2xx.
+// refusal is a response with a status other than 2xx.
 type refusal struct {
 	route  string
 	status int
@@ -21,8 +21,8 @@ type refusal struct {
 func (r *refusal) kind() string  { return fmt.Sprintf("%s answered %d", r.route, r.status) }
 func (r *refusal) Error() string { return r.kind() + ": " + r.body }
 
-// client keeps up to so many connections to the server. It never repeats a
-// request: what failed is to be counted.
+// client has a limited number of connections to the server. It never repeats a request, so that
+// every failure is counted.
 func (s *server) client(conns int) *fasthttp.HostClient {
 	return &fasthttp.HostClient{
 		Addr: s.host, MaxConns: conns, MaxIdemponentCallAttempts: 1, NoDefaultUserAgentHeader: true,
@@ -30,10 +30,10 @@ func (s *server) client(conns int) *fasthttp.HostClient {
 	}
 }
 
-// exchange is a request that is sent again and again, and its answer.
+// exchange is a request that is sent repeatedly, and its response.
 type exchange struct {
 	client *fasthttp.HostClient
-	route  string // for telling of failures
+	route  string // for reports of failures
 	req    *fasthttp.Request
 	res    *fasthttp.Response
 }
@@ -58,7 +58,7 @@ func (x *exchange) do() error {
 	return nil
 }
 
-// call asks once, as JSON; for everything that is not measured.
+// call sends one JSON request that is not measured.
 func (s *server) call(method, path, token string, in, out any) error {
 	x := s.exchange(s.setup, method, path, token)
 	if in != nil {

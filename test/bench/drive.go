@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// step is what came of driving something for a while.
+// step is the result of one measurement.
 type step struct {
 	rate    float64 // successes per second
 	latency Latency
 	failed  int
 }
 
-// timing is how long to drive something: unmeasured first, then measured.
+// timing has the durations of the warm-up and of the measurement.
 type timing struct{ warm, step time.Duration }
 
-// worker is one client: do makes one request, and is never called twice at once.
+// worker is one client: do makes one request and is never called concurrently.
 type worker struct {
 	do    func() error
 	close func()
 }
 
-// drive lets clients ask as fast as they get answers (closed loop), and measures
-// after the warm-up. A request counts for the latencies when it began while
-// measuring, so that one which takes long is not lost at the end.
+// drive runs clients that send the next request after each response (closed loop), and measures
+// after the warm-up. A latency is recorded if the request began during the measurement, so that
+// slow requests at the end are included.
 func (b *bench) drive(ctx context.Context, clients int, t timing, start func(i int) (worker, error)) (step, error) {
 	workers := make([]worker, clients)
 	defer func() {
@@ -80,7 +80,7 @@ func (b *bench) laps(ctx context.Context, w worker, from, to time.Time) (r laps)
 			}
 			r.failed++
 			b.failed(err)
-			pause(ctx, 10*time.Millisecond) // no storm of refusals
+			pause(ctx, 10*time.Millisecond) // limits the rate of rejected requests
 			ended = time.Now()
 		} else {
 			if !began.Before(from) {
@@ -95,13 +95,13 @@ func (b *bench) laps(ctx context.Context, w worker, from, to time.Time) (r laps)
 	return r
 }
 
-// failed notes an error of a measured request.
+// failed records an error of a measured request.
 func (b *bench) failed(err error) {
 	if refused, ok := errors.AsType[*refusal](err); ok {
 		b.report.print.fail(refused.kind(), refused.body)
 		return
 	}
-	root := err // without the port numbers, which make each of many errors another one
+	root := err // without the port numbers, which would make each error unique
 	for next := errors.Unwrap(root); next != nil; next = errors.Unwrap(root) {
 		root = next
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// endToEnd measures how many orders a second come out processed while clients
-// place as fast as they can, and how long the rest takes.
+// endToEnd measures how many orders per second are processed while clients place orders as fast as
+// possible, and how long the remaining ones take.
 func (b *bench) endToEnd(ctx context.Context) error {
 	clients := []int{64, 256}
 	if most := slices.Max(b.opt.clients); most < 64 {
@@ -22,14 +22,14 @@ func (b *bench) endToEnd(ctx context.Context) error {
 	return nil
 }
 
-// throughput places for one step and waits until everything has been processed.
+// throughput places orders for one step and waits until all have been processed.
 func (b *bench) throughput(ctx context.Context, clients int) error {
 	s, tokens, err := b.market(ctx, "api,worker")
 	if err != nil {
 		return err
 	}
 	defer s.stop()
-	// The warm-up is worked off first, so that counting begins with nothing left over.
+	// The orders of the warm-up are processed first, so that they are not counted.
 	if _, err := s.place(ctx, clients, tokens, timing{step: s.opt.warm}); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (b *bench) throughput(ctx context.Context, clients int) error {
 	return nil
 }
 
-// outcome is what a step end to end came to.
+// outcome is the result of an end-to-end step.
 type outcome struct {
 	clients          int
 	placing, drained time.Duration
@@ -92,9 +92,8 @@ func (o outcome) print(r *report, overall time.Duration) {
 	value("overall, to the last processed", placed/overall.Seconds(), "orders/s")
 }
 
-// watch looks once a second how many orders were processed in it, until its
-// result is asked for. The second in which placing ends counts as well when it is
-// whole.
+// watch counts the orders that are processed in each second until its result is requested. The
+// second in which placing ends is included if it is complete.
 func (s *server) watch(ctx context.Context) (perSecond func() []float64) {
 	until, cancel := context.WithTimeout(ctx, s.opt.step)
 	done := make(chan []float64, 1)

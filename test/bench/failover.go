@@ -18,12 +18,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
-// Clients come back at a random moment within this time, so that they do not all
-// come at once.
+// Clients reconnect at a random moment within this time, so that they do not reconnect together.
 const comeBack = 3 * time.Second
 
-// failover kills a node under its sockets: all come back to the other one, each behind
-// its last cursor, and have missed nothing (SPEC E3).
+// failover kills a node with open sockets: all clients reconnect to the other node, each with its
+// last cursor, and miss no event (SPEC E3).
 func (b *bench) failover(ctx context.Context) error {
 	s, err := b.serve(ctx, "api")
 	if err != nil {
@@ -100,7 +99,7 @@ func (b *bench) failover(ctx context.Context) error {
 	return nil
 }
 
-// twin is one more process on the same database.
+// twin starts another process on the same database.
 func (s *server) twin(ctx context.Context) (*server, error) {
 	port, err := testport.Reserve()
 	if err != nil {
@@ -136,8 +135,8 @@ func (s *server) keepPlacing(ctx context.Context, tokens []string, rate int) {
 	}
 }
 
-// settle waits until every follower has as many events as its user in the log, and
-// counts those whose events are others, or in another order.
+// settle waits until every follower has as many events as the log has for its user, and counts the
+// followers whose events or their order differ.
 func (s *server) settle(ctx context.Context, herd []*follower) (wrong int, err error) {
 	truth := map[int][]string{}
 	rows, err := s.db.Query(ctx, `select u.email, e.order_id || '/' || e.version from events e join users u on u.id = e.user_id order by e.xid, e.seq`)
@@ -172,7 +171,7 @@ func (s *server) settle(ctx context.Context, herd []*follower) (wrong int, err e
 	return wrong, nil
 }
 
-// follower is a client that comes back behind its last cursor.
+// follower is a client that resumes after its last cursor.
 type follower struct {
 	token string
 	user  int
@@ -181,7 +180,7 @@ type follower struct {
 	conn   *websocket.Conn
 	cursor string
 	ids    []string
-	back   time.Time // when it was on another node again
+	back   time.Time // time of the reconnection to another node
 	last   error
 }
 
@@ -209,7 +208,7 @@ func (f *follower) query() string {
 	return url.Values{"after": {f.cursor}}.Encode()
 }
 
-// follow reads, and goes to the other node when the connection ends.
+// follow reads events, and connects to the other node when the connection ends.
 func (f *follower) follow(ctx context.Context, other *server) {
 	stop := context.AfterFunc(ctx, f.close)
 	defer stop()
@@ -268,8 +267,8 @@ func (f *follower) close() {
 
 const slowSockets = 20
 
-// slowReaders opens sockets that do not read, while large orders are placed: they are
-// cut with 4408, others do not notice, and they resume without a gap (SPEC E6).
+// slowReaders opens sockets that do not read while large orders are placed: they are closed with
+// 4408, other sockets are not affected, and the slow ones resume without a gap (SPEC E6).
 func (s *server) slowReaders(ctx context.Context) error {
 	narrow := &websocket.Dialer{HandshakeTimeout: patience, NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -335,7 +334,7 @@ func (s *server) slowReaders(ctx context.Context) error {
 	return nil
 }
 
-// largeOrder is an order of as many lines as there may be: its event is large too.
+// largeOrder returns an order with the maximum number of lines, so that its event is large too.
 func (s *server) largeOrder() *placer {
 	p := s.placer(s.setup, s.token, 0)
 	lines := make([]string, 500)

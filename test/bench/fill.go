@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// fill writes n orders of many users over the last 90 days, by sets: rows like
-// the product's, with four events each, whatever their status. It is for reading
-// only, and too crude for `orderflow verify`.
+// fill writes n orders of many users over the last 90 days with a few statements. The rows resemble
+// those of the product, with four events each for any status. They are for reads only and do not
+// pass `orderflow verify`.
 func (s *server) fill(ctx context.Context, n int) error {
 	skus, names, cents := make([]string, len(products)), make([]string, len(products)), make([]int64, len(products))
 	for i, p := range products {
@@ -24,7 +24,7 @@ func (s *server) fill(ctx context.Context, n int) error {
 		if _, err := tx.Exec(ctx, fillPlan, n); err != nil {
 			return err
 		}
-		// Without numbers the planner takes all of these for small, and joins them in hours.
+		// Without statistics the planner assumes small tables, and the joins take hours.
 		for _, sql := range fillSQL {
 			if _, err := tx.Exec(ctx, sql); err != nil {
 				return err
@@ -35,7 +35,7 @@ func (s *server) fill(ctx context.Context, n int) error {
 	if err != nil {
 		return fmt.Errorf("fill: %w", err)
 	}
-	// What autovacuum would have done by now to a table that grew in 90 days.
+	// Autovacuum would have done this to a table that grew over 90 days.
 	if _, err := s.db.Exec(ctx, "vacuum analyze"); err != nil {
 		return err
 	}
@@ -48,8 +48,8 @@ const fillProducts = `
 	select ordinality - 1 as k, sku, name, cents
 	from unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as t (sku, name, cents)`
 
-// Everything that looks random comes from a hash, each from other digits of it, so
-// that no two of them go together.
+// Pseudo-random values come from different digits of a hash, so that they are independent of each
+// other.
 const fillPlan = `
 	create temp table plan on commit drop as
 	with u as (select row_number() over (order by id) - 1 as k, id from users where role = 'user'),

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The floor is the same order written the plain way: a transaction each, one
-// statement for each table, on tables like the product's. It has no HTTP, no
-// prices, no search words and no accounts; whatever is below it, PostgreSQL costs.
+// The floor writes the same order in the simplest way: one transaction for each order, and one
+// statement for each table, on tables like those of the product. It has no HTTP, prices, search
+// terms or accounts, so it measures the cost of PostgreSQL alone.
 var floorTables = []string{"orders", "order_lines", "events", "idempotency_keys", "river_job"}
 
 var floorSQL = []string{
@@ -27,12 +27,12 @@ var floorSQL = []string{
 		values ($1, 'order_process', 8, '{}', 1, 'default', $2, 'available', '{}')`,
 }
 
-// floorPass are the rates at the number of clients where the product is compared.
+// floorPass has the rates at the number of clients at which the product is compared.
 type floorPass struct {
 	plain, pipelined float64
 }
 
-// sample is an order that the product wrote: the floor's rows are copies of it.
+// sample is an order written by the product. The rows of the floor are copies of it.
 type sample struct {
 	user               uuid.UUID
 	data, body         string
@@ -61,7 +61,7 @@ func (s *server) floor(ctx context.Context, token, pass string) (result floorPas
 			return result, err
 		}
 		s.report.step("floor", "statement by statement, "+pass, n, st)
-		result.plain = st.rate // the last one is that of floorClients
+		result.plain = st.rate // the last step has floorClients
 	}
 	st, err := s.floorStep(ctx, floorClients, of, (*floorClient).pipelined)
 	if err != nil {
@@ -85,7 +85,7 @@ func (b *bench) ratios(placed float64, passes ...floorPass) {
 	b.report.value("floor", "drift between the passes", floorClients, 100*(slices.Max(plain)/slices.Min(plain)-1), "%")
 }
 
-// sample places an order and reads what became of it.
+// sample places an order and reads its rows.
 func (s *server) sample(ctx context.Context, token string) (o sample, err error) {
 	c := s.client(1)
 	defer c.CloseIdleConnections()
@@ -163,7 +163,7 @@ func (c *floorClient) plain(ctx context.Context) error {
 	})
 }
 
-// pipelined sends everything at once; PostgreSQL runs such a batch as one transaction.
+// pipelined sends all statements at once. PostgreSQL runs such a batch as one transaction.
 func (c *floorClient) pipelined(ctx context.Context) error {
 	rows, err := c.rows()
 	if err != nil {

@@ -14,8 +14,8 @@ const (
 	hotStock = 2000
 )
 
-// hot lets many buyers at once after few units of one sku: each is served, that
-// is, gets a 201 and a decision, and no unit is sold twice (SPEC B2).
+// hot lets many buyers order few units of one sku concurrently: each gets a 201 and a decision, and
+// no unit is sold twice (SPEC B2).
 func (b *bench) hot(ctx context.Context) error {
 	s, tokens, err := b.market(ctx, "api,worker")
 	if err != nil {

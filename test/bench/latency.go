@@ -14,10 +14,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const lanes = 256 // orders that may be under way at once
+const lanes = 256 // maximum number of concurrent requests
 
-// latency places at a fixed rate, whatever the answers do (open loop): time that
-// a stalled server makes orders wait before they are sent counts as well.
+// latency places orders at a fixed rate, independent of the responses (open loop). The time that an
+// order waits before it is sent, because the server stalls, is included.
 func (b *bench) latency(ctx context.Context) error {
 	s, tokens, err := b.market(ctx, "api,worker")
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *server) placeAt(ctx context.Context, tokens []string) []sending {
 	gap := time.Second / time.Duration(s.opt.rate)
 	from := time.Now().Add(s.opt.warm)
 	n := int((s.opt.warm + s.opt.step) / gap)
-	due := make(chan time.Time, n) // never full, so the clock waits for nobody
+	due := make(chan time.Time, n) // never full, so the clock never waits
 	go func() {
 		defer close(due)
 		at := from.Add(-s.opt.warm)
@@ -104,7 +104,7 @@ func (p *placer) send(due time.Time) (o sending, err error) {
 	return o, err
 }
 
-// placed is the id of the order that the last answer tells of.
+// placed returns the id of the order in the last response.
 func (p *placer) placed() (uuid.UUID, error) {
 	location := string(p.res.Header.Peek("Location"))
 	id, err := uuid.Parse(location[strings.LastIndexByte(location, '/')+1:])
@@ -151,27 +151,27 @@ func (s *server) latencies(ctx context.Context, sent []sending, seen *audience) 
 	return nil
 }
 
-// createdAt is the time within a UUIDv7, which is the order's own.
+// createdAt returns the time in the UUIDv7, which is that of the order.
 func createdAt(id uuid.UUID) time.Time {
 	sec, nsec := id.Time().UnixTime()
 	return time.Unix(sec, nsec).Truncate(time.Millisecond)
 }
 
-// audience is an administrator's socket that notes when orders reach PROCESSING.
-// When the server closes it, mostly for being slow, it resumes from its cursor as
-// any client should; that takes time, and the time counts.
+// audience is a socket of an administrator that records when orders reach PROCESSING. When the
+// server closes it, usually because it is slow, it resumes from its cursor. The time for this is
+// included.
 type audience struct {
 	mu    sync.Mutex
 	conn  *websocket.Conn
 	at    map[uuid.UUID]time.Time
-	ends  map[string]int // how often the socket ended before its time, and why
+	ends  map[string]int // number of early ends of the socket, by reason
 	ended bool
 	done  chan struct{}
 }
 
 const (
 	onlyProcessing = "types=order.processing"
-	mostEnds       = 1000 // then something is wrong with the server
+	mostEnds       = 1000 // more mean a fault of the server
 )
 
 func (s *server) listen(ctx context.Context) (*audience, error) {
@@ -202,7 +202,7 @@ func (a *audience) run(ctx context.Context, s *server, cursor string) error {
 	return fmt.Errorf("again and again, %d times", mostEnds)
 }
 
-// read notes frames until the socket ends.
+// read records frames until the socket ends.
 func (a *audience) read(cursor *string) error {
 	for {
 		_, text, err := a.conn.ReadMessage()
@@ -243,7 +243,7 @@ func (a *audience) over() bool {
 	return a.ended
 }
 
-// close ends it; afterwards nobody but the caller looks at what it noted.
+// close ends it. Afterwards only the caller accesses the recorded times.
 func (a *audience) close() {
 	a.mu.Lock()
 	a.ended = true
@@ -252,7 +252,7 @@ func (a *audience) close() {
 	<-a.done
 }
 
-// wait until all of them have been heard of.
+// wait returns when events of all orders have arrived.
 func (a *audience) wait(ctx context.Context, sent []sending) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*frameWithin)
 	defer cancel()

@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	loginRate  = 200 // a second; far more than a machine can hash
-	loginLanes = 512 // log-ins under way at once: each may wait 2 s for its turn
+	loginRate  = 200 // per second; far more than a machine can hash
+	loginLanes = 512 // concurrent log-ins; each may wait 2 s for a slot
 	loginCost  = "12"
 	loginTurns = 3
 )
 
-// logins places at a fixed rate, alone and beside a flood of log-ins, right ones and
-// wrong ones: hashing behind its limit must not make orders wait (SPEC A2). The two
-// take turns, and the middle turn of each is compared, so that neither a machine that
-// becomes slower meanwhile nor one stall decides.
+// logins places orders at a fixed rate, with and without a flood of log-ins with right and wrong
+// passwords: hashing within its limit must not delay orders (SPEC A2). Both are measured
+// alternately and their medians are compared, so that neither a machine that becomes slower nor a
+// single stall decides.
 func (b *bench) logins(ctx context.Context) error {
 	s, tokens, err := b.market(ctx, "api,worker", "BCRYPT_COST="+loginCost)
 	if err != nil {
@@ -32,7 +32,7 @@ func (b *bench) logins(ctx context.Context) error {
 
 	s.report.title("Placing %d orders/s beside %d log-ins/s, bcrypt cost %s, roles=api,worker", s.opt.rate, loginRate, loginCost)
 	s.report.columns()
-	s.placedAt(ctx, tokens) // the first orders find everything cold
+	s.placedAt(ctx, tokens) // the first orders find cold caches
 	var alone, beside turns
 	answers := map[int]int{}
 	for range loginTurns {
@@ -60,7 +60,7 @@ func (b *bench) logins(ctx context.Context) error {
 	return nil
 }
 
-// turns are the latencies of some steps, together and of each.
+// turns holds the latencies of several steps, together and of each.
 type turns struct {
 	all      []time.Duration
 	p50, p99 []float64
@@ -76,7 +76,7 @@ func middle(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// placedAt is how long orders took since they were due.
+// placedAt returns the latencies of orders since they were due.
 func (s *server) placedAt(ctx context.Context, tokens []string) (took []time.Duration) {
 	for _, o := range s.placeAt(ctx, tokens) {
 		took = append(took, o.answered.Sub(o.due))
@@ -84,8 +84,8 @@ func (s *server) placedAt(ctx context.Context, tokens []string) (took []time.Dur
 	return took
 }
 
-// flood logs in at a fixed rate until stop, every other time with the right password,
-// and counts the answers.
+// flood logs in at a fixed rate until stop, alternately with the right and a wrong password, and
+// counts the responses.
 func (s *server) flood(ctx context.Context) (counted func() map[int]int, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	due := make(chan int, loginLanes)
@@ -122,7 +122,7 @@ func (s *server) flood(ctx context.Context) (counted func() map[int]int, stop fu
 	return func() map[int]int { return answers }, func() { cancel(); all.Wait(); c.CloseIdleConnections() }
 }
 
-// attempt answers the status; 200, 401 and 503 are what there should be.
+// attempt returns the status; 200, 401 and 503 are expected.
 func (s *server) attempt(x *exchange, i int) int {
 	x.req.SetBodyString(fmt.Sprintf(`{"email":%q,"password":%q}`, email(i%placers), []string{password, "not an otter"}[i%2]))
 	err := x.do()

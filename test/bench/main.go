@@ -1,10 +1,10 @@
-// Command bench measures the real binary against a PostgreSQL that keeps its
-// promises: fsync and synchronous_commit are on, and it says so.
+// Command bench measures the real binary with a durable PostgreSQL: it checks and reports that
+// fsync and synchronous_commit are on.
 //
-// It builds ./cmd/orderflow, runs it as a child with an environment of its own, and asks it
-// over the same sockets as any client. Each part gets a database of its own, so
-// none works off what another left behind. It shares the machine with what it
-// measures, so compare numbers of one run, best of all the ratio to the floor.
+// It builds ./cmd/orderflow, runs it as a child with a separate environment, and sends requests like
+// any client. Each part gets its own database, so that parts do not affect each other. It shares
+// the machine with the measured server, so compare only numbers of one run, preferably the ratio
+// to the floor.
 package main
 
 import (
@@ -21,11 +21,11 @@ import (
 	"time"
 )
 
-// atMost ends a run that hangs in a way nobody thought of.
+// atMost is the maximum duration of a run, in case it hangs.
 const atMost = 45 * time.Minute
 
-// errFailures is what a run ends with that measured requests which went wrong:
-// its numbers must not be believed.
+// errFailures is the error of a run in which measured requests failed, which makes its numbers
+// invalid.
 var errFailures = errors.New("requests failed; see above")
 
 func main() {
@@ -45,7 +45,7 @@ var parts = []struct {
 	name string
 	do   func(*bench, context.Context) error
 }{
-	{"floor", (*bench).floorAndPlace}, // and place: they take turns
+	{"floor", (*bench).floorAndPlace}, // and place, alternately
 	{"e2e", (*bench).endToEnd},
 	{"hot", (*bench).hot},
 	{"latency", (*bench).latency},
@@ -58,7 +58,7 @@ var parts = []struct {
 func names() (list []string) {
 	for _, p := range parts {
 		if list = append(list, p.name); p.name == "floor" {
-			list = append(list, "place") // they take turns
+			list = append(list, "place") // floor measures both
 		}
 	}
 	return list
@@ -100,7 +100,7 @@ func (b *bench) measure(ctx context.Context) error {
 	return nil
 }
 
-// options are the flags.
+// options holds the flags.
 type options struct {
 	only []string
 	timing
@@ -115,8 +115,8 @@ type options struct {
 
 func (o options) wants(part string) bool { return len(o.only) == 0 || slices.Contains(o.only, part) }
 
-// quick are the values of -quick, for seeing that everything works. What is given
-// on the command line wins.
+// quick holds the values of -quick, for a short check that everything works. Flags on the command
+// line take precedence.
 var quick = map[string]string{
 	"d": "1", "clients": "1,16", "rate": "100", "orders": "3000", "users": "50", "sockets": "100", "rounds": "20",
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// counters are what the server says of itself at /metrics: that costs it nothing,
-// where counting rows would slow down what is measured.
+// counters are the metrics of the server. Reading them is cheap, while counting rows would slow
+// down the measured server.
 type counters struct {
 	placed, processed float64
 }
@@ -18,7 +18,7 @@ func (s *server) counters() (counters, error) {
 	return counters{m["orderflow_orders_placed_total"], m[`orderflow_orders_moved_total{status="PROCESSING"}`]}, err
 }
 
-// metrics reads all simple samples; one that has never moved is absent.
+// metrics reads all simple samples. A counter that was never incremented is absent.
 func (s *server) metrics() (map[string]float64, error) {
 	x := s.exchange(s.setup, http.MethodGet, "/metrics", "")
 	if err := x.do(); err != nil {

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// product is something to order. Stock is tracked, and never runs out.
+// product is an article with tracked stock that never runs out.
 type product struct {
 	sku, name string
 	cents     int64
@@ -56,7 +56,7 @@ func (s *server) login(email string) (token string, err error) {
 
 func email(i int) string { return fmt.Sprintf("user%d@bench.example", i) }
 
-// people makes n accounts: the first one registers, the others are copies of its row.
+// people creates n accounts: the first one registers, the others are copies of its row.
 func (s *server) people(ctx context.Context, n int) error {
 	err := s.call(http.MethodPost, "/v1/auth/register", "", map[string]any{"email": email(0), "password": password}, nil)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) people(ctx context.Context, n int) error {
 func (s *server) tokens(ctx context.Context, n int) ([]string, error) {
 	list := make([]string, n)
 	some, ctx := errgroup.WithContext(ctx)
-	some.SetLimit(2) // more at once are answered with 503 (SPEC A2)
+	some.SetLimit(2) // more concurrent log-ins get a 503 (SPEC A2)
 	for i := range list {
 		some.Go(func() (err error) {
 			if ctx.Err() != nil {

@@ -15,12 +15,12 @@ import (
 
 const (
 	placers      = 20 // accounts that place orders
-	floorClients = 64 // where the product is compared with the floor
+	floorClients = 64 // at which the product is compared with the floor
 	drainWithin  = 3 * time.Minute
 )
 
-// floorAndPlace measures the floor and placing in turns, so that a machine that
-// becomes slower or faster meanwhile shows in the floor's two passes.
+// floorAndPlace measures the floor before and after placing, so that a change of the speed of the
+// machine is visible in the two passes of the floor.
 func (b *bench) floorAndPlace(ctx context.Context) error {
 	s, tokens, err := b.market(ctx, "api")
 	if err != nil {
@@ -58,8 +58,7 @@ func (b *bench) floorAndPlace(ctx context.Context) error {
 	return err
 }
 
-// market is a server with customers who are logged in. Variables of the environment
-// given here win.
+// market is a server with logged-in customers. The given environment variables take precedence.
 func (b *bench) market(ctx context.Context, roles string, env ...string) (*server, []string, error) {
 	s, err := b.serve(ctx, roles, env...)
 	if err != nil {
@@ -77,9 +76,9 @@ func (b *bench) market(ctx context.Context, roles string, env ...string) (*serve
 	return s, tokens, nil
 }
 
-// placeSteps places with each number of clients, and returns the rate at the
-// number where the floor is compared. With drained the workers finish after each
-// step, so that the next one does not pay for it.
+// placeSteps places orders with each number of clients, and returns the rate at the number at which
+// the floor is compared. With drained it waits for the workers after each step, so that they do not
+// slow down the next one.
 func (s *server) placeSteps(ctx context.Context, tokens []string, roles string, drained bool) (compared float64, err error) {
 	clients := s.opt.clients
 	switch {
@@ -124,11 +123,11 @@ func (s *server) place(ctx context.Context, clients int, tokens []string, t timi
 	})
 }
 
-// placer places one order after the other, each with a key of its own.
+// placer places one order after the other, each with its own key.
 type placer struct {
 	*exchange
 	key []byte
-	own int // length of the part that stays
+	own int // length of the constant part
 	n   uint64
 }
 
@@ -157,9 +156,9 @@ func basket(i int) string {
 	return fmt.Sprintf(`{"items":[{"sku":%q,"quantity":2},{"sku":%q,"quantity":1}]}`, first.sku, second.sku)
 }
 
-var errUndrained = errors.New("orders are left that nobody processed")
+var errUndrained = errors.New("some orders were not processed")
 
-// drain waits until all that was placed has been processed.
+// drain waits until all orders have been processed.
 func (s *server) drain(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	for {

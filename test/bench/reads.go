@@ -17,7 +17,7 @@ const (
 	manyIDs     = 2000
 )
 
-// reads measures every way to look at orders when there are many.
+// reads measures every kind of read of orders on a large database.
 func (b *bench) reads(ctx context.Context) error {
 	s, err := b.serve(ctx, "api")
 	if err != nil {
@@ -66,7 +66,7 @@ func (b *bench) reads(ctx context.Context) error {
 	return nil
 }
 
-// reader is somebody who looks at orders: ids are some that he may see.
+// reader is a user who reads orders; ids are some of the orders that it may see.
 type reader struct {
 	token string
 	ids   []uuid.UUID
@@ -96,7 +96,7 @@ func (s *server) readers(ctx context.Context) ([]reader, error) {
 	return all, nil
 }
 
-// read asks for the same path again and again; without one, for single orders.
+// read repeatedly requests the same path, or single orders if there is none.
 func (s *server) read(ctx context.Context, readers []reader, admin bool, path func(reader) (string, error)) (step, error) {
 	c := s.client(readClients)
 	defer c.CloseIdleConnections()
@@ -125,8 +125,8 @@ func list(query string) func(reader) (string, error) {
 	return func(reader) (string, error) { return "/v1/orders?limit=20&" + query, nil }
 }
 
-// from is the page that begins at a time. Its cursor comes from a list that ends
-// there, so nobody has to walk that far.
+// from returns the page that begins at a time. Its cursor comes from a list that ends there, so no
+// client has to read all pages before it.
 func (s *server) from(r reader, at string) (string, error) {
 	var page struct {
 		NextCursor *string `json:"nextCursor"`

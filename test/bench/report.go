@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// report is what a run found out: printed while it happens, and written as JSON
-// at the end.
+// report holds the results of a run. They are printed during the run, and written as JSON at the
+// end.
 type report struct {
 	Facts   map[string]string `json:"facts"`
 	Results []*Result         `json:"results"`
@@ -21,7 +21,7 @@ type report struct {
 	print *printer
 }
 
-// Result is one measurement. What does not apply is absent.
+// Result is one measurement. Values that do not apply are absent.
 type Result struct {
 	Part    string   `json:"part"`
 	What    string   `json:"what"`
@@ -42,7 +42,7 @@ func (r *report) fact(name, value string) {
 	r.print.line("%-20s %s", name, value)
 }
 
-// step notes a measurement of many requests.
+// step records a measurement of many requests.
 func (r *report) step(part, what string, clients int, s step) {
 	r.Results = append(r.Results, &Result{
 		Part: part, What: what, Clients: clients, Rate: s.rate, Latency: &s.latency, Failed: s.failed,
@@ -58,7 +58,7 @@ func (r *report) step(part, what string, clients int, s step) {
 	r.print.line("%-50s %7s %9s %9.2f %9.2f %9.2f %9.2f %7d", what, many, rate, l.P50, l.P95, l.P99, l.Max, s.failed)
 }
 
-// value notes a single number.
+// value records a single number.
 func (r *report) value(part, what string, clients int, value float64, unit string) {
 	r.Results = append(r.Results, &Result{Part: part, What: what, Clients: clients, Value: &value, Unit: unit})
 	many := ""
@@ -68,7 +68,7 @@ func (r *report) value(part, what string, clients int, value float64, unit strin
 	r.print.line("%-50s %7s %9s  %s", what, many, digits(value), unit)
 }
 
-// digits shows three that matter, and all of a large number.
+// digits formats a number with three significant digits, or more for large integers.
 func digits(v float64) string {
 	if math.Abs(v) >= 100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
@@ -78,12 +78,12 @@ func digits(v float64) string {
 
 func (r *report) title(format string, args ...any) { r.print.line("\n"+format, args...) }
 
-// columns heads a list of steps.
+// columns prints the header of a list of steps.
 func (r *report) columns() {
 	r.print.line("%-50s %7s %9s %9s %9s %9s %9s %7s", "", "clients", "per s", "p50 ms", "p95", "p99", "max", "failed")
 }
 
-// save writes all of it as JSON.
+// save writes all results as JSON.
 func (r *report) save(path string) error {
 	raw, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *report) save(path string) error {
 	return os.WriteFile(path, append(raw, '\n'), 0o600)
 }
 
-// printer writes lines, and remembers what went wrong.
+// printer writes lines and counts failures.
 type printer struct {
 	out io.Writer
 
@@ -108,7 +108,7 @@ type failure struct {
 
 func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.out, format+"\n", args...) }
 
-// fail counts an error; kind is what many of them have in common.
+// fail counts an error; errors of the same kind are counted together.
 func (p *printer) fail(kind, sample string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +121,7 @@ func (p *printer) fail(kind, sample string) {
 	f.count++
 }
 
-// failures prints what went wrong and tells whether anything did.
+// failures prints the failures and reports whether there were any.
 func (p *printer) failures() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

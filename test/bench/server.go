@@ -27,13 +27,13 @@ const (
 	stopWithin  = 20 * time.Second // serve itself needs 16 at most
 )
 
-// server is the product, running as a child over a database of its own.
+// server is the product as a child process with its own database.
 type server struct {
 	*bench
 	host   string // 127.0.0.1:port
 	setup  *fasthttp.HostClient
-	db     *pgxpool.Pool // beside the child: for filling and looking
-	token  string        // the administrator's
+	db     *pgxpool.Pool // direct access, for filling and inspection
+	token  string        // of the administrator
 	stderr *lines
 
 	database string
@@ -43,7 +43,7 @@ type server struct {
 	once     sync.Once
 }
 
-// serve starts the product with the roles, and makes the products that are ordered.
+// serve starts the product with the roles, and creates the products that are ordered.
 func (b *bench) serve(ctx context.Context, roles string, env ...string) (_ *server, err error) {
 	database, drop, err := b.database(ctx)
 	if err != nil {
@@ -114,8 +114,7 @@ func (s *server) ready(ctx context.Context) error {
 	}
 }
 
-// stop ends the child, shows what it complained of, and drops the database. A
-// second call does nothing.
+// stop ends the child, prints its warnings, and drops the database. A second call does nothing.
 func (s *server) stop() { s.once.Do(s.end) }
 
 func (s *server) end() {
@@ -141,7 +140,7 @@ func (s *server) end() {
 	s.drop()
 }
 
-// lines keeps the first lines that are written to it, and counts the others.
+// lines stores the first lines that are written to it, and counts the others.
 type lines struct {
 	mu    sync.Mutex
 	text  strings.Builder

@@ -24,23 +24,23 @@ import (
 	"github.com/orderflow-dev/orderflow/test/program"
 )
 
-// bench is one run: what it measures with, and what it found.
+// bench is one run with its services and its results.
 type bench struct {
 	opt    options
 	report *report
 
-	dir    string // thrown away at the end; no .env in it that the child would read
+	dir    string // deleted at the end; it contains no .env that the child would read
 	binary string
 	base   url.URL // of the PostgreSQL server
 	admin  *pgx.Conn
-	prefix string // of our databases
+	prefix string // of the databases of this run
 	made   int
 
-	redisURL string // "" is the child's own, in its process
+	redisURL string // "" for the in-process Redis of the child
 	stops    []func() error
 }
 
-// open builds the binary and sees to the servers that it needs.
+// open builds the binary and starts the servers that it needs.
 func open(ctx context.Context, o options) (_ *bench, err error) {
 	b := &bench{opt: o, report: newReport(os.Stdout), prefix: "orderflow_bench_" + strings.ToLower(rand.Text()[:8])}
 	defer func() {
@@ -63,7 +63,7 @@ func open(ctx context.Context, o options) (_ *bench, err error) {
 	return b, b.openRedis(ctx)
 }
 
-// close undoes in reverse what open did.
+// close stops everything that open started, in reverse order.
 func (b *bench) close() error {
 	var errs []error
 	for _, stop := range slices.Backward(b.stops) {
@@ -114,8 +114,8 @@ func (b *bench) privatePostgres(ctx context.Context) (*embedded.Postgres, error)
 	return pg, nil
 }
 
-// openRedis takes the best there is: what is configured, a server of our own, or
-// the one inside the child.
+// openRedis uses the configured Redis, or else starts redis-server, or else leaves the child to its
+// in-process Redis.
 func (b *bench) openRedis(ctx context.Context) error {
 	if b.redisURL = os.Getenv("REDIS_URL"); b.redisURL != "" {
 		b.report.Facts["redis"] = "REDIS_URL"
@@ -157,7 +157,7 @@ func answers(ctx context.Context, address string, exited <-chan struct{}) error 
 		}
 		select {
 		case <-exited:
-			return errors.New("redis-server gave up")
+			return errors.New("redis-server exited")
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server does not answer: %w", err)
 		case <-time.After(5 * time.Millisecond):
@@ -165,7 +165,7 @@ func answers(ctx context.Context, address string, exited <-chan struct{}) error 
 	}
 }
 
-// facts tells what was measured on, as the server itself says it.
+// facts reports the versions and settings of the servers, as they return them.
 func (b *bench) facts(ctx context.Context) error {
 	b.report.fact("machine", fmt.Sprintf("%s/%s, %d cores, shared with the load generator", runtime.GOOS, runtime.GOARCH, runtime.NumCPU()))
 	b.report.fact("go", runtime.Version())
@@ -184,8 +184,8 @@ func (b *bench) facts(ctx context.Context) error {
 	return b.commitTime(ctx)
 }
 
-// commitTime shows what durability costs here. Far below a tenth of a millisecond
-// nothing reaches a disk, whatever the settings say.
+// commitTime measures the cost of a durable commit. Far below 0.1 ms, commits do not reach a disk,
+// whatever the settings are.
 func (b *bench) commitTime(ctx context.Context) error {
 	database, drop, err := b.database(ctx)
 	if err != nil {
@@ -213,7 +213,7 @@ func (b *bench) commitTime(ctx context.Context) error {
 	return nil
 }
 
-// database makes an empty one on the server. drop must be called.
+// database creates an empty database. The caller must call drop.
 func (b *bench) database(ctx context.Context) (address string, drop func(), err error) {
 	b.made++
 	name := b.prefix + "_" + strconv.Itoa(b.made)
@@ -221,7 +221,7 @@ func (b *bench) database(ctx context.Context) (address string, drop func(), err 
 	drop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		// A cancelled query has closed the connection, so drop on a fresh one.
+		// A canceled query has closed the connection, so drop uses a new one.
 		conn, err := pgx.Connect(ctx, b.base.String())
 		if err == nil {
 			defer conn.Close(ctx)
@@ -232,7 +232,7 @@ func (b *bench) database(ctx context.Context) (address string, drop func(), err 
 		}
 	}
 	if _, err := b.admin.Exec(ctx, "create database "+quoted); err != nil {
-		drop() // an interrupted one may have been made all the same
+		drop() // an interrupted statement may have created it
 		return "", nil, fmt.Errorf("create database %s: %w", name, err)
 	}
 	u := b.base

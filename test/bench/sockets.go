@@ -18,11 +18,11 @@ import (
 
 const (
 	adminSockets = 100
-	spareFiles   = 200 // for everything that is not a socket
+	spareFiles   = 200 // file descriptors for everything except sockets
 	frameWithin  = 10 * time.Second
 )
 
-// sockets opens many sockets, and times single events on their way to them.
+// sockets opens many sockets, and measures the time of single events to them.
 func (b *bench) sockets(ctx context.Context) error {
 	s, err := b.serve(ctx, "api")
 	if err != nil {
@@ -82,7 +82,7 @@ func (b *bench) sockets(ctx context.Context) error {
 	return s.slowReaders(ctx)
 }
 
-// toAll times single events on their way to all sockets there are.
+// toAll measures the time of single events to all open sockets.
 func (b *bench) toAll(ctx context.Context, s *server, n int, tokens []string) error {
 	all := &crowd{server: s, arrived: make(chan arrival, 1024)}
 	defer all.close()
@@ -92,7 +92,7 @@ func (b *bench) toAll(ctx context.Context, s *server, n int, tokens []string) er
 	return all.time(ctx, fmt.Sprintf("to all of %d sockets", n), tokens, min(b.opt.rounds, 20), func(int) int { return n })
 }
 
-// memory is what the server uses, as it says itself.
+// memory returns the memory of the server according to its metrics.
 type memory struct{ resident, heap, stacks, files float64 }
 
 func (s *server) memory() (memory, error) {
@@ -111,7 +111,7 @@ type arrival struct {
 	at    time.Time
 }
 
-// crowd is many open sockets whose frames all arrive in one place.
+// crowd is a set of open sockets whose frames arrive in one channel.
 type crowd struct {
 	*server
 	arrived chan arrival
@@ -122,7 +122,7 @@ type crowd struct {
 	all   sync.WaitGroup
 }
 
-// open opens n sockets more and waits until each has said that it is ready.
+// open opens n more sockets and waits for the ready frame of each.
 func (c *crowd) open(ctx context.Context, n int, token func(i int) string) error {
 	some, ctx := errgroup.WithContext(ctx)
 	some.SetLimit(32)
@@ -172,15 +172,15 @@ func (c *crowd) close() {
 	go func() { c.all.Wait(); close(done) }()
 	for {
 		select {
-		case <-c.arrived: // somebody may be waiting to hand one over
+		case <-c.arrived: // a sender may be waiting
 		case <-done:
 			return
 		}
 	}
 }
 
-// time places one order after the other and waits for all frames about it.
-// Nothing else happens meanwhile: this is the way of an event, not a load.
+// time places one order after the other and waits for all frames about it. There is no other load:
+// it measures the latency of a single event.
 func (c *crowd) time(ctx context.Context, what string, tokens []string, rounds int, expected func(i int) int) error {
 	client := c.client(1)
 	defer client.CloseIdleConnections()
@@ -228,7 +228,7 @@ func (c *crowd) await(ctx context.Context, order uuid.UUID) (time.Time, error) {
 	}
 }
 
-// frame is what every frame has that matters here.
+// frame has the members of a frame that are used here.
 type frame struct {
 	Type    string    `json:"type"`
 	ID      string    `json:"id"`
@@ -241,7 +241,7 @@ func frameOf(text []byte) (f frame, err error) {
 	return f, err
 }
 
-// dial opens a socket and reads its first frame, which says where it begins.
+// dial opens a socket and reads its first frame, which has the start cursor.
 func (s *server) dial(ctx context.Context, token, query string) (*websocket.Conn, frame, error) {
 	return s.dialWith(ctx, &websocket.Dialer{HandshakeTimeout: patience, ReadBufferSize: 2 << 10, WriteBufferSize: 512}, token, query)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Latency sums up how long requests took, in milliseconds. The percentiles are
-// those of the requests themselves, not of buckets.
+// Latency summarizes the durations of requests in milliseconds. The percentiles are exact and not
+// those of buckets.
 type Latency struct {
 	N   int     `json:"n"`
 	P50 float64 `json:"p50"`
@@ -16,7 +16,7 @@ type Latency struct {
 	Max float64 `json:"max"`
 }
 
-// summarize sorts all.
+// summarize sorts its argument.
 func summarize(all []time.Duration) Latency {
 	if len(all) == 0 {
 		return Latency{}

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// attend does to some order what an administrator may do to it now, or its owner:
-// what the order itself lists (SPEC C10).
+// attend performs one of the actions that the order lists for an administrator or for its owner
+// (SPEC C10).
 func (c *client) attend(ctx context.Context) {
 	p := c.journal.recent(c.rng, nil)
 	if p == nil {
@@ -24,13 +24,13 @@ func (c *client) attend(ctx context.Context) {
 		return
 	}
 	name := moves[c.rng.IntN(len(moves))]
-	if (name == "delete" || name == "cancel") && c.rng.IntN(4) > 0 { // most orders shall live
+	if (name == "delete" || name == "cancel") && c.rng.IntN(4) > 0 { // most orders should continue
 		return
 	}
 	move(name)(c, ctx, p, o, etag)
 }
 
-// move is how to do what an order lists among its allowed actions.
+// move is the request for one of the allowed actions of an order.
 type moveFunc func(c *client, ctx context.Context, p *placed, o order, etag string)
 
 var moves map[string]moveFunc
@@ -74,8 +74,8 @@ func post(what string, in map[string]any) moveFunc {
 	}
 }
 
-// moved sends a move, sometimes only for the version that was read. Then the order
-// that was looked at lists it, so it must not be illegal.
+// moved sends a move, sometimes with If-Match for the version that was read. That version lists
+// the action, so the response must not be that it is illegal.
 func (c *client) moved(ctx context.Context, p *placed, o order, etag string, r *request) {
 	if c.rng.IntN(2) == 0 {
 		r.ifMatch = etag
@@ -106,7 +106,7 @@ func (c *client) noteMove(r *request, a *answer) {
 	c.report.count("moves acknowledged", 1)
 }
 
-// cancel is the owner's own.
+// cancel is sent by the owner.
 func (c *client) cancel(ctx context.Context) {
 	p := c.journal.recent(c.rng, c.person)
 	if p == nil {
@@ -145,7 +145,7 @@ func (c *client) refund(ctx context.Context, p *placed, o order, _ string) {
 	c.refunded(ctx, p, in)
 }
 
-// twoFullRefunds asks for everything back, twice at once: one must be refused.
+// twoFullRefunds requests two full refunds at the same time: one of them must be rejected.
 func (c *client) twoFullRefunds(ctx context.Context) {
 	p := c.journal.recent(c.rng, nil)
 	if p == nil {
@@ -175,7 +175,7 @@ func (c *client) refunded(ctx context.Context, p *placed, in map[string]any) {
 func (c *client) refundOnce(ctx context.Context, p *placed, in map[string]any, key string) (granted bool) {
 	r := &request{method: http.MethodPost, path: "/v1/orders/" + p.id + "/refunds", key: key, body: body(in)}
 	a := c.admin.settle(ctx, r)
-	// 422: a line that cost nothing has nothing to give back.
+	// 422: a line without a price cannot be refunded.
 	if !c.must(r, a, http.StatusCreated, http.StatusConflict, http.StatusNotFound, http.StatusUnprocessableEntity) || !a.ok() {
 		return false
 	}

@@ -13,16 +13,16 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
-// bank is the payment provider: the product's simulated one, in this process, so
-// that it survives whoever asks it and its journal tells what money really moved.
+// bank is the payment provider: the simulated one of the product, in this process, so that it
+// outlives the processes that call it and its journal shows which money really moved.
 type bank struct {
 	*simulated.Bank
 	listener net.Listener
 	server   *http.Server
 
-	down  atomic.Bool  // connections are closed in its face
-	rough atomic.Bool  // half of all calls go wrong
-	away  atomic.Int64 // it says itself that it is away, for so long
+	down  atomic.Bool  // connections are closed at once
+	rough atomic.Bool  // half of all calls fail
+	away  atomic.Int64 // it reports itself as unavailable for this time
 }
 
 var (
@@ -46,7 +46,7 @@ func openBank(seed uint64) (*bank, error) {
 		ReadHeaderTimeout: 5 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if b.down.Load() {
-				panic(http.ErrAbortHandler) // nobody answers; net/http closes the connection
+				panic(http.ErrAbortHandler) // no response; net/http closes the connection
 			}
 			answer.ServeHTTP(w, r)
 		}),
@@ -59,8 +59,8 @@ func (b *bank) url() string { return "http://" + b.listener.Addr().String() }
 
 func (b *bank) close() error { return b.server.Close() }
 
-// trouble is what goes wrong with a call. It follows from the seed, the key and how
-// often the key was asked, not from when.
+// trouble returns the fault of a call. It depends on the seed, the key and the number of calls with
+// that key, and not on the time.
 func (b *bank) trouble(seed uint64, call, key string, n int) error {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s %s %d", call, key, n)
@@ -82,7 +82,7 @@ func (b *bank) trouble(seed uint64, call, key string, n int) error {
 	return nil
 }
 
-// heal ends all its troubles but those that each call brings along.
+// heal ends all faults except those of individual calls.
 func (b *bank) heal() {
 	b.down.Store(false)
 	b.rough.Store(false)

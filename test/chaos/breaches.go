@@ -10,7 +10,7 @@ import (
 // shown is how many breaches of one kind are printed; the others are counted.
 const shown = 5
 
-// breaches are promises that were found broken.
+// breaches are violations of the guarantees.
 type breaches struct {
 	mu    sync.Mutex
 	out   *output
@@ -18,7 +18,7 @@ type breaches struct {
 	kinds map[string]int
 }
 
-// add notes a breach. The kind sorts it, the rest says what was seen.
+// add records a breach of a kind, with a description.
 func (b *breaches) add(kind, format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -39,7 +39,7 @@ func (b *breaches) count() (n int) {
 	return n
 }
 
-// output is where a run speaks, and a file in its folder.
+// output is the log of a run, and a file in its folder.
 type output struct {
 	mu   sync.Mutex
 	to   io.Writer

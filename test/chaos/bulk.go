@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// bulk places many orders at once, all or none or each on its own; some of the
-// latter cannot be placed. Its key is repeated, too.
+// bulk places many orders at once, atomically or independently; some of the independent ones are
+// invalid. Its key is repeated as well.
 func (c *client) bulk(ctx context.Context) {
 	atomic := c.rng.IntN(2) == 0
 	list := make([]wanted, 1+c.rng.IntN(12))
@@ -49,7 +49,7 @@ func (c *client) bulk(ctx context.Context) {
 		again := *r
 		b := c.settle(ctx, &again)
 		if b != nil && bytes.Contains(b.body, []byte(`"order-deleted"`)) {
-			return // an administrator was quick
+			return // an administrator has already changed it
 		}
 		if b != nil && (!bytes.Equal(a.body, b.body) || !b.replayed) {
 			c.breaches.add("replay", "bulk key %s: first %s, then %s", r.key, a, b)

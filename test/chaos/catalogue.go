@@ -7,14 +7,14 @@ import (
 	"net/http"
 )
 
-// product is something to order.
+// product is an article of the catalogue.
 type product struct {
 	sku   string
 	cents int64
 	stock *int64 // nil is untracked
 }
 
-// hot is what everybody wants, and of what there is never enough.
+// hot is the product with high demand and too little stock.
 const (
 	hot      = "HOT"
 	hotStock = 30
@@ -26,7 +26,7 @@ var products = []product{
 	{"FILTERS", 590, new(int64(plenty))},
 	{"GRINDER", 8900, new(int64(plenty))},
 	{"VOUCHER", 2500, nil},
-	{"SAMPLE", 0, new(int64(plenty))}, // costs nothing, so nobody pays
+	{"SAMPLE", 0, new(int64(plenty))}, // free, so no payment is made
 	{hot, 4990, new(int64(hotStock))},
 }
 
@@ -71,15 +71,15 @@ func (w wanted) total() (cents int64) {
 	return cents
 }
 
-// methods are what people pay with: mostly what works, and all that the simulated
-// provider can show.
+// methods are the payment methods: mostly successful ones, and one for each behaviour of the
+// simulated provider.
 var methods = []string{
 	"", "", "", "", "", "", "", "", "", "", "", "", "pm_card_visa", "pm_card_visa", "pm_card_visa",
 	"pm_card_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_authenticationRequired",
 	"pm_sim_retry", "pm_sim_timeout", "pm_sim_refundFails",
 }
 
-// basket is one to three lines, every fourth with the hot one.
+// basket returns one to three lines; every fourth basket contains the hot product.
 func basket(rng *rand.Rand) (w wanted) {
 	for range 1 + rng.IntN(3) {
 		p := products[rng.IntN(len(products)-1)]

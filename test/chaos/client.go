@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// client is one of those who act at once: a customer with the administrator's help.
+// client is one of the concurrent actors: a customer, and an administrator for its orders.
 type client struct {
 	*person
 	admin *person
 	rng   *rand.Rand
-	n     int // of its own requests, for keys and references
+	n     int // number of its requests, for keys and references
 }
 
 // think is the mean pause between two acts of one client.
 const think = 25 * time.Millisecond
 
-// act is a part of the mix. Its route is in the product's document or it is left out.
+// act is a part of the mix. It is omitted if the OpenAPI document of the product lacks its route.
 type act struct {
 	name   string
 	weight int
@@ -45,7 +45,7 @@ var mix = []act{
 	{"settle dead letters", 2, "POST /v1/dead-letters/{id}/retry", (*client).settleLetters},
 }
 
-// available is the mix less what this product does not have yet.
+// available returns the mix without the acts that this product does not support.
 func (l *lab) available(ctx context.Context, p *person) (list []act, err error) {
 	var doc struct{ Paths map[string]map[string]any }
 	if _, _, err := p.get(ctx, "/openapi.json", &doc); err != nil {
@@ -67,8 +67,8 @@ func (l *lab) available(ctx context.Context, p *person) (list []act, err error) 
 	return list, nil
 }
 
-// load lets the clients act until busy ends. What is unanswered then is asked again
-// until ctx ends.
+// load runs the clients until busy ends. Requests without a response are then repeated until ctx
+// ends.
 func (l *lab) load(ctx, busy context.Context, people []*person, admin *person, acts []act) {
 	var all sync.WaitGroup
 	for i, p := range people {
@@ -98,13 +98,13 @@ func choose(rng *rand.Rand, acts []act) act {
 	return acts[0]
 }
 
-// name makes something unique to this run, for keys and references.
+// name returns a text that is unique to this run, for keys and references.
 func (c *client) name(what string) string {
 	c.n++
 	return fmt.Sprintf("%s-%s-%d", what, c.id[len(c.id)-6:], c.n)
 }
 
-// must says that an answer has one of the statuses, or is a breach.
+// must records a breach unless the response has one of the statuses.
 func (c *client) must(r *request, a *answer, statuses ...int) bool {
 	if a == nil {
 		c.journal.unanswered(r.method + " " + r.path + " " + r.key)

@@ -12,13 +12,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
-// database is a private PostgreSQL, as durable as by default, that crashes and
-// comes back where it was.
+// database is a private PostgreSQL with the default durability. It crashes and restarts at the
+// same address.
 type database struct {
 	options embedded.Options
 	mu      sync.Mutex
 	server  *embedded.Postgres
-	direct  *pgxpool.Pool // past all faults, for looking
+	direct  *pgxpool.Pool // bypasses all faults, for inspection
 }
 
 func openDatabase(ctx context.Context, dir string) (*database, error) {
@@ -42,21 +42,21 @@ func (d *database) start(ctx context.Context) (err error) {
 	return err
 }
 
-// crash takes it away at once.
+// crash stops it immediately.
 func (d *database) crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.server.Crash()
 }
 
-// stop shuts it down and loses nothing.
+// stop shuts it down without losing data.
 func (d *database) stop(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.server.Stop(ctx)
 }
 
-// copied makes a cold copy beside it. Nothing is written meanwhile, and it goes on afterwards.
+// copied stops the server, makes a cold copy, and starts the server again.
 func (d *database) copied(ctx context.Context, name string) (dir string, err error) {
 	dir = filepath.Join(filepath.Dir(d.options.Dir), name)
 	if err := d.stop(ctx); err != nil {
@@ -68,7 +68,7 @@ func (d *database) copied(ctx context.Context, name string) (dir string, err err
 	return dir, d.start(ctx)
 }
 
-// replace puts a copy in the place of the stopped server, and starts that.
+// replace starts a copy at the address of the stopped server.
 func (d *database) replace(ctx context.Context, copied string) error {
 	if err := embedded.Copy(ctx, copied, d.options.Dir); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (d *database) remove() error {
 	return embedded.Remove(ctx, d.options.Dir)
 }
 
-// rows runs a query and gives each row to scan.
+// rows runs a query and calls scan for each row.
 func (d *database) rows(ctx context.Context, query string, each func(scan func(...any) error) error) error {
 	rows, err := d.direct.Query(ctx, query)
 	if err != nil {

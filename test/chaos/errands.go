@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// restock puts more of the hot one on the shelf.
+// restock adds stock of the hot product.
 func (c *client) restock(ctx context.Context) {
 	delta := 1 + c.rng.Int64N(10)
 	r := &request{
@@ -39,7 +39,7 @@ func (c *client) stats(ctx context.Context) {
 	c.must(r, c.settle(ctx, r), http.StatusOK)
 }
 
-// settleLetters is the operator who looks after dead letters.
+// settleLetters resolves dead letters as an operator does.
 func (c *client) settleLetters(ctx context.Context) { c.retryLetters(ctx, c.admin) }
 
 func (l *lab) retryLetters(ctx context.Context, admin *person) {

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// fault breaks something and, before it returns, lets it come back. It tells
-// whether there was something to break.
+// fault breaks a component and repairs it before it returns. It reports whether there was a
+// component to break.
 type fault struct {
 	name string
 	do   func(ctx context.Context, l *lab, rng *rand.Rand) bool
 }
 
-// Two lanes of faults run at once: what happens to the processes, and what happens
-// to that which they stand on.
+// Two sequences of faults run at the same time: one for the processes and one for the services on
+// which they depend.
 var lanes = [][]fault{
 	{
 		{"kill -9 of an API process", kill(func(l *lab) []*node { return l.apis }, syscall.SIGKILL)},
@@ -37,9 +37,8 @@ var lanes = [][]fault{
 	},
 }
 
-// breakThings deals the faults of both lanes, each from a shuffled deck, until ctx
-// ends. Then everything is whole again, but for those who still watch how it
-// recovers.
+// breakThings runs the faults of both sequences in random order until ctx ends. Afterwards all
+// components work, but some recoveries may still be measured.
 func (l *lab) breakThings(ctx context.Context, canary *person) {
 	var all sync.WaitGroup
 	for i, lane := range lanes {
@@ -55,7 +54,7 @@ func (l *lab) breakThings(ctx context.Context, canary *person) {
 				if !f.do(context.WithoutCancel(ctx), l, rng) {
 					continue
 				}
-				at := time.Now() // a kill has just happened, any other fault is just over
+				at := time.Now() // a kill has just happened; any other fault has just ended
 				l.report.count("faults: "+f.name, 1)
 				l.watching.Go(func() { l.recovery(context.WithoutCancel(ctx), canary, f.name, at) })
 			}
@@ -106,7 +105,7 @@ func cutAll(_ context.Context, l *lab, _ *rand.Rand) bool {
 	return true
 }
 
-// hang lets nothing come back from PostgreSQL while the connections stay open.
+// hang blocks all responses from PostgreSQL while the connections stay open.
 func hang(ctx context.Context, l *lab, rng *rand.Rand) bool {
 	list := l.nodes()
 	lift, _, err := list[rng.IntN(len(list))].proxy.poison("timeout", "downstream", `{"timeout":0}`)

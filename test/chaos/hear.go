@@ -13,8 +13,8 @@ import (
 	"github.com/fasthttp/websocket"
 )
 
-// The three ways to follow the stream (SPEC E2, E4). Each goes on behind the cursor
-// until ctx ends, the connection does, or there is something that is no event.
+// The three transports of the stream (SPEC E2, E4). Each continues after the cursor until ctx or
+// the connection ends, or until it receives something other than an event.
 var transports = []struct {
 	name string
 	hear func(*listener, context.Context) error
@@ -24,10 +24,10 @@ var transports = []struct {
 	{"pages", (*listener).hearPages},
 }
 
-// silence is after how long without a ping or a frame a connection counts as dead.
+// silence is the time without a ping or a frame after which a connection counts as dead.
 const silence = time.Minute
 
-// place is the query of the next connection.
+// place returns the query of the next connection.
 func (s *listener) place() url.Values {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *listener) hearSocket(ctx context.Context) error {
 	}
 }
 
-// open asks for something that may take its time to answer.
+// open sends a request whose response may take long.
 func (s *listener) open(ctx context.Context, path string, q url.Values) (*http.Response, error) {
 	token, err := s.bearer(ctx)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// journal is what the clients were told, and therefore may rely on.
+// journal holds the responses that the clients have received and may rely on.
 type journal struct {
 	mu      sync.Mutex
 	placed  []*placed
@@ -16,21 +16,21 @@ type journal struct {
 	open    []string
 }
 
-// placed is an order that a client was told of.
+// placed is an order that a client has received a response about.
 type placed struct {
 	id     string
 	by     *person
-	apart  bool // nobody attends to it: it shows how an order fares that is left alone
+	apart  bool // no client changes it: it shows how an order is processed without actions
 	asked  request
-	answer []byte // the first one; nil when it was only told that the order is there
+	answer []byte // the first one; nil if the response only said that the order exists
 	wanted wanted
 
 	mu      sync.Mutex
-	version int64 // the newest that anybody was told of
-	deleted bool  // somebody may have deleted it
+	version int64 // the newest one that a client has received
+	deleted bool  // it may have been deleted
 }
 
-// acked is an act on an order that was answered with the order.
+// acked is an act whose response was the order.
 type acked struct {
 	order, what string
 	version     int64
@@ -46,7 +46,7 @@ func newJournal() *journal {
 	return &journal{byID: map[string]*placed{}, refunds: map[string]refundSeen{}}
 }
 
-// place notes an order. A second note of one order is a breach that the caller tells of.
+// place records an order. A second record of one order is a breach, which the caller reports.
 func (j *journal) place(p *placed) (fresh bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -81,14 +81,14 @@ func (j *journal) adjusted(delta int64) {
 	j.restock = append(j.restock, delta)
 }
 
-// unanswered notes a request whose outcome stayed unknown to the end.
+// unanswered records a request whose outcome is unknown at the end.
 func (j *journal) unanswered(what string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.open = append(j.open, what)
 }
 
-// recent picks one of the newest orders, mostly.
+// recent usually returns one of the newest orders.
 func (j *journal) recent(rng *rand.Rand, of *person) *placed {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -108,7 +108,7 @@ func (j *journal) recent(rng *rand.Rand, of *person) *placed {
 	return nil
 }
 
-// seen notes that somebody was told of a version, and returns the newest before.
+// seen records that a client has received a version, and returns the newest one before.
 func (p *placed) seen(version int64) (before int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// kept is an order as the database has it.
+// kept is an order in the database.
 type kept struct {
 	user, reference, status string
 	version, total          int64
@@ -14,8 +14,8 @@ type kept struct {
 	created                 time.Time
 }
 
-// judgeOrders compares what clients were told with what is there: every order that
-// was acknowledged, as it was acknowledged, and no other.
+// judgeOrders compares the responses with the database: it must contain every acknowledged order as
+// it was acknowledged, and no other.
 func (l *lab) judgeOrders(ctx context.Context) (map[string]kept, error) {
 	there := map[string]kept{}
 	err := l.db.rows(ctx, `
@@ -32,7 +32,7 @@ func (l *lab) judgeOrders(ctx context.Context) (map[string]kept, error) {
 	}
 	for id, k := range there {
 		if l.journal.byID[id] == nil {
-			l.breaches.add("an order nobody asked for", "%s of %s, created %s, reference %q", id, k.user, k.created, k.reference)
+			l.breaches.add("an order that no client placed", "%s of %s, created %s, reference %q", id, k.user, k.created, k.reference)
 		}
 	}
 	for _, p := range l.journal.placed {
@@ -45,7 +45,7 @@ func (l *lab) judgeOrders(ctx context.Context) (map[string]kept, error) {
 		case k.version < p.newest():
 			l.breaches.add("acknowledged and lost", "order %s is at version %d, version %d was acknowledged", p.id, k.version, p.newest())
 		case k.deleted && !p.mayBeGone():
-			l.breaches.add("deleted by nobody", "order %s", p.id)
+			l.breaches.add("deleted without a request", "order %s", p.id)
 		}
 	}
 	for _, what := range l.journal.open {
@@ -54,7 +54,7 @@ func (l *lab) judgeOrders(ctx context.Context) (map[string]kept, error) {
 	return there, nil
 }
 
-// judgeActs looks up every acknowledged act in the log.
+// judgeActs finds every acknowledged act in the log.
 func (l *lab) judgeActs(s *listener) {
 	for _, a := range l.journal.acts {
 		e, found := s.seen[fmt.Sprintf("%s/%d", a.order, a.version)]
@@ -65,7 +65,7 @@ func (l *lab) judgeActs(s *listener) {
 	l.report.count("acknowledged acts found in the log", len(l.journal.acts))
 }
 
-// judgeAnswers repeats keys: the answers are what they were.
+// judgeAnswers repeats keys: the responses must be the same.
 func (l *lab) judgeAnswers(ctx context.Context) {
 	rng := l.rng(1)
 	list := l.journal.placed
@@ -75,7 +75,7 @@ func (l *lab) judgeAnswers(ctx context.Context) {
 	}
 }
 
-// judgeStock compares the restocking that was acknowledged with the movements.
+// judgeStock compares the acknowledged adjustments with the stock movements.
 func (l *lab) judgeStock(ctx context.Context) error {
 	var n int
 	var sum int64
@@ -90,8 +90,8 @@ func (l *lab) judgeStock(ctx context.Context) error {
 	return err
 }
 
-// judgeTimes tells how long orders took from being placed to being fulfilled: the
-// longest is that of an order whose worker was killed.
+// judgeTimes reports the times from placing to fulfilment. The longest is that of an order whose
+// worker was killed.
 func (l *lab) judgeTimes(ctx context.Context) error {
 	return l.db.rows(ctx, `
 		select extract(epoch from min(e.at) - o.created_at)::float8 from orders o
@@ -106,7 +106,7 @@ func (l *lab) judgeTimes(ctx context.Context) error {
 		})
 }
 
-// figures are what the database knows of the run.
+// figures reports the statistics of the run from the database.
 func (l *lab) figures(ctx context.Context) error {
 	for _, f := range []struct{ what, query string }{
 		{"orders that are ", `select status, count(*) from orders group by status`},

@@ -25,8 +25,8 @@ const (
 	password   = "a quiet blue morning" //nolint:gosec // of accounts that live for minutes
 )
 
-// lab is a run: the services, the product's processes, the faults between them,
-// and what the clients were told.
+// lab is a run: the services, the processes of the product, the faults between them, and the
+// responses that the clients have received.
 type lab struct {
 	options
 	out      *output
@@ -36,9 +36,9 @@ type lab struct {
 	report   *report
 	journal  *journal
 	http     *fasthttp.Client
-	web      *http.Client // for answers that have no end
+	web      *http.Client // for endless responses
 	canary   *person
-	healed   time.Time // when the last fault was over
+	healed   time.Time // when the last fault ended
 
 	db      *database
 	redis   *redisServer
@@ -46,7 +46,7 @@ type lab struct {
 	proxies *proxies
 
 	apis, workers []*node
-	walker        *node // an API process that only the walk over the bytes uses
+	walker        *node // an API process for the walk over the bytes only
 	running       sync.WaitGroup
 	watching      sync.WaitGroup     // for recoveries
 	stop          context.CancelFunc // of the processes
@@ -62,12 +62,12 @@ func newLab(o options, to io.Writer) *lab {
 	}
 }
 
-// rng is a source of choices of its own for each part of the run.
+// rng returns a separate random source for each part of the run.
 func (l *lab) rng(part uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(l.seed, part)) //nolint:gosec // repeatable on purpose
 }
 
-// open starts everything and waits until the API answers.
+// open starts all services and processes and waits until the API responds.
 func (l *lab) open(ctx context.Context) (err error) {
 	if l.dir, err = os.MkdirTemp("", "orderflow-chaos-*"); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (l *lab) nodes() []*node {
 	return append(append(append([]*node{}, l.apis...), l.workers...), l.walker)
 }
 
-// environment is all that a process of the product sees.
+// environment returns the whole environment of a process of the product.
 func (l *lab) environment(port, database string) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir, "TMPDIR=" + os.TempDir(), "GORACE=halt_on_error=0",
@@ -179,14 +179,14 @@ func (l *lab) databaseURL(port string) string {
 	return u.String()
 }
 
-// command runs the product once, past the faults.
+// command runs a command of the product without faults.
 func (l *lab) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, l.binary, args...)
 	cmd.Dir, cmd.Env = l.dir, l.environment("0", l.db.server.URL())
 	return cmd
 }
 
-// close stops the processes, politely, and then what they used.
+// close stops the processes gracefully, and then their services.
 func (l *lab) close() {
 	if l.stop != nil {
 		l.stop()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// listener follows the event stream across everything that breaks, on any node,
-// and transport with the last cursor it saw (SPEC E3, E4). An administrator's sees all orders.
+// listener follows the event stream during all faults, on any node and transport, and resumes with
+// the last cursor that it received (SPEC E3, E4). The listener of an administrator sees all orders.
 type listener struct {
 	*person
 	rng   *rand.Rand
@@ -20,10 +20,10 @@ type listener struct {
 	cursor string
 	ids    []string         // in the order of arrival
 	seen   map[string]event // by id
-	all    []event          // every frame, of a listener that may be told to begin anew; nil for others
+	all    []event          // every frame, for a listener that may receive a reset; nil for others
 }
 
-// event is what matters of a frame.
+// event has the members of a frame that are compared.
 type event struct {
 	ID, Type, Subject, Cursor string
 	Version                   int64
@@ -34,13 +34,13 @@ func (p *person) listener(rng *rand.Rand) *listener {
 	return &listener{person: p, rng: rng, seen: map[string]event{}, begun: make(chan struct{})}
 }
 
-// run listens until ctx ends, each time over another transport and not for long.
+// run listens until ctx ends, each time for a short while over another transport.
 func (s *listener) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		way := transports[s.rng.IntN(len(transports))]
 		s.report.count("listened: "+way.name, 1)
 		some, cut := context.WithTimeout(ctx, time.Duration(s.rng.ExpFloat64()*float64(attention)))
-		_ = way.hear(s, some) // however it ended, it goes on behind the cursor
+		_ = way.hear(s, some) // after any error it resumes after the cursor
 		cut()
 		pause(ctx, time.Duration(s.rng.IntN(200))*time.Millisecond)
 	}
@@ -107,8 +107,8 @@ func (s *listener) catchUp(ctx context.Context, query string) error {
 	}
 }
 
-// judge compares what arrived with the log: everything, once, in the log's order,
-// and each order's in the order of its versions.
+// judge compares the received events with the log: every event once and in the order of the log,
+// and the events of each order in the order of its versions.
 func (s *listener) judge(ctx context.Context, where string) error {
 	if err := s.catchUp(ctx, "select count(*) from events "+where); err != nil {
 		return err

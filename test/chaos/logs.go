@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// readLogs looks for what must never be in the log of a process: panics and data
-// races. Errors are counted by their message: many are what the faults cause.
+// readLogs searches the logs of the processes for panics and data races, which are breaches. It
+// counts errors by message, because the faults cause many of them.
 func (l *lab) readLogs() {
 	for _, n := range l.nodes() {
 		f, err := os.Open(filepath.Join(l.dir, n.name+".log"))

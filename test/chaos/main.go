@@ -1,14 +1,13 @@
-// Command chaos breaks everything around the product while clients use it, and
-// then proves that nothing was lost, doubled or forgotten.
+// Command chaos injects faults into the processes and services of the product while clients use it,
+// and then verifies that nothing was lost, duplicated or left pending.
 //
-// It builds ./cmd/orderflow and runs two API processes and two workers over a PostgreSQL, a
-// Redis and a payment provider of its own. Clients order, cancel, ship and refund
-// and write down every answer; meanwhile processes are killed, PostgreSQL crashes,
-// connections are cut at every byte of a commit, Redis vanishes and the provider
-// fails. Afterwards all is healed and compared: what clients were told, what the
-// database says, what `orderflow verify` says, and what the provider's own journal
-// says. Every random choice comes from the seed; what the machine makes of it does
-// not, so a seed finds the same kind of trouble, not the same interleaving.
+// It builds ./cmd/orderflow and runs two API processes and two workers with a private PostgreSQL,
+// Redis and payment provider. Clients order, cancel, ship and refund, and record every response.
+// Meanwhile processes are killed, PostgreSQL crashes, connections are cut at every byte of a
+// commit, Redis stops and the provider fails. Afterwards all faults end, and the recorded
+// responses, the database, the result of `orderflow verify` and the journal of the provider are
+// compared. Every random choice comes from the seed, but scheduling does not, so a seed repeats
+// the same kinds of faults and not the same interleaving.
 package main
 
 import (
@@ -33,7 +32,7 @@ func main() {
 	}
 }
 
-// options are the flags.
+// options holds the flags.
 type options struct {
 	seed     uint64
 	duration time.Duration // of the faults
@@ -80,7 +79,7 @@ func parse(args []string) (o options, err error) {
 	return o, nil
 }
 
-// again is the command that repeats a run.
+// again returns the command that repeats a run.
 func (o options) again() string {
 	line := fmt.Sprintf("go run -C test ./chaos -seed %d -duration %s -clients %d", o.seed, o.duration, o.clients)
 	if o.streams {
@@ -98,7 +97,7 @@ func (o options) again() string {
 	return line
 }
 
-// errBreaches is what a run ends with that found something.
+// errBreaches is the error of a run that found breaches.
 var errBreaches = errors.New("promises were broken; see above")
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {

@@ -5,15 +5,14 @@ import (
 	"strings"
 )
 
-// side is what one of the two sides, the bank or the ledger, knows of one payment.
+// side is the state of one payment according to the bank or the ledger.
 type side struct {
 	authorized, captured, voided int64
 	refunds                      map[string]int64 // by key
 }
 
-// judgeMoney compares the bank's journal with the ledger, payment by payment: no
-// effect happened twice, none is missing on either side, and the bank holds no
-// money for an order that is over.
+// judgeMoney compares the journal of the bank with the ledger, payment by payment: no effect
+// happened twice, none is missing on either side, and the bank holds no money for a closed order.
 func (l *lab) judgeMoney(ctx context.Context, orders map[string]kept) error {
 	bank := l.bankSide()
 	books, err := l.ledgerSide(ctx)
@@ -72,10 +71,10 @@ func (l *lab) compare(id, order, state string, o kept, b, book *side) {
 	open := b.authorized - b.captured - b.voided
 	inBooks := book.authorized - book.captured - book.voided
 	if state == "abandoned" {
-		return // a person has decided to leave it
+		return // an administrator has decided not to pursue it
 	}
-	// A void may meet an authorisation whose answer never came: the bank then knows
-	// both and the ledger neither. What is held must be the same.
+	// A void may concern an authorisation whose response was lost. The bank then has both and
+	// the ledger neither. The held amount must be the same.
 	if open != inBooks {
 		wrong("the bank holds %d, the ledger %d", open, inBooks)
 	}
@@ -84,8 +83,7 @@ func (l *lab) compare(id, order, state string, o kept, b, book *side) {
 	}
 }
 
-// bankSide reads the bank's journal. An effect that happened twice for one key is a
-// breach by itself.
+// bankSide reads the journal of the bank. Two effects of one key are a breach.
 func (l *lab) bankSide() map[string]*side {
 	sides := map[string]*side{}
 	of := map[string]string{} // payment by reference
@@ -121,7 +119,7 @@ func (l *lab) bankSide() map[string]*side {
 	return sides
 }
 
-// ledgerSide reads the product's ledger.
+// ledgerSide reads the ledger of the product.
 func (l *lab) ledgerSide(ctx context.Context) (map[string]*side, error) {
 	sides := map[string]*side{}
 	err := l.db.rows(ctx, `
@@ -153,7 +151,7 @@ func (l *lab) ledgerSide(ctx context.Context) (map[string]*side, error) {
 	return sides, err
 }
 
-// judgeRefunds looks for each refund that was acknowledged, and for others.
+// judgeRefunds finds each acknowledged refund, and refunds that no client requested.
 func (l *lab) judgeRefunds(ctx context.Context) error {
 	there := map[string]refundSeen{}
 	err := l.db.rows(ctx, `select id::text, order_id::text, amount from refunds`, func(scan func(...any) error) error {
@@ -162,7 +160,7 @@ func (l *lab) judgeRefunds(ctx context.Context) error {
 		err := scan(&id, &r.order, &r.amount)
 		there[id] = r
 		if _, asked := l.journal.refunds[id]; !asked {
-			l.breaches.add("money", "refund %s of order %s was asked for by nobody", id, r.order)
+			l.breaches.add("money", "refund %s of order %s was not requested by any client", id, r.order)
 		}
 		return err
 	})

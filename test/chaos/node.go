@@ -21,7 +21,7 @@ const (
 	startAgain = 300 * time.Millisecond
 )
 
-// node is one process of the product, kept running as an orchestrator would.
+// node is one process of the product. It is restarted like by an orchestrator.
 type node struct {
 	*lab
 	name, role string
@@ -32,9 +32,9 @@ type node struct {
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited <-chan struct{}
-	told   chan struct{} // closed when it was told to end
-	asked  os.Signal     // with this, nil while it shall live
-	down   time.Duration // how long it then stays away
+	told   chan struct{} // closed when it was signaled
+	asked  os.Signal     // the signal that it got, or nil
+	down   time.Duration // time before the restart
 	ready  bool
 }
 
@@ -53,7 +53,7 @@ func (l *lab) node(name, role string) (*node, error) {
 	}, nil
 }
 
-// run keeps the process running until ctx ends, and then stops it.
+// run restarts the process whenever it ends until ctx ends, and then stops it.
 func (n *node) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := n.spawn(); err != nil {
@@ -110,8 +110,8 @@ func (n *node) isReady() bool {
 	return n.ready
 }
 
-// signal ends a process that is up; it comes back after down. It tells whether
-// there was one that nobody had told already.
+// signal ends a running process, which is restarted after down. It reports whether there was one
+// that had not been signaled before.
 func (n *node) signal(s syscall.Signal, down time.Duration) bool {
 	return n.isReady() && n.order(s, down)
 }
@@ -128,9 +128,8 @@ func (n *node) order(s syscall.Signal, down time.Duration) bool {
 	return true
 }
 
-// judgeExit waits until a process that was told to end has ended. One that ends by
-// itself after it was ready, that fails when told politely, or that does not obey
-// in time, is a breach.
+// judgeExit waits until a signaled process has ended. It is a breach if a process exits without a
+// signal after it was ready, fails after SIGTERM, or does not end in time.
 func (n *node) judgeExit() {
 	began := time.Now()
 	select {
@@ -146,7 +145,7 @@ func (n *node) judgeExit() {
 	case n.asked == nil && n.ready:
 		n.breaches.add("exit", "%s ended by itself: %s", n.name, state)
 	case n.asked == nil:
-		n.report.count("did not come up, and was started again", 1) // PostgreSQL was away
+		n.report.count("did not come up, and was started again", 1) // PostgreSQL was unavailable
 	case n.asked == syscall.SIGTERM && !state.Success():
 		n.breaches.add("stop", "%s was told to stop and ended with %s", n.name, state)
 	case n.asked == syscall.SIGTERM:

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// person is somebody with an account.
+// person is a user with an account.
 type person struct {
 	*lab
 	email string
 	id    string
-	via   *node // always this node, nil for any
+	via   *node // the node for all requests; any node when nil
 
 	mu    sync.Mutex
 	token string
@@ -31,7 +31,7 @@ var errOver = errors.New("the run was ended before its end")
 func body(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only our own literals
+		panic(err) // the literals of this program always marshal
 	}
 	return raw
 }
@@ -43,7 +43,7 @@ func (l *lab) register(ctx context.Context, name string) (*person, error) {
 			method: http.MethodPost, path: "/v1/auth/register", body: body(map[string]any{"email": p.email, "password": password}),
 		})
 		switch {
-		case err == nil && (a.status == http.StatusCreated || a.code() == "email-taken"): // an earlier try may have been heard
+		case err == nil && (a.status == http.StatusCreated || a.code() == "email-taken"): // an earlier attempt may have succeeded
 			return p, p.login(ctx)
 		case err == nil && a.final():
 			return nil, fmt.Errorf("register %s: %s", name, a)
@@ -63,10 +63,10 @@ func (p *person) node() *node {
 	if p.via != nil {
 		return p.via
 	}
-	return p.anyAPI(rand.IntN) // which node is the balancer's choice, not the seed's
+	return p.anyAPI(rand.IntN) // the choice of the node does not depend on the seed
 }
 
-// login gets a token, whatever is broken, until ctx ends.
+// login requests a token, and retries after every error until ctx ends.
 func (p *person) login(ctx context.Context) error {
 	for {
 		a, err := p.send(p.node(), "", &request{
@@ -107,7 +107,7 @@ func (p *person) whoami(ctx context.Context) error {
 	return err
 }
 
-// bearer is a token that is good for a while yet.
+// bearer returns a token that does not expire soon.
 func (p *person) bearer(ctx context.Context) (token string, err error) {
 	p.mu.Lock()
 	token, since := p.token, p.since
@@ -123,7 +123,7 @@ func (p *person) bearer(ctx context.Context) (token string, err error) {
 	return p.token, nil
 }
 
-// ask asks once.
+// ask sends the request once.
 func (p *person) ask(ctx context.Context, r *request) (*answer, error) {
 	token, err := p.bearer(ctx)
 	if err != nil {
@@ -136,7 +136,7 @@ func (p *person) ask(ctx context.Context, r *request) (*answer, error) {
 	return a, err
 }
 
-// get reads into v; it returns the answer's ETag. absent is true for a 404.
+// get decodes the response into v and returns its ETag. absent is true for a 404.
 func (p *person) get(ctx context.Context, path string, v any) (etag string, absent bool, err error) {
 	a := p.settle(ctx, &request{method: http.MethodGet, path: path})
 	switch {

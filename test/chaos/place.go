@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// order is what the clients look at in an order.
+// order has the members of an order that the clients use.
 type order struct {
 	ID             string
 	Status         string
@@ -26,8 +26,8 @@ type amount struct {
 	Currency string `json:"currency"`
 }
 
-// place orders something, by a key or by a reference, and asks until it is known to
-// be ordered.
+// place places an order with a key or a reference, and repeats the request until its outcome is
+// known.
 func (c *client) place(ctx context.Context) {
 	w := basket(c.rng)
 	r := &request{method: http.MethodPost, path: "/v1/orders"}
@@ -43,7 +43,7 @@ func (c *client) place(ctx context.Context) {
 	c.ordered(ctx, r, w)
 }
 
-// ordered asks for an order and notes it.
+// ordered places an order and records it.
 func (c *client) ordered(ctx context.Context, r *request, w wanted) {
 	a := c.settle(ctx, r)
 	if !c.must(r, a, http.StatusCreated, http.StatusConflict) {
@@ -72,7 +72,7 @@ func (c *client) ordered(ctx context.Context, r *request, w wanted) {
 	}
 }
 
-// alreadyThere is the answer to a reference that an earlier try of ours has used.
+// alreadyThere handles the response to a reference that an earlier attempt has used.
 func (c *client) alreadyThere(ctx context.Context, r *request, a *answer, w wanted) {
 	var taken struct{ Code, OrderID string }
 	if err := a.into(&taken); err != nil || taken.Code != "reference-taken" || !r.maybe || r.key != "" {
@@ -93,8 +93,8 @@ func (c *client) judgePlaced(r *request, w wanted, o order) {
 	}
 }
 
-// replay asks the same again: the same status, the same body, and said to be one. Of an
-// order that was deleted since, the answer is not shown any more.
+// replay repeats a request: the response must have the same status and body, and be marked as a
+// replay. The response about an order that has been deleted since is no longer returned.
 func (c *client) replay(ctx context.Context, p *placed) {
 	if p.asked.key == "" || p.answer == nil {
 		return
@@ -102,7 +102,7 @@ func (c *client) replay(ctx context.Context, p *placed) {
 	again := p.asked
 	a := c.settle(ctx, &again)
 	if a == nil {
-		return // the first answer is what counts
+		return // only the first response counts
 	}
 	c.report.count("replays compared", 1)
 	if a.status == http.StatusConflict && a.code() == "order-deleted" && p.mayBeGone() {
@@ -113,7 +113,7 @@ func (c *client) replay(ctx context.Context, p *placed) {
 	}
 }
 
-// readBack reads an order on any node right after it was acknowledged.
+// readBack reads an order on any node immediately after its acknowledgement.
 func (c *client) readBack(ctx context.Context, p *placed) {
 	before := p.newest()
 	var o order
@@ -127,7 +127,7 @@ func (c *client) readBack(ctx context.Context, p *placed) {
 	}
 }
 
-// placeWrongly sends what must be refused, with a key, twice.
+// placeWrongly sends an invalid request twice with the same key.
 func (c *client) placeWrongly(ctx context.Context) {
 	r := &request{method: http.MethodPost, path: "/v1/orders", key: c.name("bad"), body: body(wanted{Items: []item{{"NO-SUCH-SKU", 1}}})}
 	for range 2 {
@@ -151,7 +151,7 @@ func (c *client) list(ctx context.Context) {
 	}
 }
 
-// history must have every version up to the newest that anybody was told of.
+// history must have every version up to the newest one that a client has received.
 func (c *client) history(ctx context.Context) {
 	p := c.journal.recent(c.rng, c.person)
 	if p == nil {
@@ -161,7 +161,7 @@ func (c *client) history(ctx context.Context) {
 	var page struct{ Data []struct{ Version int64 } }
 	_, absent, err := c.get(ctx, "/v1/orders/"+p.id+"/events", &page)
 	if err != nil || absent {
-		return // readBack judges absence
+		return // readBack reports a missing order
 	}
 	for i, e := range page.Data {
 		if e.Version != int64(i+1) {

@@ -12,7 +12,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
-// proxies stand between the processes and PostgreSQL, one for each process.
+// proxies relay the connections to PostgreSQL, with one proxy for each process.
 type proxies struct {
 	server   *toxiproxy.ApiServer
 	upstream string
@@ -22,7 +22,7 @@ func newProxies(upstream string) *proxies {
 	return &proxies{toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), upstream}
 }
 
-// proxy is one process's way to PostgreSQL.
+// proxy relays the connections of one process to PostgreSQL.
 type proxy struct{ *toxiproxy.Proxy }
 
 func (p *proxies) open(name string) (*proxy, error) {
@@ -39,14 +39,14 @@ func (p *proxy) port() string {
 	return port
 }
 
-// cut ends all connections; new ones are taken again at once. Nobody gets the port in between,
-// because it is reserved for the whole run.
+// cut closes all connections and accepts new ones again at once. No other process can take the port
+// in between, because it is reserved for the whole run.
 func (p *proxy) cut() error {
 	p.Stop()
 	return p.Start()
 }
 
-// poison adds a toxic to all connections and returns what removes it.
+// poison adds a toxic to all connections and returns a function that removes it.
 func (p *proxy) poison(kind, stream, attributes string) (lift func(), toxic any, err error) {
 	w, err := p.Toxics.AddToxicJson(strings.NewReader(
 		fmt.Sprintf(`{"name":%q,"type":%q,"stream":%q,"attributes":%s}`, kind+stream, kind, stream, attributes)))
@@ -56,8 +56,8 @@ func (p *proxy) poison(kind, stream, attributes string) (lift func(), toxic any,
 	return func() { _ = p.Toxics.RemoveToxic(context.Background(), w.Name) }, w.Toxic, nil
 }
 
-// limit cuts each connection after n more bytes in one direction: "upstream" is
-// towards PostgreSQL.
+// limit closes each connection after n more bytes in one direction; "upstream" is towards
+// PostgreSQL.
 func (p *proxy) limit(stream string, n int) (lift func(), err error) {
 	lift, _, err = p.poison("limit_data", stream, fmt.Sprintf(`{"bytes":%d}`, n))
 	return lift, err

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// recoverWithin is how long orders may stand still after a fault (SPEC D5).
+// recoverWithin is the maximum time without progress of orders after a fault (SPEC D5).
 const recoverWithin = 2 * time.Minute
 
-// recovery measures from a fault until an order that was placed after it is being
-// fulfilled. Other faults go on meanwhile and may take the worker of the first such
-// order along, so one more is placed every few seconds.
+// recovery measures the time from a fault until an order that was placed after it is being
+// fulfilled. Other faults may kill the worker of the first such order, so another order is placed
+// every few seconds.
 func (l *lab) recovery(ctx context.Context, canary *person, kind string, since time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, since.Add(recoverWithin))
 	defer cancel()
@@ -26,7 +26,7 @@ func (l *lab) recovery(ctx context.Context, canary *person, kind string, since t
 			}
 		}
 		for i := range sent {
-			_, _, _ = canary.get(ctx, "/v1/orders/"+sent[i].ID, &sent[i]) // what cannot be read is read again
+			_, _, _ = canary.get(ctx, "/v1/orders/"+sent[i].ID, &sent[i]) // an error is retried in the next round
 		}
 		if slices.ContainsFunc(sent, func(o order) bool { return o.Status == "PROCESSING" }) {
 			l.report.sample("recovery from: "+kind, time.Since(since))
@@ -41,7 +41,7 @@ func (l *lab) recovery(ctx context.Context, canary *person, kind string, since t
 	l.breaches.add("no recovery", "no order was processed within %s of: %s; there are %s", recoverWithin, kind, strings.Join(said, ", "))
 }
 
-// release places an order that nobody else will touch.
+// release places an order that no other client changes.
 func (l *lab) release(ctx context.Context, canary *person, key string) (o order, ok bool) {
 	w := wanted{Items: []item{{"BEANS", 1}}}
 	r := &request{method: http.MethodPost, path: "/v1/orders", key: key, body: body(w)}

@@ -13,8 +13,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
-// redisServer is redis-server where there is one, or else the product's own
-// in-process one. It vanishes and comes back empty, as a Redis may.
+// redisServer is redis-server if it is installed, and the in-process one of the product otherwise.
+// It stops and starts again empty, as a Redis may.
 type redisServer struct {
 	addr string
 	dir  string
@@ -59,7 +59,7 @@ func (r *redisServer) start(ctx context.Context) error {
 	return answers(ctx, r.addr, exited)
 }
 
-// drop takes it away at once. A second call does nothing.
+// drop stops it immediately. A second call does nothing.
 func (r *redisServer) drop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +79,7 @@ func answers(ctx context.Context, addr string, exited <-chan struct{}) error {
 		}
 		select {
 		case <-exited:
-			return errors.New("redis-server gave up")
+			return errors.New("redis-server exited")
 		default:
 		}
 		if !pause(ctx, 5*time.Millisecond) {
@@ -88,7 +88,7 @@ func answers(ctx context.Context, addr string, exited <-chan struct{}) error {
 	}
 }
 
-// pause waits, and tells whether ctx lasted as long.
+// pause waits, and reports whether ctx is still valid afterwards.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

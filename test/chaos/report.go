@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// report is the figures of a run.
+// report holds the figures of a run.
 type report struct {
 	mu      sync.Mutex
 	began   time.Time
@@ -36,7 +36,7 @@ func (r *report) longest(what string, d time.Duration) {
 	r.maxima[what] = max(r.maxima[what], d)
 }
 
-// sample is for what a median is of interest of.
+// sample collects durations whose median is reported.
 func (r *report) sample(what string, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

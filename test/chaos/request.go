@@ -10,21 +10,20 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// patience is how long a client waits: longer than any route may take.
+// patience is the timeout of a client, which is longer than that of any route.
 const patience = 15 * time.Second
 
-// request is something that a person asks for, again and again until there is an
-// answer.
+// request is a request of a person, which is repeated until it gets a response.
 type request struct {
 	method, path string
 	key          string // Idempotency-Key
 	ifMatch      string
 	body         []byte
-	maybe        bool // an earlier try may have acted
+	maybe        bool // an earlier attempt may have taken effect
 	tries        int
 }
 
-// answer is what came back.
+// answer is a response.
 type answer struct {
 	status   int
 	body     []byte
@@ -35,10 +34,10 @@ type answer struct {
 
 func (a *answer) ok() bool { return a.status >= 200 && a.status <= 299 }
 
-// code is the stable name of a refusal.
+// code returns the code of a problem document.
 func (a *answer) code() string {
 	var p struct{ Code string }
-	_ = json.Unmarshal(a.body, &p) // an answer without a code has none
+	_ = json.Unmarshal(a.body, &p) // other bodies have no code
 	return p.Code
 }
 
@@ -46,8 +45,8 @@ func (a *answer) into(v any) error { return json.Unmarshal(a.body, v) }
 
 func (a *answer) String() string { return fmt.Sprintf("%d %.400s", a.status, a.body) }
 
-// final tells whether asking again could bring another answer: only if nobody knows
-// the outcome, or the first try is still at work.
+// final reports whether the response ends the repetition. It does not if the outcome is unknown or
+// the first attempt is still in progress.
 func (a *answer) final() bool {
 	switch a.status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusUnauthorized:
@@ -58,7 +57,7 @@ func (a *answer) final() bool {
 	return true
 }
 
-// newHTTP is a client that never repeats a request by itself: what failed is known.
+// newHTTP returns a client that never repeats a request by itself, so that every failure is visible.
 func newHTTP() *fasthttp.Client {
 	return &fasthttp.Client{
 		MaxIdemponentCallAttempts: 1, NoDefaultUserAgentHeader: true, MaxConnsPerHost: 256,
@@ -66,7 +65,7 @@ func newHTTP() *fasthttp.Client {
 	}
 }
 
-// send asks one node once. Its error means that nobody knows what happened.
+// send sends the request to one node once. An error means that the outcome is unknown.
 func (l *lab) send(n *node, token string, r *request) (*answer, error) {
 	req, res := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
@@ -97,7 +96,7 @@ func (l *lab) send(n *node, token string, r *request) (*answer, error) {
 	return a, nil
 }
 
-// judgeAnswer knows what no answer may ever be.
+// judgeAnswer records responses that are never allowed.
 func (l *lab) judgeAnswer(n *node, r *request, a *answer) {
 	l.report.count("answers", 1)
 	switch {
@@ -112,7 +111,7 @@ func (l *lab) judgeAnswer(n *node, r *request, a *answer) {
 	}
 }
 
-// anyAPI is a node that is up, as a balancer would pick it.
+// anyAPI returns a running node, as a load balancer would choose it.
 func (l *lab) anyAPI(pick func(n int) int) *node {
 	first := pick(len(l.apis))
 	for i := range l.apis {
@@ -123,8 +122,8 @@ func (l *lab) anyAPI(pick func(n int) int) *node {
 	return l.apis[first]
 }
 
-// settle asks until the answer is final, or ctx ends: then the outcome is unknown,
-// and nil is returned.
+// settle repeats the request until the response is final. It returns nil if ctx ends first: the
+// outcome is then unknown.
 func (p *person) settle(ctx context.Context, r *request) *answer {
 	for {
 		r.tries++
@@ -133,7 +132,7 @@ func (p *person) settle(ctx context.Context, r *request) *answer {
 			return a
 		}
 		if err != nil {
-			p.report.count("tries that nobody answered", 1)
+			p.report.count("attempts without a response", 1)
 		}
 		r.maybe = r.maybe || err != nil || a.status == http.StatusServiceUnavailable || a.status == http.StatusConflict
 		if !pause(ctx, min(time.Second, time.Duration(r.tries)*50*time.Millisecond)) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// heal makes everything whole again, and waits until all processes are up.
+// heal ends all faults and waits until all processes are up.
 func (l *lab) heal(ctx context.Context) error {
 	l.bank.heal()
 	l.healed = time.Now()
@@ -86,7 +86,7 @@ func (l *lab) resolveDeadLetters(ctx context.Context, admin *person) error {
 	return l.drain(ctx)
 }
 
-// verify runs the product's own oracle.
+// verify runs `orderflow verify`.
 func (l *lab) verify(ctx context.Context) error {
 	out, err := l.command(ctx, "verify", "--settled", "--json", "--limit=3").Output()
 	exit, failed := err.(*exec.ExitError) //nolint:errorlint // Output returns it bare

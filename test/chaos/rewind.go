@@ -10,8 +10,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/embedded"
 )
 
-// runRewind is the story of a database that goes back (SPEC E3). What is lost with it is
-// lost by design, but never silently. A listener that was ahead of the restored log
+// runRewind is the scenario of a database that is restored to an earlier state (SPEC E3). Losing the
+// later events is expected, but clients must be notified of it. A listener that was ahead of the restored log
 // receives one reset and then every later event; a listener that was not ahead receives
 // every event and no reset. A restart or failover without loss resets no listener. verify
 // checks what the consumers of the log keep in the database.
@@ -36,7 +36,7 @@ func (l *lab) runRewind(ctx context.Context, admin *person) error {
 		return err
 	}
 	defer hush()
-	if err := s.place(ctx, 1, busy, quiet); err != nil { // so that everybody has heard something
+	if err := s.place(ctx, 1, busy, quiet); err != nil { // so that every listener has received events
 		return err
 	}
 
@@ -76,7 +76,7 @@ type rewindStory struct {
 	n           int // orders so far
 }
 
-// place has each of them order n times, and waits until all is processed.
+// place places n orders for each of them and waits until all are processed.
 func (s *rewindStory) place(ctx context.Context, n int, people ...*person) error {
 	var all sync.WaitGroup
 	for range n {
@@ -90,9 +90,9 @@ func (s *rewindStory) place(ctx context.Context, n int, people ...*person) error
 	return s.drain(ctx)
 }
 
-// listen opens one listener for each of them on each transport; none is ever cut by the
-// harness. Only quiet is never ahead of a copy: nothing of theirs happens between it
-// and its return.
+// listen opens one listener for each of them on each transport; the harness never cuts them. Only
+// the listeners of quiet are never ahead of a copy, because quiet places no orders between the copy
+// and its restoration.
 func (s *rewindStory) listen(ctx context.Context, people ...*person) (hush func(), err error) {
 	listening, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
@@ -125,7 +125,7 @@ func (s *rewindStory) listen(ctx context.Context, people ...*person) (hush func(
 	return hush, nil
 }
 
-// heard waits until every listener knows the whole log, and notes where they are.
+// heard waits until every listener has received the whole log, and records their positions.
 func (s *rewindStory) heard(ctx context.Context) error {
 	for _, e := range s.ears {
 		list, err := e.log(ctx)
@@ -165,7 +165,7 @@ func (s *rewindStory) copyBack(ctx context.Context) error {
 	return s.db.replace(ctx, copied)
 }
 
-// standby starts one and waits until it has what the primary has.
+// standby starts a standby and waits until it has all data of the primary.
 func (s *rewindStory) standby(ctx context.Context) (*embedded.Postgres, string, error) {
 	dir, err := s.db.copied(ctx, "standby")
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *rewindStory) failOver(ctx context.Context) error {
 	if err := s.heard(ctx); err != nil {
 		return err
 	}
-	if err := s.db.stop(ctx); err != nil { // which waits until the standby has everything
+	if err := s.db.stop(ctx); err != nil { // the shutdown waits until the standby has everything
 		return err
 	}
 	return s.promote(ctx, standby, dir)
@@ -229,8 +229,7 @@ func (s *rewindStory) failOverBehind(ctx context.Context) error {
 	return s.promote(ctx, standby, dir)
 }
 
-// promote puts the promoted standby where the primary was, which all processes know by
-// its address.
+// promote starts the promoted standby at the address of the primary.
 func (s *rewindStory) promote(ctx context.Context, standby *embedded.Postgres, dir string) error {
 	if err := standby.Promote(ctx); err != nil {
 		return err

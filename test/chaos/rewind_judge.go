@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// rewindEar is a listener on one transport that may be told to begin anew.
+// rewindEar is a listener on one transport that may receive a reset.
 type rewindEar struct {
 	*listener
 	way   string
 	where string // of its events in the log
-	ahead bool   // it knows of what is lost with the database
-	from  int    // how many frames it had when the database went away
-	at    string // and its cursor
+	ahead bool   // it has received events that the database lost
+	from  int    // number of frames when the database stopped
+	at    string // its cursor at that time
 }
 
 func (e *rewindEar) note() {
@@ -33,7 +33,7 @@ func (e *rewindEar) frames(from int) []event {
 	return slices.Clone(e.all[from:])
 }
 
-// await waits until an event has come.
+// await waits until an event has arrived.
 func (e *rewindEar) await(ctx context.Context, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -45,7 +45,7 @@ func (e *rewindEar) await(ctx context.Context, id string) bool {
 	return true
 }
 
-// logged is an event as the log has it.
+// logged is an event in the log.
 type logged struct {
 	id  string
 	xid uint64
@@ -62,7 +62,7 @@ func (e *rewindEar) log(ctx context.Context) (list []logged, err error) {
 	return list, err
 }
 
-// behind are the events after a cursor. Clients must not look into one; a judge may.
+// behind returns the events after a cursor. Cursors are opaque to clients, but not to this check.
 func behind(cursor string, list []logged) (ids []string, err error) {
 	parts := strings.Split(cursor, "-")
 	if len(parts) < 3 {
@@ -84,9 +84,9 @@ func behind(cursor string, list []logged) (ids []string, err error) {
 	return ids, nil
 }
 
-// judge compares what came since the database went away with what the log has: one
-// reset if the listener was ahead, none otherwise, and then every event behind the
-// place where the reset, or the last frame before, has left it.
+// judge compares the frames since the database stopped with the log: one reset if the listener was
+// ahead and none otherwise, and then every event after the cursor of the reset or of the last frame
+// before.
 func (e *rewindEar) judge(ctx context.Context, what string, lossy bool) error {
 	list, err := e.log(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (e *rewindEar) judge(ctx context.Context, what string, lossy bool) error {
 	return nil
 }
 
-// judgeOnce: an event that is new is new once, whatever was lost.
+// judgeOnce checks that no event arrived twice after the restoration.
 func (e *rewindEar) judgeOnce(name string) {
 	seen := map[string]bool{}
 	for _, f := range e.frames(0) {
@@ -143,7 +143,7 @@ func (e *rewindEar) judgeOnce(name string) {
 	}
 }
 
-// judgeMetrics: every API process says how often its log was replaced.
+// judgeMetrics checks the metric that counts the replacements of the log in every API process.
 func (l *lab) judgeMetrics(ctx context.Context, want int) error {
 	for _, n := range l.apis {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.host+"/metrics", http.NoBody) //nolint:gosec // our own node

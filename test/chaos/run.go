@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// run is the story: people, load and faults, the walk, rest, and judgement.
+// run is the whole scenario: accounts, load with faults, the walk, the drain and the checks.
 func (l *lab) run(ctx context.Context) error {
 	admin, err := l.admin(ctx)
 	if err != nil {
@@ -60,8 +60,8 @@ func (l *lab) run(ctx context.Context) error {
 	return l.judge(ctx, ears)
 }
 
-// people are the customers, one for each client, and two more: the canary, whose
-// orders show that work goes on, and the one who walks over the bytes.
+// people returns the customers, one for each client, and two more: the canary, whose orders show
+// that processing continues, and the customer of the walk over the bytes.
 func (l *lab) people(ctx context.Context) (list []*person, err error) {
 	for i := range l.clients {
 		p, err := l.register(ctx, fmt.Sprintf("client%d", i+1))
@@ -77,7 +77,7 @@ func (l *lab) people(ctx context.Context) (list []*person, err error) {
 	return list, err
 }
 
-// listen opens streams before anything happens: everything, and some customers' own.
+// listen opens streams before the first order: one of all orders, and those of some customers.
 func (l *lab) listen(ctx context.Context, admin *person, people []*person) (ears []*listener, hush func(), err error) {
 	listening, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
@@ -99,12 +99,11 @@ func (l *lab) listen(ctx context.Context, admin *person, people []*person) (ears
 	return ears, hush, nil
 }
 
-// disturb lets clients act while things break, and until everything they asked for
-// is answered.
+// disturb runs the clients and the faults, and returns when every request has a response.
 func (l *lab) disturb(ctx context.Context, admin *person, people []*person, acts []act) {
 	busy, stop := context.WithTimeout(ctx, l.duration)
 	defer stop()
-	// What is still unanswered when all is whole again has two minutes.
+	// Requests without a response get two more minutes after the last fault.
 	until, cancel := context.WithTimeout(ctx, l.duration+2*time.Minute)
 	defer cancel()
 
@@ -114,7 +113,7 @@ func (l *lab) disturb(ctx context.Context, admin *person, people []*person, acts
 	both.Wait()
 }
 
-// judge is everything that can be known at rest.
+// judge runs all checks after the drain.
 func (l *lab) judge(ctx context.Context, ears []*listener) error {
 	if err := l.verify(ctx); err != nil {
 		return err
@@ -138,7 +137,7 @@ func (l *lab) judge(ctx context.Context, ears []*listener) error {
 	return nil
 }
 
-// judgeEars compares what was heard with the log. The first one hears everybody's.
+// judgeEars compares the received events with the log. The first listener sees all orders.
 func judgeEars(ctx context.Context, ears []*listener) error {
 	for i, ear := range ears {
 		where := ""

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// runStreams is the story of the listeners (SPEC E3 to E5): each customer orders and
-// follows what becomes of it over one transport after the other, on any node, cut
-// again and again. Redis is away for the third fifth of the time. In the end each
-// journal must be the log: every event once, in order.
+// runStreams is the scenario of the listeners (SPEC E3 to E5): each customer places orders and
+// follows their events over changing transports and nodes with frequent disconnections. Redis is
+// stopped during the third fifth of the time. At the end each journal must equal the log: every
+// event once, in order.
 func (l *lab) runStreams(ctx context.Context, admin *person) error {
 	if err := l.fillShelves(ctx, admin); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (l *lab) runStreams(ctx context.Context, admin *person) error {
 	return l.judgeStreams(ctx, people)
 }
 
-// orderAt places orders at the rate, whatever becomes of those before, until busy ends.
+// orderAt places orders at the rate until busy ends, without waiting for earlier ones.
 func (l *lab) orderAt(ctx, busy context.Context, people []*person) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -100,7 +100,7 @@ func (p *person) order(ctx context.Context, key string) {
 	}
 }
 
-// judgeStreams counts what was acknowledged against what is there.
+// judgeStreams compares the number of acknowledged orders with that in the database.
 func (l *lab) judgeStreams(ctx context.Context, people []*person) error {
 	var there int
 	if err := l.db.direct.QueryRow(ctx, `select count(*) from orders`).Scan(&there); err != nil {

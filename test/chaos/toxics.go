@@ -13,7 +13,7 @@ func init() { //nolint:gochecknoinits // toxics are known by their names
 	toxics.Register("snip", new(snip))
 }
 
-// tap copies what passes by.
+// tap copies the data of a connection.
 type tap struct {
 	mu      sync.Mutex
 	streams map[*toxics.ToxicStub][]byte
@@ -32,7 +32,7 @@ func (t *tap) Pipe(stub *toxics.ToxicStub) {
 	})
 }
 
-// with returns how much went over the connection on which the text went.
+// with returns the number of bytes on the connection that carried the text.
 func (t *tap) with(text string) (size int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,8 +44,8 @@ func (t *tap) with(text string) (size int) {
 	return 0
 }
 
-// snip cuts a connection so many bytes behind the end of a text, or before it.
-// Unlike limit_data it meets the same byte whatever went before.
+// snip closes a connection a number of bytes after the end of a text, or before it. Unlike
+// limit_data, the position does not depend on earlier data.
 type snip struct {
 	Text  string `json:"text"`
 	After int    `json:"after"`
@@ -59,8 +59,8 @@ type snipState struct {
 // NewState implements toxics.StatefulToxic.
 func (*snip) NewState() any { return &snipState{} }
 
-// Pipe implements toxics.Toxic. The text arrives in one piece: both sides write a
-// message at once.
+// Pipe implements toxics.Toxic. The text arrives in one piece, because both
+// sides write a message with one call.
 func (t *snip) Pipe(stub *toxics.ToxicStub) {
 	s, ok := stub.State.(*snipState)
 	if !ok {
@@ -84,7 +84,7 @@ func (t *snip) Pipe(stub *toxics.ToxicStub) {
 	})
 }
 
-// pass hands on what look gives back, until look says that this is the end.
+// pass forwards the data that look returns, until look reports the end.
 func pass(stub *toxics.ToxicStub, look func([]byte) (on []byte, end bool)) {
 	for {
 		select {

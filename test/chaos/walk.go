@@ -8,14 +8,14 @@ import (
 	"net/http"
 )
 
-// The walk goes through the bytes that one order costs between the product and
-// PostgreSQL. At each of them the connection breaks while a client orders, and the
-// client repeats its key: there must be one order, and the answer that it got the
-// first time, if it got one. Of the commit and its confirmation no byte is left out.
+// The walk covers the bytes that one order exchanges between the product and PostgreSQL. It closes
+// the connection at one of them while a client places an order, and the client repeats its key:
+// there must be one order, and the response must equal the first one, if there was one. The walk
+// covers every byte of the commit and its confirmation.
 var passages = []struct {
 	stream string
-	text   string // what the commit looks like there
-	from   int    // the commit's bytes, seen from the end of the text
+	text   string // the commit in the protocol
+	from   int    // first byte of the commit, relative to the end of the text
 	to     int
 	stride int // between the other bytes
 	short  int // the same, for -short
@@ -70,7 +70,7 @@ func (l *lab) walk(ctx context.Context) error {
 	return w.judge(ctx)
 }
 
-// place orders undisturbed.
+// place places an order without a fault.
 func (w *walk) place(ctx context.Context, key string) error {
 	r := walkRequest(key)
 	a := w.settle(ctx, r)
@@ -97,7 +97,7 @@ func (w *walk) note(r *request, a *answer) {
 	w.orders++
 }
 
-// measure tells how many bytes an order costs on a connection that has seen one.
+// measure returns the number of bytes of an order on a connection that has already carried one.
 func (w *walk) measure(ctx context.Context, stream, commit string) (size int, err error) {
 	if err := w.place(ctx, "warm-"+stream); err != nil {
 		return 0, err
@@ -120,8 +120,8 @@ func (w *walk) measure(ctx context.Context, stream, commit string) (size int, er
 	return size, nil
 }
 
-// step breaks the connection somewhere while one order is placed. An order before
-// it leaves a connection behind that is like any other.
+// step closes the connection at a position while one order is placed. An order before it brings
+// the connection into the usual state.
 func (w *walk) step(ctx context.Context, key string, poison func() (lift func(), err error)) error {
 	w.steps++
 	if err := w.place(ctx, key+"-before"); err != nil {
@@ -155,8 +155,8 @@ func (w *walk) step(ctx context.Context, key string, poison func() (lift func(),
 	return nil
 }
 
-// judge counts: every key has one order. A walk that never met an unknown outcome
-// has walked past the commit.
+// judge checks that every key has one order. A walk without an unknown outcome has missed the
+// commit.
 func (w *walk) judge(ctx context.Context) error {
 	var there int
 	err := w.db.direct.QueryRow(ctx, `select count(*) from orders where user_id = $1`, w.id).Scan(&there)

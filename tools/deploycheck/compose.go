@@ -14,7 +14,7 @@ import (
 // secrets must be given, or Compose refuses to start anything.
 var secrets = map[string]string{"POSTGRES_PASSWORD": "a", "JWT_KEYS": "b"}
 
-// checkCompose loads docker-compose.yml with Compose's own reader.
+// checkCompose loads docker-compose.yml with the loader of Compose.
 func checkCompose(root string, settings map[string]setting) error {
 	project, err := loadCompose(root, secrets)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kinds are what the manifests are made of; another kind is added here first.
+// kinds are the kinds of objects in the manifests. Add a new kind here first.
 var kinds = map[string]func() any{
 	"v1/Secret":                              func() any { return &core.Secret{} },
 	"v1/ConfigMap":                           func() any { return &core.ConfigMap{} },
@@ -101,7 +101,7 @@ func checkSecret(s *core.Secret, settings map[string]setting) error {
 	return checkNames(s.Name, slices.Collect(maps.Keys(s.StringData)), settings)
 }
 
-// checkPod wants what the restricted pod security standard does, and probes.
+// checkPod requires the restricted pod security standard, and probes.
 func checkPod(name string, pod core.PodSpec, serves bool) error {
 	var wrong problems
 	if p := pod.SecurityContext; p == nil || !is(p.RunAsNonRoot, true) || p.SeccompProfile == nil {

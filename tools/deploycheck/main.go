@@ -1,7 +1,6 @@
-// Command deploycheck reads docker-compose.yml, deploy/kubernetes and .env.example
-// the way Compose and Kubernetes do, without either: unknown fields, wrong types
-// and settings that the program does not know are named. Its argument is the
-// repository's root.
+// Command deploycheck validates docker-compose.yml, deploy/kubernetes and .env.example like Compose
+// and Kubernetes, without needing either. It reports unknown fields, wrong types and settings that
+// the program does not have. Its argument is the root of the repository.
 package main
 
 import (

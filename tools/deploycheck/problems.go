@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// problems collects what is wrong, so that one run names everything.
+// problems collects errors, so that one run reports all of them.
 type problems []string
 
 func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// composeOnly are the variables that docker-compose.yml asks for itself.
+// composeOnly lists the variables that only docker-compose.yml uses.
 var composeOnly = []string{"POSTGRES_PASSWORD", "VERSION"}
 
 // setting is a variable that the program reads, with its default.
@@ -18,7 +18,7 @@ type setting struct{ name, value string }
 
 var tag = regexp.MustCompile("`env:\"([A-Z_]+)\"(?: envDefault:\"([^\"]*)\")?`")
 
-// settingsOf reads the tags of config.Config: the one list that cannot be wrong.
+// settingsOf reads the tags of config.Config, which define the settings.
 func settingsOf(root string) (map[string]setting, error) {
 	source, err := os.ReadFile(filepath.Join(root, "config", "config.go"))
 	if err != nil {
@@ -34,7 +34,7 @@ func settingsOf(root string) (map[string]setting, error) {
 	return all, nil
 }
 
-// checkExample wants every setting in .env.example, with its default, and nothing else.
+// checkExample requires every setting in .env.example with its default, and no other variable.
 func checkExample(root string, settings map[string]setting) error {
 	file, err := os.Open(filepath.Join(root, ".env.example"))
 	if err != nil {
@@ -68,8 +68,8 @@ func checkExample(root string, settings map[string]setting) error {
 	return wrong.err()
 }
 
-// checkNames wants the names that a container is given to be settings. Those of the
-// Go runtime and of OpenTelemetry are read by others.
+// checkNames requires the environment variables of a container to be settings, except for those of
+// the Go runtime and of OpenTelemetry.
 func checkNames(where string, names []string, settings map[string]setting) error {
 	var wrong problems
 	for _, name := range names {

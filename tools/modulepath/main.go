@@ -1,4 +1,4 @@
-// Command modulepath gives a fork a module path of its own: it rewrites go.mod, the
+// Command modulepath changes the module path of a fork: it rewrites go.mod, the
 // imports, and the commands that name the path. Its arguments are the root of the
 // repository and the new path.
 package main
@@ -22,7 +22,7 @@ func main() {
 	}
 }
 
-// A path that can be fetched has a dot in its first element.
+// A path that go get can fetch has a dot in its first element.
 var valid = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+(/[A-Za-z0-9._~-]+)+$`)
 
 func run(args []string) error {
@@ -59,8 +59,8 @@ func run(args []string) error {
 	return nil
 }
 
-// names are those of files in which the path is code: sources, go.mod files, the templates
-// of tools/newmodule, and what builds and checks.
+// names are patterns of the files in which the path is rewritten: sources, go.mod files, the
+// templates of tools/newmodule, and build files.
 func names(name string) bool {
 	return slices.Contains([]string{"go.mod", "run", "Taskfile.yml", "Dockerfile", ".air.toml", ".golangci.yml"}, name) ||
 		slices.Contains([]string{".go", ".tmpl"}, filepath.Ext(name))

@@ -2,7 +2,7 @@
 // entity, routes to create, list, read and delete, and tests of them. Its arguments are
 // the root of the repository and the module's name, a plural noun such as coupons.
 //
-// It changes one file, app/modules.go, and refuses to write over anything.
+// It changes one existing file, app/modules.go, and never overwrites a file.
 package main
 
 import (
@@ -60,7 +60,7 @@ Next:
 Another module that needs this one declares an interface; pass n.%[2]s to it in app/modules.go.
 `
 
-// module is what the templates know.
+// module holds the values of the templates.
 type module struct {
 	root    string
 	Path    string // of the Go module, which a fork changes
@@ -96,7 +96,7 @@ func singular(name string) string {
 	return strings.TrimSuffix(name, "s")
 }
 
-// nextVersion is the number after the last migration's.
+// nextVersion returns the number after that of the last migration.
 func nextVersion(dir string) (int, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.sql"))
 	if err != nil {
@@ -112,7 +112,7 @@ func nextVersion(dir string) (int, error) {
 	return last + 1, nil
 }
 
-// write writes every file, or none when one of them is there already.
+// write writes all files, or none if one of them already exists.
 func (m *module) write() (written []string, err error) {
 	files := map[string]string{
 		"module.go.tmpl":      filepath.Join("modules", m.Name, m.Name+".go"),

@@ -1,5 +1,5 @@
 // Package invoice lets customers pay later: every authorisation is granted, and the
-// accounting of the shop collects the money. It calls nobody, so it keeps nothing.
+// accounting of the shop collects the money. It calls no service and stores nothing.
 package invoice
 
 import (
@@ -9,20 +9,20 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 )
 
-// Name is what PAYMENT_PROVIDER selects, and what every payment keeps.
+// Name is the value of PAYMENT_PROVIDER, which is stored with every payment.
 const Name = "invoice"
 
 type provider struct{}
 
-// New makes the provider; pass it to app.WithProvider.
+// New returns the provider; pass it to app.WithProvider.
 func New(*app.Platform) (payments.Provider, error) { return provider{}, nil }
 
 func (provider) Name() string { return Name }
 
 func (provider) NeedsMethod() bool { return false }
 
-// Authorize grants everything. The reference follows from the key, because a call that is
-// repeated must get the same answer.
+// Authorize approves every authorisation. The reference is derived from the key, because a repeated
+// call must return the same result.
 func (provider) Authorize(_ context.Context, a payments.Authorization) (string, error) {
 	return "invoice-" + a.Key, nil
 }

@@ -1,7 +1,7 @@
 // Package loyalty gives a customer one point for each order that the shop accepts.
 //
-// The points follow from the event log, so they are exact whatever crashes in between: the
-// module's position in the log moves in the transaction that writes the points.
+// The points are derived from the event log and stay exact after a crash, because the position of
+// the module in the log is updated in the transaction that writes the points.
 package loyalty
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// Read is what an API key needs to read its owner's points.
+// Read is the scope that an API key needs to read the points of its owner.
 const Read identity.Scope = "loyalty:read"
 
 //go:embed migrations/*.sql
@@ -35,7 +35,7 @@ var (
 	_ app.HasInvariants = (*Module)(nil)
 )
 
-// New makes the module; pass it to app.WithModule.
+// New returns the module; pass it to app.WithModule.
 func New(p *app.Platform) (app.Module, error) { return &Module{p}, nil }
 
 // Name implements app.Module.
@@ -49,7 +49,7 @@ func (m *Module) Routes(api *web.API) {
 	}, m.get)
 }
 
-// Points is what a customer has collected.
+// Points is the balance of a customer.
 type Points struct {
 	Points int64 `json:"points" example:"7"`
 }
@@ -90,7 +90,7 @@ func (*Module) Consume(ctx context.Context, tx pgx.Tx, list []events.Event) erro
 // Invariants implements app.HasInvariants.
 func (*Module) Invariants() []app.Invariant {
 	return []app.Invariant{{
-		Name: "loyalty-orders", Says: "nobody has more points than orders",
+		Name: "loyalty-orders", Says: "a customer has no more points than orders",
 		Query: `select p.user_id::text, p.points || ' points' from loyalty_points p
 			where p.points > (select count(*) from orders o where o.user_id = p.user_id)`,
 	}}

@@ -427,7 +427,7 @@ func TestConnectionIsReused(t *testing.T) {
 	}
 }
 
-// An ended context asks nobody.
+// An ended context sends no request.
 func TestEndedContext(t *testing.T) {
 	t.Parallel()
 	s := serve(t, says(200, proceed))

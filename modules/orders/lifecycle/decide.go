@@ -130,7 +130,7 @@ type PaymentUnsettled struct{ Status PaymentStatus }
 
 func (e *PaymentUnsettled) Error() string { return "the payment of the last attempt is unsettled" }
 
-// Stall records a step that gave up after the order was confirmed.
+// Stall records that a step failed permanently after the order was confirmed.
 func (s State) Stall(step string) Event {
 	return s.note(EventStalled, Data{Cause: "out-of-tries", Step: step})
 }

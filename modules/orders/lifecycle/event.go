@@ -65,7 +65,7 @@ type Data struct {
 	Items          []StockItem `json:"items,omitempty" doc:"The units that this is about"`
 	Payment        *Payment    `json:"payment,omitzero" doc:"What became of the order's money"`
 	Tracking       *string     `json:"tracking,omitzero" doc:"The carrier's number"`
-	Step           string      `json:"step,omitempty" doc:"The step that gave up, or that decided"`
+	Step           string      `json:"step,omitempty" doc:"The step that failed or made the decision"`
 	Cause          string      `json:"cause,omitempty" doc:"Why it stalled, or which step was dealt with"`
 	Steps          []string    `json:"steps,omitempty" doc:"The steps that must decide before the payment"`
 	Verdict        VerdictKind `json:"verdict,omitempty" doc:"What the step decided"`

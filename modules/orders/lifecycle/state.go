@@ -21,7 +21,7 @@ type State struct {
 	// the round, from the reservation of the stock on.
 	Round   int64
 	Steps   []Step
-	Stalled string // the step that gave up and waits for an administrator, or ""
+	Stalled string // the step that failed and waits for an administrator, or ""
 	Deleted bool
 	// Version counts the events; UpdatedAt is the time of the last one.
 	Version   int64
@@ -61,7 +61,7 @@ func (s State) Declined() bool {
 	return s.MoneyTarget() == Authorize && s.Payment.Status == PaymentDeclined
 }
 
-// settled reports whether no money is held or under way. A void that gave up
+// settled reports whether no money is held or under way. A void that failed permanently
 // leaves open whether there is any.
 func (s State) settled() bool {
 	switch s.Payment.Status {

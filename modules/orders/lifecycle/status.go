@@ -74,7 +74,7 @@ var Statuses = []Meaning{
 	{Status: Processing, Doc: "being fulfilled", Stock: StockHeld, Money: Keep},
 	{Status: Shipped, Doc: "handed to the carrier", Stock: StockShipped, Money: Capture},
 	{Status: OnHold, Doc: "a person must decide", Money: Keep, Suspended: true},
-	{Status: Failed, Doc: "processing gave up and everything was undone", Money: Void, Closed: true},
+	{Status: Failed, Doc: "processing failed; stock and payment were released", Money: Void, Closed: true},
 	{Status: Completed, Doc: "done", Stock: StockShipped, Money: Capture, Final: true, Closed: true},
 	{Status: Cancelled, Doc: "ended before it was shipped", Money: Void, Final: true, Closed: true},
 }

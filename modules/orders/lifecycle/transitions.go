@@ -7,7 +7,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// Role is what somebody is to an order. Roles combine: an administrator who owns
+// Role is the relation of a caller to an order. Roles combine: an administrator who owns
 // an order has both.
 type Role uint8
 

@@ -80,7 +80,7 @@ func TestDown(t *testing.T) {
 	expect(t, "void", err, "ok")
 }
 
-// SPEC D3: it happened, but nobody heard; the repeat with the same key tells.
+// SPEC D3: the call took effect but its response was lost; a repeat with the same key returns it.
 func TestTimeout_D3(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

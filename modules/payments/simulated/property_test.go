@@ -17,7 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
-// plan is one call of many, at some moment, by somebody of little patience.
+// plan is one of many calls, with a start time and a short timeout.
 type plan struct {
 	call             string
 	payment, refund  int

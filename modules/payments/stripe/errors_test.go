@@ -65,7 +65,7 @@ func TestDeclineDetail(t *testing.T) {
 	}
 }
 
-// Whose context ended hears so; whom nobody answers may try again.
+// An ended context is reported as such; a call without a response can be retried.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 	p := stripe.New(stripe.Options{SecretKey: secretKey, APIURL: "http://" + testport.For(t).Address()})

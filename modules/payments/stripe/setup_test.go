@@ -29,7 +29,7 @@ type reply struct {
 	replayed bool
 }
 
-// script is a Stripe that says what it is told, in that order.
+// script is a fake Stripe that sends the given responses in order.
 type script struct {
 	*stripe.Provider
 	mu      sync.Mutex

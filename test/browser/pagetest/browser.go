@@ -1,6 +1,5 @@
-// Package pagetest drives the pages in a real browser, from any test that has a
-// server to point it at: the one of the pages beside a small fake API, and the
-// one of the whole product.
+// Package pagetest drives the pages in a real browser. It is used by the test of the pages with a
+// small fake API, and by the test of the whole product.
 package pagetest
 
 import (
@@ -27,9 +26,9 @@ import (
 
 // Browser starts a headless Chromium with an empty profile and returns the
 // context of its tab; both end with the test. The test fails if a page logs an
-// error, breaks its Content-Security-Policy, or asks for anything beyond this
-// machine, which is out of the browser's reach anyway; errors that contain one of
-// the expected texts do not count. Without a Chromium the test is skipped.
+// error, breaks its Content-Security-Policy, or requests anything from
+// another machine, which the browser cannot reach; errors that contain one of the expected texts
+// are ignored. Without a Chromium the test is skipped.
 func Browser(t *testing.T, expected ...string) context.Context {
 	t.Helper()
 	path := find()
@@ -76,7 +75,7 @@ func find() string {
 	return ""
 }
 
-// watch collects what a good page never does.
+// watch collects violations of these rules.
 type watch struct {
 	expected   []string
 	mu         sync.Mutex
@@ -96,7 +95,7 @@ func (w *watch) see(event any) {
 	case *runtime.EventExceptionThrown:
 		w.complain("exception: %s", describe(e.ExceptionDetails))
 	case *log.EventEntryAdded:
-		// An answer of 401 is logged with the source "network", and part of a test.
+		// A response of 401 is logged with the source "network", and is part of a test.
 		if e.Entry.Source != log.EntrySourceNetwork && e.Entry.Level == log.EntryLevelError {
 			w.complain("%s: %s", e.Entry.Source, e.Entry.Text)
 		}
@@ -143,7 +142,7 @@ func (w *watch) all() []string {
 }
 
 // Screenshot saves the whole page as it is at that width, as PNG, in the scheme
-// "light" or "dark". The test goes on at the width it had.
+// "light" or "dark". The width is restored afterwards.
 func Screenshot(t *testing.T, ctx context.Context, path, scheme string, width int64) {
 	t.Helper()
 	png, err := screenshot(ctx, scheme, width)

@@ -18,7 +18,7 @@ import (
 // How long a step may take.
 const patience = testwait.Limit
 
-// Shown is one event as the page's log shows it.
+// Shown is one event in the log of the page.
 type Shown struct {
 	ID       string // "<order>/<version>"
 	Order    string
@@ -26,11 +26,10 @@ type Shown struct {
 	Replayed bool
 }
 
-// TryFlow goes through /try as its reader would, with an account that exists:
-// log in, place an order, see it PROCESSING, send the request again, cut the
-// connection, place another, resume. It fails the test unless the page then shows
-// every event of the second order exactly once and in order, what happened while
-// the line was cut as replayed, and counts it right (SPEC C3, E2, E3).
+// TryFlow uses /try like a visitor with an existing account: it logs in, places an order, waits for
+// PROCESSING, repeats the request, cuts the connection, places another order, and resumes. It fails
+// the test unless the page then shows every event of the second order exactly once and in order,
+// marks and counts the events of the interruption as replayed (SPEC C3, E2, E3).
 func TryFlow(t *testing.T, ctx context.Context, baseURL, email, password string) {
 	t.Helper()
 	LogIn(t, ctx, baseURL, email, password)
@@ -45,7 +44,7 @@ func TryFlow(t *testing.T, ctx context.Context, baseURL, email, password string)
 	Cut(t, ctx)
 	second := Place(t, ctx, 1)
 	missed := api.settled(ctx, second)
-	WaitStatus(t, ctx, second, "PENDING") // the page cannot know better
+	WaitStatus(t, ctx, second, "PENDING") // the page shows the status of the response
 
 	Resume(t, ctx)
 	WaitStatus(t, ctx, second, "PROCESSING")
@@ -98,13 +97,12 @@ func LogIn(t *testing.T, ctx context.Context, baseURL, email, password string) {
 	WaitState(t, ctx, "live")
 }
 
-// Place orders that many of the first product on the page that is to be had, and
-// returns the order's id.
+// Place orders units of the first available product on the page, and returns the id of the order.
 func Place(t *testing.T, ctx context.Context, quantity int) string {
 	t.Helper()
 	const product = `#products .product:not(:has([data-level="none"])) .plus`
 	actions := []step{
-		chromedp.SetAttributeValue(chromedp.CSS("#result"), "data-order", ""), // what the last one left
+		chromedp.SetAttributeValue(chromedp.CSS("#result"), "data-order", ""), // of the previous order
 		chromedp.WaitVisible(chromedp.CSS(product)),
 	}
 	for range quantity {
@@ -124,35 +122,35 @@ func WaitStatus(t *testing.T, ctx context.Context, order, status string) {
 		chromedp.WaitVisible(chromedp.CSS(`[id="order-`+order+`"][data-status="`+status+`"]`)))
 }
 
-// WaitState waits until the line is "live", "cut", "waiting", "off" or "refused".
+// WaitState waits until the connection is "live", "cut", "waiting", "off" or "refused".
 func WaitState(t *testing.T, ctx context.Context, state string) {
 	t.Helper()
 	run(t, ctx, "wait for the line to be "+state,
 		chromedp.WaitReady(chromedp.CSS(`#state[data-state="`+state+`"]`)))
 }
 
-// Cut ends the page's connection; it stays that way until Resume.
+// Cut closes the connection of the page until Resume is called.
 func Cut(t *testing.T, ctx context.Context) {
 	t.Helper()
 	run(t, ctx, "cut the connection", chromedp.Click(chromedp.CSS("#cut")))
 	WaitState(t, ctx, "cut")
 }
 
-// Resume connects again, from where the page was.
+// Resume reconnects with the cursor of the page.
 func Resume(t *testing.T, ctx context.Context) {
 	t.Helper()
 	run(t, ctx, "resume", chromedp.Click(chromedp.CSS("#resume:enabled")))
 	WaitState(t, ctx, "live")
 }
 
-// Log is what the page's log shows, oldest first.
+// Log returns the events in the log of the page, oldest first.
 func Log(t *testing.T, ctx context.Context) []Shown {
 	t.Helper()
 	return value(t, ctx, "read the log", chromedp.Evaluate[[]Shown](`[...document.querySelectorAll("#log .event")].reverse().map((row) => ({
 		ID: row.dataset.id, Order: row.dataset.order, Type: row.dataset.type, Replayed: row.classList.contains("replayed") }))`))
 }
 
-// Missed is the page's count of events missed while cut and then replayed.
+// Missed returns the number of replayed events that the page shows.
 func Missed(t *testing.T, ctx context.Context) int {
 	t.Helper()
 	n := value(t, ctx, "read the count", chromedp.AttributeValue(chromedp.CSS("#missed"), "data-count")).Value
@@ -165,7 +163,7 @@ func Missed(t *testing.T, ctx context.Context) int {
 
 type step = chromedp.Action[chromedp.Void]
 
-// run does the steps, and says which one it was that did not end in time.
+// run runs the steps, and names the step that did not end in time.
 func run(t *testing.T, ctx context.Context, what string, steps ...step) {
 	t.Helper()
 	value(t, ctx, what, chromedp.Steps(steps...))
@@ -182,7 +180,7 @@ func value[T any](t *testing.T, ctx context.Context, what string, action chromed
 	return v
 }
 
-// client asks the API beside the page what is true.
+// client requests the expected state from the API directly.
 type client struct {
 	t           *testing.T
 	base, token string
