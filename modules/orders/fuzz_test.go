@@ -110,7 +110,7 @@ func textsFit(v reflect.Value) bool {
 			n, _ := strconv.Atoi(v.Type().Field(i).Tag.Get(tag)) // no minimum is 0
 			return n
 		}
-		if s, isText := v.Field(i).Interface().(*string); isText {
+		if s, isText := reflect.TypeAssert[*string](v.Field(i)); isText {
 			fits = fits && text(s, limit("minLength"), limit("maxLength"))
 		}
 	}

@@ -560,7 +560,7 @@ func TestStepsFoldToTheOrder(t *testing.T) {
 	b.exec(`update products set unit_price = 0 where sku = 'FREE'`)
 
 	rapid.Check(t, func(r *rapid.T) {
-		any := func(name string) orders.Step {
+		deciding := func(name string) orders.Step {
 			return orders.Step{Name: name, Check: func(context.Context, orders.StepRequest) (orders.Verdict, error) {
 				switch rapid.IntRange(0, 5).Draw(r, name) {
 				case 0:
@@ -574,7 +574,7 @@ func TestStepsFoldToTheOrder(t *testing.T) {
 				}
 			}}
 		}
-		lists := [][]orders.Step{{any("fraud")}, {any("fraud"), any("approval")}, {any("approval"), any("credit"), any("fraud")}, nil}
+		lists := [][]orders.Step{{deciding("fraud")}, {deciding("fraud"), deciding("approval")}, {deciding("approval"), deciding("credit"), deciding("fraud")}, nil}
 		var ids []uuid.UUID
 		for range rapid.IntRange(5, 40).Draw(r, "acts") {
 			b.UseSteps(rapid.SampledFrom(lists).Draw(r, "steps"))

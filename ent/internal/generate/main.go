@@ -17,7 +17,7 @@ func main() {
 	if err == nil {
 		storage.SchemaMode &^= gen.Migrate
 		config := &gen.Config{Target: ".", Package: "github.com/orderflow-dev/orderflow/ent", Storage: storage}
-		err = entc.Generate("./schema", config, entc.TemplateFiles("internal/generate/runtime.tmpl"))
+		err = entc.Generate("./schema", config, entc.TemplateFiles("internal/generate/runtime.tmpl", "internal/generate/columns.tmpl"))
 	}
 	if err != nil {
 		slog.Error("generate ent", "error", err)

@@ -25,10 +25,10 @@ func parse(raw []byte) (orders.Verdict, error) {
 		return orders.Verdict{}, errors.New("the answer is not a JSON object with the members verdict, code and reason, each at most once and a string")
 	}
 	v := orders.Verdict{Kind: orders.VerdictKind(a.Verdict), Code: a.Code, Reason: a.Reason}
-	switch v.Kind {
-	case orders.VerdictContinue:
+	if v.Kind == orders.VerdictContinue {
 		return orders.Continue(), nil
-	case orders.VerdictHold:
+	}
+	if v.Kind != orders.VerdictFail {
 		v.Code = ""
 	}
 	if err := orders.CheckVerdict(v); err != nil {

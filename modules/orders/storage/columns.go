@@ -7,11 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"entgo.io/ent/schema/field"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/modules/orders/schema"
 )
 
 // phase tells when a column is written.
@@ -35,12 +33,10 @@ type column struct {
 var rowColumns = columnsOf(reflect.TypeFor[ent.Order]())
 
 func columnsOf(row reflect.Type) []column {
-	fields := schema.Order{}.Fields()
-	list := make([]column, len(fields))
-	for i, f := range fields {
-		d := f.Descriptor()
-		at := fieldOf(row, d.Name)
-		list[i] = column{name: d.Name, sqlType: sqlTypeOf(d.Name, row.Field(at).Type), written: phaseOf(d), field: at}
+	list := make([]column, len(ent.OrderColumns))
+	for i, c := range ent.OrderColumns {
+		at := fieldOf(row, c.Name)
+		list[i] = column{name: c.Name, sqlType: sqlTypeOf(c.Name, row.Field(at).Type), written: phaseOf(c), field: at}
 	}
 	return list
 }
@@ -48,13 +44,13 @@ func columnsOf(row reflect.Type) []column {
 // phaseOf decides when a column is written: an immutable one at insert only; one that
 // the table has no value for at insert and at update; all others at update only, since
 // new orders have the default of the table.
-func phaseOf(d *field.Descriptor) phase {
+func phaseOf(c ent.Column) phase {
 	switch {
-	case d.Immutable:
+	case c.Immutable:
 		return atInsert
-	case !d.Optional && d.Default == nil:
+	case !c.Optional && !c.Default:
 		return atInsert | atUpdate
-	case d.Name == "due_at": // new orders have a deadline already
+	case c.Name == "due_at": // new orders have a deadline already
 		return atInsert | atUpdate
 	default:
 		return atUpdate

@@ -57,7 +57,7 @@ func QueueStepChanges(b *pgx.Batch, list []*lifecycle.Order) {
 			if i < len(before) && o.Round == o.Loaded().Round && slices.Contains(before, s) {
 				continue
 			}
-			orders, rounds, positions = append(orders, o.ID), append(rounds, o.Round), append(positions, int32(i+1)) //nolint:gosec // a few
+			orders, rounds, positions = append(orders, o.ID), append(rounds, o.Round), append(positions, int32(i+1))
 			names, statuses, codes = append(names, s.Name), append(statuses, string(s.Status)), append(codes, s.Code)
 			reasons, decided = append(reasons, s.Reason), append(decided, s.At)
 		}
