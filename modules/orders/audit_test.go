@@ -42,7 +42,8 @@ var invariants = map[string]string{
 		select o.id::text || ' ' || o.payment_status || ' ' || coalesce(p.state, '-') from orders o
 		left join lateral (select state from payments p where p.order_id = o.id order by p.id desc limit 1) p on true
 		where not case o.payment_status
-			when 'NONE' then coalesce(p.state, 'abandoned') in ('authorizing', 'abandoned') or o.reserved_until is null and o.status not in (` + quoted(lifecycle.Secured()) + `)
+			when 'NONE' then coalesce(p.state, 'abandoned') in ('authorizing', 'abandoned')
+				or (o.reserved_until is null or exists (select from order_steps s where s.order_id = o.id and s.round = o.round)) and o.status not in (` + quoted(lifecycle.Secured()) + `)
 			when 'AUTHORIZED' then p.state in ('authorized', 'abandoned')
 			when 'VOIDED' then p.state = 'voided'
 			when 'DECLINED' then p.state = 'declined'

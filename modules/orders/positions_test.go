@@ -29,12 +29,17 @@ type rig struct {
 	*front
 	line         *line
 	away, halted *bundle
+	// Nodes with a step that holds each order, and with one that never answers.
+	holding, mute *bundle
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	b := setup(t)
 	r := &rig{front: open(t, b), line: &line{Provider: b.bank}, halted: b.another(func(d *orders.Deps) { d.Stock = stuckStock{d.Stock} })}
+	r.holding, r.mute = b.another(), b.another()
+	r.holding.use(&checks{name: "fraud", decide: always(orders.Hold("Look at it."))})
+	r.mute.use(&checks{name: "fraud", decide: never(errors.New("no answer"))})
 	r.away = b.another(func(d *orders.Deps) { d.Open = with(d.Pool, r.line) })
 	return r
 }
@@ -70,6 +75,8 @@ var positions = func() []position {
 		{"PROCESSING/AUTHORIZED", std, []step{work}},
 
 		{"ON_HOLD(PENDING)/NONE", holding(short), []step{work}},
+		{"ON_HOLD(PENDING)/NONE reserved", std, []step{heldByStep}},
+		{"ON_HOLD(PENDING)/NONE reserved stalled:fraud", std, []step{stepGaveUp}},
 		{"CONFIRMED/AUTHORIZED stalled:process", std, []step{work, confirmed, giveUp}},
 		{"ON_HOLD(CONFIRMED)/AUTHORIZED stalled:process", std, []step{work, confirmed, giveUp, held}},
 		{"ON_HOLD(CONFIRMED)/NONE", free, []step{work, confirmed, held}},
@@ -145,6 +152,9 @@ func (r *rig) reach(t *testing.T, p position, owner identity.Caller) uuid.UUID {
 	}
 	return id
 }
+
+func heldByStep(r *rig, id uuid.UUID) { r.holding.turn(id) }
+func stepGaveUp(r *rig, id uuid.UUID) { r.mute.turn(id) }
 
 func work(r *rig, id uuid.UUID)      { r.turn(id) }
 func giveUp(r *rig, id uuid.UUID)    { r.giveUp(id) }
