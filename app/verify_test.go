@@ -131,6 +131,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"reserved-until", `update orders set reserved_until = null where id = @checked`, "order @checked"},
 		{"step-undecided", `update order_steps set status = 'pending', decided_at = null where order_id = @free`, "order @free"},
 		{"step-undecided", `update order_steps set status = 'failed' where order_id = @held`, "order @held"},
+		{"step-count", `update orders set steps = steps + 1 where id = @free`, "order @free"},
 		{"step-held", `update orders set status = 'PENDING', held_from = null, due_at = now() where id = @checked`, "order @checked"},
 		{"one-live-payment", `insert into payments select gen_random_uuid(), order_id, provider, method, currency, amount, 'authorizing', null, null, null, now(), now() from payments where order_id = @held`, "order @held"},
 		{"unpaid", `update payments set state = 'voided' where order_id = @held`, "order @held"},

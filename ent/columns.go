@@ -51,6 +51,7 @@ var OrderColumns = []Column{
 	{Name: "tracking", Immutable: false, Optional: true, Default: false},
 	{Name: "version", Immutable: false, Optional: false, Default: false},
 	{Name: "round", Immutable: false, Optional: false, Default: true},
+	{Name: "steps", Immutable: false, Optional: false, Default: true},
 	{Name: "held_from", Immutable: false, Optional: true, Default: false},
 	{Name: "reason", Immutable: false, Optional: true, Default: false},
 	{Name: "failure_code", Immutable: false, Optional: true, Default: false},

@@ -1430,6 +1430,8 @@ type OrderMutation struct {
 	addversion         *int64
 	round              *int64
 	addround           *int64
+	steps              *int64
+	addsteps           *int64
 	held_from          *string
 	reason             *string
 	failure_code       *string
@@ -2329,6 +2331,62 @@ func (m *OrderMutation) ResetRound() {
 	m.addround = nil
 }
 
+// SetSteps sets the "steps" field.
+func (m *OrderMutation) SetSteps(i int64) {
+	m.steps = &i
+	m.addsteps = nil
+}
+
+// Steps returns the value of the "steps" field in the mutation.
+func (m *OrderMutation) Steps() (r int64, exists bool) {
+	v := m.steps
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldSteps returns the old "steps" field's value of the Order entity.
+// If the Order object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *OrderMutation) OldSteps(ctx context.Context) (v int64, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldSteps is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldSteps requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldSteps: %w", err)
+	}
+	return oldValue.Steps, nil
+}
+
+// AddSteps adds i to the "steps" field.
+func (m *OrderMutation) AddSteps(i int64) {
+	if m.addsteps != nil {
+		*m.addsteps += i
+	} else {
+		m.addsteps = &i
+	}
+}
+
+// AddedSteps returns the value that was added to the "steps" field in this mutation.
+func (m *OrderMutation) AddedSteps() (r int64, exists bool) {
+	v := m.addsteps
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// ResetSteps resets all changes to the "steps" field.
+func (m *OrderMutation) ResetSteps() {
+	m.steps = nil
+	m.addsteps = nil
+}
+
 // SetHeldFrom sets the "held_from" field.
 func (m *OrderMutation) SetHeldFrom(s string) {
 	m.held_from = &s
@@ -2892,7 +2950,7 @@ func (m *OrderMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *OrderMutation) Fields() []string {
-	fields := make([]string, 0, 27)
+	fields := make([]string, 0, 28)
 	if m.user_id != nil {
 		fields = append(fields, order.FieldUserID)
 	}
@@ -2940,6 +2998,9 @@ func (m *OrderMutation) Fields() []string {
 	}
 	if m.round != nil {
 		fields = append(fields, order.FieldRound)
+	}
+	if m.steps != nil {
+		fields = append(fields, order.FieldSteps)
 	}
 	if m.held_from != nil {
 		fields = append(fields, order.FieldHeldFrom)
@@ -3014,6 +3075,8 @@ func (m *OrderMutation) Field(name string) (ent.Value, bool) {
 		return m.Version()
 	case order.FieldRound:
 		return m.Round()
+	case order.FieldSteps:
+		return m.Steps()
 	case order.FieldHeldFrom:
 		return m.HeldFrom()
 	case order.FieldReason:
@@ -3077,6 +3140,8 @@ func (m *OrderMutation) OldField(ctx context.Context, name string) (ent.Value, e
 		return m.OldVersion(ctx)
 	case order.FieldRound:
 		return m.OldRound(ctx)
+	case order.FieldSteps:
+		return m.OldSteps(ctx)
 	case order.FieldHeldFrom:
 		return m.OldHeldFrom(ctx)
 	case order.FieldReason:
@@ -3220,6 +3285,13 @@ func (m *OrderMutation) SetField(name string, value ent.Value) error {
 		}
 		m.SetRound(v)
 		return nil
+	case order.FieldSteps:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetSteps(v)
+		return nil
 	case order.FieldHeldFrom:
 		v, ok := value.(string)
 		if !ok {
@@ -3323,6 +3395,9 @@ func (m *OrderMutation) AddedFields() []string {
 	if m.addround != nil {
 		fields = append(fields, order.FieldRound)
 	}
+	if m.addsteps != nil {
+		fields = append(fields, order.FieldSteps)
+	}
 	return fields
 }
 
@@ -3343,6 +3418,8 @@ func (m *OrderMutation) AddedField(name string) (ent.Value, bool) {
 		return m.AddedVersion()
 	case order.FieldRound:
 		return m.AddedRound()
+	case order.FieldSteps:
+		return m.AddedSteps()
 	}
 	return nil, false
 }
@@ -3393,6 +3470,13 @@ func (m *OrderMutation) AddField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.AddRound(v)
+		return nil
+	case order.FieldSteps:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddSteps(v)
 		return nil
 	}
 	return fmt.Errorf("unknown Order numeric field %s", name)
@@ -3555,6 +3639,9 @@ func (m *OrderMutation) ResetField(name string) error {
 		return nil
 	case order.FieldRound:
 		m.ResetRound()
+		return nil
+	case order.FieldSteps:
+		m.ResetSteps()
 		return nil
 	case order.FieldHeldFrom:
 		m.ResetHeldFrom()

@@ -51,6 +51,8 @@ type Order struct {
 	Version int64 `json:"version,omitempty"`
 	// Round holds the value of the "round" field.
 	Round int64 `json:"round,omitempty"`
+	// Steps holds the value of the "steps" field.
+	Steps int64 `json:"steps,omitempty"`
 	// HeldFrom holds the value of the "held_from" field.
 	HeldFrom *string `json:"held_from,omitempty"`
 	// Reason holds the value of the "reason" field.
@@ -83,7 +85,7 @@ func (*Order) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case order.FieldMetadata, order.FieldFailureSkus:
 			values[i] = new([]byte)
-		case order.FieldTotal, order.FieldCaptured, order.FieldRefunded, order.FieldRefunding, order.FieldVersion, order.FieldRound:
+		case order.FieldTotal, order.FieldCaptured, order.FieldRefunded, order.FieldRefunding, order.FieldVersion, order.FieldRound, order.FieldSteps:
 			values[i] = new(sql.NullInt64)
 		case order.FieldStatus, order.FieldPaymentStatus, order.FieldCurrency, order.FieldOnShortage, order.FieldPaymentMethod, order.FieldReference, order.FieldNote, order.FieldTracking, order.FieldHeldFrom, order.FieldReason, order.FieldFailureCode, order.FieldFailureDetail, order.FieldStalled:
 			values[i] = new(sql.NullString)
@@ -213,6 +215,12 @@ func (_m *Order) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field round", values[i])
 			} else if value.Valid {
 				_m.Round = value.Int64
+			}
+		case order.FieldSteps:
+			if value, ok := values[i].(*sql.NullInt64); !ok {
+				return fmt.Errorf("unexpected type %T for field steps", values[i])
+			} else if value.Valid {
+				_m.Steps = value.Int64
 			}
 		case order.FieldHeldFrom:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -381,6 +389,9 @@ func (_m *Order) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("round=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Round))
+	builder.WriteString(", ")
+	builder.WriteString("steps=")
+	builder.WriteString(fmt.Sprintf("%v", _m.Steps))
 	builder.WriteString(", ")
 	if v := _m.HeldFrom; v != nil {
 		builder.WriteString("held_from=")

@@ -198,6 +198,20 @@ func (_c *OrderCreate) SetNillableRound(v *int64) *OrderCreate {
 	return _c
 }
 
+// SetSteps sets the "steps" field.
+func (_c *OrderCreate) SetSteps(v int64) *OrderCreate {
+	_c.mutation.SetSteps(v)
+	return _c
+}
+
+// SetNillableSteps sets the "steps" field if the given value is not nil.
+func (_c *OrderCreate) SetNillableSteps(v *int64) *OrderCreate {
+	if v != nil {
+		_c.SetSteps(*v)
+	}
+	return _c
+}
+
 // SetHeldFrom sets the "held_from" field.
 func (_c *OrderCreate) SetHeldFrom(v string) *OrderCreate {
 	_c.mutation.SetHeldFrom(v)
@@ -393,6 +407,10 @@ func (_c *OrderCreate) defaults() {
 		v := order.DefaultRound
 		_c.mutation.SetRound(v)
 	}
+	if _, ok := _c.mutation.Steps(); !ok {
+		v := order.DefaultSteps
+		_c.mutation.SetSteps(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -429,6 +447,9 @@ func (_c *OrderCreate) check() error {
 	}
 	if _, ok := _c.mutation.Round(); !ok {
 		return &ValidationError{Name: "round", err: errors.New(`ent: missing required field "Order.round"`)}
+	}
+	if _, ok := _c.mutation.Steps(); !ok {
+		return &ValidationError{Name: "steps", err: errors.New(`ent: missing required field "Order.steps"`)}
 	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		return &ValidationError{Name: "created_at", err: errors.New(`ent: missing required field "Order.created_at"`)}
@@ -534,6 +555,10 @@ func (_c *OrderCreate) createSpec() (*Order, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Round(); ok {
 		_spec.SetField(order.FieldRound, field.TypeInt64, value)
 		_node.Round = value
+	}
+	if value, ok := _c.mutation.Steps(); ok {
+		_spec.SetField(order.FieldSteps, field.TypeInt64, value)
+		_node.Steps = value
 	}
 	if value, ok := _c.mutation.HeldFrom(); ok {
 		_spec.SetField(order.FieldHeldFrom, field.TypeString, value)

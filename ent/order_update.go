@@ -182,6 +182,27 @@ func (_u *OrderUpdate) AddRound(v int64) *OrderUpdate {
 	return _u
 }
 
+// SetSteps sets the "steps" field.
+func (_u *OrderUpdate) SetSteps(v int64) *OrderUpdate {
+	_u.mutation.ResetSteps()
+	_u.mutation.SetSteps(v)
+	return _u
+}
+
+// SetNillableSteps sets the "steps" field if the given value is not nil.
+func (_u *OrderUpdate) SetNillableSteps(v *int64) *OrderUpdate {
+	if v != nil {
+		_u.SetSteps(*v)
+	}
+	return _u
+}
+
+// AddSteps adds value to the "steps" field.
+func (_u *OrderUpdate) AddSteps(v int64) *OrderUpdate {
+	_u.mutation.AddSteps(v)
+	return _u
+}
+
 // SetHeldFrom sets the "held_from" field.
 func (_u *OrderUpdate) SetHeldFrom(v string) *OrderUpdate {
 	_u.mutation.SetHeldFrom(v)
@@ -469,6 +490,12 @@ func (_u *OrderUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 	if value, ok := _u.mutation.AddedRound(); ok {
 		_spec.AddField(order.FieldRound, field.TypeInt64, value)
 	}
+	if value, ok := _u.mutation.Steps(); ok {
+		_spec.SetField(order.FieldSteps, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedSteps(); ok {
+		_spec.AddField(order.FieldSteps, field.TypeInt64, value)
+	}
 	if value, ok := _u.mutation.HeldFrom(); ok {
 		_spec.SetField(order.FieldHeldFrom, field.TypeString, value)
 	}
@@ -701,6 +728,27 @@ func (_u *OrderUpdateOne) SetNillableRound(v *int64) *OrderUpdateOne {
 // AddRound adds value to the "round" field.
 func (_u *OrderUpdateOne) AddRound(v int64) *OrderUpdateOne {
 	_u.mutation.AddRound(v)
+	return _u
+}
+
+// SetSteps sets the "steps" field.
+func (_u *OrderUpdateOne) SetSteps(v int64) *OrderUpdateOne {
+	_u.mutation.ResetSteps()
+	_u.mutation.SetSteps(v)
+	return _u
+}
+
+// SetNillableSteps sets the "steps" field if the given value is not nil.
+func (_u *OrderUpdateOne) SetNillableSteps(v *int64) *OrderUpdateOne {
+	if v != nil {
+		_u.SetSteps(*v)
+	}
+	return _u
+}
+
+// AddSteps adds value to the "steps" field.
+func (_u *OrderUpdateOne) AddSteps(v int64) *OrderUpdateOne {
+	_u.mutation.AddSteps(v)
 	return _u
 }
 
@@ -1020,6 +1068,12 @@ func (_u *OrderUpdateOne) sqlSave(ctx context.Context) (_node *Order, err error)
 	}
 	if value, ok := _u.mutation.AddedRound(); ok {
 		_spec.AddField(order.FieldRound, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.Steps(); ok {
+		_spec.SetField(order.FieldSteps, field.TypeInt64, value)
+	}
+	if value, ok := _u.mutation.AddedSteps(); ok {
+		_spec.AddField(order.FieldSteps, field.TypeInt64, value)
 	}
 	if value, ok := _u.mutation.HeldFrom(); ok {
 		_spec.SetField(order.FieldHeldFrom, field.TypeString, value)

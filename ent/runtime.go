@@ -19,6 +19,7 @@ func init() {
 	order.DefaultRefunded = int64(0)
 	order.DefaultRefunding = int64(0)
 	order.DefaultRound = int64(1)
+	order.DefaultSteps = int64(0)
 	product.DefaultReserved = int64(0)
 	product.DefaultActive = bool(true)
 	product.DefaultVersion = int64(1)

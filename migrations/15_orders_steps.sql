@@ -2,7 +2,11 @@
 
 -- The round of the added steps: 1, and one more after each time that the order was reopened.
 -- Orders that were reopened before this migration begin at 1; they have no steps.
-alter table orders add column round bigint not null default 1 check (round > 0);
+-- steps is the number of added steps in that round: most orders have none, and reading them
+-- then needs no second statement.
+alter table orders
+    add column round bigint not null default 1 check (round > 0),
+    add column steps bigint not null default 0 check (steps >= 0);
 
 -- The added steps of an order, one row each and round. The transaction that reserves the
 -- stock inserts them, so an order keeps the list that was configured then.
@@ -31,4 +35,4 @@ update orders set reserved_until = null where status <> 'PENDING';
 alter table orders drop constraint orders_reserved_until;
 alter table orders add constraint orders_check2 check (reserved_until is null or status = 'PENDING');
 drop table order_steps;
-alter table orders drop column round;
+alter table orders drop column steps, drop column round;

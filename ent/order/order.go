@@ -43,6 +43,8 @@ const (
 	FieldVersion = "version"
 	// FieldRound holds the string denoting the round field in the database.
 	FieldRound = "round"
+	// FieldSteps holds the string denoting the steps field in the database.
+	FieldSteps = "steps"
 	// FieldHeldFrom holds the string denoting the held_from field in the database.
 	FieldHeldFrom = "held_from"
 	// FieldReason holds the string denoting the reason field in the database.
@@ -88,6 +90,7 @@ var Columns = []string{
 	FieldTracking,
 	FieldVersion,
 	FieldRound,
+	FieldSteps,
 	FieldHeldFrom,
 	FieldReason,
 	FieldFailureCode,
@@ -124,6 +127,8 @@ var (
 	DefaultRefunding int64
 	// DefaultRound holds the default value on creation for the "round" field.
 	DefaultRound int64
+	// DefaultSteps holds the default value on creation for the "steps" field.
+	DefaultSteps int64
 )
 
 // OrderOption defines the ordering options for the Order queries.
@@ -207,6 +212,11 @@ func ByVersion(opts ...sql.OrderTermOption) OrderOption {
 // ByRound orders the results by the round field.
 func ByRound(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldRound, opts...).ToFunc()
+}
+
+// BySteps orders the results by the steps field.
+func BySteps(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldSteps, opts...).ToFunc()
 }
 
 // ByHeldFrom orders the results by the held_from field.

@@ -130,6 +130,11 @@ func Round(v int64) predicate.Order {
 	return predicate.Order(sql.FieldEQ(FieldRound, v))
 }
 
+// Steps applies equality check predicate on the "steps" field. It's identical to StepsEQ.
+func Steps(v int64) predicate.Order {
+	return predicate.Order(sql.FieldEQ(FieldSteps, v))
+}
+
 // HeldFrom applies equality check predicate on the "held_from" field. It's identical to HeldFromEQ.
 func HeldFrom(v string) predicate.Order {
 	return predicate.Order(sql.FieldEQ(FieldHeldFrom, v))
@@ -1028,6 +1033,46 @@ func RoundLT(v int64) predicate.Order {
 // RoundLTE applies the LTE predicate on the "round" field.
 func RoundLTE(v int64) predicate.Order {
 	return predicate.Order(sql.FieldLTE(FieldRound, v))
+}
+
+// StepsEQ applies the EQ predicate on the "steps" field.
+func StepsEQ(v int64) predicate.Order {
+	return predicate.Order(sql.FieldEQ(FieldSteps, v))
+}
+
+// StepsNEQ applies the NEQ predicate on the "steps" field.
+func StepsNEQ(v int64) predicate.Order {
+	return predicate.Order(sql.FieldNEQ(FieldSteps, v))
+}
+
+// StepsIn applies the In predicate on the "steps" field.
+func StepsIn(vs ...int64) predicate.Order {
+	return predicate.Order(sql.FieldIn(FieldSteps, vs...))
+}
+
+// StepsNotIn applies the NotIn predicate on the "steps" field.
+func StepsNotIn(vs ...int64) predicate.Order {
+	return predicate.Order(sql.FieldNotIn(FieldSteps, vs...))
+}
+
+// StepsGT applies the GT predicate on the "steps" field.
+func StepsGT(v int64) predicate.Order {
+	return predicate.Order(sql.FieldGT(FieldSteps, v))
+}
+
+// StepsGTE applies the GTE predicate on the "steps" field.
+func StepsGTE(v int64) predicate.Order {
+	return predicate.Order(sql.FieldGTE(FieldSteps, v))
+}
+
+// StepsLT applies the LT predicate on the "steps" field.
+func StepsLT(v int64) predicate.Order {
+	return predicate.Order(sql.FieldLT(FieldSteps, v))
+}
+
+// StepsLTE applies the LTE predicate on the "steps" field.
+func StepsLTE(v int64) predicate.Order {
+	return predicate.Order(sql.FieldLTE(FieldSteps, v))
 }
 
 // HeldFromEQ applies the EQ predicate on the "held_from" field.

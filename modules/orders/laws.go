@@ -58,6 +58,14 @@ func Laws() []laws.Law {
 			Args: []any{append(lifecycle.With(func(m lifecycle.Meaning) bool { return m.Suspended }), lifecycle.Cancelled)},
 		},
 		{
+			Name: "step-count", Spec: "D8", Says: "an order has the number of steps in its present round that its row states",
+			Query: `
+			select 'order ' || o.id, format('states %s steps, and has %s', o.steps, coalesce(s.n, 0))
+			from orders o left join (select order_id, round, count(*) as n from order_steps group by order_id, round) s
+				on s.order_id = o.id and s.round = o.round
+			where o.steps <> coalesce(s.n, 0)`,
+		},
+		{
 			Name: "dead-letter", Spec: "D4", Says: "an order is stalled at a step exactly while a dead letter of that step is open",
 			Query: `
 			select 'order ' || coalesce(o.id, d.order_id), format('stalled at %s, open dead letters: %s', coalesce(o.stalled, 'nothing'), coalesce(array_to_string(d.steps, ', '), 'none'))

@@ -490,20 +490,27 @@ func TestStepsAndRowAreOneVersion(t *testing.T) {
 	b := stepped(t)
 	b.UseSteps([]orders.Step{orders.Manual("approval")})
 	id := b.place(b.alice, basket("A", 1)).ID
-	before, err := ent.On(b.pool).Order.Get(b.ctx, id)
+	placed, err := ent.On(b.pool).Order.Get(b.ctx, id)
 	b.must(err)
 	b.must(b.Advance(b.ctx, id))
+	before, err := ent.On(b.pool).Order.Get(b.ctx, id)
+	b.must(err)
+	b.must(b.complete(id, "approval"))
 	after, err := ent.On(b.pool).Order.Get(b.ctx, id)
 	b.must(err)
 
 	_, stale := storage.Complete(b.ctx, b.pool, []*ent.Order{before})
 	list, err := storage.Complete(b.ctx, b.pool, []*ent.Order{after})
+	without, wrong := storage.Complete(b.ctx, b.pool, []*ent.Order{placed})
 
 	if !errors.Is(stale, storage.ErrChanged) {
 		t.Errorf("read the steps of another version: %v", stale)
 	}
-	if err != nil || len(list) != 1 || len(list[0].Steps) != 1 || list[0].Steps[0].Status != lifecycle.StepHeld {
+	if err != nil || len(list) != 1 || len(list[0].Steps) != 1 || list[0].Steps[0].Status != lifecycle.StepPassed {
 		t.Errorf("%v: %+v", err, list)
+	}
+	if wrong != nil || len(without[0].Steps) != 0 {
+		t.Errorf("the order as it was placed: %v: %+v", wrong, without)
 	}
 }
 

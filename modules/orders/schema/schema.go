@@ -34,6 +34,7 @@ func (Order) Fields() []ent.Field {
 		field.String("tracking").Optional().Nillable(),
 		field.Int64("version"),
 		field.Int64("round").Default(1),
+		field.Int64("steps").Default(0),
 		field.String("held_from").Optional().Nillable(),
 		field.String("reason").Optional().Nillable(),
 		field.String("failure_code").Optional().Nillable(),

@@ -46,7 +46,7 @@ func Fill(o *lifecycle.Order, row *ent.Order) {
 	row.Captured, row.Refunded, row.Refunding = o.Payment.Captured, o.Payment.Refunded, o.Payment.Refunding
 	row.Tracking, row.Stalled = o.Tracking, NilIfEmpty(o.Stalled)
 	row.ReservedUntil, row.DueAt = o.ReservedUntil, o.DueAt
-	row.Version, row.Round, row.UpdatedAt = o.Version, o.Round, o.UpdatedAt
+	row.Version, row.Round, row.Steps, row.UpdatedAt = o.Version, o.Round, int64(len(o.Steps)), o.UpdatedAt
 	if o.Deleted && row.DeletedAt == nil {
 		row.DeletedAt = new(o.UpdatedAt)
 	}
