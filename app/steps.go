@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/httpstep"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/breaker"
 	"github.com/orderflow-dev/orderflow/platform/signature"
 )
@@ -29,9 +30,6 @@ func WithStep(step orders.Step) Option {
 // maxSteps bounds what each order has to pass. A job has 20 seconds for all of them.
 const maxSteps = 16
 
-// ownSteps are the steps that every order has anyway. Dead letters name them.
-var ownSteps = []string{"process", "reserve", "authorize", "capture", "void", "refund"}
-
 // addedStep is a step with its origin, which errors name.
 type addedStep struct {
 	orders.Step
@@ -46,7 +44,7 @@ func checkSteps(before, list []addedStep) error {
 		switch {
 		case !orders.StepName.MatchString(s.Name):
 			errs = append(errs, fmt.Errorf("%s: step %q: a name is in lower-case letters and digits, with single hyphens between", s.from, s.Name))
-		case slices.Contains(ownSteps, s.Name):
+		case slices.Contains(lifecycle.OwnSteps, s.Name):
 			errs = append(errs, fmt.Errorf("%s: step %q: every order has a step of that name already", s.from, s.Name))
 		case slices.ContainsFunc(earlier, func(e addedStep) bool { return e.Name == s.Name }):
 			errs = append(errs, fmt.Errorf("%s: step %q: there are two of that name", s.from, s.Name))

@@ -24,7 +24,7 @@ type checkRequest struct {
 func (u *unitOfWork) check(o *lockedOrder, name string) request {
 	r := &checkRequest{StepRequest: StepRequest{
 		Step: name, Key: fmt.Sprintf("%s:%d:%s", o.ID, o.Round, name), Round: int(o.Round),
-		Order: render(o.current(), identity.Caller{}),
+		Order: snapshot(o.current()),
 	}}
 	if i := slices.IndexFunc(u.m.steps, func(s Step) bool { return s.Name == name }); i >= 0 {
 		r.check = u.m.steps[i].Check

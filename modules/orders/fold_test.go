@@ -28,20 +28,27 @@ func TestEventsFoldToTheOrder(t *testing.T) {
 	b.exec(`update products set unit_price = 0 where sku = 'FREE'`)
 
 	rapid.Check(t, func(r *rapid.T) {
-		var ids []uuid.UUID
-		for range rapid.IntRange(5, 40).Draw(r, "acts") {
-			if len(ids) == 0 || rapid.IntRange(0, 11).Draw(r, "place") == 0 {
-				ids = append(ids, b.placeAny(r))
-				continue
-			}
-			b.doAny(r, rapid.SampledFrom(ids).Draw(r, "order"))
-		}
-
-		b.checkBooks(r)
-		for _, id := range ids {
-			b.checkHistory(r, id)
-		}
+		b.actAndCheck(r, func() {})
 	})
+}
+
+// actAndCheck places orders and does anything to them, and checks what must hold afterwards. It
+// calls before ahead of every act.
+func (b *bundle) actAndCheck(r *rapid.T, before func()) {
+	var ids []uuid.UUID
+	for range rapid.IntRange(5, 40).Draw(r, "acts") {
+		before()
+		if len(ids) == 0 || rapid.IntRange(0, 11).Draw(r, "place") == 0 {
+			ids = append(ids, b.placeAny(r))
+			continue
+		}
+		b.doAny(r, rapid.SampledFrom(ids).Draw(r, "order"))
+	}
+
+	b.checkBooks(r)
+	for _, id := range ids {
+		b.checkHistory(r, id)
+	}
 }
 
 func (b *bundle) placeAny(r *rapid.T) uuid.UUID {

@@ -83,14 +83,14 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 // render makes the first event and the response. It runs on the caller's goroutine before
 // the transaction, so that the batch only has to write.
 func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err error) {
-	first := snapshot(storage.Full{Row: p.row, Lines: p.lines})
-	none := first.Steps
-	first.Steps = nil // the event describes the order as it was accepted, before it has steps
-	if p.event, err = encodeEvent(placed, p.row.UserID, &first); err != nil {
+	o := snapshot(storage.Full{Row: p.row, Lines: p.lines})
+	accepted := o
+	accepted.Steps = nil // the event describes the order before it has steps
+	if p.event, err = encodeEvent(placed, p.row.UserID, &accepted); err != nil {
 		return err
 	}
-	first.AllowedActions, first.Steps = allowedActions(p.row, p.caller), none
-	p.placed, err = p.key.Result(ctx, first)
+	o.AllowedActions = allowedActions(p.row, p.caller)
+	p.placed, err = p.key.Result(ctx, o)
 	if err != nil {
 		return fmt.Errorf("render order %s: %w", p.row.ID, err)
 	}

@@ -39,7 +39,8 @@ type StepRequest struct {
 	Key string
 	// Round is 1, and one more after each time that the order was reopened.
 	Round int
-	// Order is the order as it was committed before the request.
+	// Order is the order as it was committed before the request, without AllowedActions, which
+	// depend on a caller.
 	Order Order
 }
 

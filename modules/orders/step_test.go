@@ -582,19 +582,6 @@ func TestStepsFoldToTheOrder(t *testing.T) {
 			}}
 		}
 		lists := [][]orders.Step{{deciding("fraud")}, {deciding("fraud"), deciding("approval")}, {deciding("approval"), deciding("credit"), deciding("fraud")}, nil}
-		var ids []uuid.UUID
-		for range rapid.IntRange(5, 40).Draw(r, "acts") {
-			b.UseSteps(rapid.SampledFrom(lists).Draw(r, "steps"))
-			if len(ids) == 0 || rapid.IntRange(0, 11).Draw(r, "place") == 0 {
-				ids = append(ids, b.placeAny(r))
-				continue
-			}
-			b.doAny(r, rapid.SampledFrom(ids).Draw(r, "order"))
-		}
-
-		b.checkBooks(r)
-		for _, id := range ids {
-			b.checkHistory(r, id)
-		}
+		b.actAndCheck(r, func() { b.UseSteps(rapid.SampledFrom(lists).Draw(r, "steps")) })
 	})
 }
