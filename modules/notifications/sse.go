@@ -23,6 +23,7 @@ type stream struct {
 	slot   *slot         // of the account, released by Close
 	bell   wakeup.Signal // sent when a frame is queued or the stream ends
 	joined bool
+	closed bool // the reason for the end has been written
 	text   bytes.Buffer
 }
 
@@ -36,7 +37,7 @@ func (m *Module) newStream(caller identity.Caller, f filter) *stream {
 // Next waits for frames. The last piece has the reason for the end.
 func (s *stream) Next(ctx context.Context) ([]byte, error) {
 	defer s.moved.Store(time.Now().UnixNano()) // the previous piece has been written
-	if s.begun && s.ctx.Err() != nil {
+	if s.closed {
 		return nil, io.EOF
 	}
 	if !s.joined {
@@ -52,7 +53,7 @@ func (s *stream) Next(ctx context.Context) ([]byte, error) {
 		frames, err := s.next()
 		switch {
 		case s.ctx.Err() != nil:
-			s.begun = true
+			s.closed = true
 			return s.goodbye(), nil
 		case err != nil:
 			return nil, err

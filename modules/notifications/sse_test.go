@@ -178,6 +178,32 @@ func TestStreamEnds(t *testing.T) {
 	on.endsWith(closeGoingAway)
 }
 
+// SPEC E6: a stream that ends while its last piece is being written still says why.
+func TestStreamEndsBetweenPieces(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	n.stream(h.bob, "").begins() // the server runs, and so can be stopped
+	s := n.newStream(h.alice, filter{owner: h.alice.UserID})
+	slot, err := n.connections.stream(h.alice.UserID)
+	h.must(err)
+	s.slot = slot
+	defer s.Close()
+
+	first, err := s.Next(h.ctx)
+	h.must(err)
+	s.end(stopping)
+	last, err := s.Next(h.ctx)
+	_, after := s.Next(h.ctx)
+
+	if !strings.Contains(string(first), "event: ready") || err != nil || !strings.Contains(string(last), `{"code":1001,`) {
+		t.Errorf("%q, then %q, %v", first, last, err)
+	}
+	if after != io.EOF { //nolint:errorlint // as it came
+		t.Errorf("it goes on: %v", after)
+	}
+}
+
 func (l *listening) endsWith(code int) {
 	l.t.Helper()
 	m := l.next()
