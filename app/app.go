@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/reads"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
@@ -29,8 +31,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/reads"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // node is one running process with its connections and modules.

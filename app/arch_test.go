@@ -119,12 +119,13 @@ func (s source) module() string {
 	return parts[1]
 }
 
-// Who may import whom: app -> modules -> ent, platform; app -> config, migrations.
+// Who may import whom: app -> modules -> ent, platform, internal; app -> config, migrations.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	rules := []struct{ dir, forbidden, except string }{
 		{"modules", `^github.com/orderflow-dev/orderflow/(app|config|migrations|bench)`, ""},
 		{"platform", `^github.com/orderflow-dev/orderflow/(app|config|migrations|bench|modules|ent)`, ""},
+		{"internal", `^github.com/orderflow-dev/orderflow/(app|config|migrations|bench|modules|ent)`, ""},
 		{"config", `^github.com/orderflow-dev/orderflow/`, ""},
 		{"migrations", `^github.com/orderflow-dev/orderflow/(app|config|bench|modules|ent)`, ""},
 		{"modules/orders/lifecycle", `\.`, leafImports},
@@ -207,8 +208,11 @@ func TestOnlyTheEdgeKnowsHTTP(t *testing.T) {
 // Neither do the packages of the platform that use cases import.
 func TestLeavesKnowNoHTTP(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"idempotency", "canonical", "jsontime", "clientaddr", "fault", "identity", "money", "events", "batch"} {
-		for _, s := range sources(t, "platform/"+dir) {
+	for _, dir := range []string{
+		"internal/canonical", "internal/clientaddr",
+		"platform/batch", "platform/events", "platform/fault", "platform/idempotency", "platform/identity", "platform/jsontime", "platform/money",
+	} {
+		for _, s := range sources(t, dir) {
 			for _, path := range s.imports() {
 				if httpPackages.MatchString(path) {
 					t.Errorf("%s imports %s", s.path, path)

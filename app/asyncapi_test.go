@@ -16,10 +16,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/orderflow-dev/orderflow/internal/golden"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/golden"
 )
 
 // frames are the schemas of all that goes out, as strict as they can be: a member that

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
 )
 
 // SPEC F10: over two nodes, an address opens exactly so many accounts, of IPv6 a network;

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/testport"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testport"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // binary builds the product once for all tests that run it as a process.

@@ -24,7 +24,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // A1, F3; ASVS 5.0 V14.2, V16.2.5; API2:2023, API8:2023: no credential is seen

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // programLimit ends a program that hangs: a compiler or npm has much to do on a slow machine.

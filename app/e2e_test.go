@@ -13,8 +13,8 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // The whole of it: register, log in, place, watch it become PROCESSING, read it.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
 )
 
 // allowed is how many wrong tries there are; none comes back while a test runs.

@@ -10,10 +10,10 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // health serves the probes (SPEC F3). /livez checks no dependency, so that an unavailable

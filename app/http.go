@@ -11,9 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/orderflow-dev/orderflow/app/pages"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -70,7 +70,7 @@ func (n *node) mount(api *web.API) error {
 	return errors.Join(errs...)
 }
 
-// limit is Fiber's limiter with Redis as its storage and atomic counting by platform/redis.
+// limit is Fiber's limiter with Redis as its storage and atomic counting by internal/redis.
 func (n *node) limit() fiber.Handler {
 	return limiter.New(limiter.Config{
 		Storage: n.redis.Storage(),

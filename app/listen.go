@@ -17,8 +17,8 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/signature"
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
-	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // listenCommand forwards the events of a server's socket to a local address in the form of

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
@@ -18,7 +19,6 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/users"
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 

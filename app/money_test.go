@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // D1, D3, C8: an order is paid for, shipped, captured and refunded; its ledger

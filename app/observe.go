@@ -18,8 +18,8 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/otlp"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/otlp"
 )
 
 // tracing sends spans to OTEL_EXPORTER_OTLP_ENDPOINT; where that is not set, it

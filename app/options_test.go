@@ -17,13 +17,13 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 

@@ -8,10 +8,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/breaker"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
 // provider is the one that PAYMENT_PROVIDER selects, behind a circuit breaker.

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 // relay passes connections on to an address until it is stopped, which cuts them off, and again

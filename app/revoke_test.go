@@ -8,8 +8,8 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
-	"github.com/orderflow-dev/orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 )
 
 // endings are the ways in which a session or a role is taken away.

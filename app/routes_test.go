@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/golden"
+	"github.com/orderflow-dev/orderflow/internal/golden"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
-	"github.com/orderflow-dev/orderflow/platform/testport"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testport"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // planted stands for a secret in a setting that is wrong. It must come out nowhere.

@@ -19,9 +19,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) {

@@ -10,11 +10,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
+	"github.com/orderflow-dev/orderflow/internal/signature"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/httpstep"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
-	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // WithStep adds a step that every order passes after its stock was reserved and before its

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/platform/signature"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/signature"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // fraudService decides by the note of an order: it fails orders that are suspicious, and is

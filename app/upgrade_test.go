@@ -16,8 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // answersBefore is what the API of an earlier version answered on the database that

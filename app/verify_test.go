@@ -14,11 +14,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/laws"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // story is a database with orders in every state, without pending work.

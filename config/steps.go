@@ -76,7 +76,7 @@ func (s Steps) plaintextHosts() (hosts []string) {
 // stepsSecretPrefix begins a secret of Standard Webhooks.
 const stepsSecretPrefix = "whsec_"
 
-// checkStepsSecret accepts the form that platform/signature parses.
+// checkStepsSecret accepts the form that internal/signature parses.
 func (c *Config) checkStepsSecret() []string {
 	if c.StepsSecret == "" {
 		if c.Steps.overHTTP() {

@@ -8,8 +8,8 @@ import (
 	"entgo.io/ent/schema/field"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/migrations"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
 )
 
 var types = map[field.Type]string{

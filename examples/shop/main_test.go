@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // The shop is built and run as its user runs it: one command, in an empty folder, with a
@@ -135,7 +133,6 @@ const patience = 2 * time.Minute // the first start prepares a database
 type shop struct {
 	t         *testing.T
 	dir, base string
-	port      int
 	out       *output
 	stop      func()
 }
@@ -159,8 +156,7 @@ func (o *output) String() string {
 
 func start(t *testing.T) *shop {
 	t.Helper()
-	port := testport.For(t).Number
-	s := &shop{t: t, dir: t.TempDir(), port: port, base: fmt.Sprintf("http://127.0.0.1:%d", port), out: &output{}}
+	s := &shop{t: t, dir: t.TempDir(), out: &output{}}
 	cmd := s.command("serve")
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	if err := cmd.Start(); err != nil {
@@ -174,15 +170,19 @@ func start(t *testing.T) *shop {
 	})
 	t.Cleanup(s.stop)
 	s.until("the welcome", func() bool { return strings.Contains(s.out.String(), "Log in") })
+	s.base = apiAddress.FindStringSubmatch(s.out.String())[1]
 	return s
 }
 
 func (s *shop) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(binary(s.t), args...)
 	cmd.Dir = s.dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "BCRYPT_COST=4", "PAYMENT_PROVIDER=invoice", fmt.Sprintf("PORT=%d", s.port)}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "BCRYPT_COST=4", "PAYMENT_PROVIDER=invoice", "PORT=0"}
 	return cmd
 }
+
+// apiAddress finds the address of the API in the welcome: PORT=0 takes a free port.
+var apiAddress = regexp.MustCompile(`API +(http://\S+)/v1`)
 
 // admin is the address and the password that the welcome shows.
 func (s *shop) admin() (email, password string) {

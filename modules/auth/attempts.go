@@ -6,9 +6,9 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // loginAttempts limits attempts to prove a password (SPEC A6; ASVS 5.0 V6.3.1; API2:2023).

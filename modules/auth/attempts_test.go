@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/redis"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
-	"github.com/orderflow-dev/orderflow/platform/redis"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // counter returns a limiter on a Redis server of its own.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
 )
 
 // SPEC A5: a session that runs out is announced once, like one that is ended, so that

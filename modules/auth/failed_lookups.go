@@ -7,9 +7,9 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/redis"
 )
 
 // failedLookups limits what unknown clients cost. A made-up API key or ticket needs a read of the

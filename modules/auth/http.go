@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/web"

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/wakeup"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Sessions ends sessions and announces changes. It is separate from Module so that the accounts,

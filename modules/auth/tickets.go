@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/periodic"
+	"github.com/orderflow-dev/orderflow/internal/periodic"
 )
 
 const (

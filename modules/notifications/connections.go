@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/internal/bulkhead"
+	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 // The limits of open sockets, event streams and requests that wait for events on a node (SPEC

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/platform/periodic"
+	"github.com/orderflow-dev/orderflow/internal/periodic"
+	"github.com/orderflow-dev/orderflow/internal/wakeup"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // counts sends the number of unread notifications to the subscribers of this node. A count is a

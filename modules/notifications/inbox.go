@@ -11,11 +11,11 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/notification"
+	"github.com/orderflow-dev/orderflow/internal/periodic"
+	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // FillInboxes creates notifications from events until ctx ends: one row for each event and

@@ -13,11 +13,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/orderflow-dev/orderflow/internal/reads"
+	"github.com/orderflow-dev/orderflow/internal/wakeup"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/reads"
-	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Sessions returns the present state of credentials and handles tickets: one-use credentials for

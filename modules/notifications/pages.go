@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/wakeup"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // The interval of keep-alive comments, so that proxies do not close an idle stream and that the

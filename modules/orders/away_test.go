@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // D4: while the provider is away a job comes back later and no try is counted; when

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orderflow-dev/orderflow/internal/canonical"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
-	"github.com/orderflow-dev/orderflow/platform/canonical"
 )
 
 // NDJSON and CSV are the formats of an export: one JSON document per line, and a table with a

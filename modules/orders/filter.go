@@ -10,10 +10,10 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent/order"
 	"github.com/orderflow-dev/orderflow/ent/predicate"
+	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // Filter narrows a list; zero values do not. From and To are inclusive.

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/internal/canonical"
 )
 
 // C1, C6: every member that a customer gives is stored in the row and read from it, and

@@ -12,13 +12,13 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 var errLine = errors.New("the line was cut")

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/internal/golden"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/golden"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 

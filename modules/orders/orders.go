@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/batch"
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -24,7 +25,6 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 // Catalogue provides the names and prices of products.

@@ -8,12 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // validateRequest validates what does not depend on the catalogue, and sets defaults.

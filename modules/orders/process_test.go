@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // D1: one job takes an order through, each step with its event.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/internal/canonical"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/events"
 )
 

@@ -8,12 +8,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/reads"
+	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
-	"github.com/orderflow-dev/orderflow/platform/reads"
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
 )
 
 // ratedAtMost limits the orders from which the rate is calculated: the newest ones.

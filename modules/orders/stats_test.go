@@ -15,13 +15,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/reads"
 )
 
 // grouped is what the counts must be, the slow way.

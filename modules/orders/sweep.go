@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/orderflow-dev/orderflow/internal/periodic"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 

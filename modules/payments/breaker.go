@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/orderflow-dev/orderflow/platform/breaker"
+	"github.com/orderflow-dev/orderflow/internal/breaker"
 )
 
 // Guard adds a circuit breaker and a timeout to a provider. While the provider is unavailable,

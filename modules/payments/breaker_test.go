@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
 	"github.com/orderflow-dev/orderflow/modules/payments"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
 // line is a provider whose every call ends as told.

@@ -4,10 +4,10 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/providertest"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
 )
 
 // SPEC D3: what every provider promises, asked of each. Stripe is asked in test/stripe.

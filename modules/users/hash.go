@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/orderflow-dev/orderflow/platform/bulkhead"
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/bulkhead"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 

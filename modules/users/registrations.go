@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
-	"github.com/orderflow-dev/orderflow/platform/redis"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/redis"
 )
 
 // registrations limits the accounts that one network address opens, over all nodes (SPEC F10).

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // asChild is how this test program becomes the child.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
+	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 )
 
 const (

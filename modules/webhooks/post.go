@@ -18,9 +18,9 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/orderflow-dev/orderflow/internal/retryafter"
+	"github.com/orderflow-dev/orderflow/internal/signature"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/retryafter"
-	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // The limits of one attempt. Their sum is below the timeout of a job.

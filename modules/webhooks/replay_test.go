@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/uuidv7"
+	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 )
 
 // SPEC E8: one is sent again under its number and webhook-id, at once.

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/internal/bulkhead"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 

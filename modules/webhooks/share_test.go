@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 
-	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/internal/bulkhead"
 )
 
 // SPEC F10: an owner whose endpoints hang keeps its own share of a node's slots, however

@@ -22,13 +22,13 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/orderflow-dev/orderflow/internal/periodic"
+	"github.com/orderflow-dev/orderflow/internal/wakeup"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/wakeup"
 )
 
 // Queue is the River queue of this module, separate from that of orders.

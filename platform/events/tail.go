@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/platform/wakeup"
+	"github.com/orderflow-dev/orderflow/internal/wakeup"
 )
 
 // The polling interval without wake-ups (SPEC E5), and the intervals while events wait for an older

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // collect gathers deliveries until all of want has come, or until something else has.

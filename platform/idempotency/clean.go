@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/periodic"
+	"github.com/orderflow-dev/orderflow/internal/periodic"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 

@@ -14,10 +14,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 

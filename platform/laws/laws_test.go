@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/laws"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 

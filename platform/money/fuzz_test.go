@@ -5,7 +5,7 @@ import (
 	"math/big"
 	"testing"
 
-	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/internal/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/web"

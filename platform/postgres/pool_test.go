@@ -15,10 +15,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testport"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/testport"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 

@@ -5,10 +5,10 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }

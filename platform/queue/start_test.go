@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 
-	"github.com/orderflow-dev/orderflow/platform/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 // A database that is away at the start is waited for: the process goes on, and works

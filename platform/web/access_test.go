@@ -11,7 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/orderflow-dev/orderflow/platform/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
 )
 
 // ClientAddress determines the address of the client. Any client can send X-Forwarded-For, so the

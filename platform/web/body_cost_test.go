@@ -18,8 +18,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 const costLimit = 8 << 20

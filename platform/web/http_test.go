@@ -19,8 +19,8 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/identity"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 func TestRolesAndRoutes(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/bulkhead"
+	"github.com/orderflow-dev/orderflow/internal/bulkhead"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 

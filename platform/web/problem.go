@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
 
-	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/internal/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"reflect"
 
-	"github.com/orderflow-dev/orderflow/platform/canonical"
+	"github.com/orderflow-dev/orderflow/internal/canonical"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 )
 

@@ -15,7 +15,7 @@ import (
 	"github.com/fasthttp/websocket"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 // Clients reconnect at a random moment within this time, so that they do not reconnect together.

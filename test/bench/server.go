@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/valyala/fasthttp"
 
-	"github.com/orderflow-dev/orderflow/platform/embedded"
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 const (

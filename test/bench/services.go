@@ -19,8 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/platform/embedded"
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/test/program"
 )
 

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/testport"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testport"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
 	"github.com/orderflow-dev/orderflow/test/program"
 )

@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/orderflow-dev/orderflow/platform/embedded"
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 // database is a private PostgreSQL with the default durability. It crashes and restarts at the

@@ -12,8 +12,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/orderflow-dev/orderflow/platform/embedded"
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 // proxies relay the connections to PostgreSQL, with one proxy for each process.

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/embedded"
-	"github.com/orderflow-dev/orderflow/platform/testport"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
+	"github.com/orderflow-dev/orderflow/internal/testport"
 )
 
 // redisServer is redis-server if it is installed, and the in-process one of the product otherwise.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orderflow-dev/orderflow/platform/embedded"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
 )
 
 // runRewind is the scenario of a database that is restored to an earlier state (SPEC E3). Losing the

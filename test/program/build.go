@@ -5,7 +5,9 @@ package program
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +22,9 @@ func Build(ctx context.Context, out string, args ...string) error {
 	}
 	build := exec.CommandContext(ctx, "go", append(append([]string{"build", "-o", out}, args...), "./cmd/orderflow")...)
 	build.Dir = strings.TrimSpace(string(root))
+	if slices.Contains(args, "-race") {
+		build.Env = append(os.Environ(), "CGO_ENABLED=1") // the race detector needs it
+	}
 	if text, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build orderflow: %w\n%s", err, text)
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/providertest"
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 

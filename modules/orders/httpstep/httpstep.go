@@ -18,10 +18,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
+	"github.com/orderflow-dev/orderflow/internal/signature"
 	"github.com/orderflow-dev/orderflow/modules/orders"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 // Timeout limits a request: from the look-up of the host to the end of the answer.

@@ -18,14 +18,14 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/orderflow-dev/orderflow/internal/breaker"
+	"github.com/orderflow-dev/orderflow/internal/canonical"
+	"github.com/orderflow-dev/orderflow/internal/signature"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/httpstep"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
-	"github.com/orderflow-dev/orderflow/platform/breaker"
-	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/signature"
-	"github.com/orderflow-dev/orderflow/platform/testwait"
 )
 
 var secret = signature.NewSecret()

@@ -20,12 +20,12 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/orderflow-dev/orderflow/internal/canonical"
+	"github.com/orderflow-dev/orderflow/internal/retryafter"
+	"github.com/orderflow-dev/orderflow/internal/signature"
 	"github.com/orderflow-dev/orderflow/modules/orders"
-	"github.com/orderflow-dev/orderflow/platform/canonical"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/queue"
-	"github.com/orderflow-dev/orderflow/platform/retryafter"
-	"github.com/orderflow-dev/orderflow/platform/signature"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/orderflow-dev/orderflow/platform/golden"
+	"github.com/orderflow-dev/orderflow/internal/golden"
 )
 
 // C9: only the table's moves exist. The golden file is the table of the

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
-	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // serve runs a bank behind HTTP until the test ends.

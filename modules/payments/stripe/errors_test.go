@@ -5,9 +5,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/stripe"
-	"github.com/orderflow-dev/orderflow/platform/testport"
 )
 
 // SPEC D3, D4: what is final for the payer, what is final for us, and what is tried again.

@@ -21,7 +21,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/orderflow-dev/orderflow/platform/testwait"
+	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
 // Browser starts a headless Chromium with an empty profile and returns the
