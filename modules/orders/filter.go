@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/orderflow-dev/orderflow/ent/order"
-	"github.com/orderflow-dev/orderflow/ent/predicate"
 	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -25,24 +23,6 @@ type Filter struct {
 	Words     string
 	Before    uuid.UUID // the last id of the page before
 	Limit     int
-}
-
-func where(f Filter) []predicate.Order {
-	list := []predicate.Order{order.DeletedAtIsNil()}
-	if f.UserID != uuid.Nil {
-		list = append(list, order.UserID(f.UserID))
-	}
-	if f.Reference != "" {
-		list = append(list, order.Reference(f.Reference))
-	}
-	from, to := bounds(f)
-	if from != uuid.Nil {
-		list = append(list, order.IDGTE(from))
-	}
-	if to != uuid.Max {
-		list = append(list, order.IDLT(to))
-	}
-	return list
 }
 
 // bounds returns the range of ids, from inclusive to exclusive, that matches the filter's times

@@ -1,41 +1,20 @@
 package orders
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
-	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/ent/order"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
-
-// Get reads one order for a caller.
-func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) (Order, error) {
-	var o Order
-	err := m.consistently(ctx, func(q postgres.Querier) error {
-		row, err := read(ctx, q, caller, id)
-		if err != nil {
-			return err
-		}
-		list, err := storage.Complete(ctx, q, []*ent.Order{row})
-		if err == nil {
-			o = render(list[0], caller)
-		}
-		return err
-	})
-	return o, err
-}
 
 // History returns an order's events, first to last.
 func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UUID) ([]events.Event, error) {
@@ -69,16 +48,12 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 		find = m.search
 	}
 	err = m.consistently(ctx, func(q postgres.Querier) error {
-		rows, err := find(ctx, q, f)
+		list, err := find(ctx, q, f)
 		if err != nil {
 			return err
 		}
-		if more = len(rows) > f.Limit; more {
-			rows = rows[:f.Limit]
-		}
-		list, err := storage.Complete(ctx, q, rows)
-		if err != nil {
-			return err
+		if more = len(list) > f.Limit; more {
+			list = list[:f.Limit]
 		}
 		page = make([]Order, len(list))
 		for i, o := range list {
@@ -92,9 +67,9 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 	return page, more, nil
 }
 
-// consistently runs a read of rows and of what belongs to them. Reads rarely meet a change of
-// steps, so the first try takes no snapshot. When an order changed during it, the second try
-// reads everything in one snapshot: the ETag of an order covers its steps.
+// consistently runs a read of several statements. Reads rarely meet a change, so the first try
+// takes no snapshot. When an order changed during it, the second try reads everything in one
+// snapshot: the ETag of an order covers its lines and steps.
 func (m *Module) consistently(ctx context.Context, read func(q postgres.Querier) error) error {
 	err := read(m.Pool)
 	if !errors.Is(err, storage.ErrChanged) {
@@ -105,21 +80,14 @@ func (m *Module) consistently(ctx context.Context, read func(q postgres.Querier)
 	})
 }
 
-// find reads one row more than the limit. It reads a page of every requested status and merges
+// find reads one order more than the limit. It reads a page of every requested status and merges
 // them, so that every part is a range of one index without orders of other statuses (SPEC G2).
-func (m *Module) find(ctx context.Context, q postgres.Querier, f Filter) ([]*ent.Order, error) {
-	var list []*ent.Order
+func (m *Module) find(ctx context.Context, q postgres.Querier, f Filter) ([]storage.Full, error) {
+	page := storage.Page{Limit: f.Limit + 1}
+	args := []any{page.Limit} // $1 is the limit
 	for _, s := range orEvery(f.Statuses) {
-		fits := where(f)
-		if s != "" {
-			fits = append(fits, order.Status(string(s)))
-		}
-		part, err := db(q).Order.Query().Where(fits...).Order(order.ByID(sql.OrderDesc())).Limit(f.Limit + 1).All(ctx)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, part...)
+		page.Parts = append(page.Parts, conditions(f, s, &args))
 	}
-	slices.SortFunc(list, func(a, b *ent.Order) int { return bytes.Compare(b.ID[:], a.ID[:]) })
-	return list[:min(len(list), f.Limit+1)], nil
+	page.Args = args[1:]
+	return page.Read(ctx, q)
 }

@@ -15,16 +15,18 @@ func New(d Deps) *Module {
 	m := &Module{Deps: d, metrics: newMetrics(d.Metrics)}
 	m.placing = batch.New(batch.Options{RetryIndividually: isItemError, Observe: m.metrics.batch("place")}, m.placeAll)
 	m.advancing = batch.New(batch.Options{RetryIndividually: isItemError, Observe: m.metrics.batch("advance")}, m.advanceAll)
+	m.getting = batch.New(batch.Options{Concurrency: getters, Observe: m.metrics.batch("get")}, m.getAll)
 	return m
 }
 
 // Run runs the batchers until ctx ends. HTTP handlers and River workers must have stopped
 // by then; later calls fail with batch.ErrStopped.
 func (m *Module) Run(ctx context.Context) error {
-	var both errgroup.Group
-	both.Go(func() error { return m.placing.Run(ctx) })
-	both.Go(func() error { return m.advancing.Run(ctx) })
-	return both.Wait()
+	var all errgroup.Group
+	all.Go(func() error { return m.placing.Run(ctx) })
+	all.Go(func() error { return m.advancing.Run(ctx) })
+	all.Go(func() error { return m.getting.Run(ctx) })
+	return all.Wait()
 }
 
 // isItemError reports whether a single item of a batch may have caused the error. Then the

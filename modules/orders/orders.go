@@ -2,8 +2,8 @@
 //
 // The events of an order are the source of truth and its row is a projection of them: every
 // change locks the row, lets the aggregate decide (lifecycle), and writes row and events in one
-// unit of work. The two hot paths, placing and advancing, batch the requests of concurrent
-// callers into one such transaction (platform/batch).
+// unit of work. The hot paths, placing and advancing, batch the requests of concurrent callers into
+// one such transaction, and reads of single orders share their statements (platform/batch).
 package orders
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/internal/reads"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/batch"
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -91,6 +92,7 @@ type Module struct {
 	Deps
 	placing   *batch.Batcher[*placement, idempotency.Result[Order]]
 	advancing *batch.Batcher[advanceRequest, request]
+	getting   *batch.Batcher[uuid.UUID, storage.Full]
 	metrics   metrics
 	exports   exports
 	steps     []Step

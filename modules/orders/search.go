@@ -1,16 +1,16 @@
 package orders
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
-	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -23,7 +23,7 @@ const searchWindow = 2000
 // and slow for rare ones, the inverted index is the opposite, and the planner has no statistics
 // to choose. So search scans a window of limited size, and uses the index only if the window
 // does not fill the page.
-func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]*ent.Order, error) {
+func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]storage.Full, error) {
 	ids, whole, err := m.searchNewest(ctx, q, f)
 	if err == nil && !whole && len(ids) <= f.Limit {
 		ids, err = m.searchIndex(ctx, f)
@@ -31,7 +31,9 @@ func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]*e
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	return db(q).Order.Query().Where(order.IDIn(ids...)).Order(order.ByID(sql.OrderDesc())).All(ctx)
+	list, err := storage.Read(ctx, q, ids)
+	slices.SortFunc(list, func(a, b storage.Full) int { return bytes.Compare(b.Row.ID[:], a.Row.ID[:]) })
+	return list, err
 }
 
 // searchNewest looks for the words in a window of the orders that match the rest of the filter;
