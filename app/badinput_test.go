@@ -57,7 +57,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// probe asks one route, as somebody who may, about something that is there.
+// probe sends requests to one route as a caller with the right to it, for a resource that exists.
 type probe struct {
 	*matrix
 	n       int // of the route
@@ -96,7 +96,7 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 	case thing.common:
 		p.target = "there"
 	case thing.own != nil:
-		p.target = "somebody else's"
+		p.target = "other account's"
 	}
 	p.a = &root // whom the least is refused
 	p.who = &asker{name: "admin", who: p.a, good: true}
@@ -106,7 +106,7 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 	return p
 }
 
-// ownCaller are the routes that are asked by somebody of their own: because sessions and keys get
+// ownCaller are the routes with a caller of their own: because sessions and keys get
 // lost, or because an account has limits that the other routes use up. The deliveries to an
 // account's webhooks and their tests share one.
 var ownCaller = []string{"/v1/auth/", "/v1/api-keys", "/v1/users/me", "/v1/webhook"}

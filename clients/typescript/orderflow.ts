@@ -72,8 +72,8 @@ export interface Options {
   minDelay?: number;
   maxDelay?: number;
   /**
-   * Milliseconds without any frame after which the connection is renewed, in case it is dead and nobody
-   * noticed: pings are answered below JavaScript. Costs little, since nothing is missed.
+   * Milliseconds without any frame after which the connection is renewed, because it may be dead:
+   * JavaScript does not see pings. A renewal costs little and misses no event.
    */
   maxSilence?: number;
   webSocket?: new (url: string) => Socket;

@@ -27,7 +27,7 @@ func TestLookAlikeOrigins(t *testing.T) {
 	rows := map[string]string{
 		"foreign":                        "https://evil.example",
 		"null, as of a sandbox or file":  "null",
-		"everybody":                      "*",
+		"any origin":                     "*",
 		"empty":                          "",
 		"spaces":                         "   ",
 		"begins like ours":               "http://" + n.addr + ".evil.example",

@@ -127,7 +127,7 @@ func (b *bundle) finish(t *testing.T) {
 	t.Helper()
 	b.settle()
 	if n := b.count(`select count(*) from orders where due_at is not null`); n != 0 {
-		t.Errorf("%d orders are owed something for ever", n)
+		t.Errorf("%d orders have work pending without end", n)
 	}
 	for _, id := range column[uuid.UUID](b, t, `select id from orders`) {
 		h := b.types(id) + " "

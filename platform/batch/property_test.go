@@ -104,7 +104,7 @@ func TestEveryOutcomeIsLegalAndTrue(t *testing.T) {
 					outcomes[i] = outcome{i, v, err}
 				})
 			}
-			all.Wait() // hangs, and so fails, when anybody is left without an answer
+			all.Wait() // hangs, and so fails, if a caller gets no result
 		})
 
 		for _, got := range outcomes {

@@ -18,8 +18,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// beneath changes the log below its readers, as nobody can who has only the product:
-// what a database that goes back to an earlier state looks like from here.
+// beneath changes rows of the log directly, which the product never does. Readers then see
+// what they see after a database went back to an earlier state.
 func (b *bundle) beneath(sql string, args ...any) {
 	b.t.Helper()
 	b.must(postgres.InTx(b.ctx, b.pool, func(tx pgx.Tx) error {
@@ -78,7 +78,7 @@ func TestEveryReadVerifiesItsCursor(t *testing.T) {
 		{"gone", lost, false},
 		{"gone, without a digest", old(lost), false},
 		{"another event", another, false},
-		{"another event, without a digest", old(another), true}, // which nobody can tell
+		{"another event, without a digest", old(another), true}, // indistinguishable without a digest
 		{"another database", elsewhere, false},
 		{"the beginning of another database", events.Cursor{Epoch: "00000000"}, false},
 		{"not visible yet", waiting, false},
@@ -284,7 +284,7 @@ func TestReaderOfALogThatWentBack(t *testing.T) {
 	}
 }
 
-// A reader whose event is nowhere passes over nothing: it says so until somebody decides.
+// A reader whose event is not in the log skips nothing: it reports the fault until an operator decides.
 func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 	t.Parallel()
 	r := setupReaders(t)

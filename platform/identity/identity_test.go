@@ -107,10 +107,10 @@ func TestScopeSets(t *testing.T) {
 	}
 }
 
-func TestNobody(t *testing.T) {
+func TestNoCaller(t *testing.T) {
 	t.Parallel()
 	if _, ok := identity.FromContext(context.Background()); ok {
-		t.Error("somebody out of nothing")
+		t.Error("a context without a caller has one")
 	}
 	defer func() {
 		if recover() == nil {

@@ -91,7 +91,7 @@ func newScene(t *testing.T) *scene {
 	dir := folder(t)
 	old := previousVersion(t, root, dir)
 	binary := filepath.Join(dir, "present")
-	if err := program.BuildAt(t.Context(), root, binary, "-trimpath"); err != nil {
+	if err := program.Build(t.Context(), binary); err != nil {
 		t.Fatal(err)
 	}
 
