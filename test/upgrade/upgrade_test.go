@@ -3,6 +3,7 @@
 package upgrade_test
 
 import (
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -103,18 +104,20 @@ func newScene(t *testing.T) *scene {
 	bank := httptest.NewServer(simulated.Handler(simulated.NewBank(simulated.Options{Remember: true})))
 	t.Cleanup(bank.Close)
 
+	hooks := receive(t)
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + os.TempDir(),
-		"APP_ENV=production", "HOST=127.0.0.1", "LOG_LEVEL=info",
+		"APP_ENV=production", "HOST=127.0.0.1", "LOG_LEVEL=warn",
 		"DATABASE_URL=" + db.URL(), "DATABASE_MAX_CONNS=10", "REDIS_URL=" + pgtest.Redis(t), "PLAINTEXT_HOSTS=127.0.0.1",
 		"JWT_KEYS=upgrade=" + secret(), "BCRYPT_COST=10", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
 		"RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off",
 		"PAYMENT_PROVIDER=simulated", "PAYMENT_SIMULATOR_URL=" + bank.URL, "WEBHOOK_ALLOWED_NETWORKS=127.0.0.1",
+		"SSL_CERT_FILE=" + hooks.certificate(t, dir),
 	}
 	return &scene{
 		previous: &version{name: "previous", binary: old, dir: dir, env: env},
 		present:  &version{name: "present", binary: binary, dir: dir, env: env},
-		hooks:    receive(t),
+		hooks:    hooks,
 	}
 }
 
@@ -246,15 +249,15 @@ func items(sku string, quantity int) string {
 
 // receiver is an endpoint of webhooks.
 type receiver struct {
-	url string
+	*httptest.Server
 	mu  sync.Mutex
-	got map[string]int // messages by body
+	got map[string]int // requests by the id of the message
 }
 
 func receive(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{got: map[string]int{}}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	r.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Webhook-Signature") == "" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
@@ -263,9 +266,19 @@ func receive(t *testing.T) *receiver {
 		defer r.mu.Unlock()
 		r.got[req.Header.Get("Webhook-Id")]++
 	}))
-	t.Cleanup(server.Close)
-	r.url = server.URL
+	t.Cleanup(r.Close)
 	return r
+}
+
+// certificate writes the certificate of the receiver to a file, which replaces the system's roots.
+func (r *receiver) certificate(t *testing.T, dir string) (file string) {
+	t.Helper()
+	file = filepath.Join(dir, "receiver.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate().Raw})
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func (r *receiver) count(id string) int {

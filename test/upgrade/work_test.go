@@ -125,7 +125,7 @@ func (s *scene) lists(t *testing.T, first, second *node) {
 	user.want(t, second, 200, "POST", "/v1/orders/quote", one)
 	var ids []string
 	for i := range 3 {
-		ids = append(ids, bulk.text(fmt.Sprintf("results.%d.order.id", i)))
+		ids = append(ids, bulk.text(fmt.Sprintf("data.%d.order.id", i)))
 		user.until(t, second, "/v1/orders/"+ids[i], "status", "PROCESSING")
 	}
 	page := user.want(t, second, 200, "GET", "/v1/orders?limit=2&status=PROCESSING", "")
@@ -234,7 +234,7 @@ func (s *scene) keys(t *testing.T, first, second *node) {
 
 func (s *scene) webhooks(t *testing.T, first, second *node) {
 	user := s.register(t, second)
-	hook := user.want(t, first, 201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"types":["order.created","order.processing"],"ordering":"order"}`, s.hooks.url))
+	hook := user.want(t, first, 201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"types":["order.created","order.processing"],"ordering":"order"}`, s.hooks.URL))
 	path := "/v1/webhooks/" + hook.text("id")
 	user.want(t, second, 200, "PATCH", path, `{"description":"The upgrade."}`)
 	user.want(t, second, 200, "POST", path+"/test", "")
@@ -258,6 +258,9 @@ func (s *scene) webhooks(t *testing.T, first, second *node) {
 			attempts, _ := user.want(t, n, 200, "GET", path+"/deliveries/"+number, "").at("attempts").([]any)
 			return len(attempts) == 2
 		})
+		if got := s.hooks.count(one.text("messageId")); got != 2 {
+			t.Errorf("the receiver got message %s %d times", one.text("messageId"), got)
+		}
 	}
 	user.want(t, first, 200, "PATCH", path, `{"enabled":false}`)
 	user.want(t, second, 204, "DELETE", path, "")
@@ -268,7 +271,7 @@ func (s *scene) notifications(t *testing.T, first, second *node) {
 	user := s.register(t, first)
 	order := s.place(t, user.caller, first, second, items(s.product(t, first, 1), 1))
 	user.until(t, second, order, "status", "PROCESSING")
-	user.want(t, first, 200, "POST", order+"/cancel", "")
+	s.root.want(t, first, 200, "POST", order+"/cancel", "")
 	testwait.Until(t, "the notification of the cancellation", func() bool {
 		return user.want(t, second, 200, "GET", "/v1/notifications", "").text("data.0.type") == "order.cancelled"
 	})
