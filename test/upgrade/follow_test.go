@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fasthttp/websocket"
 
@@ -24,9 +25,9 @@ type follower struct {
 	begin string               // the cursor at which it began
 
 	mu    sync.Mutex
-	last  string   // the cursor of the last frame
-	ids   []string // of the events, in the order of arrival
-	resum map[string]int
+	last  string         // the cursor of the last frame
+	ids   []string       // of the events, in the order of arrival
+	heard map[string]int // connections by transport and node
 	fault string
 }
 
@@ -40,7 +41,7 @@ type frame struct{ ID, Type, Cursor string }
 func follow(t *testing.T, root caller, n *node, some func(turn int) *node) (f *follower, end func()) {
 	t.Helper()
 	page := root.want(t, n, http.StatusOK, http.MethodGet, "/v1/events?limit=1", "")
-	f = &follower{root: root, some: some, last: page.text("nextCursor"), begin: page.text("nextCursor"), resum: map[string]int{}}
+	f = &follower{root: root, some: some, last: page.text("nextCursor"), begin: page.text("nextCursor"), heard: map[string]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -51,11 +52,13 @@ func follow(t *testing.T, root caller, n *node, some func(turn int) *node) (f *f
 				hear, name = f.hearSocket, "socket"
 			}
 			n := some(turn)
-			if heard := hear(ctx, n); heard > 0 {
-				f.mu.Lock()
-				f.resum[name+" at the "+n.name]++
-				f.mu.Unlock()
+			if hear(ctx, n) == 0 {
+				pause(ctx, 20*time.Millisecond) // the connection failed
+				continue
 			}
+			f.mu.Lock()
+			f.heard[name+" at the "+n.name]++
+			f.mu.Unlock()
 		}
 	}()
 	return f, func() { cancel(); <-done }
@@ -159,9 +162,9 @@ func (f *follower) judge(t *testing.T, n *node) {
 	if !slices.Equal(f.ids, log) {
 		t.Errorf("the follower has %d events, the log has %d:\n%v\n%v", len(f.ids), len(log), f.ids, log)
 	}
-	t.Logf("%d events over connections: %v", len(log), f.resum)
-	if len(f.resum) < 4 {
-		t.Errorf("the follower did not use both transports at both versions: %v", f.resum)
+	t.Logf("%d events over connections: %v", len(log), f.heard)
+	if len(f.heard) < 4 {
+		t.Errorf("the follower did not use both transports at both versions: %v", f.heard)
 	}
 }
 

@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -232,12 +233,10 @@ func secret() string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// pause ends after d or when the test ends, and reports whether the test goes on.
-func pause(t testing.TB, d time.Duration) bool {
+// pause ends after d or with ctx.
+func pause(ctx context.Context, d time.Duration) {
 	select {
-	case <-t.Context().Done():
-		return false
+	case <-ctx.Done():
 	case <-time.After(d):
-		return true
 	}
 }
