@@ -14,8 +14,8 @@ import (
 )
 
 // SPEC R4: a client can never cause a 500. ASVS 5.0 1.1.1, 1.5.3,
-// 2.2.1, 4.1.1 and API8:2023: whatever is put into whatever place of whatever route is
-// refused with the fault named, or taken; it never breaks, hangs or stays in memory.
+// 2.2.1, 4.1.1 and API8:2023: any value in any input of any route is accepted, or
+// refused with a named fault; it never causes a failure, a hang or a leak of memory.
 //
 // A new route needs nothing here as long as its body follows from its schema (see
 // known) and its path is about something that a POST makes (see things).
@@ -111,7 +111,7 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 // account's webhooks and their tests share one.
 var ownCaller = []string{"/v1/auth/", "/v1/api-keys", "/v1/users/me", "/v1/webhook"}
 
-// become makes another administrator, who may lose his sessions and keys and has no orders.
+// become creates another administrator without orders, which may lose its sessions and keys.
 func (p *probe) become() {
 	p.t.Helper()
 	p.a = p.person("probe")

@@ -132,7 +132,7 @@ func (m *matrix) post(r web.Route, owner *person) string {
 	return where[strings.LastIndex(where, "/")+1:]
 }
 
-// maker is who may: the owner, or an administrator.
+// maker is the caller that creates a resource: the owner, or an administrator.
 func (m *matrix) maker(r web.Route, owner *person) *person {
 	if owner.role.Covers(r.Role) {
 		return owner

@@ -238,7 +238,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// Who waits for another node stops waiting when it is told to.
+// A node that waits for the migration of another one stops waiting when its context ends.
 func TestWaitingForAnotherNode(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)

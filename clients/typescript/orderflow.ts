@@ -1,7 +1,7 @@
 /**
  * Follows the events of your orders over a WebSocket, and resumes.
  *
- * Every event has a cursor. When the connection ends, for whatever reason, this client
+ * Every event has a cursor. When the connection ends, for any reason, this client
  * comes back behind the last event that your handler has finished with, on any node: none is left out.
  * An event whose handler was interrupted comes again, so handlers should not mind a repetition;
  * `id` is unique.

@@ -15,8 +15,8 @@ var upgrade = http.Header{
 	"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
 }
 
-// SPEC E2, ASVS 5.0 4.4.2 (Origin of WebSocket): whatever is not our own origin or a
-// configured one, letter by letter, is 403 before the upgrade, with good credentials.
+// SPEC E2, ASVS 5.0 4.4.2 (Origin of WebSocket): an origin that is not byte for byte the server's
+// own or a configured one gets a 403 before the upgrade, also with valid credentials.
 func TestLookAlikeOrigins(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -46,7 +46,7 @@ func (n *node) consumed(user uuid.UUID) {
 	})
 }
 
-// SPEC E4, E7: an event ends a long poll, whatever woke the poll in vain before: an
+// SPEC E4, E7: an event ends a long poll that other wake-ups did not end: an
 // unread count, or a frame of an event that the client knows from another node. A poll
 // that misses its wake-up answers an empty page when its wait is over.
 func TestEveryTransportHears(t *testing.T) {

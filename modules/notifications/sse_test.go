@@ -163,7 +163,7 @@ func TestStreamReset(t *testing.T) {
 	l.expect(h.truth(h.alice.UserID)[1:])
 }
 
-// SPEC A5, E6: who is logged out, and a server that stops, say so and end the stream.
+// SPEC A5, E6: the stream ends with the reason after a logout and when the server stops.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

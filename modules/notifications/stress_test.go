@@ -186,8 +186,8 @@ func TestCatchUpWhileTheQueueRunsOver(t *testing.T) {
 	}
 }
 
-// One commit may bring more than a queue holds, also after a long silence. Who reads
-// it all is not slow.
+// One commit may contain more events than a queue holds, also after a long pause. A client that
+// reads all of them is not a slow reader.
 func TestBurstIsNotSlow(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

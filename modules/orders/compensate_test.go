@@ -208,7 +208,7 @@ func TestEverySettlementFailsForGood(t *testing.T) {
 }
 
 // D3: a crash at each point of each call to the bank, and the job runs again.
-// Whatever was lost, the bank did each thing once.
+// In every case, the bank executed each request once.
 func TestCrashesChargeOnce(t *testing.T) {
 	t.Parallel()
 	lost := simulated.Fault{Err: errLine, Lost: true}

@@ -196,7 +196,7 @@ func TestBrokenExport_C12(t *testing.T) {
 }
 
 // C12, F10: exports cannot take all connections of a node, an account has one on all
-// nodes together, and administrators have a place whatever others do.
+// nodes together, and places are reserved for administrators.
 func TestExportsAtOnce_C12(t *testing.T) {
 	t.Parallel()
 	b := setup(t) // with 8 connections: a place for each kind of account

@@ -46,7 +46,7 @@ func TestQuote_C11(t *testing.T) {
 	}
 }
 
-// F9: a quote never shows a price that is no longer true, whatever this node remembers.
+// F9: a quote never shows an outdated price, also if the cache of the node is outdated.
 func TestQuoteIsNeverStale_F9(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

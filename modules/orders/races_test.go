@@ -161,7 +161,7 @@ func TestHotSKU(t *testing.T) {
 				other.Add(1)
 				return
 			}
-			if i%10 == 0 { // some think better of it, whatever has become of the order
+			if i%10 == 0 { // some customers cancel, in any state of the order
 				if got := f.reply("alice", "POST /v1/orders/"+o.ID.String()+"/cancel", ""); got.status != http.StatusOK && got.status != http.StatusConflict {
 					other.Add(1)
 				}

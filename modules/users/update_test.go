@@ -204,7 +204,7 @@ func TestLastAdminWaitsForTheOther(t *testing.T) {
 	}
 }
 
-// SPEC A7: who may, route by route.
+// SPEC A7: the role that each route requires.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -44,7 +44,7 @@ func (b *bundle) put(at events.Cursor, e events.Event) {
 		at.Xid, at.Seq, e.OrderID, e.Version, e.UserID, e.Type, string(e.Data), string(e.Actor), e.At)
 }
 
-// E3: whatever reads behind a cursor first finds the event of the cursor, or says so.
+// E3: every reader first looks up the event of its cursor, and reports when it is missing.
 func TestEveryReadVerifiesItsCursor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -138,8 +138,8 @@ func TestCursorsAgree(t *testing.T) {
 	}
 }
 
-// E3: a tail whose last event is gone says so, goes on from the present end, and passes
-// over nothing that is written afterwards, whatever its numbers.
+// E3: a tail whose last event is missing reports it, continues from the present end, and skips no
+// event that is written afterwards, with any numbers.
 func TestTailOfALogThatWentBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -317,8 +317,8 @@ func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 	}
 }
 
-// The event of a cursor is found by one probe of the stream's index, whatever the planner
-// knows of the table.
+// The event of a cursor is found by one probe of the stream's index, with any statistics of the
+// planner.
 func TestPlanOfVerification(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// SPEC A7: who may do what needs which role. Nothing covers a role that is not one.
+// SPEC A7: the roles that each role covers. No role covers an unknown one.
 func TestCovers(t *testing.T) {
 	t.Parallel()
 	all := []identity.Role{identity.Anyone, identity.User, identity.Admin, "", "root"}

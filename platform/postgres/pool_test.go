@@ -149,8 +149,8 @@ func TestSendBatch(t *testing.T) {
 	}
 }
 
-// A pool that is exhausted answers after two seconds, or what its address says, whatever the
-// caller would allow, and the client gets a 503.
+// Acquire from an exhausted pool fails after two seconds, or after the time-out in the URL,
+// independently of the caller's deadline, and the client gets a 503.
 func TestExhausted(t *testing.T) {
 	t.Parallel()
 	t.Run("usual", func(t *testing.T) {

@@ -196,7 +196,7 @@ func TestNoOriginsNoCORS(t *testing.T) {
 	}
 }
 
-// A request that no route takes is 404 or 405, whatever its body is.
+// A request without a route gets a 404 or 405, with any body.
 func TestAddressComesBeforeBody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
