@@ -100,7 +100,11 @@ func TestUncommentedNamesAreFound(t *testing.T) {
 	t.Parallel()
 	f, err := parser.ParseFile(token.NewFileSet(), "a.go", `package a
 		// A is commented.
-		type A interface { M(); /* N is. */ N() }
+		type A interface {
+			M()
+			// N is commented.
+			N()
+		}
 		type B[T any] struct{}
 		func (b *B[T]) Error() string { return "" }
 		type c struct{}
