@@ -37,11 +37,11 @@ const perConnection = 5
 // frame has the members of a frame that are compared.
 type frame struct{ ID, Type, Cursor string }
 
-// follow starts to read now and ends with the test or the returned function.
-func follow(t *testing.T, root caller, n *node, some func(turn int) *node) (f *follower, end func()) {
+// follow starts to read now. The returned function ends it, as does the end of the test.
+func follow(t *testing.T, root caller, n *node, some func(turn int) *node) (*follower, func()) {
 	t.Helper()
 	page := root.want(t, n, http.StatusOK, http.MethodGet, "/v1/events?limit=1", "")
-	f = &follower{root: root, some: some, last: page.text("nextCursor"), begin: page.text("nextCursor"), heard: map[string]int{}}
+	f := &follower{root: root, some: some, last: page.text("nextCursor"), begin: page.text("nextCursor"), heard: map[string]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {

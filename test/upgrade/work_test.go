@@ -1,6 +1,7 @@
 package upgrade_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -35,7 +36,7 @@ func (s *scene) place(t *testing.T, c caller, first, second *node, body string) 
 	key := "Idempotency-Key: " + s.name("key")
 	placed := c.want(t, first, http.StatusCreated, "POST", "/v1/orders", body, key)
 	again := c.want(t, second, http.StatusCreated, "POST", "/v1/orders", body, key)
-	if string(again.raw) != string(placed.raw) || again.header.Get("Idempotency-Replayed") != "true" {
+	if !bytes.Equal(again.raw, placed.raw) || again.header.Get("Idempotency-Replayed") != "true" {
 		t.Errorf("the response was %s, and is %s at the %s", placed, again, second.name)
 	}
 	return "/v1/orders/" + placed.text("id")
