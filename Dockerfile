@@ -37,8 +37,8 @@ ENV APP_ENV=production
 USER 65532:65532
 EXPOSE 3000
 
-# The binary asks itself, since there is no shell. Restarting is not its business:
-# a node that is not ready is only left out by whoever balances the load.
+# The binary probes itself, because the image has no shell. A node that is not ready is not
+# restarted: the load balancer only sends it no requests.
 HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --start-interval=1s --retries=3 \
     CMD ["/orderflow", "healthcheck"]
 

@@ -119,7 +119,7 @@ func (s source) module() string {
 	return parts[1]
 }
 
-// Who may import whom: app -> modules -> ent, platform, internal; app -> config, migrations.
+// The permitted imports: app -> modules -> ent, platform, internal; app -> config, migrations.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	rules := []struct{ dir, forbidden, except string }{

@@ -14,8 +14,8 @@ import (
 )
 
 // SPEC R4: a client can never cause a 500. ASVS 5.0 1.1.1, 1.5.3,
-// 2.2.1, 4.1.1 and API8:2023: whatever is put into whatever place of whatever route is
-// refused with the fault named, or taken; it never breaks, hangs or stays in memory.
+// 2.2.1, 4.1.1 and API8:2023: any value in any input of any route is accepted, or
+// refused with a named fault; it never causes a failure, a hang or a leak of memory.
 //
 // A new route needs nothing here as long as its body follows from its schema (see
 // known) and its path is about something that a POST makes (see things).
@@ -57,7 +57,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// probe asks one route, as somebody who may, about something that is there.
+// probe sends requests to one route as a caller with the right to it, for a resource that exists.
 type probe struct {
 	*matrix
 	n       int // of the route
@@ -96,7 +96,7 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 	case thing.common:
 		p.target = "there"
 	case thing.own != nil:
-		p.target = "somebody else's"
+		p.target = "other account's"
 	}
 	p.a = &root // whom the least is refused
 	p.who = &asker{name: "admin", who: p.a, good: true}
@@ -106,12 +106,12 @@ func (m *matrix) probe(t *testing.T, n int, r web.Route) *probe {
 	return p
 }
 
-// ownCaller are the routes that are asked by somebody of their own: because sessions and keys get
+// ownCaller are the routes with a caller of their own: because sessions and keys get
 // lost, or because an account has limits that the other routes use up. The deliveries to an
 // account's webhooks and their tests share one.
 var ownCaller = []string{"/v1/auth/", "/v1/api-keys", "/v1/users/me", "/v1/webhook"}
 
-// become makes another administrator, who may lose his sessions and keys and has no orders.
+// become creates another administrator without orders, which may lose its sessions and keys.
 func (p *probe) become() {
 	p.t.Helper()
 	p.a = p.person("probe")

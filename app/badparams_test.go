@@ -66,7 +66,7 @@ func (p *probe) bodyIfAny() func() string {
 	return p.good
 }
 
-// queries are wrong whatever the route knows.
+// queries are invalid for every route.
 func (p *probe) queries() (list []attempt) {
 	for _, query := range []string{
 		"unknown=1", "unknown", "unknown=1&unknown=2", "a%2fb=1", "__proto__[x]=1", "id=1", "=1", "%00=1", "%ff=1", "%zz", "x=%zz", "a;b", "%", "&unknown&", long + "=1", strings.Repeat("a=1&", 2000),

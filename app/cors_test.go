@@ -22,19 +22,19 @@ func TestPreflightOfEveryRoute(t *testing.T) {
 	cfg := settings(t)
 	cfg.Origins = []string{shopOrigin}
 	s := serveTest(t, cfg)
-	anybody := s.anonymous()
-	document := anybody.want(200, "GET", "/openapi.json", "", "Origin: "+shopOrigin)
+	anonymous := s.anonymous()
+	document := anonymous.want(200, "GET", "/openapi.json", "", "Origin: "+shopOrigin)
 	exposed := listOf(document.header, "Access-Control-Expose-Headers")
 	parameter := regexp.MustCompile(`\{[^}]*\}`)
 	paths := append(documentedPaths(document), "/", "/docs", "/docs/swagger-ui.css", "/try", "/openapi.json", "/schemas/order.created", "/health", "/readyz", "/metrics")
 	for _, path := range paths {
 		address := parameter.ReplaceAllString(path, "01900000-0000-7000-8000-000000000000")
-		refused, err := anybody.try("BREW", address, "")
+		refused, err := anonymous.try("BREW", address, "")
 		if err != nil || refused.status != http.StatusMethodNotAllowed {
 			t.Fatalf("BREW %s: %v, %v", address, refused, err)
 		}
 
-		got, err := anybody.try("OPTIONS", address, "", "Origin: "+shopOrigin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
+		got, err := anonymous.try("OPTIONS", address, "", "Origin: "+shopOrigin, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,23 +101,23 @@ func TestCORSAndTheLimiter(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)
 	cfg.Origins, cfg.RateLimit = []string{shopOrigin}, config.Limit{Count: 5, Period: time.Hour}
-	anybody := serveTest(t, cfg).anonymous()
+	anonymous := serveTest(t, cfg).anonymous()
 	for range 20 {
-		if a, err := anybody.try("OPTIONS", "/v1/products", "", "Origin: "+shopOrigin, "Access-Control-Request-Method: GET"); err != nil || a.status != http.StatusNoContent {
+		if a, err := anonymous.try("OPTIONS", "/v1/products", "", "Origin: "+shopOrigin, "Access-Control-Request-Method: GET"); err != nil || a.status != http.StatusNoContent {
 			t.Fatalf("a preflight: %v, %v", a, err)
 		}
 	}
 	var got answer
 	for n := range 6 {
 		var err error
-		if got, err = anybody.try("GET", "/v1/products", "", "Origin: "+shopOrigin); err != nil || n < 5 && got.status != http.StatusOK {
+		if got, err = anonymous.try("GET", "/v1/products", "", "Origin: "+shopOrigin); err != nil || n < 5 && got.status != http.StatusOK {
 			t.Fatalf("request %d: %v, %v", n, got, err)
 		}
 	}
 	if got.status != http.StatusTooManyRequests || got.header.Get("Access-Control-Allow-Origin") != shopOrigin || got.header.Get("Retry-After") == "" || got.text("code") != "rate-limited" {
 		t.Errorf("%v %v", got, got.header)
 	}
-	if a, err := anybody.try("OPTIONS", "/v1/nowhere", "", "Origin: "+shopOrigin, "Access-Control-Request-Method: GET"); err != nil || a.status != http.StatusTooManyRequests {
+	if a, err := anonymous.try("OPTIONS", "/v1/nowhere", "", "Origin: "+shopOrigin, "Access-Control-Request-Method: GET"); err != nil || a.status != http.StatusTooManyRequests {
 		t.Errorf("OPTIONS of an unknown path is not counted: %v, %v", a, err)
 	}
 }

@@ -50,8 +50,8 @@ func TestFirstOrder(t *testing.T) {
 	}
 }
 
-// A7: what a role may not is 403, what nobody proved is 401 with a challenge, on
-// every route of the table.
+// A7: on every route of the table, an insufficient role is a 403, and a missing or invalid
+// credential is a 401 with a challenge.
 func TestRolesOnEveryRoute(t *testing.T) {
 	t.Parallel()
 	s := serveTest(t, settings(t))

@@ -103,8 +103,9 @@ func TestGuessesAreCountedExactly(t *testing.T) {
 	}
 }
 
-// A6: whoever uses up the tries at an account does not lock its owner out, neither
-// where they are logged in, though they mistype, nor where nobody has guessed.
+// A6: a client that uses up the attempts of an account does not lock its owner out, neither on
+// networks where the owner is logged in, despite typing errors, nor on networks without failed
+// attempts.
 func TestOwnerIsNotLockedOut(t *testing.T) {
 	t.Parallel()
 	nodes, _ := guarded(t)
@@ -131,7 +132,7 @@ func TestOwnerIsNotLockedOut(t *testing.T) {
 			{"at home", from(home), userPassword, 200},
 			{"abroad", from(abroad), userPassword, 200},
 			{"abroad again", from(abroad), userPassword, 200},
-			{"right, where somebody has guessed", from(guesser), userPassword, 429},
+			{"right, on a network with failed attempts", from(guesser), userPassword, 429},
 			{"wrong, at one more address", from("10.6.0.2"), "a wrong red evening", 429},
 			{"right, at that address", from("10.6.0.2"), userPassword, 429},
 		} {

@@ -69,8 +69,8 @@ func (w write) by(c *client, key string) (answer, error) {
 	return c.try(w.method, w.path, w.body, headers...)
 }
 
-// F4: whatever is wrong with a database that answers, a write is 503 with Retry-After,
-// and nothing is kept under its key: once it is well, the repetition acts.
+// F4: for every fault of a database that still responds, a write gets a 503 with Retry-After, and
+// no response is stored under its key: after the fault, the repeated request is executed.
 func TestIllDatabase(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)

@@ -61,7 +61,7 @@ var bodies = map[string]func(m *matrix, p *person) string{
 	"POST /v1/auth/refresh": func(m *matrix, p *person) string {
 		return fmt.Sprintf(`{"refreshToken":%q}`, m.s.logIn(p.email, p.password).refresh)
 	},
-	"PATCH /v1/users/{id}":            func(*matrix, *person) string { return `{"name":"Somebody"}` },
+	"PATCH /v1/users/{id}":            func(*matrix, *person) string { return `{"name":"Another"}` },
 	"PATCH /v1/webhooks/{id}":         func(*matrix, *person) string { return `{"description":"another"}` }, // more needs more, see TestKeysNeedWhatTheyCarry
 	"POST /v1/webhooks/{id}/replays":  func(*matrix, *person) string { return `{"from":1}` },
 	"POST /v1/orders/{id}/refunds":    func(*matrix, *person) string { return `{"amount":{"amount":1,"currency":"EUR"},"reason":"late"}` },

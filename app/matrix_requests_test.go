@@ -80,7 +80,7 @@ var upgrade = map[string]string{
 	"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
 
-// try sends a question, its path as it is, with whatever escapes. A header that is
+// try sends a request with an unchanged path, including its escapes. A header that is
 // "Name: value" replaces the usual one, or comes again; without a value there is none.
 func (m *matrix) try(who *asker, q question, headers ...string) (answer, error) {
 	req, err := http.NewRequestWithContext(m.t.Context(), q.method, m.s.base, strings.NewReader(q.body))

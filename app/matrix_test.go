@@ -17,9 +17,9 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-// A7, A8, API1:2023 (objects), API5:2023 (functions), ASVS 5.0 8.2.1, 8.2.2: who may
-// what. Every route is asked by everybody about what is their own, somebody else's,
-// deleted and made up. What comes of it must follow from the route's role and scope,
+// A7, A8, API1:2023 (objects), API5:2023 (functions), ASVS 5.0 8.2.1, 8.2.2: authorization.
+// Every caller asks every route for its own resources, for those of another account, and for
+// deleted and invented ones. What comes of it must follow from the route's role and scope,
 // and is written to testdata/matrix.golden for people to read: a route without a row
 // fails, and so does one whose row is another.
 //
@@ -44,7 +44,7 @@ func TestMatrix(t *testing.T) {
 		}
 	})
 
-	golden.Check(t, "testdata/matrix.golden", "# nobody: anonymous, inactive (session and key), an expired key, a revoked key; x+*: the keys of x with any other scope\n"+strings.Join(rows, ""))
+	golden.Check(t, "testdata/matrix.golden", "# unauthenticated: anonymous, inactive (session and key), an expired key, a revoked key; x+*: the keys of x with any other scope\n"+strings.Join(rows, ""))
 }
 
 // scopesOf are all that a key needs.
@@ -126,7 +126,7 @@ func expected(r web.Route, target string, who *asker) string {
 	switch {
 	case target == "deleted" || target == "made up":
 		return "404"
-	case target == "somebody else's" && (!admin || thingOf(r.Path).private):
+	case target == "other account's" && (!admin || thingOf(r.Path).private):
 		return "404"
 	case target == "userId=another" && !admin:
 		return "403 forbidden"
@@ -150,7 +150,7 @@ func outcomeOf(a answer) string {
 func (m *matrix) table(got map[string][]*asker) string {
 	if len(got) == 1 {
 		for outcome := range got {
-			return outcome + ": everybody"
+			return outcome + ": all"
 		}
 	}
 	var parts []string
@@ -177,7 +177,7 @@ func (m *matrix) names(list []*asker) (names []string) {
 		case who.scope != "" && keys[who.who] > 1:
 			name = who.who.name + "+*"
 		case !who.good && bad == m.bad():
-			name = "nobody"
+			name = "unauthenticated"
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -208,7 +208,7 @@ func compareOutcomes(x, y string) int {
 
 var actors = regexp.MustCompile(`"actor":"[^"]*"`)
 
-// leaks looks for the others in what somebody is told (API3:2023).
+// leaks looks for data of other accounts in the response to a user (API3:2023).
 func (m *matrix) leaks(q question, who *asker, a answer) {
 	if who.role() == identity.Admin {
 		return
@@ -229,8 +229,8 @@ func (m *matrix) leaks(q question, who *asker, a answer) {
 	}
 }
 
-// sameness holds the refusals that must look alike: whether a thing is somebody
-// else's, was deleted or never was is nobody's business (SPEC R4).
+// sameness holds the refusals that must be indistinguishable: a response does not reveal
+// whether a resource belongs to another account, was deleted or never existed (SPEC R4).
 type sameness struct {
 	t    *testing.T
 	seen map[string]string

@@ -47,7 +47,7 @@ var things = map[string]thing{
 	},
 	"/v1/users/": {
 		own:  func(_ *matrix, caller *person) string { return caller.id },
-		make: func(m *matrix, _ *person) string { return m.person("somebody").id },
+		make: func(m *matrix, _ *person) string { return m.person("another").id },
 	},
 	"/v1/auth/sessions/": {
 		make:    func(m *matrix, owner *person) string { return sessionOf(m.s.logIn(owner.email, owner.password)) },
@@ -59,7 +59,7 @@ var things = map[string]thing{
 			// There may be fifty: those that were made, changed or replayed by what was let through make room.
 			m.exec(`update webhooks w set deleted_at = now() where owner_id = $1 and (description <> 'of the matrix' or updated_at > created_at
 				or exists (select from webhook_replays r where r.webhook_id = w.id and r.id <> w.id))`, owner.id)
-			// Of the owner's orders only: everybody's would be delivered for every order of every test.
+			// For the owner's orders only: a webhook for all users would get a delivery for every order of every test.
 			id := owner.want(201, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:65001/","description":"of the matrix","userId":"`+owner.id+`"}`).text("id")
 			m.exec(`insert into webhook_deliveries (id, webhook_id, number, order_id, version, user_id, type, status, created_at)
 				values (gen_random_uuid(), $1, 1000, gen_random_uuid(), 1, $2, 'order.created', 'delivered', now())`, id, owner.id)
@@ -132,7 +132,7 @@ func (m *matrix) post(r web.Route, owner *person) string {
 	return where[strings.LastIndex(where, "/")+1:]
 }
 
-// maker is who may: the owner, or an administrator.
+// maker is the caller that creates a resource: the owner, or an administrator.
 func (m *matrix) maker(r web.Route, owner *person) *person {
 	if owner.role.Covers(r.Role) {
 		return owner
@@ -155,7 +155,7 @@ func (m *matrix) targets(r web.Route) []string {
 		m.t.Errorf(unknownThing, r.Method, r.Path)
 		return nil
 	}
-	list := []string{"own", "somebody else's"}
+	list := []string{"own", "other account's"}
 	if kind.common {
 		list = []string{"there"}
 	}
@@ -170,7 +170,7 @@ func (m *matrix) thing(r web.Route, target string, who *asker) string {
 	m.t.Helper()
 	caller := who.who
 	if caller == nil || !who.good {
-		caller = m.a // who proves nothing is nobody: it is a's that they want
+		caller = m.a // anonymous callers ask for the resources of a
 	}
 	kind, owner := thingOf(r.Path), caller
 	if kind.make == nil {
@@ -183,9 +183,9 @@ func (m *matrix) thing(r web.Route, target string, who *asker) string {
 		return uuid.Must(uuid.NewV7()).String()
 	case target == "own" && kind.own != nil:
 		return kind.own(m, caller)
-	case target == "somebody else's" && caller == m.a:
+	case target == "other account's" && caller == m.a:
 		owner = m.b
-	case target == "somebody else's":
+	case target == "other account's":
 		owner = m.a
 	}
 	slot := m.slot(r, target, owner)
@@ -205,7 +205,7 @@ func (m *matrix) slot(r web.Route, target string, owner *person) string {
 // spent forgets what an allowed request may have changed.
 func (m *matrix) spent(r web.Route, target string, who *asker) {
 	m.t.Helper()
-	if target == "own" || target == "somebody else's" || target == "there" {
+	if target == "own" || target == "other account's" || target == "there" {
 		for slot := range m.held {
 			if strings.HasPrefix(slot, placeOf(r.Path)+" "+target) {
 				delete(m.held, slot)

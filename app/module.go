@@ -39,6 +39,7 @@ type Module interface {
 // HasWorkers is a module with jobs. Workers registers what works each kind of job; it is
 // called only on nodes with the role "worker".
 type HasWorkers interface {
+	// Workers adds the workers to w. It is called once for each node.
 	Workers(w *river.Workers)
 }
 
@@ -46,12 +47,14 @@ type HasWorkers interface {
 // other servers do not take the slots of those that do not. Queues tells how many jobs of
 // each queue run at once on a node.
 type HasQueues interface {
+	// Queues returns the number of concurrent jobs on one node by the name of the queue.
 	Queues() map[string]int
 }
 
 // Runner is a module with something that runs on every node. Run returns nil soon after ctx
 // ends, which is when requests and jobs have ended. An error stops the node.
 type Runner interface {
+	// Run returns when ctx has ended, or with the error that stops the node.
 	Run(ctx context.Context) error
 }
 
@@ -59,6 +62,7 @@ type Runner interface {
 // all of them at once. Work returns nil soon after ctx ends, which is when requests have
 // ended. An error stops the node.
 type BackgroundWorker interface {
+	// Work returns when ctx has ended, or with the error that stops the node.
 	Work(ctx context.Context) error
 }
 
@@ -68,6 +72,7 @@ type BackgroundWorker interface {
 // the previous version works on the migrated schema until it is replaced, so migrations add
 // before they remove.
 type HasMigrations interface {
+	// Migrations returns the files, whose numbers are unique within the module.
 	Migrations() fs.FS
 }
 
@@ -77,6 +82,7 @@ type HasMigrations interface {
 // what Consume writes with tx happens exactly once for each event. After an error Consume
 // gets the same events again, one second later.
 type EventConsumer interface {
+	// Consume processes the events of list within tx, which the caller commits.
 	Consume(ctx context.Context, tx pgx.Tx, list []events.Event) error
 }
 
@@ -84,16 +90,19 @@ type EventConsumer interface {
 // WithStep. Steps is called once, before anything runs. A step may use the module's tables
 // with Platform.Pool: a Check runs outside any transaction.
 type HasSteps interface {
+	// Steps returns the steps in the order in which an order passes them.
 	Steps() []orders.Step
 }
 
 // Observer is a module with metrics of its own. The names should begin with the module's.
 type Observer interface {
+	// Observe registers the metrics. It panics if a name is taken, as MustRegister does.
 	Observe(r prometheus.Registerer)
 }
 
 // HasInvariants is a module with statements for "orderflow verify".
 type HasInvariants interface {
+	// Invariants returns the statements, whose names are unique within the program.
 	Invariants() []Invariant
 }
 

@@ -20,8 +20,8 @@ type NewModule func(p *Platform) (Module, error)
 // provider's Name is the one that WithProvider gives.
 type NewProvider func(p *Platform) (payments.Provider, error)
 
-// WithModule adds a module: routes, tables, jobs, consumers of events, whatever its
-// abilities are. Modules are constructed in the order of the options, after the product's.
+// WithModule adds a module with all its abilities: routes, tables, jobs, consumers of
+// events. Modules are constructed in the order of the options, after the product's.
 func WithModule(constructor NewModule) Option {
 	if constructor == nil {
 		constructor = func(*Platform) (Module, error) { return nil, nil } //nolint:nilnil // which join reports

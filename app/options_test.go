@@ -230,7 +230,7 @@ func added(modules ...Module) (options []Option) {
 	return options
 }
 
-// Whatever is wrong with the options is named before anything starts, all of it at once.
+// All faults of the options are reported together, before the start.
 func TestWrongOptions(t *testing.T) {
 	t.Parallel()
 	provider := WithProvider("barter", newBarter)

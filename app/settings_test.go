@@ -63,8 +63,8 @@ var badValues = []string{
 	strings.Repeat(planted, 500),
 }
 
-// F2, F7, ASVS 5.0 16.2.5: whatever is wrong with a variable, nothing of its value is
-// said. The variables are those of the struct, so a new one is here by itself.
+// F2, F7, ASVS 5.0 16.2.5: an error about a variable never contains a part of its value. The
+// variables are those of the struct, so a new one is covered without a change here.
 //
 //nolint:paralleltest // it changes the environment, the folder and the standard streams of the process
 func TestBadSettingsAreNotQuoted(t *testing.T) {

@@ -136,8 +136,8 @@ func TestTicketIsItsUsersAlone(t *testing.T) {
 }
 
 // E2, F3, ASVS 5.0 14.2.1 (no secrets in URLs), RFC 9700 section 4.3.2, RFC 6750
-// section 5.3: no credential but a ticket is accepted in a URL, and whatever was put
-// there is in no log, at no level.
+// section 5.3: no credential but a ticket is accepted in a URL, and no log contains a
+// value of a URL, at any level.
 func TestNoTokenInAURLOrALog(t *testing.T) {
 	t.Parallel()
 	log := &syncBuffer{}

@@ -71,7 +71,7 @@ func statuses(a answer) (list []string) {
 }
 
 // SPEC D8, D10: an order that a service lets through and a person must approve is held with its
-// stock, is completed by who may, and then goes on. Everybody who watches sees each verdict.
+// stock, is completed by an administrator, and then goes on. All followers receive each verdict.
 func TestStepsAreServed(t *testing.T) {
 	t.Parallel()
 	s := (&fraudService{}).served(t)

@@ -34,8 +34,7 @@ type broken struct{ named }
 
 func (broken) Steps() []orders.Step { panic("no table") }
 
-// Whatever is wrong with steps is named before anything starts, all of it at once, by where
-// the step comes from.
+// All faults of steps are reported together, before the start, with the origin of each step.
 func TestWrongSteps(t *testing.T) {
 	t.Parallel()
 	step := func(name string) Option { return WithStep(orders.Manual(name)) }

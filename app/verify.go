@@ -12,8 +12,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// errBroken is what verify ends with when it found something: exit 1. Whatever
-// else kept it from an answer is a *notVerified: exit 2.
+// errBroken means that verify found a violation: exit code 1. An error that prevented the
+// verification is a *notVerified: exit code 2.
 var errBroken = errors.New("the database breaks laws of its own; see above")
 
 // notVerified says that nothing is known about the laws.

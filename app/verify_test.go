@@ -100,25 +100,25 @@ func restful(t *testing.T, conn *pgx.Conn) (yes bool) {
 func TestEveryLawIsSeenBroken(t *testing.T) {
 	t.Parallel()
 	s := tell(t)
-	const nobody = "00000000-0000-0000-0000-000000000001"
+	const unknown = "00000000-0000-0000-0000-000000000001"
 	rows := []struct {
 		law     string
 		breaks  string // @name is the id of that order
 		subject string
 	}{
-		{"key-without-order", `update idempotency_keys set body = convert_to('{"id":"` + nobody + `"}', 'UTF8') where key = 'held'`, "key held of user"},
-		{"bulk-key-without-order", `update idempotency_keys set route = 'POST /v1/orders/bulk', body = convert_to('{"data":[{"order":{"id":"` + nobody + `"}}]}', 'UTF8') where key = 'held'`, "key held of user"},
+		{"key-without-order", `update idempotency_keys set body = convert_to('{"id":"` + unknown + `"}', 'UTF8') where key = 'held'`, "key held of user"},
+		{"bulk-key-without-order", `update idempotency_keys set route = 'POST /v1/orders/bulk', body = convert_to('{"data":[{"order":{"id":"` + unknown + `"}}]}', 'UTF8') where key = 'held'`, "key held of user"},
 		{"order-without-lines", `delete from order_lines where order_id = @free`, "order @free"},
 		{"order-total", `update orders set total = total + 1 where id = @short`, "order @short"},
-		{"orphans", `update order_terms set order_id = '` + nobody + `' where order_id = @free`, "words of order " + nobody},
-		{"orphans", `update order_steps set order_id = '` + nobody + `' where order_id = @free`, "steps of order " + nobody},
+		{"orphans", `update order_terms set order_id = '` + unknown + `' where order_id = @free`, "words of order " + unknown},
+		{"orphans", `update order_steps set order_id = '` + unknown + `' where order_id = @free`, "steps of order " + unknown},
 		{"unsearchable", `delete from order_terms where order_id = @free`, "order @free"},
 		{"deleted", `update orders set deleted_at = now() where id = @free`, "order @free"},
 		{"counts", `update order_counts set n = n + 1 where id = (select min(id) from order_counts)`, "status "},
 		{"first-event", `update events set type = 'order.confirmed' where order_id = @free and version = 1`, "order @free"},
 		{"versions", `delete from events where order_id = @free and version = 2`, "order @free"},
 		{"event-order", `update events set xid = '3' where order_id = @free and version = 2`, "order @free"},
-		{"event-user", `update events set user_id = '` + nobody + `' where order_id = @free and version = 2`, "order @free"},
+		{"event-user", `update events set user_id = '` + unknown + `' where order_id = @free and version = 2`, "order @free"},
 		{"illegal-move", `update events set actor = 'user:' || user_id where order_id = @free and type = 'order.processing'`, "order @free"},
 		{"fold", `update orders set note = 'no gift' where id = @free`, "order @free"},
 		{"reserved", `update products set reserved = reserved + 1 where sku = 'KETTLE'`, "product KETTLE"},
@@ -141,7 +141,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"refund-of-nothing", `update refunds set amount = amount + 1000 where order_id = @refunded`, "payment "},
 		{"ledger-of-payment", `delete from ledger where order_id = @refunded and kind = 'capture'`, "payment "},
 		{"ledger-of-refund", `delete from ledger where order_id = @refunded and kind = 'refund'`, "refund "},
-		{"ledger-source", `update ledger set source = '` + nobody + `' where order_id = @held`, "transfer authorize of " + nobody},
+		{"ledger-source", `update ledger set source = '` + unknown + `' where order_id = @held`, "transfer authorize of " + unknown},
 		{"ledger-accounts", `update ledger set debit = 'sales' where order_id = @held`, "order @held"},
 		{"log-elsewhere", `update event_log set epoch = '0badcafe'`, "the log"},
 		{"log-ahead", `update events set xid = (pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 1000000)::text::xid8 where order_id = @free and version = 3`, "event @free/3"},
@@ -156,16 +156,16 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"job-stuck", `update river_job set state = 'running', finalized_at = null, attempted_at = now() - interval '5 minutes' where id = 1`, "job 1"},
 		{"job-waiting", `update river_job set state = 'available', finalized_at = null, scheduled_at = now() - interval '5 minutes' where id = 1`, "job 1"},
 		{"dead-letter", `update orders set stalled = null where id = @stalled`, "order @stalled"},
-		{"unread", `insert into inbox_counts (user_id, unread) values ('` + nobody + `', 3)`, "inbox of " + nobody},
-		{"notified", `insert into notifications (id, user_id, order_id, version, type, at) values ('` + nobody + `', @free, @free, 1, 'order.shipped', now())`, "notification " + nobody},
+		{"unread", `insert into inbox_counts (user_id, unread) values ('` + unknown + `', 3)`, "inbox of " + unknown},
+		{"notified", `insert into notifications (id, user_id, order_id, version, type, at) values ('` + unknown + `', @free, @free, 1, 'order.shipped', now())`, "notification " + unknown},
 		{"reader-behind", `update event_readers set xid = '3', seq = 0; update events set at = at - interval '1 hour'`, "reader "},
 		{"webhook-numbers", `delete from webhook_deliveries where number = 2`, "webhook "},
 		{"webhook-once", `drop index webhook_deliveries_event; update webhook_deliveries d set (order_id, version, user_id, type) =
 			(select order_id, version, user_id, type from webhook_deliveries o where o.webhook_id = d.webhook_id and o.number = 1) where number = 2`, "webhook "},
 		{"webhook-event", `update webhook_deliveries set version = 999 where number = 3`, "delivery 3 of webhook "},
-		{"webhook-rights", `update webhooks set owner_id = '` + nobody + `' where user_id is null`, "delivery "},
+		{"webhook-rights", `update webhooks set owner_id = '` + unknown + `' where user_id is null`, "delivery "},
 		{"webhook-rights", `update users set role = 'user', updated_at = now() - interval '1 hour' where role = 'admin'`, "delivery "},
-		{"webhook-rights", `update webhooks set user_id = '` + nobody + `' where user_id is null`, "delivery "},
+		{"webhook-rights", `update webhooks set user_id = '` + unknown + `' where user_id is null`, "delivery "},
 		{"webhook-job", `update webhook_deliveries set status = 'pending', due_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
 		{"webhook-job", `insert into webhook_replays select gen_random_uuid(), id, 1, 9, '[]', '[]', 1, 'running', 0, 0, now() - interval '3 minutes', now(), null from webhooks`, "replay "},
 		{"webhook-waiting", `update webhook_deliveries set status = 'waiting', created_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},

@@ -55,8 +55,8 @@ func verified(t *testing.T, secret string, in told) {
 	}
 }
 
-// SPEC E8, G1, A5: what one node takes, another one tells; whoever loses a role is told
-// no more of others at once.
+// SPEC E8, G1, A5: one node delivers the events of orders that another node accepted; a user
+// who loses the role admin gets no further events of other users.
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)

@@ -93,8 +93,8 @@ func TestProductionRefuses(t *testing.T) {
 		{"equal to another", "STEPS_SECRET", "whsec_" + secret},
 		{"too short", "STEPS_SECRET", "whsec_q7Tz0Lm4Vx5uT8r1"},
 
-		{"everybody", "ALLOWED_ORIGINS", "*"},
-		{"nobody in particular", "ALLOWED_ORIGINS", "null"},
+		{"any origin", "ALLOWED_ORIGINS", "*"},
+		{"the null origin", "ALLOWED_ORIGINS", "null"},
 		{"a wildcard", "ALLOWED_ORIGINS", "https://*.example.com"},
 		{"a wildcard among others", "ALLOWED_ORIGINS", "https://shop.example.com,https://*"},
 		{"a path", "ALLOWED_ORIGINS", "https://shop.example.com/"},

@@ -15,8 +15,8 @@ create table notifications (
 create index notifications_inbox on notifications (user_id, id);
 create index notifications_unread on notifications (user_id, id) where read_at is null;
 
--- How much is unread. Whoever marks something locks this row first; changed tells the
--- nodes what they have not passed on yet.
+-- The number of unread notifications. A transaction that marks notifications locks this row
+-- first; changed tells the nodes which counts they have not sent yet.
 create table inbox_counts (
     user_id uuid   primary key,
     unread  bigint not null check (unread >= 0),

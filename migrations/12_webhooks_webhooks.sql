@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Where somebody wants to be told of events (SPEC E8).
+-- The endpoints that receive events (SPEC E8).
 create table webhooks (
     id              uuid        primary key,
     owner_id        uuid        not null,

@@ -24,7 +24,7 @@ create table refresh_tokens (
 create index refresh_tokens_expiry on refresh_tokens (expires_at);
 
 -- One row for each change of standing. Every node reads the last seconds of it,
--- so that the news arrives within a second whatever becomes of Redis (SPEC A5).
+-- so that the change arrives within a second, with and without Redis (SPEC A5).
 create table revocations (
     id         bigint      primary key generated always as identity,
     user_id    uuid        not null,

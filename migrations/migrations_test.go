@@ -192,8 +192,8 @@ func TestDownLeavesNothing(t *testing.T) {
 	}
 }
 
-// A migration does not queue everybody behind a busy table for longer than three
-// seconds, and may itself take as long as it needs.
+// A migration that waits for a busy table does not block other transactions for longer than
+// three seconds. The migration itself has no time limit.
 func TestABusyTable(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)
@@ -227,7 +227,7 @@ func TestABusyTable(t *testing.T) {
 	}
 }
 
-func TestNobodyIsThere(t *testing.T) {
+func TestNoServer(t *testing.T) {
 	t.Parallel()
 	nowhere := "postgres://nobody@127.0.0.1:1/none?sslmode=disable"
 	if err := Up(t.Context(), nowhere); err == nil {
@@ -238,7 +238,7 @@ func TestNobodyIsThere(t *testing.T) {
 	}
 }
 
-// Who waits for another node stops waiting when it is told to.
+// A node that waits for the migration of another one stops waiting when its context ends.
 func TestWaitingForAnotherNode(t *testing.T) {
 	t.Parallel()
 	url := pgtest.URL(t)

@@ -79,8 +79,8 @@ func TestServed(t *testing.T) {
 	}
 }
 
-// Whoever knows the page of Swagger UI that comes with its files must not find it:
-// it has inline scripts and a policy of its own.
+// The page that comes with the files of Swagger UI is not served: it has inline scripts and
+// its own policy.
 func TestNotServed(t *testing.T) {
 	t.Parallel()
 	app := setup(t, pages.Options{})

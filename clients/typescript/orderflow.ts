@@ -1,7 +1,7 @@
 /**
  * Follows the events of your orders over a WebSocket, and resumes.
  *
- * Every event has a cursor. When the connection ends, for whatever reason, this client
+ * Every event has a cursor. When the connection ends, for any reason, this client
  * comes back behind the last event that your handler has finished with, on any node: none is left out.
  * An event whose handler was interrupted comes again, so handlers should not mind a repetition;
  * `id` is unique.
@@ -72,8 +72,8 @@ export interface Options {
   minDelay?: number;
   maxDelay?: number;
   /**
-   * Milliseconds without any frame after which the connection is renewed, in case it is dead and nobody
-   * noticed: pings are answered below JavaScript. Costs little, since nothing is missed.
+   * Milliseconds without any frame after which the connection is renewed, because it may be dead:
+   * JavaScript does not see pings. A renewal costs little and misses no event.
    */
   maxSilence?: number;
   webSocket?: new (url: string) => Socket;

@@ -56,7 +56,10 @@ type OpenError struct {
 	cause      error
 }
 
+// Error returns the text of the cause.
 func (e *OpenError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the cause.
 func (e *OpenError) Unwrap() error { return e.cause }
 
 // Breaker guards the calls to one service. They return a T.

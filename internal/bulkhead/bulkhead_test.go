@@ -62,7 +62,7 @@ func (s *site) order() []string {
 	return slices.Clone(s.served)
 }
 
-// run ends who has been served until nobody waits any more.
+// run ends the served callers until no caller waits.
 func (s *site) run(all []*caller) {
 	for range all {
 		synctest.Wait()

@@ -46,8 +46,8 @@ func (e *entry) waits() bool {
 
 func (e *entry) holds() bool { return !e.waits() && e.err == nil && !e.over }
 
-// Whatever the schedule: no limit is exceeded, no slot is lost, none stays free that
-// somebody who waits may have, and who waits is passed over a bounded number of times.
+// In every schedule: no limit is exceeded, no slot is lost, no slot stays free that a waiting
+// caller may have, and a waiting caller is passed over a bounded number of times.
 func TestLimitsHoldWhateverTheSchedule(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

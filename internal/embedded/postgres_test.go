@@ -281,7 +281,7 @@ func TestOrphanIsStopped(t *testing.T) {
 	}
 }
 
-func TestPidFileOfSomebodyElse(t *testing.T) {
+func TestPidFileOfAnotherProcess(t *testing.T) {
 	t.Parallel()
 	p := mustStart(t, throwAway(folder(t)))
 	pidFile := filepath.Join(p.cluster.data(), "postmaster.pid")
@@ -398,7 +398,7 @@ func TestBadSettingIsExplained(t *testing.T) {
 func TestFolderOutOfReach(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("only root runs the server as somebody else")
+		t.Skip("only root runs the server as another user")
 	}
 	private := t.TempDir()
 	if err := os.Chmod(private, 0o700); err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// SPEC F10: an account has half of the slots, whatever it reads for; what waits of it is
-// bounded, and the other half is for the others.
+// SPEC F10: an account has half of the slots for all kinds of reads together, the number of its
+// waiting reads is limited, and the other half is for other accounts.
 func TestAnAccountHasHalf(t *testing.T) {
 	t.Parallel()
 	for conns, slots := range map[int32]int{4: 1, 8: 2, 12: 3, 20: 4, 1000: 4} {

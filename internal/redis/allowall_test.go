@@ -57,25 +57,25 @@ func TestSeveralKeysAreCountedAtOnce(t *testing.T) {
 // counts it or this node alone; and nothing is left behind that never ends.
 func TestGiveBack(t *testing.T) {
 	t.Parallel()
-	somebody, nobody := Call{"somebody", Limit{Count: 3, Period: 100 * time.Hour}}, Call{"nobody", Limit{Count: 3, Period: 100 * time.Hour}}
+	first, second := Call{"first", Limit{Count: 3, Period: 100 * time.Hour}}, Call{"second", Limit{Count: 3, Period: 100 * time.Hour}}
 	test := func(t *testing.T, a, b *Limiter) {
 		t.Helper()
-		local := a.AllowAll(t.Context(), somebody)[0].Local
+		local := a.AllowAll(t.Context(), first)[0].Local
 		for range 5 {
-			b.AllowAll(t.Context(), somebody, nobody)
-			b.Cancel(t.Context(), local, somebody, nobody)
+			b.AllowAll(t.Context(), first, second)
+			b.Cancel(t.Context(), local, first, second)
 		}
-		if got := fills(t, b, somebody); got != 2 {
+		if got := fills(t, b, first); got != 2 {
 			t.Errorf("%d calls passed, want 2", got)
 		}
-		a.Cancel(t.Context(), local, somebody)
-		if got := fills(t, b, somebody); got != 1 {
+		a.Cancel(t.Context(), local, first)
+		if got := fills(t, b, first); got != 1 {
 			t.Errorf("%d calls passed after one was given back, want 1", got)
 		}
-		if got := fills(t, a, nobody); got != 3 {
-			t.Errorf("%d calls of nobody passed, want 3", got)
+		if got := fills(t, a, second); got != 3 {
+			t.Errorf("%d calls of second passed, want 3", got)
 		}
-		a.Cancel(t.Context(), local, Call{"a stranger", nobody.Limit})
+		a.Cancel(t.Context(), local, Call{"a stranger", second.Limit})
 	}
 	each(t, func(t *testing.T, s *server) {
 		test(t, patient(t, s.url), patient(t, s.url))

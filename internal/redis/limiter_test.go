@@ -22,7 +22,7 @@ func TestLimitIsExactAcrossNodes_F4(t *testing.T) {
 
 		allowed := race(40, 10, func(n int) bool {
 			node := []*Limiter{a, b}[n%2]
-			return node.Allow(t.Context(), "somebody", limit).Allowed
+			return node.Allow(t.Context(), "caller", limit).Allowed
 		})
 
 		if allowed != 100 {
@@ -44,7 +44,7 @@ func TestLimitRefills(t *testing.T) {
 		l := patient(t, s.url)
 		near := since(time.Now())
 		limit := Limit{Count: 4, Period: 4 * time.Hour}
-		ask := func() Decision { return l.Allow(t.Context(), "somebody", limit) }
+		ask := func() Decision { return l.Allow(t.Context(), "caller", limit) }
 
 		for left := 3; left >= 0; left-- {
 			d := ask()
@@ -85,7 +85,7 @@ func TestOneDecisionIsOneRoundTrip_F4(t *testing.T) {
 
 		before := p.asked.Load()
 		for range 10 {
-			l.Allow(t.Context(), "somebody", limit)
+			l.Allow(t.Context(), "caller", limit)
 		}
 
 		if trips := p.asked.Load() - before; trips != 10 {
@@ -94,7 +94,7 @@ func TestOneDecisionIsOneRoundTrip_F4(t *testing.T) {
 	})
 }
 
-func TestKeysNameNobody(t *testing.T) {
+func TestKeysContainNoNames(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *server) {
 		l, c := patient(t, s.url), open(t, s.url)
@@ -119,7 +119,7 @@ func TestLimitOffNeverAsks(t *testing.T) {
 	l := patient(t, "redis://127.0.0.1:1")
 
 	for _, off := range []Limit{{}, {Count: -1, Period: time.Second}, {Count: 5}} {
-		if d := l.Allow(t.Context(), "somebody", off); !d.Allowed {
+		if d := l.Allow(t.Context(), "caller", off); !d.Allowed {
 			t.Errorf("%+v refused", off)
 		}
 	}
@@ -133,13 +133,13 @@ func TestRedisStopped_F4(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		a, b := patient(t, s.url), patient(t, s.url)
 		limit := Limit{Count: 20, Period: 20 * time.Hour}
-		if a.Allow(t.Context(), "somebody", limit).Local {
+		if a.Allow(t.Context(), "caller", limit).Local {
 			t.Fatal("counted locally with Redis up")
 		}
 
 		s.stop()
 		for _, node := range []*Limiter{a, b} {
-			allowed := race(20, 5, func(int) bool { return node.Allow(t.Context(), "somebody", limit).Allowed })
+			allowed := race(20, 5, func(int) bool { return node.Allow(t.Context(), "caller", limit).Allowed })
 			if allowed != 20 {
 				t.Errorf("a node alone let %d of 100 calls pass, want 20", allowed)
 			}
@@ -152,7 +152,7 @@ func TestRedisStopped_F4(t *testing.T) {
 		tries := 0
 		testwait.Until(t, "one limit for both nodes again", func() bool {
 			tries++
-			key := fmt.Sprintf("somebody after the restart %d", tries)
+			key := fmt.Sprintf("caller after the restart %d", tries)
 			one, two := a.Allow(t.Context(), key, limit), b.Allow(t.Context(), key, limit)
 			return !one.Local && !two.Local && one.Remaining == 19 && two.Remaining == 18
 		})
@@ -173,13 +173,13 @@ func TestRedisHangs_F4(t *testing.T) {
 		l.Allow(t.Context(), "warm", limit)
 
 		p.Lock()
-		allowed := race(50, 2, func(int) bool { return l.Allow(t.Context(), "somebody", limit).Allowed })
+		allowed := race(50, 2, func(int) bool { return l.Allow(t.Context(), "caller", limit).Allowed })
 		if allowed != 30 || !l.Degraded() {
 			t.Errorf("%d of 100 calls passed, want 30; degraded: %v", allowed, l.Degraded())
 		}
 
 		p.Unlock()
-		testwait.Until(t, "shared again", func() bool { return !l.Allow(t.Context(), "somebody else", limit).Local })
+		testwait.Until(t, "shared again", func() bool { return !l.Allow(t.Context(), "another caller", limit).Local })
 	})
 }
 
@@ -202,7 +202,7 @@ func TestWhatACallWaitsFor_F4(t *testing.T) {
 
 	passed := make(chan int, 1)
 	go func() {
-		passed <- race(callers, 1, func(int) bool { return l.Allow(t.Context(), "somebody", limit).Allowed })
+		passed <- race(callers, 1, func(int) bool { return l.Allow(t.Context(), "caller", limit).Allowed })
 	}()
 	for range callers { // all at once: none has been answered yet
 		if left := testwait.For(t, "a caller to ask", entered); left > 100*time.Millisecond {
@@ -215,9 +215,9 @@ func TestWhatACallWaitsFor_F4(t *testing.T) {
 	}
 
 	for range 100 {
-		l.Allow(t.Context(), "somebody", limit)
-		l.AllowAll(t.Context(), Call{"somebody", limit})
-		l.Cancel(t.Context(), false, Call{"somebody", limit})
+		l.Allow(t.Context(), "caller", limit)
+		l.AllowAll(t.Context(), Call{"caller", limit})
+		l.Cancel(t.Context(), false, Call{"caller", limit})
 	}
 	if n := len(entered); n != 0 {
 		t.Errorf("with Redis known to be away, it was asked %d times", n)
@@ -239,7 +239,7 @@ func TestBoundOfSeveralKeys_F4(t *testing.T) {
 			return context.DeadlineExceeded
 		}))
 
-		call(newLimiter(t, c), Call{"somebody", Limit{Count: 1, Period: time.Hour}})
+		call(newLimiter(t, c), Call{"caller", Limit{Count: 1, Period: time.Hour}})
 
 		if got := testwait.For(t, name, left); got > 100*time.Millisecond {
 			t.Errorf("%s waits %s for Redis", name, got)
@@ -254,7 +254,7 @@ func TestACallerOutOfTimeDoesNotBlameRedis(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 
-		d := l.Allow(ctx, "somebody", Limit{Count: 1, Period: time.Hour})
+		d := l.Allow(ctx, "caller", Limit{Count: 1, Period: time.Hour})
 
 		if !d.Allowed || !d.Local {
 			t.Errorf("decided %+v", d)
@@ -284,12 +284,12 @@ func TestCloseEndsTheProbe(t *testing.T) {
 	t.Parallel()
 	l := NewLimiter(patiently(t, "redis://127.0.0.1:1"))
 	limit := Limit{Count: 1, Period: time.Hour}
-	l.Allow(t.Context(), "somebody", limit)
+	l.Allow(t.Context(), "caller", limit)
 
 	l.Close()
 	l.Close()
 
-	if d := l.Allow(t.Context(), "somebody", limit); d.Allowed || !d.Local {
+	if d := l.Allow(t.Context(), "caller", limit); d.Allowed || !d.Local {
 		t.Errorf("after Close: %+v", d)
 	}
 }
@@ -304,7 +304,7 @@ func TestOpen(t *testing.T) {
 	}
 
 	c := open(t, "redis://127.0.0.1:1/3?dial_timeout=9s&read_timeout=9s&write_timeout=9s&max_retries=7&pool_timeout=9s")
-	if c.Publish(t.Context(), "nobody", "") == nil {
+	if c.Publish(t.Context(), "unused", "") == nil {
 		t.Error("published without Redis")
 	}
 	if _, err := c.Storage().Get("x"); err == nil {

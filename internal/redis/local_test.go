@@ -30,7 +30,7 @@ func TestLocalAgreesWithALeakyBucket(t *testing.T) {
 				level += step
 			}
 
-			d := l.allow(now, hash("somebody"), limit)
+			d := l.allow(now, hash("caller"), limit)
 
 			if d.Allowed != fits || d.ResetAfter != level || !d.Local {
 				t.Fatalf("at %s with level %s: %+v, want allowed %v", now, level, d, fits)
@@ -42,8 +42,8 @@ func TestLocalAgreesWithALeakyBucket(t *testing.T) {
 	})
 }
 
-// Whoever waits for RetryAfter passes, and one nanosecond less is too early;
-// Remaining calls pass at once, and one more does not.
+// A call after RetryAfter is allowed, and one nanosecond earlier is refused; Remaining calls
+// are allowed at once, and one more is refused.
 func TestLocalKeepsItsPromises(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -52,7 +52,7 @@ func TestLocalKeepsItsPromises(t *testing.T) {
 			Period: time.Duration(rapid.Int64Range(int64(time.Millisecond), int64(time.Hour)).Draw(t, "period")),
 		}
 		var l local
-		now, key := time.Duration(0), hash("somebody")
+		now, key := time.Duration(0), hash("caller")
 		d := l.allow(now, key, limit)
 
 		for range d.Remaining {

@@ -53,8 +53,8 @@ func inProcess(t testing.TB) *server {
 	}
 }
 
-// redisServer listens on a Unix socket, since a port could be lost to somebody else
-// between stop and start.
+// redisServer listens on a Unix socket, because another process could take a port between stop
+// and start.
 func redisServer(t testing.TB) *server {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
@@ -107,7 +107,7 @@ func open(t testing.TB, url string) *Client {
 }
 
 // patiently is open without the bound of 100 ms, for tests that prove numbers, not
-// timings: a machine busy with other tests must not make anybody give up.
+// timings: on a busy machine, calls must not time out.
 func patiently(t testing.TB, url string) *Client {
 	t.Helper()
 	return within(t, url, testwait.Limit)
@@ -174,7 +174,7 @@ func (p *proxy) join(down net.Conn, s *server) {
 	pump(down, up, p.wait)
 }
 
-// wait waits until nobody holds the answers back.
+// wait waits until the answers are no longer held back.
 func (p *proxy) wait() {
 	p.Lock()
 	defer p.Unlock()

@@ -132,7 +132,7 @@ func TestWakeNeverBlocksAndSurvivesRedis_E5(t *testing.T) {
 		p := c.Publisher("orders")
 		s.stop()
 
-		for range 10_000 { // and nobody sends yet: one that waited would wait for ever
+		for range 10_000 { // no goroutine sends yet: a blocking Wake would never return
 			p.Wake()
 		}
 		run(t, p)

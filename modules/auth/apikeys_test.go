@@ -392,7 +392,7 @@ func TestLastUse(t *testing.T) {
 }
 
 // A write that fails is made up for; one that another node is at is left to it.
-func TestLastUseWaitsForNobody(t *testing.T) {
+func TestLastUseDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	key := b.makesKey(b.logsIn(), "", identity.OrdersRead)
@@ -494,13 +494,13 @@ func TestMisses(t *testing.T) {
 		at      time.Time
 		refused bool
 	}{
-		"the same":             {here, now, true},
-		"a moment later":       {here, now.Add(time.Second - 1), true},
-		"a second later":       {here, now.Add(time.Second), false},
-		"its neighbour":        {netip.MustParseAddr("2001:db8::ffff:1"), now, true},
-		"another network":      {netip.MustParseAddr("2001:db8:0:1::1"), now, false},
-		"somebody else":        {other, now, false},
-		"nobody in particular": {netip.Addr{}, now, false},
+		"the same":           {here, now, true},
+		"a moment later":     {here, now.Add(time.Second - 1), true},
+		"a second later":     {here, now.Add(time.Second), false},
+		"its neighbour":      {netip.MustParseAddr("2001:db8::ffff:1"), now, true},
+		"another network":    {netip.MustParseAddr("2001:db8:0:1::1"), now, false},
+		"another owner":      {other, now, false},
+		"an unknown address": {netip.Addr{}, now, false},
 	} {
 		if err := full().refuse(row.from, row.at); (err != nil) != row.refused {
 			t.Errorf("%s: %v", name, err)

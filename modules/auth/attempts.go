@@ -12,8 +12,8 @@ import (
 )
 
 // loginAttempts limits attempts to prove a password (SPEC A6; ASVS 5.0 V6.3.1; API2:2023).
-// It counts them for each network address, whatever the account, and for each account,
-// whatever the address. A right password gives both counts back, so neither an office behind
+// It counts them for each network address over all accounts, and for each account over all
+// addresses. A right password reverts both counts, so neither an office behind
 // one address nor an owner who logs in often uses up the limit. Only the count of one account
 // from one address keeps right passwords too, because they cost a hash as well. An attempt
 // that ended before its password was compared gives back everything: a client that was told

@@ -1,9 +1,9 @@
-// Package auth proves who is calling: log in, access tokens, refresh families,
-// sessions, API keys, tickets.
+// Package auth authenticates callers: log-in, access tokens, refresh tokens, sessions, API keys
+// and tickets.
 //
-// A token says which session it belongs to, and no more is believed of it. Whether
-// that session stands, and with which role, is the database's word, remembered by
-// each node for as long as it is sure to hear of a change within a second.
+// A token only identifies its session. The database decides whether that session is valid, and
+// with which role. Each node caches this state only while it is certain to learn of a change
+// within a second.
 package auth
 
 import (

@@ -211,7 +211,7 @@ func TestForgedTokens(t *testing.T) {
 			t.Errorf("%s: costs %d looks into the database", name, n)
 		}
 		if got := b.over(base+"/v1/anyone", "Authorization", "Bearer "+token); got.status != 200 || got.body != `""` {
-			t.Errorf("%s is somebody on an open route: %d %s", name, got.status, got.body)
+			t.Errorf("%s is authenticated on an open route: %d %s", name, got.status, got.body)
 		}
 	}
 }

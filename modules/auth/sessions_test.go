@@ -325,7 +325,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("ended: %d", got.status)
 	}
 	if n := b.count("select count(*) from sessions where id = $1 and ended_at is null", foreign); n != 1 {
-		t.Error("somebody else's was ended")
+		t.Error("the session of another user was ended")
 	}
 }
 
@@ -458,7 +458,7 @@ func TestHome(t *testing.T) {
 		}
 	}
 	mine := func(context.Context) (uuid.UUID, error) { return b.accounts.id, nil }
-	nobodys := func(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
+	unknown := func(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
 	check := func(at string, owner func(context.Context) (uuid.UUID, error), want bool) {
 		t.Helper()
 		addr, _ := netip.ParseAddr(at)
@@ -472,7 +472,7 @@ func TestHome(t *testing.T) {
 	check("2001:db8:0:1::1", mine, false)
 	check("192.0.2.2", mine, false)
 	check("", mine, false)
-	check("192.0.2.1", nobodys, false)
+	check("192.0.2.1", unknown, false)
 	b.exec("update sessions set ended_at = now(), expires_at = now()")
 	check("192.0.2.1", mine, false)
 }

@@ -46,8 +46,8 @@ func (b *bundle) announce(end bool, change func(f *fakeAccounts)) {
 	b.sessions.Committed(b.ctx, b.accounts.id)
 }
 
-// SPEC A5, F9: on the node that changes it the next request sees it; the role is
-// the database's, whatever the token says.
+// SPEC A5, F9: on the node that makes a change, the next request sees it. The role comes from the
+// database and not from the token.
 func TestStandingOnOneNode(t *testing.T) {
 	t.Parallel()
 	for _, running := range []bool{true, false} {

@@ -110,9 +110,9 @@ type Conditional struct {
 
 // condition returns a check of the header, which fails with 412 for another version.
 func (h Conditional) condition() (condition, error) {
-	want, whatever, given, err := web.ParseIfMatch(h.IfMatch)
+	want, anyVersion, given, err := web.ParseIfMatch(h.IfMatch)
 	return func(version int64) error {
-		if !given || whatever || version == want {
+		if !given || anyVersion || version == want {
 			return nil
 		}
 		return fault.New(fault.KindPreconditionFailed, "stale", "The product has changed; its version is %d.", version)

@@ -48,7 +48,7 @@ func (f *front) ask(what, body string, headers ...string) reply {
 	f.t.Helper()
 	method, target, _ := strings.Cut(what, " ")
 	req := httptest.NewRequest(method, "http://test/", strings.NewReader(body))
-	req.RequestURI = target // as it is, with whatever escapes
+	req.RequestURI = target // unchanged, with its escapes
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -51,7 +51,7 @@ func TestList_B1(t *testing.T) {
 
 	for _, row := range []struct{ query, who, want string }{
 		{"limit=2", asUser, "B-1 a-1 a-2 a-3 a_3 z"},
-		{"limit=2", "X-Nobody: 1", "B-1 a-1 a-2 a-3 a_3 z"},
+		{"limit=2", "X-Unknown: 1", "B-1 a-1 a-2 a-3 a_3 z"},
 		{"limit=3", asAdmin, "B-1 a-1 a-2 a-3 a_3 hidden z"},
 		{"limit=3&active=true", asAdmin, "B-1 a-1 a-2 a-3 a_3 z"},
 		{"active=false", asUser, "hidden"},

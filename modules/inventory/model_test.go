@@ -63,8 +63,8 @@ func (m *model) ship(order uuid.UUID) {
 	delete(m.held, order)
 }
 
-// SPEC B2, B4, B5: whatever happens in whatever order, the database agrees with
-// the paper, and the books balance after every step.
+// SPEC B2, B4, B5: for any sequence of operations, the database agrees with the model, and stock,
+// reservations and movements add up after every operation.
 func TestStockAgainstModel_B2_B4_B5(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

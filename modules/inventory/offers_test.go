@@ -34,8 +34,8 @@ func (s *bundle) reprice(m *Module, sku string, amount int64) {
 	must(s.t, err)
 }
 
-// SPEC F9: the other node may answer with yesterday's price, but its version says
-// so to whoever writes, and after a message it knows.
+// SPEC F9: another node may answer with an outdated price. The version of the catalogue
+// shows that to the writing transaction, and a message updates the node.
 func TestStalePriceIsFoundOut_F9(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -220,7 +220,7 @@ func TestShippedIsFinal_D1(t *testing.T) {
 	s.audit()
 }
 
-// What orders hold can be shipped whatever has become of the product.
+// Reserved units can be shipped after any change of the product.
 func TestShipWhatIsNoLongerSold(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

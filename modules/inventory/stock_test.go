@@ -71,7 +71,7 @@ func TestNothingIsSoldTwice_B2_B3(t *testing.T) {
 		}
 	})
 
-	for _, sku := range skus { // single units buy up whatever the mixed orders left
+	for _, sku := range skus { // single units use up the stock that the mixed orders left
 		for s.reserved(sku) < 60 {
 			short, err := reserve(s.Module, want(sku, 1))
 			must(t, err)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // AsyncAPI returns the AsyncAPI 3.0 document of the frames of sockets and streams and of the
@@ -18,29 +19,11 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var of, frames, deliveries []any // references to the messages of each channel
-	carried := object{}
-	delivered := object{}
-	for _, k := range m.kinds {
-		carried[k.Type] = ref("/components/messages/" + k.Type)
-		delivered[k.Type] = ref("/components/messages/" + k.Type)
-		frames = append(frames, ref("/channels/socket/messages/"+k.Type))
-		of = append(of, ref("/channels/stream/messages/"+k.Type))
-		deliveries = append(deliveries, ref("/channels/webhook/messages/"+k.Type))
+	names := make([]string, len(m.kinds))
+	for i, k := range m.kinds {
+		names[i] = k.Type
 	}
-	for _, name := range []string{kindReady, kindReset, kindUnread} {
-		carried[name] = ref("/components/messages/" + name)
-		frames = append(frames, ref("/channels/socket/messages/"+name))
-		of = append(of, ref("/channels/stream/messages/"+name))
-	}
-	query := object{"type": "object", "properties": object{
-		"ticket":  object{"type": "string", "description": "A ticket in place of the Authorization header"},
-		"after":   object{"type": "string", "description": "Resume behind this cursor"},
-		"types":   object{"type": "string", "description": "Only these types, with commas between"},
-		"orderId": object{"type": "string", "format": "uuid", "description": "Only this order"},
-		"userId":  object{"type": "string", "format": "uuid", "description": "Administrators only: whose orders"},
-	}}
-	credentials := []any{ref("/components/securitySchemes/bearer"), ref("/components/securitySchemes/ticket")}
+	stream := append(slices.Clone(names), kindReady, kindReset, kindUnread)
 	return json.MarshalIndent(object{
 		"asyncapi": "3.0.0",
 		"info": object{
@@ -50,38 +33,8 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 				"Members may be added; ignore unknown members. `/openapi.json` describes the rest of the API.",
 		},
 		"defaultContentType": "application/json",
-		"channels": object{
-			"socket": object{
-				"address": socketPath, "title": "WebSocket", "messages": carried,
-				"description": "Each frame is one message. The client sends nothing. The server closes the socket with 4401 when the session or key ends, 4408 when the client " +
-					"reads too slowly, and 1001 when the server stops.",
-				"bindings": object{"ws": object{"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
-			},
-			"stream": object{
-				"address": streamPath, "title": "Server-Sent Events", "messages": carried,
-				"description": "An event is an unnamed message with its cursor as the id; other messages are named after their type.",
-			},
-			"webhook": object{
-				"address": nil, "title": "Your own endpoint", "messages": delivered,
-				"description": "A POST to the URL of each endpoint made with POST /v1/webhooks, signed according to Standard Webhooks: webhook-id, " +
-					"webhook-timestamp and webhook-signature. The body has one additional member: deliverynumber, which numbers " +
-					"the deliveries of an endpoint without gaps.",
-			},
-		},
-		"operations": object{
-			"socket": object{
-				"action": "send", "channel": ref("/channels/socket"), "messages": frames, "security": credentials,
-				"summary": "Sends events over a WebSocket",
-			},
-			"stream": object{
-				"action": "send", "channel": ref("/channels/stream"), "messages": of, "security": credentials,
-				"summary": "Sends events as Server-Sent Events",
-			},
-			"webhook": object{
-				"action": "send", "channel": ref("/channels/webhook"), "messages": deliveries,
-				"summary": "Delivers events to an endpoint", "bindings": object{"http": object{"method": "POST", "bindingVersion": "0.3.0"}},
-			},
-		},
+		"channels":           channels(stream, names),
+		"operations":         operations(stream, names),
 		"components": object{
 			"messages": messages, "schemas": schemas,
 			"securitySchemes": object{
@@ -90,6 +43,67 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 			},
 		},
 	}, "", "  ")
+}
+
+// channels describes the socket and the event stream, which carry the messages of stream, and the
+// endpoints of webhooks, which get those of webhook.
+func channels(stream, webhook []string) object {
+	query := object{"type": "object", "properties": object{
+		"ticket":  object{"type": "string", "description": "A ticket in place of the Authorization header"},
+		"after":   object{"type": "string", "description": "Resume behind this cursor"},
+		"types":   object{"type": "string", "description": "Only these types, with commas between"},
+		"orderId": object{"type": "string", "format": "uuid", "description": "Only this order"},
+		"userId":  object{"type": "string", "format": "uuid", "description": "Administrators only: whose orders"},
+	}}
+	messages := func(names []string) object {
+		list := object{}
+		for _, name := range names {
+			list[name] = ref("/components/messages/" + name)
+		}
+		return list
+	}
+	return object{
+		"socket": object{
+			"address": socketPath, "title": "WebSocket", "messages": messages(stream),
+			"description": "Each frame is one message. The client sends nothing. The server closes the socket with 4401 when the session or key ends, 4408 when the client " +
+				"reads too slowly, and 1001 when the server stops.",
+			"bindings": object{"ws": object{"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
+		},
+		"stream": object{
+			"address": streamPath, "title": "Server-Sent Events", "messages": messages(stream),
+			"description": "An event is an unnamed message with its cursor as the id; other messages are named after their type.",
+		},
+		"webhook": object{
+			"address": nil, "title": "Your own endpoint", "messages": messages(webhook),
+			"description": "A POST to the URL of each endpoint made with POST /v1/webhooks, signed according to Standard Webhooks: webhook-id, " +
+				"webhook-timestamp and webhook-signature. The body has one additional member: deliverynumber, which numbers " +
+				"the deliveries of an endpoint without gaps.",
+		},
+	}
+}
+
+func operations(stream, webhook []string) object {
+	messages := func(channel string, names []string) (list []any) {
+		for _, name := range names {
+			list = append(list, ref("/channels/"+channel+"/messages/"+name))
+		}
+		return list
+	}
+	credentials := []any{ref("/components/securitySchemes/bearer"), ref("/components/securitySchemes/ticket")}
+	return object{
+		"socket": object{
+			"action": "send", "channel": ref("/channels/socket"), "messages": messages("socket", stream), "security": credentials,
+			"summary": "Sends events over a WebSocket",
+		},
+		"stream": object{
+			"action": "send", "channel": ref("/channels/stream"), "messages": messages("stream", stream), "security": credentials,
+			"summary": "Sends events as Server-Sent Events",
+		},
+		"webhook": object{
+			"action": "send", "channel": ref("/channels/webhook"), "messages": messages("webhook", webhook),
+			"summary": "Delivers events to an endpoint", "bindings": object{"http": object{"method": "POST", "bindingVersion": "0.3.0"}},
+		},
+	}
 }
 
 func ref(path string) object { return object{"$ref": "#" + path} }

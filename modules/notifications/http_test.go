@@ -28,8 +28,8 @@ func TestRefusalsBeforeTheUpgrade(t *testing.T) {
 		code   string
 	}{
 		{"foreign origin", &h.alice, "", "Origin: https://evil.example", 403, "foreign-origin"},
-		{"nobody from a foreign origin", nil, "", "Origin: https://evil.example", 401, "unauthenticated"},
-		{"nobody", nil, "", "", 401, "unauthenticated"},
+		{"anonymous from a foreign origin", nil, "", "Origin: https://evil.example", 401, "unauthenticated"},
+		{"anonymous", nil, "", "", 401, "unauthenticated"},
 		{"a session that is over", &gone, "", "", 401, "invalid-token"},
 		{"a ticket that never was", nil, "ticket=t-1", "", 401, "invalid-ticket"},
 		{"a token in the URL", nil, "access_token=" + h.alice.SessionID.String(), "", 401, "unauthenticated"},
@@ -39,9 +39,9 @@ func TestRefusalsBeforeTheUpgrade(t *testing.T) {
 		{"plain GET", &h.alice, "", "Upgrade:", 426, "upgrade-required"},
 		{"no key", &h.alice, "", "Sec-Websocket-Key:", 426, "upgrade-required"},
 		{"another version", &h.alice, "", "Sec-Websocket-Version: 8", 426, "upgrade-required"},
-		{"somebody else's orders", &h.alice, "userId=" + h.bob.UserID.String(), "", 403, "forbidden"},
-		{"everybody's by another name", &h.alice, "userId=" + uuid.Nil.String(), "", 400, "malformed"},
-		{"nobody's as an administrator", &h.admin, "userId=" + uuid.Nil.String(), "", 400, "malformed"},
+		{"another user's orders", &h.alice, "userId=" + h.bob.UserID.String(), "", 403, "forbidden"},
+		{"all users' orders by the zero id", &h.alice, "userId=" + uuid.Nil.String(), "", 400, "malformed"},
+		{"the zero id as an administrator", &h.admin, "userId=" + uuid.Nil.String(), "", 400, "malformed"},
 		{"not a user", &h.admin, "userId=me", "", 400, "malformed"},
 		{"not a cursor", &h.alice, "after=1", "", 400, "malformed"},
 		{"unknown parameter", &h.alice, "since=1", "", 400, "malformed"},

@@ -23,8 +23,12 @@ import (
 // Sessions returns the present state of credentials and handles tickets: one-use credentials for
 // clients that cannot send a header, such as a browser that opens a socket.
 type Sessions interface {
+	// CurrentCaller returns the owner of a session or API key with its present role, and a fault of
+	// the kind unauthenticated if the credential has ended.
 	CurrentCaller(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
+	// IssueTicket returns a new ticket for the caller and the time at which it expires.
 	IssueTicket(ctx context.Context, caller identity.Caller) (ticket string, expires time.Time, err error)
+	// RedeemTicket uses up a ticket and returns its caller. Of concurrent calls, one succeeds.
 	RedeemTicket(ctx context.Context, ticket string) (identity.Caller, error)
 }
 

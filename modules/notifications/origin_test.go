@@ -15,8 +15,8 @@ var upgrade = http.Header{
 	"Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
 }
 
-// SPEC E2, ASVS 5.0 4.4.2 (Origin of WebSocket): whatever is not our own origin or a
-// configured one, letter by letter, is 403 before the upgrade, with good credentials.
+// SPEC E2, ASVS 5.0 4.4.2 (Origin of WebSocket): an origin that is not byte for byte the server's
+// own or a configured one gets a 403 before the upgrade, also with valid credentials.
 func TestLookAlikeOrigins(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -27,7 +27,7 @@ func TestLookAlikeOrigins(t *testing.T) {
 	rows := map[string]string{
 		"foreign":                        "https://evil.example",
 		"null, as of a sandbox or file":  "null",
-		"everybody":                      "*",
+		"any origin":                     "*",
 		"empty":                          "",
 		"spaces":                         "   ",
 		"begins like ours":               "http://" + n.addr + ".evil.example",

@@ -46,7 +46,7 @@ func (n *node) consumed(user uuid.UUID) {
 	})
 }
 
-// SPEC E4, E7: an event ends a long poll, whatever woke the poll in vain before: an
+// SPEC E4, E7: an event ends a long poll that other wake-ups did not end: an
 // unread count, or a frame of an event that the client knows from another node. A poll
 // that misses its wake-up answers an empty page when its wait is over.
 func TestEveryTransportHears(t *testing.T) {
@@ -98,8 +98,8 @@ func (h *hub) again(owner identity.Caller, cursor string) {
 	h.deliver([]events.Event{known}, at)
 }
 
-// SPEC A5: a poll whose session ended between the check of its credential and joining
-// the hub, when nobody could tell it, is refused instead of waiting.
+// SPEC A5: a session may end after the credential of a poll was checked and before the poll
+// joined the hub, which then does not notify it. Such a poll is refused and does not wait.
 func TestPollOfAnEndedSession(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// SPEC E2, API1:2023: under load, whatever a user asks for, on whatever node, from
-// whatever cursor, another's own cursors among them: never an event of another user.
+// SPEC E2, API1:2023: under load, a user never gets an event of another user, with any query, on
+// any node and from any cursor, including the cursors of other users.
 func TestAnothersEventsNeverArrive(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -146,8 +146,8 @@ func TestFollowersOfADatabaseThatRestarts(t *testing.T) {
 	}
 }
 
-// A subscriber that catches up notices by itself, whatever the tail knows, and one that
-// resumed ahead of its node's tail is not passed over either.
+// A subscriber that catches up detects the loss independently of the tail, and one that resumed
+// ahead of the tail of its node is reset as well.
 func TestFollowerNoticesBeforeTheTail(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

@@ -170,9 +170,9 @@ func TestStreamsOfANodeAreBounded(t *testing.T) {
 	n := h.node()
 	n.settleEmpty()
 	for range streamsPerNode / streamsPerAccount {
-		somebody := uuid.New()
+		account := uuid.New()
 		for range streamsPerAccount {
-			if _, err := n.connections.stream(somebody); err != nil {
+			if _, err := n.connections.stream(account); err != nil {
 				t.Fatal(err)
 			}
 		}

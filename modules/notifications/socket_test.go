@@ -35,10 +35,10 @@ func TestWhoHearsWhat(t *testing.T) {
 		{"of some types", h.alice, "types=order.created,order.shipped", []identity.Caller{h.alice}, "created shipped"},
 		{"types twice", h.bob, "types=order.created&types=order.shipped,", []identity.Caller{h.bob}, "created shipped"},
 		{"a type that never comes", h.bob, "types=notifications.unread,order.confirmed", []identity.Caller{h.bob}, "confirmed"},
-		{"everybody's", h.admin, "", []identity.Caller{h.alice, h.bob, h.admin}, "created confirmed shipped"},
+		{"all users'", h.admin, "", []identity.Caller{h.alice, h.bob, h.admin}, "created confirmed shipped"},
 		{"one user's", h.admin, "userId=" + h.bob.UserID.String(), []identity.Caller{h.bob}, "created confirmed shipped"},
 		{"an administrator's own", h.admin, "userId=" + h.admin.UserID.String(), []identity.Caller{h.admin}, "created confirmed shipped"},
-		{"everybody's of one type", h.admin, "types=order.shipped", []identity.Caller{h.alice, h.bob, h.admin}, "shipped"},
+		{"all users' of one type", h.admin, "types=order.shipped", []identity.Caller{h.alice, h.bob, h.admin}, "shipped"},
 	}
 	start := n.listen(h.admin, "")
 	clients := make([]*client, len(rows))
@@ -495,6 +495,6 @@ func TestUnrenderableEvent(t *testing.T) {
 	c.expect(h.truth(h.alice.UserID))
 	n.listen(h.alice, "after="+h.beginning()).expect(h.truth(h.alice.UserID))
 	if !strings.Contains(n.said.String(), "cannot be rendered") {
-		t.Error("nobody was told")
+		t.Error("the error was not reported")
 	}
 }

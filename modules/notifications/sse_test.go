@@ -163,7 +163,7 @@ func TestStreamReset(t *testing.T) {
 	l.expect(h.truth(h.alice.UserID)[1:])
 }
 
-// SPEC A5, E6: who is logged out, and a server that stops, say so and end the stream.
+// SPEC A5, E6: the stream ends with the reason after a logout and when the server stops.
 func TestStreamEnds(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -261,12 +261,12 @@ func TestStreamRefusals(t *testing.T) {
 		status      int
 		code        string
 	}{
-		{"nobody", "", nil, 401, "unauthenticated"},
+		{"anonymous", "", nil, 401, "unauthenticated"},
 		{"a ticket that is none", "ticket=t-1", nil, 401, "invalid-ticket"},
 		{"no cursor", "after=1-2", bearer(h.alice), 400, "malformed"},
 		{"no such type", "types=order.creatd", bearer(h.alice), 400, "malformed"},
 		{"everything wrong", "types=x&after=y&userId=" + uuid.Nil.String(), bearer(h.alice), 400, "malformed"},
-		{"somebody else's", "userId=" + h.bob.UserID.String(), bearer(h.alice), 403, "forbidden"},
+		{"another user's", "userId=" + h.bob.UserID.String(), bearer(h.alice), 403, "forbidden"},
 		{"unknown", "limit=1", bearer(h.alice), 400, "malformed"},
 	}
 	for _, path := range []string{streamPath, "/v1/events"} {

@@ -186,8 +186,8 @@ func TestCatchUpWhileTheQueueRunsOver(t *testing.T) {
 	}
 }
 
-// One commit may bring more than a queue holds, also after a long silence. Who reads
-// it all is not slow.
+// One commit may contain more events than a queue holds, also after a long pause. A client that
+// reads all of them is not a slow reader.
 func TestBurstIsNotSlow(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
@@ -286,8 +286,8 @@ func (f *subscriber) waitingFrames() int {
 	return len(f.queue.list)
 }
 
-// Whoever reads slowly while catching up is pinged as well, and so lives longer
-// than a silent peer would.
+// A client that reads slowly while it catches up is pinged as well, so its connection
+// lives longer than that of a silent peer.
 func TestSlowCatchUpIsNotDead(t *testing.T) {
 	t.Parallel()
 	testwait.RetrySlower(t, 15*time.Millisecond, catchesUpSlowly)

@@ -24,11 +24,7 @@ func (m *Module) cancelOrder(ctx context.Context, in *cancelOrderInput, key idem
 	if err != nil {
 		return none, err
 	}
-	var reason *string
-	if in.Body != nil {
-		reason = in.Body.Reason
-	}
-	return m.Cancel(ctx, identity.MustFromContext(ctx), in.ID, reason, seen, key)
+	return m.Cancel(ctx, identity.MustFromContext(ctx), in.ID, optional(in.Body).Reason, seen, key)
 }
 
 type setOrderStatusInput struct {

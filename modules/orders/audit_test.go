@@ -64,7 +64,7 @@ var invariants = map[string]string{
 		select l.order_id::text from ledger l join orders o on o.id = l.order_id
 		where o.due_at is null and o.stalled is null and o.payment_status in ('NONE', 'VOIDED', 'DECLINED')
 		group by 1 having sum(amount * case 'authorized-funds' when debit then 1 when credit then -1 else 0 end) <> 0`,
-	"orders that are owed something, and nobody knows": `
+	"orders with a pending payment or refund and no due date": `
 		select o.id::text || ' ' || o.status from orders o
 		where due_at is null and stalled is null and (
 			exists (select from refunds r where r.order_id = o.id and r.state = 'pending')

@@ -15,8 +15,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
-// D4: while the provider is away a job comes back later and no try is counted; when
-// it is back everything goes on, whatever the step. Expiry goes on meanwhile (D7).
+// D4: while the provider is unavailable, jobs are postponed and no attempt is counted; afterwards
+// they continue, at every step. Meanwhile reservations still expire (D7).
 func TestProviderIsAway(t *testing.T) {
 	t.Parallel()
 	var away atomic.Bool

@@ -58,8 +58,8 @@ func counted(t *testing.T, c *tally, more ...option) option {
 	}
 }
 
-// API4:2023, ASVS 5.0 15.2.2: what a refused bulk request asks of the database does not
-// grow with its orders, whatever is wrong with them.
+// API4:2023, ASVS 5.0 15.2.2: the number of statements of a refused bulk request does not grow
+// with its orders, for any fault.
 func TestRefusedBulkCostsTheSame_C11(t *testing.T) {
 	t.Parallel()
 	const line = `{"items":[{"sku":"A","quantity":1}]`

@@ -329,7 +329,7 @@ func (f *front) promise(what string, size int) int {
 	return res.StatusCode
 }
 
-// C1: prices are those of the moment of the commit, whatever this node remembers.
+// C1: prices are those at the time of the commit, also if the cache of the node is outdated.
 func TestBulkPricesAnew_C1(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

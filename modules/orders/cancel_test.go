@@ -62,8 +62,8 @@ func TestParallelCancelsReleaseOnce(t *testing.T) {
 	}
 }
 
-// C7, C9, C10: who may cancel what. What allowedActions lists works, what it omits
-// is refused with the table's words.
+// C7, C9, C10: cancellation by role and status. An action in allowedActions succeeds; any other is
+// refused with the transitions of the table.
 func TestCancelByTable(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -208,7 +208,7 @@ func TestEverySettlementFailsForGood(t *testing.T) {
 }
 
 // D3: a crash at each point of each call to the bank, and the job runs again.
-// Whatever was lost, the bank did each thing once.
+// In every case, the bank executed each request once.
 func TestCrashesChargeOnce(t *testing.T) {
 	t.Parallel()
 	lost := simulated.Fault{Err: errLine, Lost: true}
@@ -292,7 +292,7 @@ func TestCrashesChargeOnce(t *testing.T) {
 	}
 }
 
-// upTo takes an order to where the next thing that it is owed is that step.
+// upTo takes an order to the state in which that step is due next.
 func (b *bundle) upTo(step string) orders.Order {
 	b.t.Helper()
 	if step == "authorize" {
@@ -376,7 +376,7 @@ func TestTwoNodesChargeOnce(t *testing.T) {
 	}
 }
 
-// D6: money that is owed and whose job is lost is found by the sweep.
+// D6: the sweep finds a pending void or refund whose job is lost.
 func TestSweepRepairsLostSettlements(t *testing.T) {
 	t.Parallel()
 	for step, end := range map[string]string{"authorize": "AUTHORIZED", "capture": "CAPTURED", "void": "VOIDED", "refund": "REFUNDED"} {

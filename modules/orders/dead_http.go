@@ -86,11 +86,7 @@ type DeadLetterResolution struct {
 
 func (m *Module) resolveDeadLetter(how string) func(context.Context, *resolveDeadLetterInput, idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return func(ctx context.Context, in *resolveDeadLetterInput, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
-		var reason *string
-		if in.Body != nil {
-			reason = in.Body.Reason
-		}
-		return m.Resolve(ctx, identity.MustFromContext(ctx), in.ID, how, reason, key)
+		return m.Resolve(ctx, identity.MustFromContext(ctx), in.ID, how, optional(in.Body).Reason, key)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// C8: whatever is alive is cancelled first; what ends does so with its stock and
-// its money back, although it is no longer visible.
+// C8: an open order is cancelled before it is deleted. Its stock is released and its payment
+// voided, although the order is no longer visible.
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -151,7 +151,7 @@ func TestExportInPieces_C12(t *testing.T) {
 }
 
 // C12: a client that hangs up takes its connection to the database with it.
-func TestExportToNobody_C12(t *testing.T) {
+func TestExportToDisconnectedClient_C12(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := open(t, b)
@@ -196,7 +196,7 @@ func TestBrokenExport_C12(t *testing.T) {
 }
 
 // C12, F10: exports cannot take all connections of a node, an account has one on all
-// nodes together, and administrators have a place whatever others do.
+// nodes together, and places are reserved for administrators.
 func TestExportsAtOnce_C12(t *testing.T) {
 	t.Parallel()
 	b := setup(t) // with 8 connections: a place for each kind of account
@@ -311,7 +311,7 @@ func TestExportFilters_C12(t *testing.T) {
 		}
 	}
 	if _, err := b.Export(b.ctx, b.alice, orders.Filter{UserID: b.bob.UserID}, orders.CSV); !fault.Is(err, "forbidden") {
-		t.Errorf("somebody else's: %v", err)
+		t.Errorf("the orders of another user: %v", err)
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// E1: fold an order's events and you get the order, whatever happened to it; and
-// versions count its events without a hole.
+// E1: folding the events of an order yields the order after any sequence of commands, and its
+// versions number the events without a gap.
 func TestEventsFoldToTheOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -243,9 +243,8 @@ func TestRefusedWhileAuthorising(t *testing.T) {
 	b.audit(t)
 }
 
-// D4: what a worker gives up is the call that failed, not whatever is due next. The
-// refund that failed was made by another worker meanwhile; the next one is nobody's
-// failure yet.
+// D4: a worker gives up the call that failed, and not the one that is due next. Another
+// worker has made the refund that failed; the next refund has not been attempted yet.
 func TestGivesUpWhatFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

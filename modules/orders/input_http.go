@@ -35,3 +35,11 @@ func (c Conditional) seen() (*int64, error) {
 	}
 	return &version, nil
 }
+
+// optional returns the value of a body that may be absent; then it is the zero value.
+func optional[T any](body *T) (value T) {
+	if body != nil {
+		value = *body
+	}
+	return value
+}

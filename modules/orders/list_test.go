@@ -131,7 +131,7 @@ func TestListFilters(t *testing.T) {
 	}
 
 	if _, _, err := b.List(b.ctx, b.alice, orders.Filter{UserID: b.bob.UserID, Limit: 1}); !fault.Is(err, "forbidden") {
-		t.Errorf("somebody else's: %v", err)
+		t.Errorf("the orders of another user: %v", err)
 	}
 }
 

@@ -154,7 +154,7 @@ func TestKeyIsScoped(t *testing.T) {
 	}
 }
 
-// C3: what was acceptable once is answered as it was, whatever the catalogue says now.
+// C3: a repeated request gets the stored response, also after the catalogue has changed.
 func TestReplayOutlivesTheCatalogue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -86,20 +86,20 @@ var positions = func() []position {
 
 		{"FAILED/NONE", short, []step{work}},
 		{"FAILED/NONE stalled:reserve", std, []step{giveUp}},
-		{"FAILED/NONE owed", std, []step{severed, expired}},
-		{"FAILED/NONE owed stalled:authorize", std, []step{severed, giveUp}},
+		{"FAILED/NONE pending", std, []step{severed, expired}},
+		{"FAILED/NONE pending stalled:authorize", std, []step{severed, giveUp}},
 		{"FAILED/NONE stalled:void", paid("voidFails"), []step{severed, expired, work}},
 		{"FAILED/DECLINED", paidWith("pm_card_chargeDeclined", std), []step{work}},
 		{"FAILED/VOIDED", std, []step{severed, expired, work}},
 		{"FAILED/VOIDED stalled:authorize", std, []step{severed, giveUp, work}},
-		{"FAILED/AUTHORIZED owed", std, []step{late}},
+		{"FAILED/AUTHORIZED pending", std, []step{late}},
 		{"FAILED/AUTHORIZED stalled:void", paid("voidFails"), []step{late, work}},
 
 		{"CANCELLED/NONE", std, []step{cancelled}},
-		{"CANCELLED/NONE owed", std, []step{severed, cancelled}},
+		{"CANCELLED/NONE pending", std, []step{severed, cancelled}},
 		{"CANCELLED/NONE stalled:void", paid("voidFails"), []step{severed, cancelled, work}},
 		{"CANCELLED/DECLINED", paidWith("pm_card_chargeDeclined", std), []step{halted, cancelled}},
-		{"CANCELLED/AUTHORIZED owed", std, []step{work, cancelled}},
+		{"CANCELLED/AUTHORIZED pending", std, []step{work, cancelled}},
 		{"CANCELLED/AUTHORIZED stalled:void", paid("voidFails"), []step{work, cancelled, work}},
 		{"CANCELLED/VOIDED", std, []step{work, cancelled, work}},
 	}
@@ -110,12 +110,12 @@ var positions = func() []position {
 		s, on := end.s, end.on
 		list = append(list,
 			position{s + "/NONE", free, []step{work, on, work}},
-			position{s + "/AUTHORIZED owed", std, []step{work, on}},
+			position{s + "/AUTHORIZED pending", std, []step{work, on}},
 			position{s + "/AUTHORIZED stalled:capture", paid("captureFails"), []step{work, on, work}},
 			position{s + "/CAPTURED", std, []step{work, on, work}},
-			position{s + "/CAPTURED owed refunding", std, []step{work, on, work, refunding(150)}},
+			position{s + "/CAPTURED pending refunding", std, []step{work, on, work, refunding(150)}},
 			position{s + "/PARTIALLY_REFUNDED", std, []step{work, on, work, refunding(150), work}},
-			position{s + "/PARTIALLY_REFUNDED owed refunding", std, []step{work, on, work, refunding(150), work, refunding(150)}},
+			position{s + "/PARTIALLY_REFUNDED pending refunding", std, []step{work, on, work, refunding(150), work, refunding(150)}},
 			position{s + "/REFUNDED", std, []step{work, on, work, refunding(300), work}},
 			position{s + "/REFUND_FAILED stalled:refund", paid("refundFails"), []step{work, on, work, refunding(150), work}},
 		)
@@ -134,7 +134,7 @@ func (b *bundle) describe(t *testing.T, id uuid.UUID) string {
 	return column[string](b, t, `
 		select status || coalesce('(' || held_from || ')', '') || '/' || payment_status
 			|| case when reserved_until is not null then ' reserved' else '' end
-			|| case when due_at is not null and status not in (`+quoted(lifecycle.Automatic())+`) then ' owed' else '' end
+			|| case when due_at is not null and status not in (`+quoted(lifecycle.Automatic())+`) then ' pending' else '' end
 			|| case when refunding > 0 then ' refunding' else '' end
 			|| coalesce(' stalled:' || stalled, '')
 		from orders where id = $1`, id)[0]

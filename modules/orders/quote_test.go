@@ -30,7 +30,7 @@ func TestQuote_C11(t *testing.T) {
 		{"unknown", "alice", `{"items":[{"sku":"A","quantity":1},{"sku":"gone","quantity":1}]}`, 422, `"pointer":"/items/1/sku","code":"unknown-sku"`},
 		{"too few", "alice", `{"items":[{"sku":"A","quantity":0}]}`, 422, `"pointer":"/items/0/quantity","code":"minimum"`},
 		{"nothing", "alice", `{"items":[]}`, 422, `"pointer":"/items","code":"min-items"`},
-		{"nobody", "", `{"items":[{"sku":"A","quantity":1}]}`, 401, `"code":"unauthenticated"`},
+		{"anonymous", "", `{"items":[{"sku":"A","quantity":1}]}`, 401, `"code":"unauthenticated"`},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestQuote_C11(t *testing.T) {
 	}
 }
 
-// F9: a quote never shows a price that is no longer true, whatever this node remembers.
+// F9: a quote never shows an outdated price, also if the cache of the node is outdated.
 func TestQuoteIsNeverStale_F9(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

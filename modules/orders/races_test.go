@@ -127,7 +127,7 @@ func (b *bundle) finish(t *testing.T) {
 	t.Helper()
 	b.settle()
 	if n := b.count(`select count(*) from orders where due_at is not null`); n != 0 {
-		t.Errorf("%d orders are owed something for ever", n)
+		t.Errorf("%d orders have work pending without end", n)
 	}
 	for _, id := range column[uuid.UUID](b, t, `select id from orders`) {
 		h := b.types(id) + " "
@@ -161,7 +161,7 @@ func TestHotSKU(t *testing.T) {
 				other.Add(1)
 				return
 			}
-			if i%10 == 0 { // some think better of it, whatever has become of the order
+			if i%10 == 0 { // some customers cancel, in any state of the order
 				if got := f.reply("alice", "POST /v1/orders/"+o.ID.String()+"/cancel", ""); got.status != http.StatusOK && got.status != http.StatusConflict {
 					other.Add(1)
 				}

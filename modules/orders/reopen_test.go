@@ -12,8 +12,8 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
 )
 
-// SPEC C8: a failed order is reopened, whatever it failed of, pays with a new
-// payment and is shipped. The bank takes the money once.
+// SPEC C8: an order that failed for any reason can be reopened, is paid by a new payment and is
+// shipped. The bank captures the money once.
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(b *bundle, decline *outage) uuid.UUID{

@@ -168,7 +168,7 @@ func TestStats_C11(t *testing.T) {
 		}},
 		{"one user's", "admin", "?userId=" + f.bob.UserID.String(), 200, []string{countsJSON(t, map[lifecycle.Status]int64{lifecycle.Pending: 1}), `"CANCELLED":null`, `"PENDING":` + oldest(pending)}},
 		{"a stranger's", "alice", "?userId=" + f.bob.UserID.String(), 403, []string{`"code":"forbidden"`}},
-		{"nobody's", "", "", 401, nil},
+		{"anonymous", "", "", 401, nil},
 		{"bad user", "admin", "?userId=x", 400, nil},
 	}
 	for _, row := range rows {

@@ -49,7 +49,7 @@ func TestDatabaseKnowsTheStatuses_C9(t *testing.T) {
 }
 
 // C9: every status, and every status that an order may be held from, is a position. From
-// the positions follow the matrix of who may do what, and the check of the invariants.
+// the positions follow the matrix of permitted commands and the check of the invariants.
 func TestPositionsAreComplete_C9(t *testing.T) {
 	t.Parallel()
 	reached := func(prefix string) bool {

@@ -36,11 +36,7 @@ func (m *Module) completeOrderStep(ctx context.Context, in *completeOrderStepInp
 	if err != nil {
 		return none, err
 	}
-	var reason *string
-	if in.Body != nil {
-		reason = in.Body.Reason
-	}
-	return m.CompleteStep(ctx, identity.MustFromContext(ctx), in.ID, in.Name, reason, seen, key)
+	return m.CompleteStep(ctx, identity.MustFromContext(ctx), in.ID, in.Name, optional(in.Body).Reason, seen, key)
 }
 
 // TransformSchema says what a struct tag cannot: that decidedAt may be null.

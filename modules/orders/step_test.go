@@ -558,8 +558,8 @@ func TestVerdictsAtTheirLimits(t *testing.T) {
 	}
 }
 
-// E1: whatever steps decide and people do, the events of an order add up to its row and steps,
-// and no order passes a step that has not let it.
+// E1: for any verdicts and commands, folding the events of an order yields its row and steps, and
+// no order continues past a step without its verdict.
 func TestStepsFoldToTheOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -50,7 +50,7 @@ func (g *guard) ask(ctx context.Context, call func(context.Context) (string, err
 	return reference, err
 }
 
-// answered tells whether the provider is there, whatever it says.
+// answered reports whether the provider responded, with any result.
 func answered(err error) bool {
 	_, declined := errors.AsType[*Declined](err)
 	_, rejected := errors.AsType[*Rejected](err)

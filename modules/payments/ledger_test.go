@@ -128,7 +128,7 @@ func (o owned) Visible(_ context.Context, c identity.Caller, order uuid.UUID) er
 }
 
 func (o owned) Refund(context.Context, identity.Caller, uuid.UUID, *money.Money, []string, []int64, string, idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
-	return idempotency.Result[settlement.Refund]{}, fault.New(fault.KindConflict, "asked", "Somebody asked.")
+	return idempotency.Result[settlement.Refund]{}, fault.New(fault.KindConflict, "asked", "A request was made.")
 }
 
 var volatile = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)

@@ -83,6 +83,7 @@ type Declined struct {
 	Detail string // a sentence for the payer without secrets and personal data
 }
 
+// Error contains the code and the detail.
 func (e *Declined) Error() string { return "declined: " + e.Code + ": " + e.Detail }
 
 // Rejected is a final result that an operator must investigate: the provider will never accept
@@ -92,6 +93,7 @@ type Rejected struct {
 	Detail string // a sentence for an operator without secrets
 }
 
+// Error contains the code and the detail.
 func (e *Rejected) Error() string { return "rejected: " + e.Code + ": " + e.Detail }
 
 // Unavailable means that the provider cannot be used at the moment. The outcome of the call is
@@ -107,6 +109,7 @@ func NewAway(wait time.Duration, cause error) *Unavailable {
 	return &Unavailable{RetryAfter: wait, cause: cause}
 }
 
+// Error contains the cause, if there is one.
 func (e *Unavailable) Error() string {
 	if e.cause == nil {
 		return "the payment provider is away"
@@ -114,4 +117,5 @@ func (e *Unavailable) Error() string {
 	return fmt.Sprintf("the payment provider is away: %v", e.cause)
 }
 
+// Unwrap returns the cause, which may be nil.
 func (e *Unavailable) Unwrap() error { return e.cause }

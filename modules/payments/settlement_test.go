@@ -36,7 +36,7 @@ func TestNext(t *testing.T) {
 		{payments: "captured", refunds: "failed done pending", authorize: giveBack, capture: giveBack, void: giveBack, keep: giveBack},
 		{payments: "declined authorizing", authorize: authorize, void: void},
 		{payments: "voided authorized", capture: capture, void: void},
-		// What a newer payment replaced is let go first, whatever is wanted.
+		// A payment that a newer one replaced is voided first, for any goal.
 		{payments: "authorized authorizing", authorize: void, capture: void, void: void, keep: void},
 		{payments: "authorizing authorized", authorize: void, capture: void, void: void, keep: void},
 	} {
@@ -112,8 +112,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// C8: a refund that is made counts whatever was thought of it, once, and as far as
-// there is room.
+// C8: a refund that the provider made counts once, in any state of its row, up to the captured
+// amount.
 func TestRecordRefund(t *testing.T) {
 	t.Parallel()
 	for state, is := range map[string]bool{pending: true, failed: true, abandoned: true, done: false} {
@@ -198,8 +198,8 @@ func TestUnitsAreRefundedOnce(t *testing.T) {
 	}
 }
 
-// D4: a person may try failed refunds again, as far as there is room, and give up
-// whatever is unsettled.
+// D4: an administrator may retry failed refunds, up to the captured amount, and skip every
+// unsettled request.
 func TestRetryAndAbandon(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -304,9 +304,9 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// C8, E1: whatever happens in whatever order, the accounts show what became of the
-// money: holds of what is authorised, the provider's balance of what was captured
-// and not refunded; and nothing moves twice.
+// C8, E1: for any sequence of events, the accounts show the state of the money: the authorised
+// holds, and as the provider's balance the captured amount without refunds. No amount is booked
+// twice.
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

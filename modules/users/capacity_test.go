@@ -84,8 +84,8 @@ func (l *line) finish() []string {
 	}
 }
 
-// SPEC F10, A2: whatever strangers register, who logs in is next. What does not fit is
-// refused at once: 429 for what one address does, 503 for what all do.
+// SPEC F10, A2: log-ins have priority over any number of registrations. Requests beyond a limit
+// are refused at once: 429 for the limit of an address, 503 for the limit of all.
 func TestLogInsComeBeforeRegistrations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,8 +113,8 @@ func TestLogInsComeBeforeRegistrations(t *testing.T) {
 	})
 }
 
-// One address that guesses, at whatever accounts, takes turns with the others; of IPv6
-// a network is one.
+// An address that guesses, at one account or many, is served in turn with the others. An IPv6
+// network counts as one address.
 func TestAddressesTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -47,8 +47,8 @@ type bundle struct {
 	app      *fiber.App
 }
 
-// setup is the module behind its routes. Whatever a test does, no password and no
-// hash may be in any answer or in the log (SPEC A1).
+// setup serves the routes of the module. In every test, no response and no log line may contain
+// a password or a hash (SPEC A1).
 func setup(t testing.TB) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*testwait.Limit)

@@ -204,7 +204,7 @@ func TestLastAdminWaitsForTheOther(t *testing.T) {
 	}
 }
 
-// SPEC A7: who may, route by route.
+// SPEC A7: the role that each route requires.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -212,8 +212,8 @@ func TestRoles(t *testing.T) {
 	ada := b.account("ada@example.com", identity.User)
 	one := "/v1/users/" + ada.ID.String()
 	for _, row := range []struct {
-		method, path, body      string
-		nobody, ordinary, admin int
+		method, path, body         string
+		anonymous, ordinary, admin int
 	}{
 		{"GET", "/v1/users/me", "", 401, 200, 200},
 		{"PATCH", "/v1/users/me", `{}`, 401, 200, 200},
@@ -224,7 +224,7 @@ func TestRoles(t *testing.T) {
 		{"PATCH", one, `{}`, 401, 403, 200},
 		{"DELETE", one, "", 401, 403, 204},
 	} {
-		for who, want := range map[string]int{"": row.nobody, as(ada): row.ordinary, as(root): row.admin} {
+		for who, want := range map[string]int{"": row.anonymous, as(ada): row.ordinary, as(root): row.admin} {
 			if row.method == "DELETE" && want == 204 {
 				continue // last
 			}

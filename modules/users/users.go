@@ -23,8 +23,11 @@ import (
 // the transaction of the change, after the account's row is written. Committed is called after
 // the commit, so that this node reacts at once and the others soon.
 type Sessions interface {
+	// EndAll ends all sessions of the account.
 	EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error
+	// Announce makes all nodes read the role and the state of the account again.
 	Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error
+	// Committed sends the wake-ups for the change.
 	Committed(ctx context.Context, userID uuid.UUID)
 }
 

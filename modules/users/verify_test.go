@@ -19,7 +19,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// SPEC A2: one and the same refusal, whatever is wrong.
+// SPEC A2: all refusals are the same.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -48,7 +48,7 @@ func (h *hashed) taken() string {
 	return calls
 }
 
-// strangers are the log-ins that are refused, whatever the reason.
+// strangers are log-ins that are refused, by the reason.
 func strangers(b *bundle) map[string][2]string {
 	b.t.Helper()
 	no := false

@@ -207,7 +207,7 @@ func TestRebinding(t *testing.T) {
 	inside.quiet()
 }
 
-// What is dialled is looked at whatever way leads there.
+// The dialled address is checked on every path to it.
 func TestDialledAddresses(t *testing.T) {
 	t.Parallel()
 	a := newAddresses(true, []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16")}, nil)

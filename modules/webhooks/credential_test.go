@@ -73,7 +73,7 @@ func TestWebhooksEndWithTheirKey(t *testing.T) {
 			h := setup(t)
 			n := h.node(func(m *Module) { m.policy.waits = []time.Duration{2 * time.Second} })
 			r := receive(t, func(received) reply { return reply{status: 500} })
-			root := h.somebody(identity.Admin)
+			root := h.account(identity.Admin)
 			key := h.keyOf(root, hooks...)
 			id, _ := n.hook(key, r.URL, "")
 			if a := n.want(200, root, "GET /v1/webhooks/"+id, ""); a.text("createdByKeyId") != key.KeyID.String() {

@@ -306,8 +306,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// SPEC E8: in order, an order's deliveries come one after the other, whatever fails;
-// other orders go past.
+// SPEC E8: with ordering, the deliveries of an order are sent in sequence, also after failures;
+// those of other orders overtake them.
 func TestOrdering(t *testing.T) {
 	t.Parallel()
 	h := setup(t)

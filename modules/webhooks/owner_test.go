@@ -47,7 +47,7 @@ func TestOwnersWhoLostTheirRights(t *testing.T) {
 	n := h.node(func(m *Module) { m.policy.waits = []time.Duration{time.Hour} })
 	taken := receive(t, nil)
 	r := receive(t, func(received) reply { return reply{status: 500} })
-	root := h.somebody(identity.Admin)
+	root := h.account(identity.Admin)
 	id, _ := n.hook(root, r.URL, "")
 	bobs, _ := n.hook(h.bob, r.URL, "")
 	n.hook(h.admin, taken.URL, "")
@@ -84,7 +84,7 @@ func TestOwnersWhoLostTheirRights(t *testing.T) {
 		t.Errorf("got %v", seen)
 	}
 	if got := len(n.statuses(h.bob, bobs)); got != 1 {
-		t.Errorf("%d deliveries for somebody who is gone", got)
+		t.Errorf("%d deliveries for a deleted user", got)
 	}
 	r.quiet()
 }
@@ -148,7 +148,7 @@ func TestEventIsGone(t *testing.T) {
 }
 
 // Without subscribed endpoints, a page costs one query that takes no lock and finds nothing.
-func TestNobodyToTell(t *testing.T) {
+func TestPageWithoutEndpoints(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	n := h.idle()

@@ -112,7 +112,7 @@ func setup(t *testing.T) *bundle {
 		people: &people{roles: map[uuid.UUID]identity.Role{}, keys: map[uuid.UUID]identity.ScopeSet{}},
 	}
 	h.pool = h.open()
-	h.alice, h.bob, h.admin = h.somebody(identity.User), h.somebody(identity.User), h.somebody(identity.Admin)
+	h.alice, h.bob, h.admin = h.account(identity.User), h.account(identity.User), h.account(identity.Admin)
 	t.Cleanup(h.audit)
 	return h
 }
@@ -132,7 +132,7 @@ func (h *bundle) must(err error) {
 	}
 }
 
-func (h *bundle) somebody(role identity.Role) identity.Caller {
+func (h *bundle) account(role identity.Role) identity.Caller {
 	c := identity.Caller{UserID: uuid.New(), SessionID: uuid.New(), Role: role}
 	h.people.becomes(c.UserID, role)
 	return c

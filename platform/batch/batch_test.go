@@ -82,7 +82,7 @@ func do(ctx context.Context, g *gatherer, item int) <-chan outcome {
 	return answer
 }
 
-func TestAloneWaitsForNobody(t *testing.T) {
+func TestSingleCallerDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := batch.New(batch.Options{}, double)
@@ -302,7 +302,7 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-func TestStopAnswersEverybody(t *testing.T) {
+func TestStopAnswersAllCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held := newGate()
@@ -336,7 +336,7 @@ func TestStopAnswersEverybody(t *testing.T) {
 	})
 }
 
-func TestPanicIsEverybodysUnknown(t *testing.T) {
+func TestPanicIsUnknownForAllCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held, asked := newGate(), atomic.Int32{}

@@ -66,8 +66,8 @@ func (w *world) run(slow time.Duration) func(context.Context, []int) ([]batch.Re
 
 type plan struct{ arrives, patience time.Duration }
 
-// Whatever the schedule: every Do returns, with one of the legal outcomes, and
-// the outcome is true. No item is done twice.
+// In every schedule, each Do returns one of the permitted outcomes, and the outcome is true. No
+// item is executed twice.
 func TestEveryOutcomeIsLegalAndTrue(t *testing.T) {
 	t.Parallel()
 	ms := func(t *rapid.T, most int, name string) time.Duration {
@@ -104,7 +104,7 @@ func TestEveryOutcomeIsLegalAndTrue(t *testing.T) {
 					outcomes[i] = outcome{i, v, err}
 				})
 			}
-			all.Wait() // hangs, and so fails, when anybody is left without an answer
+			all.Wait() // hangs, and so fails, if a caller gets no result
 		})
 
 		for _, got := range outcomes {

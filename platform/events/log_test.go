@@ -181,7 +181,7 @@ func TestPages(t *testing.T) {
 	}{
 		{1, truth[:1], true},
 		{4, truth[:4], true},
-		{5, truth, true}, // nobody knows yet that nothing follows
+		{5, truth, true}, // the reader cannot know yet that no event follows
 		{6, truth, false},
 	}
 	for _, row := range rows {
@@ -302,7 +302,7 @@ func TestGone(t *testing.T) {
 		{"fresh", second, user, time.Hour, false},
 		{"at the head", b.head(), user, time.Hour, false},
 		{"what follows is too old", first, user, time.Hour, true},
-		{"what follows is too old for everybody", first, uuid.Nil, time.Hour, true},
+		{"the following events are too old for all readers", first, uuid.Nil, time.Hour, true},
 		{"what follows is another's", first, fresh, time.Hour, false},
 		{"kept longer", first, user, 3 * time.Hour, false},
 		{"from the beginning", events.Cursor{Epoch: first.Epoch}, fresh, time.Hour, false},
@@ -353,7 +353,7 @@ func TestPlans(t *testing.T) {
 		}
 	}
 
-	// Of somebody with no events a bitmap is as cheap, and the sample decides.
+	// For a user without events a bitmap scan is as cheap, and the statistics decide.
 	stranger := strings.Join(b.plan(uuid.New(), false), "\n")
 	if !strings.Contains(stranger, "events_user_stream") || strings.Contains(stranger, "Seq Scan on events") || strings.Contains(stranger, "Filter") {
 		t.Errorf("want events_user_stream:\n%s", stranger)

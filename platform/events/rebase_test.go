@@ -134,9 +134,9 @@ func TestAdoptFresh(t *testing.T) {
 	}
 }
 
-// What was written into a restored log before anybody adopted it lies, by its numbers,
-// before or among the restored events. No reader has seen it: it comes last, and is
-// taken. Versions keep their order.
+// Events that were written into a restored log before it was adopted have numbers before or
+// among those of the restored events. No reader has seen them, so they are moved to the end
+// and kept. Versions keep their order.
 func TestAdoptTakesWhatWasWrittenBefore(t *testing.T) {
 	t.Parallel()
 	r := setupReaders(t)

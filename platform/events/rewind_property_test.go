@@ -21,7 +21,7 @@ type history struct {
 	log    []events.Event
 }
 
-// client reads somebody's events with a cursor.
+// client reads the events of one user with a cursor.
 type client struct {
 	owner uuid.UUID
 	at    events.Cursor

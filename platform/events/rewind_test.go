@@ -18,8 +18,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// beneath changes the log below its readers, as nobody can who has only the product:
-// what a database that goes back to an earlier state looks like from here.
+// beneath changes rows of the log directly, which the product never does. Readers then see
+// what they see after a database went back to an earlier state.
 func (b *bundle) beneath(sql string, args ...any) {
 	b.t.Helper()
 	b.must(postgres.InTx(b.ctx, b.pool, func(tx pgx.Tx) error {
@@ -44,7 +44,7 @@ func (b *bundle) put(at events.Cursor, e events.Event) {
 		at.Xid, at.Seq, e.OrderID, e.Version, e.UserID, e.Type, string(e.Data), string(e.Actor), e.At)
 }
 
-// E3: whatever reads behind a cursor first finds the event of the cursor, or says so.
+// E3: every reader first looks up the event of its cursor, and reports when it is missing.
 func TestEveryReadVerifiesItsCursor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -78,7 +78,7 @@ func TestEveryReadVerifiesItsCursor(t *testing.T) {
 		{"gone", lost, false},
 		{"gone, without a digest", old(lost), false},
 		{"another event", another, false},
-		{"another event, without a digest", old(another), true}, // which nobody can tell
+		{"another event, without a digest", old(another), true}, // indistinguishable without a digest
 		{"another database", elsewhere, false},
 		{"the beginning of another database", events.Cursor{Epoch: "00000000"}, false},
 		{"not visible yet", waiting, false},
@@ -138,8 +138,8 @@ func TestCursorsAgree(t *testing.T) {
 	}
 }
 
-// E3: a tail whose last event is gone says so, goes on from the present end, and passes
-// over nothing that is written afterwards, whatever its numbers.
+// E3: a tail whose last event is missing reports it, continues from the present end, and skips no
+// event that is written afterwards, with any numbers.
 func TestTailOfALogThatWentBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -284,7 +284,7 @@ func TestReaderOfALogThatWentBack(t *testing.T) {
 	}
 }
 
-// A reader whose event is nowhere passes over nothing: it says so until somebody decides.
+// A reader whose event is not in the log skips nothing: it reports the fault until an operator decides.
 func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 	t.Parallel()
 	r := setupReaders(t)
@@ -317,8 +317,8 @@ func TestReaderThatIsAheadOfTheLog(t *testing.T) {
 	}
 }
 
-// The event of a cursor is found by one probe of the stream's index, whatever the planner
-// knows of the table.
+// The event of a cursor is found by one probe of the stream's index, with any statistics of the
+// planner.
 func TestPlanOfVerification(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

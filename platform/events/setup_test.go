@@ -122,7 +122,7 @@ func (b *bundle) truth(user uuid.UUID) []string {
 	return list
 }
 
-// event is the first of an order that nobody else has.
+// event is the first event of a new order.
 func event(user uuid.UUID) events.Event { return eventOf(uuid.New(), 1, user) }
 
 func eventOf(order uuid.UUID, version int64, user uuid.UUID) events.Event {

@@ -71,8 +71,8 @@ func TestTailPolls(t *testing.T) {
 	}
 }
 
-// What is held up by an older transaction is looked at again, although nobody says that
-// the older one has ended.
+// The tail reads again what an older transaction held up, although no wake-up reports the end
+// of that transaction.
 func TestTailLooksAgainAtWhatWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

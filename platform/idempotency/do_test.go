@@ -289,8 +289,8 @@ func TestALockWithinTheWork(t *testing.T) {
 	}
 }
 
-// SPEC C3, A5: what is kept is given again to somebody with the rights of the first
-// caller; who has fewer needs the act's own word for it.
+// SPEC C3, A5: a stored response is returned to a caller with the rights of the first caller.
+// For a caller with fewer rights, the use case decides.
 func TestReplayNeedsTheRight(t *testing.T) {
 	t.Parallel()
 	n := setup(t)

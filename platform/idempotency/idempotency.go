@@ -72,6 +72,7 @@ type Result[T any] struct {
 // The names of its methods are unusual on purpose: for a method of a generic interface the linker
 // keeps every method of that name, and Render would keep Fiber's templates (ADR 20).
 type Renderer[T any] interface {
+	// RenderResponse returns the response that is sent and stored.
 	RenderResponse(ctx context.Context, v T) (Response, error)
 	// ParseResponse is the reverse of RenderResponse, for the few replays that depend on the value.
 	// It must accept the responses that earlier versions of the program have rendered.

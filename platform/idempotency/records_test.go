@@ -56,8 +56,8 @@ func TestInsert(t *testing.T) {
 	}
 	a, _, err := n.find("a", "1") // the first of the two
 	isCreated(t, a, err, true)
-	if _, found, err := n.find("nobody", "b"); found || err != nil {
-		t.Errorf("nobody's: %v, %v", found, err)
+	if _, found, err := n.find("unknown", "b"); found || err != nil {
+		t.Errorf("the key of an unknown caller: %v, %v", found, err)
 	}
 }
 

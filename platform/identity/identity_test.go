@@ -11,7 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// SPEC A7: who may do what needs which role. Nothing covers a role that is not one.
+// SPEC A7: the roles that each role covers. No role covers an unknown one.
 func TestCovers(t *testing.T) {
 	t.Parallel()
 	all := []identity.Role{identity.Anyone, identity.User, identity.Admin, "", "root"}
@@ -107,10 +107,10 @@ func TestScopeSets(t *testing.T) {
 	}
 }
 
-func TestNobody(t *testing.T) {
+func TestNoCaller(t *testing.T) {
 	t.Parallel()
 	if _, ok := identity.FromContext(context.Background()); ok {
-		t.Error("somebody out of nothing")
+		t.Error("a context without a caller has one")
 	}
 	defer func() {
 		if recover() == nil {

@@ -33,6 +33,7 @@ func (t Time) Std() time.Time { return time.Time(t).UTC() }
 // IsZero reports whether t is the zero Time, such as an absent parameter.
 func (t Time) IsZero() bool { return time.Time(t).IsZero() }
 
+// String returns the time as MarshalText writes it.
 func (t Time) String() string { return t.Std().Format(layout) }
 
 // MarshalText writes milliseconds with exactly three digits.

@@ -77,7 +77,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 }
 
 // One write that fails with 25006 is enough: the next one finds the server that accepts it,
-// though nobody probes.
+// without a probe.
 func TestReadOnlySessionIsGivenUp(t *testing.T) {
 	t.Parallel()
 	pool, admin, name := database(t)
@@ -151,7 +151,7 @@ func TestUnavailable(t *testing.T) {
 	}
 	_, err = down.Exec(t.Context(), "select 1")
 	if !postgres.Unavailable(err) || err.Error() != "acquire connection: connection refused" {
-		t.Errorf("nobody listens: %v", err)
+		t.Errorf("no server listens: %v", err)
 	}
 	down.Close()
 	_, err = down.Exec(t.Context(), "select 1")

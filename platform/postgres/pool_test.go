@@ -57,7 +57,7 @@ func TestBoundsOnTheServer(t *testing.T) {
 
 func TestQueryRow(t *testing.T) {
 	t.Parallel()
-	pool, ctx := open(t, 1), t.Context() // one connection: whoever keeps it stops the next
+	pool, ctx := open(t, 1), t.Context() // one connection: the next caller waits until it is released
 	var n int
 
 	if err := pool.QueryRow(ctx, "select 1 where false").Scan(&n); !errors.Is(err, pgx.ErrNoRows) {
@@ -149,8 +149,8 @@ func TestSendBatch(t *testing.T) {
 	}
 }
 
-// A pool that is exhausted answers after two seconds, or what its address says, whatever the
-// caller would allow, and the client gets a 503.
+// Acquire from an exhausted pool fails after two seconds, or after the time-out in the URL,
+// independently of the caller's deadline, and the client gets a 503.
 func TestExhausted(t *testing.T) {
 	t.Parallel()
 	t.Run("usual", func(t *testing.T) {
@@ -199,7 +199,7 @@ func exhausted(t *testing.T, pool *postgres.Pool, within time.Duration, tries []
 			err := testwait.For(t, "the answer", done)
 
 			_, none := errors.AsType[*postgres.AcquireError](err)
-			if !none || !errors.Is(err, context.DeadlineExceeded) { // nobody else here has a deadline
+			if !none || !errors.Is(err, context.DeadlineExceeded) { // no other deadline applies
 				t.Errorf("got %v", err)
 			}
 			if took := time.Since(began); took < within {
@@ -210,7 +210,7 @@ func exhausted(t *testing.T, pool *postgres.Pool, within time.Duration, tries []
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestNoServer(t *testing.T) {
 	t.Parallel()
 	pool := openAt(t, "postgres://nobody@"+testport.For(t).Address()+"/none?sslmode=disable", 4)
 

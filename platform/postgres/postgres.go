@@ -22,9 +22,13 @@ import (
 
 // Querier has the methods that a pool and a transaction share.
 type Querier interface {
+	// Exec runs a statement that returns no rows.
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	// Query runs a statement that returns rows; the caller closes them.
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	// QueryRow runs a statement that returns at most one row. Scan returns its error.
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	// SendBatch sends statements in one round trip; the caller closes the results.
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
@@ -72,29 +76,11 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	cfg.MaxConnLifetime = time.Hour
 	cfg.MaxConnLifetimeJitter = 10 * time.Minute
 	cfg.MaxConnIdleTime = 5 * time.Minute
-	params := cfg.ConnConfig.RuntimeParams
-	acquireWithin, err := takeTimeout(params, acquireSetting, acquireTimeout)
-	if err != nil {
-		return nil, err
-	}
-	cancelWithin, err := takeTimeout(params, cancelSetting, cancelTimeout)
+	acquireWithin, cancelWithin, err := setParams(cfg.ConnConfig.RuntimeParams)
 	if err != nil {
 		return nil, err
 	}
 	cfg.ConnConfig.ConnectTimeout = acquireWithin
-	for name, limit := range map[string]time.Duration{
-		"statement_timeout":                   statementTimeout,
-		"lock_timeout":                        lockTimeout,
-		"idle_in_transaction_session_timeout": idleInTx,
-	} {
-		if _, set := params[name]; !set {
-			params[name] = fmt.Sprint(limit.Milliseconds())
-		}
-	}
-	if _, set := params["application_name"]; !set {
-		params["application_name"] = "orderflow"
-	}
-	params["timezone"] = "UTC"
 
 	// By default pgx closes the connection of a canceled context, so that many impatient clients
 	// cause many new connections. Cancel the statement on the server first, and close the
@@ -129,6 +115,31 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
 	return p, nil
+}
+
+// setParams completes the parameters of the URL for the server, and returns the timeouts of the pool
+// that it removed from them.
+func setParams(params map[string]string) (acquire, cancel time.Duration, err error) {
+	if acquire, err = takeTimeout(params, acquireSetting, acquireTimeout); err != nil {
+		return 0, 0, err
+	}
+	if cancel, err = takeTimeout(params, cancelSetting, cancelTimeout); err != nil {
+		return 0, 0, err
+	}
+	for name, limit := range map[string]time.Duration{
+		"statement_timeout":                   statementTimeout,
+		"lock_timeout":                        lockTimeout,
+		"idle_in_transaction_session_timeout": idleInTx,
+	} {
+		if _, set := params[name]; !set {
+			params[name] = fmt.Sprint(limit.Milliseconds())
+		}
+	}
+	if _, set := params["application_name"]; !set {
+		params["application_name"] = "orderflow"
+	}
+	params["timezone"] = "UTC"
+	return acquire, cancel, nil
 }
 
 // takeTimeout removes a setting of the pool from the parameters for the server and returns its value.

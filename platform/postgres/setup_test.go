@@ -13,8 +13,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, migrations.Up) }
 
-// open makes a pool on a fresh database. When the test ends nobody may have kept
-// a connection.
+// open makes a pool on a fresh database. All connections must have been released when the
+// test ends.
 func open(t *testing.T, size int, params ...string) *postgres.Pool {
 	t.Helper()
 	return openAt(t, pgtest.URL(t), size, params...)

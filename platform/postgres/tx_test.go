@@ -88,7 +88,7 @@ func TestRetriesAreCounted(t *testing.T) {
 		return &pgconn.PgError{Code: "40001"}
 	})
 	if runs != 1 || postgres.Code(err) != "40001" {
-		t.Errorf("nobody waits any more: %d runs, %v", runs, err)
+		t.Errorf("after the caller's context ended: %d runs, %v", runs, err)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestLive(t *testing.T) {
 	for _, state := range []string{"completed", "cancelled", "discarded"} {
 		ids = append(ids, job(state))
 	}
-	job("available") // nobody asks for it
+	job("available") // not among the ids that are asked for
 
 	got, err := queue.Live(ctx, b.pool, "parcels", "parcel", "parcelId", ids)
 	if err != nil || !maps.Equal(got, want) {

@@ -80,7 +80,7 @@ func setup(t *testing.T, soft time.Duration, work func(context.Context, *river.J
 	return b
 }
 
-// insert puts a job in, in a transaction, as everybody here does.
+// insert inserts a job in a transaction, as the product does.
 func (b *bundle) insert(opts *river.InsertOpts) int64 {
 	b.t.Helper()
 	var id int64

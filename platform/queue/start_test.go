@@ -35,7 +35,7 @@ func TestStartsWhenTheDatabaseDoes(t *testing.T) {
 	cfg.ConnConfig.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if away.Add(-1) >= 0 {
 			refused <- struct{}{}
-			return nil, errors.New("nobody is there")
+			return nil, errors.New("connection refused")
 		}
 		return dial(ctx, network, addr)
 	}
@@ -68,7 +68,7 @@ func TestStartsWhenTheDatabaseDoes(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("it ended: %v", err)
 	case <-time.After(testwait.Limit):
-		t.Fatal("nobody works")
+		t.Fatal("no client works the job")
 	}
 	cancel()
 	if err := <-ended; err != nil {

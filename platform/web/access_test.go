@@ -122,7 +122,7 @@ func BenchmarkPost(bench *testing.B) {
 	}
 }
 
-// API4:2023: who has an IPv6 network has 2^64 addresses, and one budget.
+// API4:2023: the 2^64 addresses of an IPv6 network share one limit.
 func TestSite(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

@@ -102,8 +102,8 @@ func TestUnreadBodiesAreNoRequests(t *testing.T) {
 		method, path, headers string
 		status                int
 	}{
-		"nobody":               {"POST", "/v1/some", isJSON, 401},
-		"nobody, much":         {"POST", "/v1/much", isJSON, 401},
+		"anonymous":            {"POST", "/v1/some", isJSON, 401},
+		"anonymous, much":      {"POST", "/v1/much", isJSON, 401},
 		"nowhere":              {"POST", "/v1/nowhere", user + isJSON, 404},
 		"another method":       {"PUT", "/v1/some", user + isJSON, 405},
 		"a strange method":     {"BREW", "/v1/some", user + isJSON, 405},
@@ -173,7 +173,7 @@ func TestBodiesInManyForms(t *testing.T) {
 		"too much, chunks":        {framed("POST", "/v1/much", headers, padded(4<<20+1), 99999) + next, []int{413, 200}},
 		"expected":                {framed("POST", "/v1/some", headers+"Expect: 100-continue\r\n", `["a"]`, 0) + next, []int{100, 200, 200}},
 		"expected, chunks":        {framed("POST", "/v1/some", headers+"Expect: 100-continue\r\n", `["a"]`, 3) + next, []int{100, 200, 200}},
-		"expected by nobody":      {framed("POST", "/v1/some", "Content-Type: application/json\r\nExpect: 100-continue\r\n", `["a"]`, 0) + next, []int{100, 401, 200}},
+		"expected, anonymous":     {framed("POST", "/v1/some", "Content-Type: application/json\r\nExpect: 100-continue\r\n", `["a"]`, 0) + next, []int{100, 401, 200}},
 		"for a HEAD":              {framed("HEAD", "/v1/read", "Content-Type: application/json\r\nConnection: close\r\n", smuggled, 0), []int{200}},
 		"a client's own mark":     {framed("POST", "/v1/some", headers+oversized+": 1\r\n", `["a"]`, 0), []int{413}},
 		"cut":                     {framed("POST", "/v1/some", headers, `["a","b"]`, 0)[:len(framed("POST", "/v1/some", headers, `["a","b"]`, 0))-4], []int{400}},
@@ -227,7 +227,7 @@ func TestBodiesShareABudget(t *testing.T) {
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // nobody waits
+	cancel() // the callers do not wait
 	code := func(err error) string {
 		f, _ := fault.As(err)
 		if f == nil {
@@ -279,7 +279,7 @@ func TestBudget(t *testing.T) {
 // F10: one large body of a caller is received at a time, and a few of all are decoded.
 func TestLargeBodiesAreBounded(t *testing.T) {
 	t.Parallel()
-	over, cancel := context.WithTimeout(t.Context(), time.Nanosecond) // nobody waits for long
+	over, cancel := context.WithTimeout(t.Context(), time.Nanosecond) // the callers hardly wait
 	defer cancel()
 	<-over.Done()
 	l := newLargeBodies()

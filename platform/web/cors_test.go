@@ -98,7 +98,7 @@ func wantCORS(t *testing.T, h http.Header, origin string, reads bool) {
 }
 
 // SPEC E2: a preflight is answered before credentials, with the methods that the path
-// has. OPTIONS by itself says the same in Allow, to anybody (RFC 9110 section 9.3.7).
+// has. A plain OPTIONS request gets the same methods in Allow from any origin (RFC 9110 section 9.3.7).
 func TestPreflight(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -196,7 +196,7 @@ func TestNoOriginsNoCORS(t *testing.T) {
 	}
 }
 
-// A request that no route takes is 404 or 405, whatever its body is.
+// A request without a route gets a 404 or 405, with any body.
 func TestAddressComesBeforeBody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -30,13 +30,13 @@ func ExampleHandle() {
 	api := web.New(app, web.Options{Title: "Example"})
 	web.Handle(api, web.Route{Method: "GET", Path: "/v1/greetings/{name}", Name: "get-greeting", Role: identity.Anyone},
 		func(_ context.Context, in *greetingInput) (*greetingOutput, error) {
-			if in.Name == "nobody" {
+			if in.Name == "unknown" {
 				return nil, fault.NotFound("greeting")
 			}
 			return &greetingOutput{greeting{"Hello, " + in.Name}}, nil
 		})
 
-	for _, name := range []string{"alice", "nobody"} {
+	for _, name := range []string{"alice", "unknown"} {
 		response, err := app.Test(httptest.NewRequest(http.MethodGet, "/v1/greetings/"+name, nil), -1)
 		if err != nil {
 			fmt.Println(err)

@@ -54,8 +54,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzBody sends bodies through the whole front door: what a handler sees fits its
-// schema, and whatever it is refused for is named (SPEC R3).
+// FuzzBody sends bodies through the whole input validation: a body that reaches the handler
+// conforms to its schema, and a refusal names every fault (SPEC R3).
 func FuzzBody(f *testing.F) {
 	app := fiber.New(Config(Options{Log: slog.New(slog.DiscardHandler)}))
 	api := New(app, Options{Log: slog.New(slog.DiscardHandler)})

@@ -194,8 +194,8 @@ func TestRefusedBeforeHandlers(t *testing.T) {
 	}
 }
 
-// ASVS 5.0 15.2.2, API4:2023: who sends slowly, or nothing more, is cut off after
-// ReadTimeout, however he drips, and keeps nobody else waiting.
+// ASVS 5.0 15.2.2, API4:2023: a client that sends slowly, or stops sending, is disconnected
+// after ReadTimeout in any case, and does not delay other clients.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	cfg := Config(Options{Log: slog.New(slog.DiscardHandler)})

@@ -52,6 +52,7 @@ func HandleIdempotent[I, T, B any](api *API, r Route, respond Responder[T, B],
 // Meaning is implemented by inputs whose Body alone does not identify the request. Two requests
 // with the same key must have the same Meaning, encoded as JSON.
 type Meaning interface {
+	// Meaning returns the value that identifies the request. Its error is the response.
 	Meaning(ctx context.Context) (any, error)
 }
 

@@ -104,8 +104,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// API4:2023, ASVS 5.0 15.2.2: a body costs no more than its size, whatever is wrong
-// with it. Without bounds a megabyte of commas took gigabytes and seconds.
+// API4:2023, ASVS 5.0 15.2.2: a body costs no more than its size, with any
+// fault. Without bounds a megabyte of commas took gigabytes and seconds.
 func TestManyFaults(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

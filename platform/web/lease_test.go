@@ -47,9 +47,9 @@ func leased(t *testing.T, o StreamOptions) (*parts, net.Conn) {
 func TestStreamLosesItsLease(t *testing.T) {
 	t.Parallel()
 	for name, lost := range map[string]error{
-		"credential":      fault.New(fault.KindUnauthenticated, "invalid-token", "Over."),
-		"role":            fault.New(fault.KindForbidden, "forbidden", "Another role."),
-		"nobody can tell": errors.New("the database is away"),
+		"credential": fault.New(fault.KindUnauthenticated, "invalid-token", "Over."),
+		"role":       fault.New(fault.KindForbidden, "forbidden", "Another role."),
+		"unknown":    errors.New("the database is away"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -137,7 +137,7 @@ func (b *bundle) do(t *testing.T, method, target, body string, pairs ...string) 
 	} else {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	req.RequestURI = target // as it is, with whatever escapes
+	req.RequestURI = target // unchanged, with its escapes
 	req.Header.Set("X-Request-Id", "req-1")
 	for i := 0; i+1 < len(pairs); i += 2 {
 		req.Header.Set(pairs[i], pairs[i+1])

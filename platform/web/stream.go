@@ -24,6 +24,7 @@ type Chunks interface {
 	// one. Any other error cuts the connection, so that the client does not mistake a part for the
 	// whole. The context ends when the stream ends.
 	Next(ctx context.Context) ([]byte, error)
+	// Close releases what the body holds, such as a connection to the database.
 	Close()
 }
 

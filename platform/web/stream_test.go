@@ -137,7 +137,7 @@ func TestBrokenStreamIsCut(t *testing.T) {
 func endless(context.Context, int) ([]byte, error) { return make([]byte, 1<<20), nil }
 
 // C12: a client that does not read is cut, and one that is gone is noticed.
-func TestStreamToNobody(t *testing.T) {
+func TestStreamToDisconnectedClient(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(net.Conn){
 		"slow": func(net.Conn) {},

@@ -123,8 +123,8 @@ func TestForwardedFor(t *testing.T) {
 	}
 }
 
-// TestCodes holds our table against huma's messages: a new one that nobody has
-// looked at would be "invalid".
+// TestCodes compares the table of codes with the messages of huma: a new message without a
+// code would become "invalid".
 func TestCodes(t *testing.T) {
 	t.Parallel()
 	for message, want := range map[string]string{
@@ -197,7 +197,7 @@ func TestDocument(t *testing.T) {
 		t.Error("security or the raw route is missing")
 	}
 	if responses["default"] != nil || doc.Paths["/v1/baskets"]["head"] != nil {
-		t.Error("something that nobody asked for is documented")
+		t.Error("the document has an unexpected member")
 	}
 }
 

@@ -48,14 +48,14 @@ func (b *bench) reads(ctx context.Context) error {
 		{"own list, page from the middle", false, func(r reader) (string, error) { return s.from(r, half) }},
 		{"own list, status=COMPLETED", false, list("status=COMPLETED")},
 		{"own list, q=<a common word>", false, list("q=espresso")},
-		{"everybody's list, first page", true, list("")},
-		{"everybody's list, page from the middle", true, func(r reader) (string, error) { return s.from(r, half) }},
-		{"everybody's list, status=ON_HOLD", true, list("status=ON_HOLD")},
-		{"everybody's list, status twice", true, list("status=SHIPPED&status=FAILED")},
-		{"everybody's list, q=<a common word>", true, list("q=espresso")},
-		{"everybody's list, q=<two words>", true, list("q=porcelain+kettle")},
-		{"everybody's list, q=<one reference>", true, list(fmt.Sprintf("q=po-%d", b.opt.orders/2))},
-		{"everybody's list, q=<a word of none>", true, list("q=nothing")},
+		{"list of all users, first page", true, list("")},
+		{"list of all users, page from the middle", true, func(r reader) (string, error) { return s.from(r, half) }},
+		{"list of all users, status=ON_HOLD", true, list("status=ON_HOLD")},
+		{"list of all users, status twice", true, list("status=SHIPPED&status=FAILED")},
+		{"list of all users, q=<a common word>", true, list("q=espresso")},
+		{"list of all users, q=<two words>", true, list("q=porcelain+kettle")},
+		{"list of all users, q=<one reference>", true, list(fmt.Sprintf("q=po-%d", b.opt.orders/2))},
+		{"list of all users, q=<a word of none>", true, list("q=nothing")},
 	} {
 		st, err := s.read(ctx, readers, q.admin, q.path)
 		if err != nil {

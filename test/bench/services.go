@@ -185,7 +185,7 @@ func (b *bench) facts(ctx context.Context) error {
 }
 
 // commitTime measures the cost of a durable commit. Far below 0.1 ms, commits do not reach a disk,
-// whatever the settings are.
+// with any settings.
 func (b *bench) commitTime(ctx context.Context) error {
 	database, drop, err := b.database(ctx)
 	if err != nil {

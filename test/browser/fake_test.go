@@ -343,7 +343,7 @@ func (f *fake) stream(c *websocket.Conn) {
 			}
 		}
 	}()
-	defer func() { <-gone }() // the connection is pooled: nobody may use it after us
+	defer func() { <-gone }() // the connection is pooled: it must not be used after the handler returned
 	defer c.Close()
 
 	for {

@@ -32,7 +32,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Whatever is not exactly a verdict is an error: an order must not go on, or end, by accident.
+// A response that is not exactly a verdict is an error, so that it can neither continue nor end an order.
 func TestNoVerdicts(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{

@@ -128,6 +128,7 @@ func (s State) Reopen(role Role, to Status, outstanding bool) (Event, error) {
 // PaymentUnsettled refuses to reopen an order whose money is still under way.
 type PaymentUnsettled struct{ Status PaymentStatus }
 
+// Error states the reason without the status.
 func (e *PaymentUnsettled) Error() string { return "the payment of the last attempt is unsettled" }
 
 // Stall records that a step failed permanently after the order was confirmed.

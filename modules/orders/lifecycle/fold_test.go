@@ -12,9 +12,8 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// E1, C9: whatever is decided in whatever order, folding the recorded events from
-// the empty state gives the state that would be written; and every transition among
-// them is in the table.
+// E1, C9: for any sequence of decisions, folding the recorded events from the empty state yields
+// the state that would be written, and the table has every transition among them.
 func TestFoldIsWhatWasWritten_E1(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

@@ -64,8 +64,8 @@ func TestHeldStatusesAreReleased_C9(t *testing.T) {
 	}
 }
 
-// C9: a status has an event of its own, or a decision that names one: nobody could set it
-// otherwise.
+// C9: a status has its own event, or a decision that names one. Otherwise no request could
+// set it.
 func TestStatusesSetByPersonsCanBeEntered_C9(t *testing.T) {
 	t.Parallel()
 	decided := []Status{Shipped, Completed, OnHold, Cancelled} // by Ship, Complete, Hold, Cancel

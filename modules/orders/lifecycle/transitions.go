@@ -93,6 +93,7 @@ type IllegalTransition struct {
 	Allowed  []Status
 }
 
+// Error names both statuses.
 func (e *IllegalTransition) Error() string {
 	return fmt.Sprintf("an order that is %s cannot become %s", e.From, e.To)
 }

@@ -36,6 +36,7 @@ const (
 
 // Call is a request to the payment provider. It is idempotent.
 type Call interface {
+	// Step is the kind of the request.
 	Step() Step
 	// Key is the same for the same request, and for no other. It is the
 	// provider's idempotency key.

@@ -18,6 +18,7 @@ type Fault struct {
 	Delay time.Duration // delays the response
 }
 
+// Error returns the text of Err, or one for a fault without Err.
 func (f Fault) Error() string {
 	if f.Err == nil {
 		return "simulated: the answer is late or lost"
@@ -25,6 +26,7 @@ func (f Fault) Error() string {
 	return f.Err.Error()
 }
 
+// Unwrap returns Err, which may be nil.
 func (f Fault) Unwrap() error { return f.Err }
 
 // happens reports whether the call has its effect.

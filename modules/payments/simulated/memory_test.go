@@ -9,7 +9,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
-// Under load nothing is kept of a payment that behaves, whatever its way.
+// Under load, the bank keeps no memory of a payment without faults, in any of its final states.
 func TestKeepsNothing(t *testing.T) {
 	t.Parallel()
 	ctx, amount := t.Context(), money.Money{Amount: 100, Currency: "EUR"}

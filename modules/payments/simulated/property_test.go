@@ -40,9 +40,9 @@ func plans(r *rapid.T) []plan {
 	return list
 }
 
-// SPEC D3: whatever is called, however often, in whatever order and at once, with
-// answers lost, late or refused: each key moves money once at most, all answers to a
-// key agree, and no payment gives more than it has.
+// SPEC D3: for any calls, in any number and order and concurrently, with lost, late and refused
+// responses: each key moves money at most once, all responses to a key agree, and no payment pays
+// out more than its amount.
 func TestEveryKeyOnceAndMoneyConserved_D3(t *testing.T) {
 	t.Parallel()
 	const price = 100
@@ -145,7 +145,7 @@ func conserved(r *rapid.T, effects []simulated.Effect, price int64) {
 	}
 }
 
-// relied: who was told "ok" can rely on it.
+// relied checks that a call with the response "ok" has had its effect.
 func relied(r *rapid.T, effects []simulated.Effect, key, answer string) {
 	reference, authorized := strings.CutPrefix(answer, "ok ")
 	switch {
