@@ -18,6 +18,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
@@ -79,7 +80,7 @@ func tell(t *testing.T) *story {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	testwait.Until(t, "rest", func() bool {
-		r, err := verify(t.Context(), conn, true, 0)
+		r, err := verify(t.Context(), conn, audit.Keys{}, true, 0)
 		return err == nil && r.Broken == 0 && len(r.findings) > 0 && restful(t, conn)
 	})
 	s.stop()
@@ -189,7 +190,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 			t.Errorf("%s: found %+v, want %s", row.law, found.samples, s.named(row.subject))
 		}
 	}
-	for _, l := range allLaws() {
+	for _, l := range allLaws(audit.Keys{}) {
 		if !seen[l.Name] {
 			t.Errorf("%s is never broken", l.Name)
 		}
@@ -208,7 +209,7 @@ func (s *story) broken(t *testing.T, law, change string) *report {
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}
-	r, err := checkAll(t.Context(), tx, true, 3)
+	r, err := checkAll(t.Context(), tx, audit.Keys{}, true, 3)
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/internal/canonical"
 	"github.com/orderflow-dev/orderflow/internal/clientaddr"
@@ -199,3 +200,12 @@ func Changed[T comparable](field string, before, after T) []Change {
 
 // Now returns the value of a field of something new.
 func Now(field string, value any) Change { return Change{Field: field, After: value} }
+
+// Lock takes a lock for an action until tx ends, for callers that compare with the last entry before
+// they record another one.
+func Lock(ctx context.Context, tx pgx.Tx, what Action) error {
+	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('audit ' || $1, 0))`, what.Name); err != nil {
+		return fmt.Errorf("lock %s: %w", what.Name, err)
+	}
+	return nil
+}
