@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -29,8 +30,8 @@ type Filter struct {
 // List returns entries, newest first.
 //
 // Each of actor, action, subject, user and request id has an index in the order of the list, so that
-// a page costs the same in a trail of any length. With several of them the database reads the rows
-// of the rarest one.
+// a page costs the same in a trail of any length. With several of them the first one that is set, in
+// the order request id, subject, user, actor, action, selects the rows that are read.
 func List(ctx context.Context, q postgres.Querier, f Filter) ([]Stored, error) {
 	query, args := f.query()
 	rows, err := q.Query(ctx, query, args...)
@@ -44,35 +45,54 @@ func List(ctx context.Context, q postgres.Querier, f Filter) ([]Stored, error) {
 	return list, nil
 }
 
+// query returns the statement of a list. The planner may not know that a value is rare, and would then
+// read the whole table in the order of its ids. So the first filter that has an index leads: its
+// column begins the order, and a comparison of rows stands for equality, after which only that index
+// has this order. The filters on actions have several ranges, which are merged.
 func (f Filter) query() (string, []any) {
 	var args []any
+	arg := func(value any) string {
+		args = append(args, value)
+		return fmt.Sprintf("$%d", len(args))
+	}
 	var conditions []string
-	when := func(set bool, condition string, arg any) {
-		if set {
-			args = append(args, arg)
-			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+	column, values := "", ""
+	filter := func(set bool, name, kind string, value any) {
+		switch {
+		case !set:
+		case column == "":
+			column, values = name, fmt.Sprintf("unnest(%s::%s[])", arg(value), kind)
+		default:
+			conditions = append(conditions, fmt.Sprintf("e.%s = any(%s::%s[])", name, arg(value), kind))
 		}
 	}
-	when(f.Actor != uuid.Nil, "e.actor_id = $%d", f.Actor)
-	when(f.Subject != "", "e.subject_id = $%d", f.Subject)
-	when(f.SubjectType != "", "e.subject_type = $%d", f.SubjectType)
-	when(f.User != uuid.Nil, "e.user_id = $%d", f.User)
-	when(f.RequestID != "", "e.request_id = $%d and e.request_id <> ''", f.RequestID)
-	when(!f.From.IsZero(), "e.id > $%d", uuidv7.First(f.From))
-	when(!f.To.IsZero(), "e.id < $%d", uuidv7.First(f.To.Add(time.Millisecond)))
-	when(f.Before != uuid.Nil, "e.id < $%d", f.Before)
-	args = append(args, f.Limit)
-	limit := fmt.Sprintf(" order by e.id desc limit $%d", len(args))
-	if len(f.Actions) == 0 {
-		where := ""
-		if len(conditions) > 0 {
-			where = " where " + strings.Join(conditions, " and ")
-		}
-		return `select ` + entryColumns + ` from audit_entries e` + where + limit, args
+	filter(f.RequestID != "", "request_id", "text", []string{f.RequestID})
+	filter(f.Subject != "", "subject_id", "text", []string{f.Subject})
+	filter(f.User != uuid.Nil, "user_id", "uuid", []uuid.UUID{f.User})
+	filter(f.Actor != uuid.Nil, "actor_id", "uuid", []uuid.UUID{f.Actor})
+	filter(len(f.Actions) > 0, "action", "text", f.Actions)
+	if f.RequestID != "" {
+		conditions = append(conditions, "e.request_id <> ''") // as the index has it
 	}
-	// A range of the index for each action, which are merged: together they would have to be sorted.
-	args = append(args, f.Actions)
-	conditions = append(conditions, "e.action = a.name")
-	return fmt.Sprintf(`select %s from unnest($%d::text[]) as a (name) cross join lateral (select * from audit_entries e where %s%s) e%s`,
-		entryColumns, len(args), strings.Join(conditions, " and "), limit, limit), args
+	if f.SubjectType != "" {
+		conditions = append(conditions, "e.subject_type = "+arg(f.SubjectType))
+	}
+	if !f.From.IsZero() {
+		conditions = append(conditions, "e.id > "+arg(uuidv7.First(f.From)))
+	}
+	before := f.Before
+	if before == uuid.Nil {
+		before = uuid.Max
+	}
+	if to := uuidv7.First(f.To.Add(time.Millisecond)); !f.To.IsZero() && bytes.Compare(to[:], before[:]) < 0 {
+		before = to
+	}
+	end, limit := arg(before), arg(f.Limit)
+	if column == "" {
+		return fmt.Sprintf(`select %s from audit_entries e where %s order by e.id desc limit %s`,
+			entryColumns, strings.Join(append(conditions, "e.id < "+end), " and "), limit), args
+	}
+	conditions = append(conditions, fmt.Sprintf("(e.%[1]s, e.id) < (v.value, %[2]s) and e.%[1]s >= v.value", column, end))
+	return fmt.Sprintf(`select %s from %s as v (value) cross join lateral (select * from audit_entries e where %s order by e.%s desc, e.id desc limit %s) e
+		order by e.id desc limit %[5]s`, entryColumns, values, strings.Join(conditions, " and "), column, limit), args
 }
