@@ -116,6 +116,9 @@ func (m *matrix) audited(r web.Route, who *asker) []string {
 		m.exec(`update webhook_replays set status = 'running', finished_at = null, due_at = now() + interval '1 hour' where id = $1`, q.id)
 	}
 	a := m.ask(who, q)
+	if a.status == http.StatusConflict && unaudited[r.Method+" "+r.Path] == inTheEventLog {
+		return nil // the state of the order does not allow it
+	}
 	if a.status >= 300 {
 		m.t.Errorf("%s %s: %s", q.method, q.path, a)
 		return nil
@@ -160,11 +163,12 @@ func (m *matrix) otherEntries() (list []string) {
 }
 
 var (
-	anID       = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	aDigest    = regexp.MustCompile(`\b[0-9a-f]{16,}\b`)
-	aTime      = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
-	aName      = regexp.MustCompile(`\b(SKU|NEW)-\d+`)
-	settingsOf = regexp.MustCompile(`"after":\{"ADMIN_EMAIL.*\}\}`)
+	anID         = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	aDigest      = regexp.MustCompile(`\b[0-9a-f]{16,}\b`)
+	someSessions = regexp.MustCompile(`"sessions","after":\d+`)
+	aTime        = regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+Z`)
+	aName        = regexp.MustCompile(`\b(SKU|NEW)-\d+`)
+	settingsOf   = regexp.MustCompile(`"after":\{"ADMIN_EMAIL.*\}\}`)
 )
 
 // entries renders entries without what differs between two runs.
@@ -185,6 +189,7 @@ func (m *matrix) entries(where string, args ...any) []string {
 		e = anID.ReplaceAllString(e, "ID")
 		e = settingsOf.ReplaceAllString(e, `"after":{"...":"..."}}`)
 		e = aDigest.ReplaceAllString(e, "DIGEST")
+		e = someSessions.ReplaceAllString(e, `"sessions","after":N`)
 		e = aTime.ReplaceAllString(e, "TIME")
 		list[i] = strings.TrimPrefix(aName.ReplaceAllString(e, "$1"), "")
 	}

@@ -10,7 +10,7 @@ import (
 
 // Digests returns a digest of each setting by its variable, so that a change can be seen without the
 // value. Digests of secrets are made with the key. Without a key they only say whether the secret is
-// set: a plain digest of a short password can be inverted by trying.
+// set: a plain digest of a short password, or of an e-mail address, can be inverted by trying.
 func (c *Config) Digests(key []byte) map[string]string {
 	digests := map[string]string{}
 	fields, values := reflect.TypeFor[Config](), reflect.ValueOf(*c)
@@ -30,7 +30,12 @@ func (c *Config) Digests(key []byte) map[string]string {
 				digests[name] = digest(name, fmt.Sprint(*value), nil)
 			}
 		default:
-			digests[name] = digest(name, fmt.Sprint(value), nil)
+			text := fmt.Sprint(value)
+			if name == "ADMIN_EMAIL" { // it is personal data
+				digests[name] = secretDigest(name, text, key)
+				continue
+			}
+			digests[name] = digest(name, text, nil)
 		}
 	}
 	return digests

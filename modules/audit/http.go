@@ -96,8 +96,8 @@ type listEntriesInput struct {
 	UserID      uuid.UUID     `query:"userId" format:"uuid" doc:"Only entries that concern this account"`
 	Action      string        `query:"action" pattern:"^[a-z]+(-[a-z]+)*\\.([a-z]+(-[a-z]+)*)?$" maxLength:"64" doc:"Only this action, or with a dot at the end all actions of a resource, such as user."`
 	SubjectType string        `query:"subjectType" pattern:"^[a-z]+(-[a-z]+)*$" maxLength:"64"`
-	SubjectID   string        `query:"subjectId" maxLength:"100"`
-	RequestID   string        `query:"requestId" maxLength:"128" doc:"Only entries of the request with this X-Request-Id"`
+	SubjectID   string        `query:"subjectId" minLength:"1" maxLength:"100"`
+	RequestID   string        `query:"requestId" minLength:"1" maxLength:"128" doc:"Only entries of the request with this X-Request-Id"`
 	From        jsontime.Time `query:"from" doc:"At this time or later"`
 	To          jsontime.Time `query:"to" doc:"At this time or earlier"`
 }

@@ -33,7 +33,7 @@ func TestAccountsAreAudited_F11(t *testing.T) {
 	b := setup(t)
 	made := b.do("POST", "/v1/auth/register", "", body("email", "ann@example.com", "password", goodPassword, "name", "Ann Canary"))
 	var ann User
-	if err := json.Unmarshal(made.raw, &ann); err != nil {
+	if err := json.Unmarshal([]byte(made.body), &ann); err != nil {
 		t.Fatal(err)
 	}
 	admin, yes, no, name := identity.Admin, true, false, "Ann Otter"

@@ -43,7 +43,7 @@ func differences(before, after *ent.Webhook) (changes []audit.Change) {
 	b, a := auditedFields(before), auditedFields(after)
 	for i, field := range endpointFields {
 		switch {
-		case b[i] == a[i]:
+		case b[i] == a[i], field == "description" && (b[i] == nil && a[i] == "" || b[i] == "" && a[i] == nil):
 		case field == "url" || field == "description":
 			changes = append(changes, audit.Change{Field: field})
 		default:
