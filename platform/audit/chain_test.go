@@ -274,6 +274,11 @@ func TestPrune_F11(t *testing.T) {
 	}
 
 	b.retention = 100 * 24 * time.Hour
+	b.exec(`alter table audit_entries add constraint no_pruned check (action <> 'audit.pruned') not valid`)
+	if err := b.Prune(b.ctx); err == nil || b.number(`select count(*) from audit_blocks`) != 4 {
+		t.Errorf("blocks were deleted without an entry: %v", err)
+	}
+	b.exec(`alter table audit_entries drop constraint no_pruned`)
 	if err := b.Prune(b.ctx); err != nil {
 		t.Fatal(err)
 	}
