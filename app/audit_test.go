@@ -219,7 +219,7 @@ func TestSecurityListsTheActions_F11(t *testing.T) {
 		if a.Name == settingsChanged.Name {
 			fields = "settings, and each setting by its variable"
 		}
-		seen[a.Name] = fmt.Sprintf("| `%s` | %s | %s |", a.Name, a.Doc, fields)
+		seen[a.Name] = "| `" + a.Name + "` | " + a.Doc + " | " + fields + " |"
 	}
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(seen)) {

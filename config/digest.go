@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Digests returns a digest of each setting by its variable, so that a change can be seen without the
@@ -20,11 +21,11 @@ func (c *Config) Digests(key []byte) map[string]string {
 		case Secret:
 			digests[name] = secretDigest(name, value.Reveal(), key)
 		case Steps:
-			text := ""
+			var text strings.Builder
 			for _, s := range value {
-				text += s.Name + "=" + s.URL.Reveal() + ","
+				text.WriteString(s.Name + "=" + s.URL.Reveal() + ",")
 			}
-			digests[name] = secretDigest(name, text, key)
+			digests[name] = secretDigest(name, text.String(), key)
 		case *Limit:
 			if value != nil {
 				digests[name] = digest(name, fmt.Sprint(*value), nil)
@@ -59,9 +60,8 @@ func digest(name, value string, key []byte) string {
 
 // Names returns the variables of all settings.
 func Names() (names []string) {
-	fields := reflect.TypeFor[Config]()
-	for i := range fields.NumField() {
-		names = append(names, fields.Field(i).Tag.Get("env"))
+	for field := range reflect.TypeFor[Config]().Fields() {
+		names = append(names, field.Tag.Get("env"))
 	}
 	return names
 }

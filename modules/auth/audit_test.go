@@ -35,8 +35,8 @@ func TestLoginsAreAudited_F11(t *testing.T) {
 	b.attempts.late = tooManyAttempts(time.Second) // the one attempt of an unknown network
 	statuses = append(statuses, login(email, "wrong canary"))
 	b.attempts.late, b.attempts.fail = nil, tooManyAttempts(time.Second)
-	statuses = append(statuses, login(email, goodPassword), login("nobody@example.com", "wrong canary"))
-	statuses = append(statuses, b.do("POST", "/v1/auth/password", p.access, `{"currentPassword":"x","newPassword":"another canary"}`).status)
+	statuses = append(statuses, login(email, goodPassword), login("nobody@example.com", "wrong canary"),
+		b.do("POST", "/v1/auth/password", p.access, `{"currentPassword":"x","newPassword":"another canary"}`).status)
 	b.attempts.fail = nil
 	b.do("POST", "/v1/auth/logout", p.access, "")
 

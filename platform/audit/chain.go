@@ -31,18 +31,15 @@ type Stored struct {
 const entryColumns = `e.id, e.at, e.action, e.outcome, e.actor_type, e.actor_id, e.session_id, e.key_id, e.subject_type, e.subject_id, e.user_id,
 	e.changes::text, e.request_id, e.network, e.count`
 
-// targets returns where Scan puts entryColumns; done copies what may be null.
-func (s *Stored) targets() (list []any, done func()) {
+func scanStored(row pgx.CollectableRow) (s Stored, err error) {
 	var actor, session, key, user *uuid.UUID
 	var changes string
-	list = []any{
+	err = row.Scan(
 		&s.ID, &s.At, &s.Action, &s.Outcome, &s.Actor.Type, &actor, &session, &key, &s.SubjectType, &s.Subject, &user,
-		&changes, &s.RequestID, &s.Network, &s.Count,
-	}
-	return list, func() {
-		s.Actor.ID, s.Actor.SessionID, s.Actor.KeyID, s.User = orZero(actor), orZero(session), orZero(key), orZero(user)
-		s.Changes = json.RawMessage(changes)
-	}
+		&changes, &s.RequestID, &s.Network, &s.Count)
+	s.Actor.ID, s.Actor.SessionID, s.Actor.KeyID, s.User = orZero(actor), orZero(session), orZero(key), orZero(user)
+	s.Changes = json.RawMessage(changes)
+	return s, err
 }
 
 func orZero(id *uuid.UUID) uuid.UUID {
@@ -50,14 +47,6 @@ func orZero(id *uuid.UUID) uuid.UUID {
 		return uuid.Nil
 	}
 	return *id
-}
-
-func scanStored(row pgx.CollectableRow) (Stored, error) {
-	var s Stored
-	targets, done := s.targets()
-	err := row.Scan(targets...)
-	done()
-	return s, err
 }
 
 // The first bytes of what is hashed. They differ from each other, so that a digest of an entry never
@@ -82,7 +71,7 @@ func (w writer) text(list ...string) {
 	}
 }
 
-func (w writer) number(n int64) { w.bytes(binary.BigEndian.AppendUint64(nil, uint64(n))) } //nolint:gosec // the bits count
+func (w writer) number(n int64) { w.bytes(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 
 func (w writer) ids(list ...uuid.UUID) {
 	for _, id := range list {

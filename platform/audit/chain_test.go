@@ -205,7 +205,7 @@ func TestWritersDoNotWait_F11(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(b.ctx) //nolint:errcheck // committed below
+	defer tx.Rollback(b.ctx)
 	if _, _, err := b.Sealer.seal(b.ctx, tx); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestWritersDoNotWait_F11(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer open.Rollback(b.ctx) //nolint:errcheck // committed below
+	defer open.Rollback(b.ctx)
 	if err := Record(b.ctx, open, Entry{Action: renamed, Subject: "open"}); err != nil {
 		t.Fatal(err)
 	}

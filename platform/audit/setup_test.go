@@ -146,7 +146,7 @@ func (b *bundle) tampered(sql string) (found []string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer tx.Rollback(context.Background()) //nolint:errcheck // the end of the test
+	defer tx.Rollback(context.Background())
 	_, err = tx.Conn().PgConn().Exec(b.ctx, `alter table audit_entries disable trigger user; alter table audit_blocks disable trigger user; `+sql).ReadAll()
 	if err != nil {
 		b.t.Fatalf("%s: %v", sql, err)
