@@ -9,6 +9,7 @@ import (
 	"github.com/fasthttp/websocket"
 
 	"github.com/orderflow-dev/orderflow/internal/testwait"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 )
 
 // key creates an API key and returns it with a client that uses it.
@@ -166,7 +167,7 @@ func TestVerifyKnowsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	report, err := verify(t.Context(), conn, false, 10)
+	report, err := verify(t.Context(), conn, audit.Keys{}, false, 10)
 	if err != nil || report.Broken != 0 {
 		t.Errorf("%v, %+v", err, report)
 	}

@@ -133,6 +133,9 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 		return err
 	}
 	defer n.close()
+	if err := n.recordSettings(ctx); err != nil {
+		return err
+	}
 	welcome, err := n.welcome(ctx, data, listener.Addr().(*net.TCPAddr).Port)
 	if err != nil {
 		return err

@@ -329,7 +329,7 @@ func (w *watch) in(s sighting) (found []string) {
 
 // personless lists outputs that must not contain personal data (SPEC F3).
 func personless(where string) bool {
-	for _, prefix := range []string{"log", "GET /metrics", "row river_", "row events.", "row idempotency_keys.", "row dead_letters.", "frame", "span"} {
+	for _, prefix := range []string{"log", "GET /metrics", "row river_", "row events.", "row idempotency_keys.", "row dead_letters.", "row audit_", "GET /v1/audit", "frame", "span"} {
 		if strings.HasPrefix(where, prefix) {
 			return true
 		}

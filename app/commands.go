@@ -17,6 +17,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -90,9 +91,16 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 	if password == "" {
 		password, made = rand.Text(), true
 	}
-	created, err := n.users.CreateAdmin(ctx, *email, password, *name)
+	keys, err := audit.ParseKeys(p.cfg.AuditKeys.Reveal())
 	if err != nil {
 		return err
+	}
+	created, err := n.users.CreateAdmin(audit.AsCommand(ctx), *email, password, *name)
+	if err != nil {
+		return err
+	}
+	if err := audit.NewSealer(n.pool, keys, 0, n.log).Seal(ctx); err != nil {
+		n.log.WarnContext(ctx, "the audit entry is left for a node to seal", "error", err)
 	}
 	if !created {
 		return fmt.Errorf("there is an account with the address %s already", *email)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/redis"
+	auditmodule "github.com/orderflow-dev/orderflow/modules/audit"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
@@ -18,6 +19,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/users"
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -26,7 +28,7 @@ import (
 // one place where they meet: a new module is one line here.
 func (n *node) constructors() []NewModule {
 	return []NewModule{
-		n.newUsers, n.newAuth, n.newInventory, n.newPayments, n.newOrders, n.newWebhooks, n.newNotifications,
+		n.newUsers, n.newAuth, n.newInventory, n.newPayments, n.newOrders, n.newWebhooks, n.newNotifications, n.newAudit,
 	}
 }
 
@@ -151,4 +153,17 @@ func (n *node) newNotifications(*Platform) (Module, error) {
 	})
 	n.auth.OnChange(n.notifications.Revoked)
 	return notificationsModule{n.notifications}, nil
+}
+
+type auditModule struct{ *auditmodule.Module }
+
+func (auditModule) Name() string { return "audit" }
+
+func (n *node) newAudit(*Platform) (Module, error) {
+	keys, err := audit.ParseKeys(n.cfg.AuditKeys.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	sealer := audit.NewSealer(n.pool, keys, n.cfg.AuditRetention, n.log)
+	return auditModule{auditmodule.New(auditmodule.Deps{Pool: n.pool, Sealer: sealer, Actions: auditActions()})}, nil
 }

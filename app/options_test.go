@@ -21,6 +21,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/payments/simulated"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -178,7 +179,7 @@ func TestModuleOfAnOption(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "insert into tallies values ('too many', 101)"); err != nil {
 		t.Fatal(err)
 	}
-	report, err := verify(t.Context(), conn, false, 10, p.invariants...)
+	report, err := verify(t.Context(), conn, audit.Keys{}, false, 10, p.invariants...)
 	if err != nil || report.Broken != 1 || report.findings[len(report.findings)-1].Name != "tallies-count" {
 		t.Errorf("verify: %v, %+v", err, report)
 	}

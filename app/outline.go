@@ -14,6 +14,7 @@ import (
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -121,7 +122,7 @@ func checkTables(schemas []migrations.Module) error {
 func checkInvariants(list []Invariant) error {
 	var errs []error
 	seen := map[string]bool{}
-	for _, l := range allLaws() {
+	for _, l := range allLaws(audit.Keys{}) {
 		seen[l.Name] = true
 	}
 	for _, i := range list {

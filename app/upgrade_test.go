@@ -18,6 +18,7 @@ import (
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 )
 
 // answersBefore is what the API of an earlier version answered on the database that
@@ -72,7 +73,7 @@ func upgradeFrom(t *testing.T, dump string) {
 	}
 	holds := func(when string) {
 		t.Helper()
-		r, err := checkAll(t.Context(), conn, false, 5)
+		r, err := checkAll(t.Context(), conn, audit.Keys{}, false, 5)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -54,7 +55,11 @@ func (p *program) verifyCommand(ctx context.Context, args []string, out io.Write
 	if err := tellRetention(ctx, conn, p.cfg); err != nil {
 		return err
 	}
-	report, err := verify(ctx, conn, *settled, max(*limit, 0), p.invariants...)
+	keys, err := audit.ParseKeys(p.cfg.AuditKeys.Reveal())
+	if err != nil {
+		return err
+	}
+	report, err := verify(ctx, conn, keys, *settled, max(*limit, 0), p.invariants...)
 	if err != nil {
 		return err
 	}
@@ -88,12 +93,12 @@ func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 // verify asks every law in one snapshot, so that what is under way meanwhile is
 // seen either whole or not at all. It takes no lock and no transaction id: writers
 // and the event stream go on; only vacuum waits.
-func verify(ctx context.Context, conn *pgx.Conn, settled bool, limit int, more ...Invariant) (*report, error) {
+func verify(ctx context.Context, conn *pgx.Conn, keys audit.Keys, settled bool, limit int, more ...Invariant) (*report, error) {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 
-	return checkAll(ctx, tx, settled, limit, more...)
+	return checkAll(ctx, tx, keys, settled, limit, more...)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -18,16 +19,16 @@ import (
 )
 
 // allLaws returns the laws in the order in which they are reported. A module that joins the
-// program adds its own here.
-func allLaws() []laws.Law {
+// program adds its own here. The keys are those of the audit trail.
+func allLaws(keys audit.Keys) []laws.Law {
 	return slices.Concat(orders.Laws(), orders.HistoryLaws(), inventory.Laws(), payments.Laws(), notifications.Laws(), webhooks.Laws(),
-		events.Laws(), queue.Laws(), ordersLaws, stockLaws, moneyLaws, eventLaws)
+		events.Laws(), queue.Laws(), audit.Laws(keys), ordersLaws, stockLaws, moneyLaws, eventLaws)
 }
 
 // Invariants returns those of the product that command verify checks with SQL. A module's
 // tests can check them on the database that they leave behind.
 func Invariants() []Invariant {
-	return slices.DeleteFunc(allLaws(), func(l laws.Law) bool { return l.Query == "" })
+	return slices.DeleteFunc(allLaws(audit.Keys{}), func(l laws.Law) bool { return l.Query == "" })
 }
 
 // finding is the result of one law.
@@ -59,11 +60,11 @@ type report struct {
 
 // checkAll checks the laws in an open transaction. Its memory does not grow with the tables,
 // because rows are streamed and only the first limit violations of each law are kept.
-func checkAll(ctx context.Context, q postgres.Querier, settled bool, limit int, more ...Invariant) (*report, error) {
+func checkAll(ctx context.Context, q postgres.Querier, keys audit.Keys, settled bool, limit int, more ...Invariant) (*report, error) {
 	began := time.Now()
 	r := &report{}
 	byName := map[string]*finding{}
-	for _, l := range slices.Concat(allLaws(), more) {
+	for _, l := range slices.Concat(allLaws(keys), more) {
 		if l.Settled && !settled {
 			continue
 		}

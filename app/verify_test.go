@@ -18,6 +18,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/laws"
 )
 
@@ -79,7 +80,7 @@ func tell(t *testing.T) *story {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	testwait.Until(t, "rest", func() bool {
-		r, err := verify(t.Context(), conn, true, 0)
+		r, err := verify(t.Context(), conn, audit.Keys{}, true, 0)
 		return err == nil && r.Broken == 0 && len(r.findings) > 0 && restful(t, conn)
 	})
 	s.stop()
@@ -169,6 +170,10 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"webhook-job", `update webhook_deliveries set status = 'pending', due_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
 		{"webhook-job", `insert into webhook_replays select gen_random_uuid(), id, 1, 9, '[]', '[]', 1, 'running', 0, 0, now() - interval '3 minutes', now(), null from webhooks`, "replay "},
 		{"webhook-waiting", `update webhook_deliveries set status = 'waiting', created_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
+		{"audit-chain", `update audit_entries set count = 2 where action = 'user.registered'`, "audit entry "},
+		{"audit-unsealed", `with e as (insert into audit_entries (id, action, outcome, actor_type, subject_type, subject_id, changes, request_id, network)
+			values ('` + nobody + `', 'user.deleted', 'success', 'system', 'user', 'x', '[]', '', '') returning id) select id from e`, "audit entry " + nobody},
+		{"audit-pending", `insert into audit_pending values ('` + nobody + `')`, "audit entry " + nobody},
 		{"rest-webhooks", `update webhook_deliveries set status = 'pending', due_at = now() where number = 3`, "delivery 3 of webhook "},
 		{"rest-orders", `update orders set due_at = now() + interval '1 minute' where id = @held`, "order @held"},
 		{"rest-money", `update refunds set state = 'pending' where order_id = @refunded`, "order @refunded"},
@@ -189,7 +194,7 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 			t.Errorf("%s: found %+v, want %s", row.law, found.samples, s.named(row.subject))
 		}
 	}
-	for _, l := range allLaws() {
+	for _, l := range allLaws(audit.Keys{}) {
 		if !seen[l.Name] {
 			t.Errorf("%s is never broken", l.Name)
 		}
@@ -204,11 +209,11 @@ func (s *story) broken(t *testing.T, law, change string) *report {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(t.Context())
-	_, err = tx.Exec(t.Context(), `alter table events disable trigger user; alter table ledger disable trigger user; `+s.quoted(change))
+	_, err = tx.Exec(t.Context(), `alter table events disable trigger user; alter table ledger disable trigger user; alter table audit_entries disable trigger user; `+s.quoted(change))
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}
-	r, err := checkAll(t.Context(), tx, true, 3)
+	r, err := checkAll(t.Context(), tx, audit.Keys{}, true, 3)
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}

@@ -50,6 +50,9 @@ func (c *Config) check(providers []string) (problems []string) {
 	if c.NotificationRetention <= 0 {
 		bad("NOTIFICATION_RETENTION", "must be above zero, such as 2160h")
 	}
+	if c.AuditRetention != 0 && c.AuditRetention < minAuditRetention {
+		bad("AUDIT_RETENTION", "must be at least 2160h, or empty to keep the audit trail forever")
+	}
 	problems = append(problems, c.checkPayments(providers)...)
 	problems = append(problems, c.checkStepsSecret()...)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
@@ -67,7 +70,8 @@ func (c *Config) check(providers []string) (problems []string) {
 			bad("ALLOWED_ORIGINS", fmt.Sprintf("entry %d of %d is not an origin such as https://shop.example.com, as a browser sends it; there are no wildcards", i+1, len(c.Origins)))
 		}
 	}
-	problems = append(problems, c.checkKeys()...)
+	problems = append(problems, checkKeys("JWT_KEYS", c.JWTKeys)...)
+	problems = append(problems, checkKeys("AUDIT_KEYS", c.AuditKeys)...)
 	problems = append(problems, checkWebURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
 	database, bads := c.database()
 	problems = append(problems, bads...)
@@ -158,19 +162,23 @@ func checkWebURL(name string, value Secret, hint string) []string {
 	return nil
 }
 
-func (c *Config) checkKeys() (problems []string) {
-	if c.JWTKeys == "" {
+// minAuditRetention is audit.MinRetention.
+const minAuditRetention = 90 * 24 * time.Hour
+
+// checkKeys checks a list of keys in the form id=secret.
+func checkKeys(name string, keys Secret) (problems []string) {
+	if keys == "" {
 		return nil
 	}
 	seen := map[string]bool{}
-	for i, part := range strings.Split(c.JWTKeys.Reveal(), ",") {
-		entry := fmt.Sprintf("JWT_KEYS: the secret of entry %d ", i+1) // without a separator, what looks like the id may be the secret
+	for i, part := range strings.Split(keys.Reveal(), ",") {
+		entry := fmt.Sprintf("%s: the secret of entry %d ", name, i+1) // without a separator, what looks like the id may be the secret
 		kid, secret, ok := strings.Cut(strings.TrimSpace(part), "=")
 		switch {
 		case !ok || kid == "" || !utf8.ValidString(part):
-			problems = append(problems, "JWT_KEYS: must look like 2026-11=<secret>,2026-05=<older secret>")
+			problems = append(problems, name+": must look like 2026-11=<secret>,2026-05=<older secret>")
 		case seen[kid], seen["="+secret]:
-			problems = append(problems, "JWT_KEYS: every key needs an id and a secret of its own")
+			problems = append(problems, name+": every key needs an id and a secret of its own")
 		case len(secret) < minSecret:
 			problems = append(problems, fmt.Sprintf("%sis shorter than %d bytes", entry, minSecret))
 		case weak(secret):

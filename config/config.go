@@ -69,6 +69,8 @@ type Config struct {
 	EventRetention        time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
 	NotificationRetention time.Duration `env:"NOTIFICATION_RETENTION" envDefault:"2160h"`
 	WebhookRetention      time.Duration `env:"WEBHOOK_RETENTION" envDefault:"720h"`
+	AuditRetention        time.Duration `env:"AUDIT_RETENTION"` // zero: forever
+	AuditKeys             Secret        `env:"AUDIT_KEYS"`
 	LogLevel              string        `env:"LOG_LEVEL" envDefault:"info"`
 	TracesURL             Secret        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }

@@ -87,9 +87,11 @@ func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
 	if database != nil {
 		list = append(list, named{"DATABASE_URL", database.Password})
 	}
-	for part := range strings.SplitSeq(c.JWTKeys.Reveal(), ",") {
-		_, secret, _ := strings.Cut(strings.TrimSpace(part), "=")
-		list = append(list, named{"JWT_KEYS", secret})
+	for name, keys := range map[string]Secret{"JWT_KEYS": c.JWTKeys, "AUDIT_KEYS": c.AuditKeys} {
+		for part := range strings.SplitSeq(keys.Reveal(), ",") {
+			_, secret, _ := strings.Cut(strings.TrimSpace(part), "=")
+			list = append(list, named{name, secret})
+		}
 	}
 	for _, a := range list {
 		for _, b := range list {

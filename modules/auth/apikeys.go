@@ -100,7 +100,10 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 		k, err = oneKey(ctx, tx, `
 			insert into api_keys (id, user_id, name, scopes, hash, created_at, expires_at)
 			values ($1, $2, $3, $4, $5, now(), $6) returning `+keyColumns, id, c.UserID, name, scopes.List(), hash[:], expires)
-		return err
+		if err != nil {
+			return err
+		}
+		return recordKey(ctx, tx, keyCreated, c.UserID, k)
 	})
 	if err != nil {
 		return apiKey{}, "", err
@@ -141,6 +144,9 @@ func (m *Module) rotateKey(ctx context.Context, c identity.Caller, id uuid.UUID,
 		if k.expiresAt != nil && !time.Now().Before(*k.expiresAt) {
 			return fault.New(fault.KindConflict, "key-expired", "The API key has expired; create another one.")
 		}
+		if err := recordKey(ctx, tx, keyRotated, c.UserID, k); err != nil {
+			return err
+		}
 		if err := announce(ctx, tx, c.UserID, id, time.Time{}); err != nil || k.previousUntil == nil {
 			return err
 		}
@@ -157,10 +163,13 @@ func (m *Module) rotateKey(ctx context.Context, c identity.Caller, id uuid.UUID,
 // revokeKey ends a key; 404 when it is not one of the caller's that lives.
 func (m *Module) revokeKey(ctx context.Context, c identity.Caller, id uuid.UUID) error {
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		_, err := oneKey(ctx, tx, `
+		k, err := oneKey(ctx, tx, `
 			update api_keys set revoked_at = now()
 			where id = $2 and user_id = $1 and revoked_at is null returning `+keyColumns, c.UserID, id)
 		if err != nil {
+			return err
+		}
+		if err := recordKey(ctx, tx, keyRevoked, c.UserID, k); err != nil {
 			return err
 		}
 		return announce(ctx, tx, c.UserID, id, time.Time{})

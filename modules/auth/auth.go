@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/orderflow-dev/orderflow/internal/redis"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -61,6 +63,7 @@ type Module struct {
 	begin         beginAttempt
 	signer        *signer
 	failedLookups *failedLookups
+	attempts      *audit.Attempts
 	log           *slog.Logger
 }
 
@@ -80,6 +83,7 @@ func New(d Deps) *Module {
 		begin:         d.beginAttempt(),
 		signer:        &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
 		failedLookups: newFailedLookups(d.FailedLookupLimit),
+		attempts:      audit.NewAttempts(d.Pool, d.Log),
 		log:           d.Log,
 	}
 }
@@ -95,9 +99,15 @@ func (d *Deps) beginAttempt() beginAttempt {
 	return (&loginAttempts{d.Limiter, d.LoginLimit}).begin
 }
 
-// Run watches for ended sessions and keys and changed roles, and deletes expired rows, until ctx
-// ends. Without it the module is correct but reads the database for each request.
-func (m *Module) Run(ctx context.Context) error { return m.sessions.run(ctx) }
+// Run watches for ended sessions and keys and changed roles, deletes expired rows, and records refused
+// attempts to log in, until ctx ends. Without it the module is correct but reads the database for
+// each request.
+func (m *Module) Run(ctx context.Context) error {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return m.sessions.run(ctx) })
+	both.Go(func() error { return m.attempts.Run(ctx) })
+	return both.Wait()
+}
 
 // Look makes Run read the latest changes now instead of at its next interval. It does not wait.
 func (m *Module) Look() { m.sessions.look() }

@@ -16,6 +16,7 @@ type guess struct {
 	account string // the key under which attempts are counted
 	from    netip.Addr
 	owner   func(context.Context) (uuid.UUID, error) // the account, or zero if there is none
+	change  bool                                     // of a password; otherwise a log-in
 }
 
 // limitAttempts runs prove unless there were too many attempts (SPEC A6).
@@ -25,10 +26,20 @@ func (m *Module) limitAttempts(ctx context.Context, g guess, prove func() error)
 	}
 	end, err := m.begin(ctx, g.account, g.from, func(ctx context.Context) (bool, error) { return m.knownNetwork(ctx, g) })
 	if err != nil {
+		if fault.Is(err, "too-many-attempts") {
+			_ = m.recordAttempt(ctx, g, err) // it is counted in memory
+		}
 		return err
 	}
 	err = prove()
-	if refused := end(context.WithoutCancel(ctx), outcomeOf(err)); refused != nil {
+	what := outcomeOf(err)
+	refused := end(context.WithoutCancel(ctx), what)
+	if what == wrong {
+		if err := m.recordAttempt(ctx, g, err); err != nil {
+			return err
+		}
+	}
+	if refused != nil {
 		return refused
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/internal/wakeup"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -45,11 +46,17 @@ func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 // after writing the account's row: a concurrent login either waits for that row and fails, or
 // is complete and its session ends here.
 func (s *Sessions) EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error {
-	_, err := tx.Exec(ctx, `
+	tag, err := tx.Exec(ctx, `
 		update sessions set ended_at = now(), expires_at = least(expires_at, now()), end_reason = $2
 		where user_id = $1 and ended_at is null`, userID, reason)
 	if err != nil {
 		return fmt.Errorf("end the sessions of %s: %w", userID, err)
+	}
+	if n := tag.RowsAffected(); n > 0 {
+		ended := audit.Entry{Action: sessionsEnded, Subject: userID.String(), User: userID, Changes: []audit.Change{audit.Now("reason", reason), audit.Now("sessions", n)}}
+		if err := audit.Record(ctx, tx, ended); err != nil {
+			return err
+		}
 	}
 	return s.Announce(ctx, tx, userID)
 }
@@ -80,6 +87,9 @@ func (s *Sessions) endOne(ctx context.Context, tx pgx.Tx, userID, sessionID uuid
 		where id = $2 and user_id = $1 and ended_at is null and expires_at > now()`, userID, sessionID, reason)
 	if err != nil || tag.RowsAffected() == 0 {
 		return false, wrap(err, sessionID)
+	}
+	if err := recordSession(ctx, tx, sessionEnded, userID, sessionID, audit.Now("reason", reason)); err != nil {
+		return false, err
 	}
 	_, err = tx.Exec(ctx, "insert into revocations (user_id, session_id) values ($1, $2)", userID, sessionID)
 	return err == nil, wrap(err, sessionID)

@@ -41,7 +41,7 @@ type pair struct{ access, refresh string }
 func (m *Module) logIn(ctx context.Context, email, password string, from client) (pair, error) {
 	// Attempts are counted by a hash, so that the counters contain no e-mail addresses.
 	sum := sha256.Sum256([]byte(m.accounts.Fold(email)))
-	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }}
+	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }, false}
 	var userID uuid.UUID
 	var confirm func(context.Context, pgx.Tx) (identity.Role, error)
 	err := m.limitAttempts(ctx, g, func() (err error) {
@@ -72,7 +72,7 @@ func (m *Module) logIn(ctx context.Context, email, password string, from client)
 // changePassword ends every session of the user and opens one for the caller.
 func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current, next string, from client) (pair, error) {
 	// A stolen access token must not allow guessing the password.
-	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }}
+	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }, true}
 	var set func(context.Context, pgx.Tx) error
 	err := m.limitAttempts(ctx, g, func() (err error) {
 		set, err = m.accounts.PreparePassword(ctx, c.UserID, current, next)
@@ -158,6 +158,9 @@ func open(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role, 
 		values ($1, $2, $3, $4, now(), now(), now() + $5::interval)`, id, userID, from.agent, address, refreshLife)
 	if err != nil {
 		return session{}, fmt.Errorf("open a session of %s: %w", userID, err)
+	}
+	if err := recordSession(ctx, tx, sessionCreated, userID, id); err != nil {
+		return session{}, err
 	}
 	token, err := addRefresh(ctx, tx, id)
 	return session{identity.Caller{UserID: userID, SessionID: id, Role: role}, token}, err

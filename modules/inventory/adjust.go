@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -51,6 +52,10 @@ func move(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, delta i
 	err = ent.On(tx).Product.UpdateOne(p).SetStock(stock).AddVersion(1).SetUpdatedAt(postgres.Now()).Exec(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("adjust product %s: %w", sku, err)
+	}
+	adjusted := audit.Entry{Action: auditStockAdjusted, Subject: sku, Changes: []audit.Change{audit.Now("delta", delta), {Field: "stock", Before: *p.Stock, After: stock}}}
+	if err := audit.Record(ctx, tx, adjusted); err != nil {
+		return nil, err
 	}
 	return record(ctx, tx, sku, delta, &stock, reason, by)
 }

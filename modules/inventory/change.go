@@ -54,6 +54,9 @@ func (m *Module) remove(ctx context.Context, sku string, meets condition) error 
 		if err != nil {
 			return fmt.Errorf("delete product %s: %w", sku, err)
 		}
+		if err := recordProduct(ctx, tx, auditProductDeleted, old, nil); err != nil {
+			return err
+		}
 		return bump(ctx, tx)
 	})
 	m.published(err)
@@ -88,6 +91,9 @@ func revise(ctx context.Context, tx pgx.Tx, by identity.Actor, sku string, meets
 		return nil, false, fmt.Errorf("change product %s: %w", sku, err)
 	}
 	if err := recordChange(ctx, tx, p, old.Stock, "edited", by); err != nil {
+		return nil, false, err
+	}
+	if err := recordProduct(ctx, tx, auditProductUpdated, old, p); err != nil {
 		return nil, false, err
 	}
 	if listed {

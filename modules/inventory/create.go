@@ -60,6 +60,9 @@ func add(ctx context.Context, tx pgx.Tx, by identity.Actor, n NewProduct) (*ent.
 	if err := recordChange(ctx, tx, p, before, "initial", by); err != nil {
 		return nil, err
 	}
+	if err := recordProduct(ctx, tx, auditProductCreated, nil, p); err != nil {
+		return nil, err
+	}
 	return p, bump(ctx, tx)
 }
 

@@ -79,12 +79,12 @@ func (r *checkRequest) giveUp(_ context.Context, _ *unitOfWork, o *lockedOrder, 
 // releases the order. A step that is passed already is answered as it is. Its faults are
 // not-found for a step that the order does not have, and step-not-held.
 func (m *Module) CompleteStep(ctx context.Context, caller identity.Caller, id uuid.UUID, step string, reason *string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
-		return u.completeStep(o, step, reason)
+	return m.command(ctx, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
+		return u.completeStep(ctx, o, step, reason)
 	})
 }
 
-func (u *unitOfWork) completeStep(o *lockedOrder, name string, reason *string) error {
+func (u *unitOfWork) completeStep(ctx context.Context, o *lockedOrder, name string, reason *string) error {
 	step, found := o.Step(name)
 	switch {
 	case !found:
@@ -94,6 +94,9 @@ func (u *unitOfWork) completeStep(o *lockedOrder, name string, reason *string) e
 	case o.HoldingStep() != name:
 		return fault.New(fault.KindConflict, "step-not-held", "The order is %s and the step %s; only a step that holds the order can be completed.", o.Status, step.Status).
 			With("status", o.Status).With("stepStatus", step.Status)
+	}
+	if err := u.recordStep(ctx, o.ID, name); err != nil {
+		return err
 	}
 	return u.release(o, u.role(o), o.HeldFrom, reason)
 }

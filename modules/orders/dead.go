@@ -145,6 +145,9 @@ func (u *unitOfWork) resolve(ctx context.Context, o *lockedOrder, l DeadLetter, 
 	if !open {
 		return fault.New(fault.KindConflict, "resolved", "This dead letter is already resolved.")
 	}
+	if err := u.recordResolution(ctx, l, how); err != nil {
+		return err
+	}
 	switch how {
 	case retry:
 		return u.retry(o, l.Step)

@@ -66,6 +66,10 @@ func (m *Module) Export(ctx context.Context, caller identity.Caller, f Filter, i
 		e.Close()
 		return nil, fmt.Errorf("begin an export: %w", err)
 	}
+	if err := m.recordExport(ctx, caller, f, in); err != nil {
+		e.Close()
+		return nil, err
+	}
 	return e, nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/user"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -57,7 +58,7 @@ func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error
 	if n == 0 {
 		return wrongPassword()
 	}
-	return nil
+	return audit.Record(ctx, tx, audit.Entry{Action: passwordChanged, Subject: u.ID.String(), User: u.ID})
 }
 
 func wrongPassword() error {

@@ -13,6 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/internal/clientaddr"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -46,7 +47,18 @@ func (m *Module) createAccount(ctx context.Context, email, password, name string
 		}
 		return nil, err
 	}
-	return fresh.insert(ctx, m.pool)
+	return m.insert(ctx, fresh, registered)
+}
+
+// insert writes an account and its audit entry.
+func (m *Module) insert(ctx context.Context, d draft, what audit.Action) (u *ent.User, err error) {
+	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		if u, err = d.insert(ctx, tx); err != nil {
+			return err
+		}
+		return recordNew(ctx, tx, what, u)
+	})
+	return u, err
 }
 
 // draft is a validated account with a hashed password, ready to be inserted. Hashing happens
@@ -127,10 +139,10 @@ func validateName(name string) []fault.Field {
 // CreateAdmin creates an administrator, for the command line. If an administrator has the
 // address, it changes nothing and returns false. An ordinary account is not promoted: the
 // result is 409 "email-taken".
-func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) (created bool, err error) {
+func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) (isNew bool, err error) {
 	fresh, err := m.prepare(ctx, email, password, name, identity.Admin)
 	if err == nil {
-		_, err = fresh.insert(ctx, m.pool)
+		_, err = m.insert(ctx, fresh, created)
 	}
 	if !fault.Is(err, "email-taken") {
 		return err == nil, err
@@ -172,8 +184,11 @@ func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error 
 		if taken != nil {
 			return taken
 		}
-		_, err = fresh.insert(ctx, tx)
-		return err
+		u, err := fresh.insert(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return recordNew(ctx, tx, created, u)
 	})
 }
 

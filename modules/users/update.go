@@ -48,7 +48,10 @@ func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, 
 		if after, err = write(ctx, tx, id, c); err != nil {
 			return err
 		}
-		return m.updateSessions(ctx, tx, before, after)
+		if err := m.updateSessions(ctx, tx, before, after); err != nil {
+			return err
+		}
+		return recordChanges(ctx, tx, before, after)
 	})
 	if c.affectsSessions() {
 		m.sessions.Committed(ctx, id) // even on an error, because the commit may have succeeded

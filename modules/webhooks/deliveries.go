@@ -11,6 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/webhookattempt"
 	"github.com/orderflow-dev/orderflow/ent/webhookdelivery"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -128,6 +129,9 @@ func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, nu
 		}
 		if n == 0 {
 			return nil, fault.New(fault.KindConflict, "delivery-under-way", "This delivery is in progress; the next attempt is already scheduled.")
+		}
+		if err := recordEndpoint(ctx, tx, auditResent, hook, audit.Now("number", number)); err != nil {
+			return nil, err
 		}
 		return m.delivery(ctx, tx, c, id, number)
 	})

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -16,9 +17,13 @@ const holdAtOnce = 2000
 // disable stops sending to an endpoint, whose row the caller has locked. New deliveries are
 // numbered and held, and pending ones are held as well.
 func disable(ctx context.Context, tx pgx.Tx, id uuid.UUID, why string) error {
-	_, err := tx.Exec(ctx, `update webhooks set enabled = false, disabled_reason = $2, disabled_at = $3, updated_at = $3
-		where id = $1 and enabled`, id, why, postgres.Now())
-	if err != nil {
+	var owner uuid.UUID
+	err := tx.QueryRow(ctx, `update webhooks set enabled = false, disabled_reason = $2, disabled_at = $3, updated_at = $3
+		where id = $1 and enabled returning owner_id`, id, why, postgres.Now()).Scan(&owner)
+	if err == nil {
+		err = recordDisabled(ctx, tx, id, owner, why)
+	}
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("disable webhook %s: %w", id, err)
 	}
 	_, err = hold(ctx, tx, id)

@@ -59,8 +59,10 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 		if !w.enabled {
 			create.SetDisabledReason(byHand).SetDisabledAt(at)
 		}
-		row, err = create.Save(ctx)
-		return err
+		if row, err = create.Save(ctx); err != nil {
+			return err
+		}
+		return recordEndpoint(ctx, tx, auditCreated, row, differences(nil, row)...)
 	})
 	if err != nil {
 		return nil, nil, err
@@ -178,6 +180,11 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 		if row, err = to.write(ctx, tx, c, old); err != nil {
 			return fmt.Errorf("change webhook %s: %w", id, err)
 		}
+		if changes := differences(old, row); len(changes) > 0 {
+			if err := recordEndpoint(ctx, tx, auditUpdated, row, changes...); err != nil {
+				return err
+			}
+		}
 		if old.Enabled && !row.Enabled {
 			_, err = hold(ctx, tx, id)
 		}
@@ -209,7 +216,11 @@ func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *e
 // deliveries later.
 func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) error {
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if _, err := m.lock(ctx, tx, c, id); err != nil {
+		old, err := m.lock(ctx, tx, c, id)
+		if err != nil {
+			return err
+		}
+		if err := recordEndpoint(ctx, tx, auditDeleted, old, differences(old, nil)...); err != nil {
 			return err
 		}
 		at := postgres.Now()
@@ -238,7 +249,7 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 		if err != nil {
 			return fmt.Errorf("rotate the secret of webhook %s: %w", id, err)
 		}
-		return nil
+		return recordEndpoint(ctx, tx, auditRotated, row)
 	})
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/internal/canonical"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
@@ -48,6 +49,10 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	}
 	body, err := canonical.Marshal(pingOf(id, c))
 	if err != nil {
+		return TestResult{}, err
+	}
+	tested := audit.Entry{Action: auditTested, Subject: id.String(), User: row.OwnerID, Changes: []audit.Change{audit.Now("urlHost", hostOf(row.URL))}}
+	if err := audit.Record(ctx, m.pool, tested); err != nil {
 		return TestResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.policy.ping)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/webhookreplay"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -52,7 +53,8 @@ func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s 
 		if err != nil {
 			return nil, fmt.Errorf("begin a replay of webhook %s: %w", id, err)
 		}
-		return row, nil
+		return row, recordEndpoint(ctx, tx, auditReplayed, hook,
+			audit.Now("replayId", row.ID), audit.Now("fromNumber", row.FromNumber), audit.Now("toNumber", row.ToNumber))
 	})
 }
 
@@ -241,13 +243,17 @@ func (m *Module) replays(ctx context.Context, hook, before uuid.UUID, limit int)
 // stays as it ended.
 func (m *Module) cancel(ctx context.Context, c identity.Caller, hook, id uuid.UUID) (row *ent.WebhookReplay, err error) {
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if _, err := m.lock(ctx, tx, c, hook); err != nil {
+		endpoint, err := m.lock(ctx, tx, c, hook)
+		if err != nil {
 			return err
 		}
 		if row, err = m.replayOf(ctx, tx, hook, id); err != nil || row.Status != "running" {
 			return err
 		}
 		if err := finish(ctx, tx, hook, "cancelled"); err != nil {
+			return err
+		}
+		if err := recordEndpoint(ctx, tx, auditStopped, endpoint, audit.Now("replayId", id)); err != nil {
 			return err
 		}
 		row, err = m.replayOf(ctx, tx, hook, id)

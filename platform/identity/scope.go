@@ -17,6 +17,7 @@ type Scope string
 // can have its own, such as "coupons:read".
 const (
 	AccountRead        Scope = "account:read"
+	AuditRead          Scope = "audit:read"
 	DeadLettersRead    Scope = "dead-letters:read"
 	DeadLettersWrite   Scope = "dead-letters:write"
 	EventsRead         Scope = "events:read"

@@ -23,15 +23,24 @@ type Law struct {
 	// Query returns a row for each subject that breaks the law: the subject and a detail, both
 	// text. A law without a query is checked by code that walks over the rows of a module.
 	Query string
+	// Walk is the check of a law that SQL cannot express. It calls broken for each subject that
+	// breaks the law. It is called once, in the snapshot of all laws; Query must be empty.
+	Walk func(ctx context.Context, q postgres.Querier, broken func(subject, detail string)) error
 	// Args are the arguments of the query.
 	Args []any
 	// Settled marks a law that holds only when no job is live and no order is being processed.
 	Settled bool
 }
 
-// Check runs the query of a law and calls broken for each row. Rows stream, so memory does not
-// grow with their number. It does nothing for a law without a query.
+// Check runs the query or the walk of a law and calls broken for each violation. Rows stream, so
+// memory does not grow with their number. It does nothing for a law without both.
 func (l Law) Check(ctx context.Context, q postgres.Querier, broken func(subject, detail string)) error {
+	if l.Walk != nil {
+		if err := l.Walk(ctx, q, broken); err != nil {
+			return fmt.Errorf("%s: %w", l.Name, err)
+		}
+		return nil
+	}
 	if l.Query == "" {
 		return nil
 	}

@@ -13,7 +13,10 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/orderflow-dev/orderflow/internal/canonical"
+	"github.com/orderflow-dev/orderflow/internal/clientaddr"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 const problemType = "application/problem+json"
@@ -137,8 +140,23 @@ func report(ctx context.Context, log *slog.Logger, id string, f *fault.Error, er
 		log.ErrorContext(ctx, "request failed", "request_id", id, "error", err.Error())
 	case fault.KindUnavailable:
 		log.WarnContext(ctx, "request refused", "request_id", id, "error", err.Error())
+	case fault.KindForbidden:
+		reportForbidden(ctx, log, id, f.Code)
 	default: // errors of the client, which the response explains
 	}
+}
+
+// reportForbidden logs that a caller was denied access, with the names that the audit trail uses.
+// There is no audit entry, because nothing changed and any caller could cause any number of them.
+func reportForbidden(ctx context.Context, log *slog.Logger, id, code string) {
+	attrs := []slog.Attr{slog.String("action", "access.denied"), slog.String("outcome", "refused"), slog.String("code", code), slog.String("request_id", id)}
+	if caller, ok := identity.FromContext(ctx); ok {
+		attrs = append(attrs, slog.String("actor_id", caller.UserID.String()), slog.String("credential_id", caller.Credential().String()))
+	}
+	if network := audit.Network(clientaddr.From(ctx)); network.IsValid() {
+		attrs = append(attrs, slog.String("network", network.String()))
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "access denied", attrs...)
 }
 
 func retryAfter(f *fault.Error, status int) int {

@@ -5,9 +5,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
-)
 
-type requestIDKey struct{}
+	"github.com/orderflow-dev/orderflow/internal/requestid"
+)
 
 const maxRequestID = 128
 
@@ -21,10 +21,7 @@ func RequestID() fiber.Handler {
 }
 
 // RequestIDFrom returns the id of the request, or "" outside of a request.
-func RequestIDFrom(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
+func RequestIDFrom(ctx context.Context) string { return requestid.From(ctx) }
 
 // ensureRequestID also serves requests that fasthttp rejects before any middleware.
 func ensureRequestID(c *fiber.Ctx) string {
@@ -35,7 +32,7 @@ func ensureRequestID(c *fiber.Ctx) string {
 	if !saneID(id) {
 		id = newID()
 	}
-	c.SetUserContext(context.WithValue(c.UserContext(), requestIDKey{}, id))
+	c.SetUserContext(requestid.With(c.UserContext(), id))
 	c.Set(fiber.HeaderXRequestID, id)
 	return id
 }

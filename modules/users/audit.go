@@ -1,0 +1,60 @@
+package users
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/audit"
+)
+
+// The actions of this module in the audit trail. Names and addresses are personal data, so entries
+// only say that they changed.
+var (
+	registered      = audit.Action{Name: "user.registered", Subject: "user", Fields: []string{"role"}, Doc: "An account was registered."}
+	created         = audit.Action{Name: "user.created", Subject: "user", Fields: []string{"role"}, Doc: "An administrator was created by `admin create` or the first start."}
+	roleChanged     = audit.Action{Name: "user.role-changed", Subject: "user", Fields: []string{"role"}, Doc: "The role of an account changed."}
+	activated       = audit.Action{Name: "user.activated", Subject: "user", Fields: []string{"active"}, Doc: "A deactivated account was activated."}
+	deactivated     = audit.Action{Name: "user.deactivated", Subject: "user", Fields: []string{"active"}, Doc: "An account was deactivated; its sessions ended."}
+	updated         = audit.Action{Name: "user.updated", Subject: "user", Fields: []string{"name"}, Doc: "The name of an account changed; the entry does not contain it."}
+	deleted         = audit.Action{Name: "user.deleted", Subject: "user", Fields: []string{"role"}, Doc: "An account was deleted; its sessions ended."}
+	passwordChanged = audit.Action{Name: "user.password-changed", Subject: "user", Doc: "The password of an account changed; its sessions ended."}
+)
+
+// Actions returns the actions that this module records.
+func Actions() []audit.Action {
+	return []audit.Action{registered, created, roleChanged, activated, deactivated, updated, deleted, passwordChanged}
+}
+
+func recordNew(ctx context.Context, tx pgx.Tx, what audit.Action, u *ent.User) error {
+	return audit.Record(ctx, tx, audit.Entry{Action: what, Subject: u.ID.String(), User: u.ID, Changes: []audit.Change{audit.Now("role", u.Role)}})
+}
+
+// recordChanges writes an entry for each thing that a change of an account changed.
+func recordChanges(ctx context.Context, tx pgx.Tx, before, after *ent.User) error {
+	record := func(what audit.Action, changes ...audit.Change) error {
+		return audit.Record(ctx, tx, audit.Entry{Action: what, Subject: after.ID.String(), User: after.ID, Changes: changes})
+	}
+	if after.DeletedAt != nil {
+		return record(deleted, audit.Change{Field: "role", Before: after.Role})
+	}
+	if before.Role != after.Role {
+		if err := record(roleChanged, audit.Changed("role", before.Role, after.Role)...); err != nil {
+			return err
+		}
+	}
+	if before.Active != after.Active {
+		what := deactivated
+		if after.Active {
+			what = activated
+		}
+		if err := record(what, audit.Changed("active", before.Active, after.Active)...); err != nil {
+			return err
+		}
+	}
+	if before.Name != after.Name {
+		return record(updated, audit.Change{Field: "name"})
+	}
+	return nil
+}
