@@ -172,8 +172,8 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"webhook-waiting", `update webhook_deliveries set status = 'waiting', created_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
 		{"audit-chain", `update audit_entries set count = 2 where action = 'user.registered'`, "audit entry "},
 		{"audit-unsealed", `with e as (insert into audit_entries (id, action, outcome, actor_type, subject_type, subject_id, changes, request_id, network)
-			values ('` + nobody + `', 'user.deleted', 'success', 'system', 'user', 'x', '[]', '', '') returning id) select id from e`, "audit entry " + nobody},
-		{"audit-pending", `insert into audit_pending values ('` + nobody + `')`, "audit entry " + nobody},
+			values ('` + unknown + `', 'user.deleted', 'success', 'system', 'user', 'x', '[]', '', '') returning id) select id from e`, "audit entry " + unknown},
+		{"audit-pending", `insert into audit_pending values ('` + unknown + `')`, "audit entry " + unknown},
 		{"rest-webhooks", `update webhook_deliveries set status = 'pending', due_at = now() where number = 3`, "delivery 3 of webhook "},
 		{"rest-orders", `update orders set due_at = now() + interval '1 minute' where id = @held`, "order @held"},
 		{"rest-money", `update refunds set state = 'pending' where order_id = @refunded`, "order @refunded"},
