@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
-	"strconv"
-	"syscall"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
@@ -68,7 +65,8 @@ type node struct {
 	notifications *notifications.Module
 	webhooks      *webhooks.Module
 
-	http *fiber.App
+	http     *fiber.App // the public port
+	internal *fiber.App // probes and metrics, if they have a port of their own
 }
 
 // channel is a Redis channel through which nodes wake each other to read from PostgreSQL.
@@ -92,20 +90,16 @@ func (p *program) serve(ctx context.Context, out io.Writer) error {
 	log := logger(cfg)
 	slog.SetDefault(log)
 
-	// Fail early if the port is taken.
-	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	// Fail early if a port is taken.
+	on, err := listen(cfg)
 	if err != nil {
-		name := "HOST"
-		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
-			name = "PORT"
-		}
-		return fmt.Errorf("%s: cannot listen there: %s", name, fault.Reason(err))
+		return err
 	}
-	return p.serveOn(ctx, usual, log, listener, out)
+	return p.serveOn(ctx, usual, log, on, out)
 }
 
-func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, listener net.Listener, out io.Writer) error {
-	defer listener.Close()
+func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, on listeners, out io.Writer) error {
+	defer on.close()
 
 	cfg := p.cfg
 	data, err := openServices(ctx, cfg)
@@ -133,11 +127,11 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 		return err
 	}
 	defer n.close()
-	welcome, err := n.welcome(ctx, data, listener.Addr().(*net.TCPAddr).Port)
+	welcome, err := n.welcome(ctx, data, on)
 	if err != nil {
 		return err
 	}
-	return n.run(ctx, listener, func() { _, _ = io.WriteString(out, welcome) })
+	return n.run(ctx, on, func() { _, _ = io.WriteString(out, welcome) })
 }
 
 // build opens the platform and constructs the modules.

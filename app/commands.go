@@ -7,9 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -110,14 +109,13 @@ func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Wri
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port)) + "/readyz"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+probeAddress(cfg)+"/readyz", nil)
 	if err != nil {
-		return err
+		return errors.New("HOST, INTERNAL_HOST: not an address or a host name")
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return fmt.Errorf("the probes cannot be reached: %s", fault.Reason(err)) // the error itself quotes the host
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

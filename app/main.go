@@ -36,7 +36,8 @@ usage: orderflow [command]
                                for development: post a server's events to URL as a webhook
                                would get them; as ORDERFLOW_API_KEY, or as --email with
                                ORDERFLOW_PASSWORD
-  healthcheck                  ask the server on PORT whether it is ready; for containers
+  healthcheck                  ask the server of these settings whether it is ready; for
+                               containers
   version                      print the version
 
 Settings come from the environment and from .env; .env.example explains them.

@@ -28,9 +28,14 @@ const (
 
 // Config is the whole configuration. The file .env.example explains every variable.
 type Config struct {
-	Env     string   `env:"APP_ENV" envDefault:"development"`
-	Host    string   `env:"HOST"` // Development: 127.0.0.1, Production: 0.0.0.0
-	Port    int      `env:"PORT" envDefault:"3000"`
+	Env  string `env:"APP_ENV" envDefault:"development"`
+	Host string `env:"HOST"` // Development: 127.0.0.1, Production: 0.0.0.0
+	Port int    `env:"PORT" envDefault:"3000"`
+
+	// Probes and metrics have a port of their own unless InternalPort is 0.
+	InternalHost string `env:"INTERNAL_HOST"` // default 127.0.0.1
+	InternalPort int    `env:"INTERNAL_PORT"` // Development: none, Production: 9090
+
 	DataDir string   `env:"DATA_DIR" envDefault:".orderflow"`
 	Roles   []string `env:"ROLES" envDefault:"api,worker"`
 
@@ -190,6 +195,12 @@ func (c *Config) setDefaults() {
 			c.Host = "0.0.0.0"
 		}
 	}
+	if c.InternalHost == "" {
+		c.InternalHost = "127.0.0.1"
+	}
+	if c.InternalPort == 0 && c.IsProduction() {
+		c.InternalPort = 9090
+	}
 	if c.BcryptCost == 0 {
 		c.BcryptCost = 10
 		if c.IsProduction() {
@@ -214,8 +225,8 @@ func (c *Config) setDefaults() {
 
 // Describe returns the settings for a log line at start-up, without secrets.
 func (c *Config) Describe() string {
-	return fmt.Sprintf("env=%s host=%s port=%d roles=%s database=%s redis=%s go=%s",
-		c.Env, c.Host, c.Port, strings.Join(c.Roles, ","), where(c.DatabaseURL), where(c.RedisURL), runtime.Version())
+	return fmt.Sprintf("env=%s host=%s port=%d internal=%s:%d roles=%s database=%s redis=%s go=%s",
+		c.Env, c.Host, c.Port, c.InternalHost, c.InternalPort, strings.Join(c.Roles, ","), where(c.DatabaseURL), where(c.RedisURL), runtime.Version())
 }
 
 func where(s Secret) string {

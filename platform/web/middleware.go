@@ -51,19 +51,26 @@ func Deadline(d time.Duration) fiber.Handler {
 
 // Headers sets headers that prevent the misuse of responses in browsers. A handler may set its own
 // values: a page its Content-Security-Policy, a response its caching.
+//
+// Place it outermost, so that no response lacks them; ErrorHandler adds them to the errors of
+// fasthttp itself.
 func Headers() fiber.Handler {
 	return func(c *fiber.Ctx) error {
-		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-		c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
-		c.Set(fiber.HeaderXFrameOptions, "DENY")
-		policy := "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-		if strings.HasPrefix(c.Path(), "/v1/") {
-			policy = "default-src 'none'; frame-ancestors 'none'"
-			c.Set(fiber.HeaderCacheControl, "no-store")
-		}
-		c.Set(fiber.HeaderContentSecurityPolicy, policy)
+		setHeaders(c)
 		return c.Next()
 	}
+}
+
+func setHeaders(c *fiber.Ctx) {
+	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	c.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+	c.Set(fiber.HeaderXFrameOptions, "DENY")
+	policy := "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+	if strings.HasPrefix(c.Path(), "/v1/") {
+		policy = "default-src 'none'; frame-ancestors 'none'"
+		c.Set(fiber.HeaderCacheControl, "no-store")
+	}
+	c.Set(fiber.HeaderContentSecurityPolicy, policy)
 }
 
 // JSONOnly rejects a body that is not application/json in UTF-8, or is compressed, before it is

@@ -65,10 +65,11 @@ func Fail(c *fiber.Ctx, err error) error {
 }
 
 // ErrorHandler is Fail for fiber.Config: for unknown routes, methods without a handler, bodies that
-// are too large, and the errors of handlers. It also sets the CORS headers, because the errors of
-// fasthttp reach no middleware. A request with an unreadable head has no origin.
+// are too large, and the errors of handlers. It also sets the headers of Headers and CORS, because
+// the errors of fasthttp reach no middleware. A request with an unreadable head has no origin.
 func ErrorHandler(log *slog.Logger, origins Origins) fiber.ErrorHandler {
 	return func(c *fiber.Ctx, err error) error {
+		setHeaders(c)
 		origins.expose(c)
 		return fail(c, log, err)
 	}
