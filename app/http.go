@@ -27,11 +27,11 @@ const aboutAPI = "Takes orders, processes them durably, and tells everyone conce
 func (n *node) routes(scopes []identity.Scope) error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
-		Description: aboutAPI, Origins: n.cfg.Origins, Scopes: scopes,
+		Description: aboutAPI, Origins: n.cfg.Origins, PublicURL: n.cfg.PublicURL, Scopes: scopes,
 	}
 	n.http = fiber.New(web.Config(options))
 	api := web.New(n.http, options)
-	n.http.Use(web.Headers(), web.Recover(n.log), web.RequestID(), web.CORS(n.cfg.Origins))
+	n.http.Use(web.Headers(options), web.Recover(n.log), web.RequestID(), web.CORS(n.cfg.Origins))
 	probes := n.http
 	if n.cfg.InternalPort != 0 {
 		n.internal = fiber.New(internalConfig(options))
@@ -50,6 +50,7 @@ func (n *node) routes(scopes []identity.Scope) error {
 
 	n.http.Use(
 		web.Access(n.log, n.registry, n.tracers),
+		web.Host(n.cfg.PublicURL),
 		web.Preflight(n.http, n.cfg.Origins),
 		web.ClientAddress(n.cfg.TrustedProxies),
 		web.Deadline(n.limits.route),

@@ -53,6 +53,44 @@ func TestOnePort(t *testing.T) {
 	}
 }
 
+// ASVS 5.0 3.4.1, 4.4.2, SPEC R4, F11: with PUBLIC_URL there is one host and one own origin, and browsers
+// use https for it. Probes are answered at any host.
+func TestPublicURL(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	admin := serveTest(t, cfg).admin() // by a node that any host reaches
+	cfg.PublicURL = "https://api.example.com"
+	s := serveTest(t, cfg)
+	for _, row := range []struct {
+		host, path string
+		status     int
+	}{
+		{"api.example.com", "/v1/products", 200},
+		{"API.example.com:443", "/v1/products", 200},
+		{"api.example.com:8443", "/v1/products", 421},
+		{"api.example.com.", "/v1/products", 421},
+		{"evil.example", "/v1/products", 421},
+		{"evil.example", "/", 421},
+		{"evil.example", "/nothing", 421},
+		{"evil.example", "/livez", 200},
+		{"10.0.0.7:3000", "/readyz", 200},
+	} {
+		got := exchange(t, strings.TrimPrefix(s.base, "http://"), raw{sent: "GET " + row.path + " HTTP/1.1\r\nHost: " + row.host + "\r\nConnection: close\r\n\r\n"})
+		if len(got.answers) != 1 || got.answers[0].StatusCode != row.status || got.answers[0].Header.Get("Strict-Transport-Security") != "max-age=31536000; includeSubDomains" {
+			t.Errorf("%s at %s: %v %v", row.path, row.host, got.answers, got.bodies)
+		}
+		if row.status == 421 && !strings.Contains(got.bodies[0], `"code":"wrong-host"`) {
+			t.Errorf("%s at %s: %s", row.path, row.host, got.bodies[0])
+		}
+	}
+	for origin, status := range map[string]int{"https://api.example.com": 426, "http://api.example.com": 403, "https://evil.example": 403} {
+		got := exchange(t, strings.TrimPrefix(s.base, "http://"), raw{sent: "GET /v1/events/ws HTTP/1.1\r\nHost: api.example.com\r\nOrigin: " + origin + "\r\nAuthorization: Bearer " + admin.token + "\r\nConnection: close\r\n\r\n"})
+		if len(got.answers) != 1 || got.answers[0].StatusCode != status {
+			t.Errorf("a socket of %s: %v, want %d", origin, got.bodies, status)
+		}
+	}
+}
+
 // isSecured reports whether a response has the headers of ASVS 5.0 3.4.
 func isSecured(a answer) bool {
 	return a.header.Get("X-Content-Type-Options") == "nosniff" && a.header.Get("X-Frame-Options") == "DENY" &&

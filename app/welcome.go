@@ -49,6 +49,9 @@ func (n *node) welcome(ctx context.Context, data *services, on listeners) (strin
 		base = baseURL(n.cfg.Host, on.public)
 	}
 	probes := base
+	if n.cfg.PublicURL != "" {
+		base = n.cfg.PublicURL
+	}
 	if on.internal != nil {
 		probes = baseURL(n.cfg.InternalHost, on.internal)
 	}

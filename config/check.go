@@ -32,6 +32,9 @@ func (c *Config) check(providers []string) (problems []string) {
 	if c.InternalPort != 0 && c.InternalPort == c.Port {
 		bad("INTERNAL_PORT", "must differ from PORT, which is open to clients")
 	}
+	if c.PublicURL != "" && !isOrigin(c.PublicURL) {
+		bad("PUBLIC_URL", "must be an origin such as https://api.example.com, in lower case, without a path and without the usual port")
+	}
 	if len(c.Roles) == 0 || slices.ContainsFunc(c.Roles, func(r string) bool { return r != "api" && r != "worker" }) {
 		bad("ROLES", "must be api, worker or api,worker")
 	}

@@ -32,6 +32,9 @@ type Config struct {
 	Host string `env:"HOST"` // Development: 127.0.0.1, Production: 0.0.0.0
 	Port int    `env:"PORT" envDefault:"3000"`
 
+	// PublicURL is the origin at which clients reach the API, such as https://api.example.com.
+	PublicURL string `env:"PUBLIC_URL"`
+
 	// Probes and metrics have a port of their own unless InternalPort is 0.
 	InternalHost string `env:"INTERNAL_HOST"` // default 127.0.0.1
 	InternalPort int    `env:"INTERNAL_PORT"` // Development: none, Production: 9090

@@ -14,6 +14,9 @@ import (
 func (c *Config) checkProduction(database *pgconn.Config) (problems []string) {
 	problems = append(problems, c.checkSecrets(database)...)
 	problems = append(problems, c.checkPlaintext(database)...)
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !isLocal(u.Hostname()) {
+		problems = append(problems, "PUBLIC_URL: must begin with https:// in production")
+	}
 	if c.BcryptCost < 10 {
 		problems = append(problems, "BCRYPT_COST: must be 10 or more in production")
 	}
