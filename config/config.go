@@ -117,7 +117,7 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // Load reads the file .env, if it exists, and the environment, which takes precedence. Its error
-// lists all problems, one per line. PAYMENT_PROVIDER may also name one of providers, which a program
+// lists all problems, one per line. A Secret may also come from a file, see readSecretFiles. PAYMENT_PROVIDER may also name one of providers, which a program
 // adds to the providers of the product.
 func Load(providers ...string) (*Config, error) {
 	if err := loadDotenv(".env"); err != nil {
@@ -134,7 +134,8 @@ func from(environment map[string]string, providers ...string) (*Config, error) {
 	}
 
 	var c Config
-	problems := parse(&c, environment)
+	problems := readSecretFiles(environment)
+	problems = append(problems, parse(&c, environment)...)
 	c.setDefaults()
 	for _, p := range c.check(providers) {
 		name, _, _ := strings.Cut(p, ":")
