@@ -17,6 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/internal/redis"
+	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
@@ -195,11 +196,26 @@ func (n *node) open(ctx context.Context, data *services) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w (run orderflow migrate first)", err)
 	}
+	if err := n.warnOfPrivileges(ctx); err != nil {
+		return err
+	}
 	n.tail = events.NewTail(n.eventLog, n.log)
 	n.wakeEvents = n.channel("events", n.tail.Wake)
 	n.health = &health{pool: n.pool, url: data.databaseURL, redis: n.redis, limiter: n.limiter, tail: n.tail}
 	n.sessions = auth.NewSessions(n.pool, n.log)
 	n.keys, err = signingKeys(ctx, n.cfg, n.pool)
+	return err
+}
+
+// warnOfPrivileges logs that the database role can do more than a server needs.
+func (n *node) warnOfPrivileges(ctx context.Context) error {
+	if !n.cfg.IsProduction() {
+		return nil
+	}
+	excess, err := migrations.Excess(ctx, n.pool)
+	for _, what := range excess {
+		n.log.WarnContext(ctx, "the database role has more privileges than a server needs, see DATABASE_RUNTIME_ROLE", "because", what)
+	}
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -42,14 +43,23 @@ func (p *program) serveCommand(ctx context.Context, args []string, out io.Writer
 	return p.serve(ctx, out)
 }
 
-func (p *program) migrateCommand(ctx context.Context, _ []string, out io.Writer) error {
+func (p *program) migrateCommand(ctx context.Context, args []string, out io.Writer) error {
+	flags := flagSet("migrate", out)
+	role := flags.String("grant", p.cfg.RuntimeRole, "database role of the servers, which gets the privileges that they need")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
 	data, err := openServices(ctx, p.cfg)
 	if err != nil {
 		return err
 	}
 	defer data.close()
 
-	if err := p.migrate(ctx, data.databaseURL); err != nil {
+	err = migrations.UpAndGrant(ctx, data.databaseURL, *role, p.schemas...)
+	if errors.Is(err, migrations.ErrNotARole) {
+		return fmt.Errorf("--grant, DATABASE_RUNTIME_ROLE: %w", migrations.ErrNotARole)
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out, "The database is up to date.")

@@ -25,7 +25,8 @@ const usage = `orderflow takes orders over REST, processes them durably and tell
 usage: orderflow [command]
 
   serve [--roles=api,worker]   run it; the default
-  migrate                      bring the database up to this version, then exit
+  migrate [--grant=ROLE]       bring the database up to this version, give ROLE, the role of
+                               the servers, the privileges that it needs, then exit
   admin create --email=ADDRESS [--name=NAME]
                                create an administrator; the password is read from
                                ADMIN_PASSWORD, or made up and printed

@@ -44,6 +44,7 @@ type Config struct {
 
 	DatabaseURL   Secret `env:"DATABASE_URL"`
 	DatabaseConns int    `env:"DATABASE_MAX_CONNS" envDefault:"20"`
+	RuntimeRole   string `env:"DATABASE_RUNTIME_ROLE"`
 	RedisURL      Secret `env:"REDIS_URL"`
 	WorkerSlots   int    `env:"WORKER_SLOTS" envDefault:"500"`
 

@@ -11,7 +11,7 @@ import (
 )
 
 // composeOnly lists the variables that only docker-compose.yml uses.
-var composeOnly = []string{"POSTGRES_PASSWORD", "VERSION"}
+var composeOnly = []string{"POSTGRES_PASSWORD", "RUNTIME_PASSWORD", "VERSION"}
 
 // setting is a variable that the program reads, with its default.
 type setting struct {
