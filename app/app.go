@@ -91,6 +91,10 @@ func (p *program) serve(ctx context.Context, out io.Writer) error {
 	log := logger(cfg)
 	slog.SetDefault(log)
 
+	for _, warning := range cfg.Warnings() {
+		log.WarnContext(ctx, "a setting is not safe in most deployments", "setting", warning)
+	}
+
 	// Fail early if a port is taken.
 	on, err := listen(cfg)
 	if err != nil {

@@ -62,6 +62,9 @@ func (n *node) routes(scopes []identity.Scope) error {
 	if err := n.mount(api); err != nil {
 		return err
 	}
+	if !n.cfg.ServesPages() {
+		return nil
+	}
 	pages.Mount(n.http, pages.Options{
 		OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
 		Schemas: schemas, Version: versionOf(),

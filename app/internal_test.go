@@ -91,6 +91,26 @@ func TestPublicURL(t *testing.T) {
 	}
 }
 
+// SPEC F11, ASVS 5.0 13.4.5: without pages there is the API alone.
+func TestWithoutPages(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	cfg.Pages = new(config.Switch)
+	s := serveTest(t, cfg)
+
+	for _, path := range []string{"/", "/try", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/asyncapi.json", "/schemas/order.created", "/assets/base.css"} {
+		if a, err := s.anonymous().try("GET", path, ""); err != nil || a.status != http.StatusNotFound {
+			t.Errorf("%s: %v, %v", path, a, err)
+		}
+	}
+	if a, err := s.anonymous().try("GET", "/v1/products", ""); err != nil || a.status != http.StatusOK {
+		t.Errorf("the API: %v, %v", a, err)
+	}
+	if !(&config.Config{Env: config.Development}).ServesPages() || (&config.Config{Env: config.Production}).ServesPages() {
+		t.Error("pages are on in development and off in production")
+	}
+}
+
 // isSecured reports whether a response has the headers of ASVS 5.0 3.4.
 func isSecured(a answer) bool {
 	return a.header.Get("X-Content-Type-Options") == "nosniff" && a.header.Get("X-Frame-Options") == "DENY" &&

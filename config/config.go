@@ -62,9 +62,12 @@ type Config struct {
 	StreamsPerAccount     int      `env:"STREAMS_PER_ACCOUNT" envDefault:"50"`
 	TrustedProxies        Networks `env:"TRUSTED_PROXIES"`
 	Origins               []string `env:"ALLOWED_ORIGINS"`
+	Pages                 *Switch  `env:"PAGES"` // Development: on, Production: off
 	PlaintextHosts        []string `env:"PLAINTEXT_HOSTS"`
 
 	PaymentProvider string        `env:"PAYMENT_PROVIDER"` // Development: simulated
+	AllowSimulated  Switch        `env:"ALLOW_SIMULATED_PAYMENTS" envDefault:"off"`
+	TestTokens      *Switch       `env:"PAYMENT_TEST_TOKENS"` // Development: on, Production: off
 	SimulatorURL    Secret        `env:"PAYMENT_SIMULATOR_URL"`
 	StripeSecretKey Secret        `env:"STRIPE_SECRET_KEY"`
 	StripeAPIURL    Secret        `env:"STRIPE_API_URL"`
@@ -84,6 +87,40 @@ type Config struct {
 
 // IsProduction reports whether the process runs in production, where no default secret is allowed.
 func (c *Config) IsProduction() bool { return c.Env == Production }
+
+// AcceptsTestTokens reports whether the simulated provider takes test tokens and amounts, with which
+// a customer can simulate an outage of the provider.
+func (c *Config) AcceptsTestTokens() bool {
+	if c.TestTokens == nil {
+		return !c.IsProduction()
+	}
+	return bool(*c.TestTokens)
+}
+
+// ServesPages reports whether the server has pages for a browser: /, /try, /docs and the descriptions of
+// the API.
+func (c *Config) ServesPages() bool {
+	if c.Pages == nil {
+		return !c.IsProduction()
+	}
+	return bool(*c.Pages)
+}
+
+// Switch is a setting that is written on or off.
+type Switch bool
+
+// UnmarshalText parses on or off.
+func (s *Switch) UnmarshalText(text []byte) error {
+	switch strings.TrimSpace(string(text)) {
+	case "on":
+		*s = true
+	case "off":
+		*s = false
+	default:
+		return valueError("must be on or off")
+	}
+	return nil
+}
 
 // Has reports whether this process has the role.
 func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
