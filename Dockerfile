@@ -35,6 +35,7 @@ COPY --from=build /out/orderflow /orderflow
 # In production nothing is made up: it names each setting that is missing and stops.
 ENV APP_ENV=production
 USER 65532:65532
+# Probes and metrics are on 127.0.0.1:9090, see INTERNAL_HOST in .env.example.
 EXPOSE 3000
 
 # The binary probes itself, because the image has no shell. A node that is not ready is not

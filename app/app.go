@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
-	"strconv"
-	"syscall"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
@@ -20,6 +17,7 @@ import (
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/internal/redis"
+	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
@@ -68,7 +66,8 @@ type node struct {
 	notifications *notifications.Module
 	webhooks      *webhooks.Module
 
-	http *fiber.App
+	http     *fiber.App // the public port
+	internal *fiber.App // probes and metrics, if they have a port of their own
 }
 
 // channel is a Redis channel through which nodes wake each other to read from PostgreSQL.
@@ -92,20 +91,20 @@ func (p *program) serve(ctx context.Context, out io.Writer) error {
 	log := logger(cfg)
 	slog.SetDefault(log)
 
-	// Fail early if the port is taken.
-	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
-	if err != nil {
-		name := "HOST"
-		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
-			name = "PORT"
-		}
-		return fmt.Errorf("%s: cannot listen there: %s", name, fault.Reason(err))
+	for _, warning := range cfg.Warnings() {
+		log.WarnContext(ctx, "a setting is not safe in most deployments", "setting", warning)
 	}
-	return p.serveOn(ctx, usual, log, listener, out)
+
+	// Fail early if a port is taken.
+	on, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	return p.serveOn(ctx, usual, log, on, out)
 }
 
-func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, listener net.Listener, out io.Writer) error {
-	defer listener.Close()
+func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, on listeners, out io.Writer) error {
+	defer on.close()
 
 	cfg := p.cfg
 	data, err := openServices(ctx, cfg)
@@ -136,11 +135,11 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 	if err := n.recordSettings(ctx); err != nil {
 		return err
 	}
-	welcome, err := n.welcome(ctx, data, listener.Addr().(*net.TCPAddr).Port)
+	welcome, err := n.welcome(ctx, data, on)
 	if err != nil {
 		return err
 	}
-	return n.run(ctx, listener, func() { _, _ = io.WriteString(out, welcome) })
+	return n.run(ctx, on, func() { _, _ = io.WriteString(out, welcome) })
 }
 
 // build opens the platform and constructs the modules.
@@ -204,11 +203,26 @@ func (n *node) open(ctx context.Context, data *services) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w (run orderflow migrate first)", err)
 	}
+	if err := n.warnOfPrivileges(ctx); err != nil {
+		return err
+	}
 	n.tail = events.NewTail(n.eventLog, n.log)
 	n.wakeEvents = n.channel("events", n.tail.Wake)
 	n.health = &health{pool: n.pool, url: data.databaseURL, redis: n.redis, limiter: n.limiter, tail: n.tail}
 	n.sessions = auth.NewSessions(n.pool, n.log)
 	n.keys, err = signingKeys(ctx, n.cfg, n.pool)
+	return err
+}
+
+// warnOfPrivileges logs that the database role can do more than a server needs.
+func (n *node) warnOfPrivileges(ctx context.Context) error {
+	if !n.cfg.IsProduction() {
+		return nil
+	}
+	excess, err := migrations.Excess(ctx, n.pool)
+	for _, what := range excess {
+		n.log.WarnContext(ctx, "the database role has more privileges than a server needs, see DATABASE_RUNTIME_ROLE", "because", what)
+	}
 	return err
 }
 

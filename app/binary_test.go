@@ -65,7 +65,7 @@ func launch(t *testing.T, dir string, port int, env []string, args ...string) *p
 		t.Fatal(err)
 	}
 	p := &process{out: &syncBuffer{}, log: &syncBuffer{}, exited: make(chan error, 1)}
-	p.server = &server{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	p.server = &server{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port), probes: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir = dir
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), fmt.Sprintf("PORT=%d", port), "BCRYPT_COST=4"}, env...)

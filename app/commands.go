@@ -7,17 +7,17 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/platform/audit"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
@@ -44,14 +44,23 @@ func (p *program) serveCommand(ctx context.Context, args []string, out io.Writer
 	return p.serve(ctx, out)
 }
 
-func (p *program) migrateCommand(ctx context.Context, _ []string, out io.Writer) error {
+func (p *program) migrateCommand(ctx context.Context, args []string, out io.Writer) error {
+	flags := flagSet("migrate", out)
+	role := flags.String("grant", p.cfg.RuntimeRole, "database role of the servers, which gets the privileges that they need")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
 	data, err := openServices(ctx, p.cfg)
 	if err != nil {
 		return err
 	}
 	defer data.close()
 
-	if err := p.migrate(ctx, data.databaseURL); err != nil {
+	err = migrations.UpAndGrant(ctx, data.databaseURL, *role, p.schemas...)
+	if errors.Is(err, migrations.ErrNotARole) {
+		return fmt.Errorf("--grant, DATABASE_RUNTIME_ROLE: %w", migrations.ErrNotARole)
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out, "The database is up to date.")
@@ -118,14 +127,13 @@ func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Wri
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(cfg.Port)) + "/readyz"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+probeAddress(cfg)+"/readyz", nil)
 	if err != nil {
-		return err
+		return errors.New("HOST, INTERNAL_HOST: not an address or a host name")
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return fmt.Errorf("the probes cannot be reached: %s", fault.Reason(err)) // the error itself quotes the host
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {

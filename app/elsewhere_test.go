@@ -89,5 +89,5 @@ func startInProduction(t *testing.T, cfg config.Config) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.serveOn(t.Context(), unhurried, slog.New(slog.DiscardHandler), listener, io.Discard)
+	return p.serveOn(t.Context(), unhurried, slog.New(slog.DiscardHandler), listeners{public: listener}, io.Discard)
 }

@@ -29,6 +29,8 @@ type health struct {
 	reached atomic.Bool  // the database has been reached once
 	failing atomic.Int64 // the first of the consecutive failed checks, in Unix nanoseconds
 
+	last cached[healthReport] // the last answer of /health
+
 	mu       sync.Mutex
 	migrated bool // stays true, because migrations are never reverted under a running process
 }
@@ -138,10 +140,30 @@ func (h *health) isMigrated(ctx context.Context) (bool, error) {
 	return h.migrated, err
 }
 
+// healthReport is the body of /health.
+type healthReport struct {
+	Status  string          `json:"status"`
+	Version string          `json:"version"`
+	Parts   map[string]part `json:"parts"`
+}
+
 // health reports the state of each part. Without Redis the product still works, so the status
-// is degraded; without the database it is down.
+// is degraded; without the database it is down. The parts are asked at most once a second, so
+// that the page cannot be used to keep the database and Redis busy.
 func (h *health) health(c *fiber.Ctx) error {
-	ctx, cancel := context.WithTimeout(c.UserContext(), time.Second)
+	body := h.last.get(h.check)
+	if h.stopping.Load() {
+		body.Status = "down"
+	}
+	code := http.StatusOK
+	if body.Status == "down" {
+		code = http.StatusServiceUnavailable
+	}
+	return c.Status(code).JSON(body)
+}
+
+func (h *health) check() healthReport {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 
 	database, log := h.database(ctx)
@@ -165,14 +187,14 @@ func (h *health) health(c *fiber.Ctx) error {
 		parts["limiter"] = part{Status: "ok"}
 	}
 
-	status, code := "ok", http.StatusOK
+	status := "ok"
 	switch {
-	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || parts["events"].Status != "ok" || h.stopping.Load():
-		status, code = "down", http.StatusServiceUnavailable
+	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || parts["events"].Status != "ok":
+		status = "down"
 	case parts["redis"].Status != "ok" || parts["limiter"].Status != "ok":
 		status = "degraded"
 	}
-	return c.Status(code).JSON(fiber.Map{"status": status, "version": versionOf(), "parts": parts})
+	return healthReport{status, versionOf(), parts}
 }
 
 func timed(check func() error) part {
@@ -180,7 +202,7 @@ func timed(check func() error) part {
 	err := check()
 	took := millis(time.Since(start))
 	if err != nil {
-		return part{Status: "down", Detail: "cannot be reached", MS: took} // the reason is only logged, because this page is public
+		return part{Status: "down", Detail: "cannot be reached", MS: took} // without the reason, because this page may be public
 	}
 	return part{Status: "ok", MS: took}
 }

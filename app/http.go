@@ -21,17 +21,25 @@ const aboutAPI = "Takes orders, processes them durably, and tells everyone conce
 	"Pages of the origins in the server's `ALLOWED_ORIGINS` may use all of it from a browser (CORS): they send the `Authorization` header, " +
 	"not cookies, and may read every response, errors and streams included. Pages of other origins may not read any response."
 
-// routes mounts all routes of this process. A process that only works jobs has just the probes.
+// routes mounts all routes of this process. Probes and metrics are on a port of their own if there
+// is one, because they show the state of the system and have no rate limit. A process that only
+// works jobs has nothing else.
 func (n *node) routes(scopes []identity.Scope) error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
-		Description: aboutAPI, Origins: n.cfg.Origins, Scopes: scopes,
+		Description: aboutAPI, Origins: n.cfg.Origins, PublicURL: n.cfg.PublicURL, Scopes: scopes,
 	}
 	n.http = fiber.New(web.Config(options))
 	api := web.New(n.http, options)
-	n.http.Use(web.Recover(n.log), web.RequestID(), web.CORS(n.cfg.Origins))
-	n.health.mount(n.http)
-	n.http.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
+	n.http.Use(web.Headers(options), web.Recover(n.log), web.RequestID(), web.CORS(n.cfg.Origins))
+	probes := n.http
+	if n.cfg.InternalPort != 0 {
+		n.internal = fiber.New(internalConfig(options))
+		n.internal.Use(web.Headers(), web.Recover(n.log), web.RequestID())
+		probes = n.internal
+	}
+	n.health.mount(probes)
+	probes.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
 	if !n.cfg.Has("api") {
 		return nil
 	}
@@ -42,7 +50,7 @@ func (n *node) routes(scopes []identity.Scope) error {
 
 	n.http.Use(
 		web.Access(n.log, n.registry, n.tracers),
-		web.Headers(),
+		web.Host(n.cfg.PublicURL),
 		web.Preflight(n.http, n.cfg.Origins),
 		web.ClientAddress(n.cfg.TrustedProxies),
 		web.Deadline(n.limits.route),
@@ -54,11 +62,21 @@ func (n *node) routes(scopes []identity.Scope) error {
 	if err := n.mount(api); err != nil {
 		return err
 	}
+	if !n.cfg.ServesPages() {
+		return nil
+	}
 	pages.Mount(n.http, pages.Options{
 		OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
 		Schemas: schemas, Version: versionOf(),
 	})
 	return nil
+}
+
+// internalConfig is the configuration of the port for probes, which accept no body.
+func internalConfig(o web.Options) fiber.Config {
+	c := web.Config(web.Options{Log: o.Log})
+	c.StreamRequestBody = false
+	return c
 }
 
 // mount registers the modules' routes.

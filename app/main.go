@@ -25,7 +25,8 @@ const usage = `orderflow takes orders over REST, processes them durably and tell
 usage: orderflow [command]
 
   serve [--roles=api,worker]   run it; the default
-  migrate                      bring the database up to this version, then exit
+  migrate [--grant=ROLE]       bring the database up to this version, give ROLE, the role of
+                               the servers, the privileges that it needs, then exit
   admin create --email=ADDRESS [--name=NAME]
                                create an administrator; the password is read from
                                ADMIN_PASSWORD, or made up and printed
@@ -36,7 +37,8 @@ usage: orderflow [command]
                                for development: post a server's events to URL as a webhook
                                would get them; as ORDERFLOW_API_KEY, or as --email with
                                ORDERFLOW_PASSWORD
-  healthcheck                  ask the server on PORT whether it is ready; for containers
+  healthcheck                  ask the server of these settings whether it is ready; for
+                               containers
   version                      print the version
 
 Settings come from the environment and from .env; .env.example explains them.

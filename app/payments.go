@@ -41,7 +41,7 @@ func ownProviders(cfg *config.Config) []namedProvider {
 			if cfg.SimulatorURL != "" {
 				return simulated.Dial(cfg.SimulatorURL.Reveal()), nil
 			}
-			return simulated.NewBank(simulated.Options{}), nil
+			return simulated.NewBank(simulated.Options{NoTestTokens: !cfg.AcceptsTestTokens()}), nil
 		}},
 		{"stripe", func(*Platform) (payments.Provider, error) {
 			return stripe.New(stripe.Options{SecretKey: cfg.StripeSecretKey.Reveal(), APIURL: cfg.StripeAPIURL.Reveal()}), nil

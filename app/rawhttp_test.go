@@ -194,6 +194,9 @@ func (row raw) check(t *testing.T, got exchanged) {
 		if res.StatusCode >= 400 && (res.Header.Get("Content-Type") != "application/problem+json" || strings.Contains(got.bodies[i], "secret")) {
 			t.Errorf("not a problem document of ours: %v %s", res.Header, got.bodies[i])
 		}
+		if !isSecured(answer{header: res.Header}) {
+			t.Errorf("without the headers of security: %v", res.Header)
+		}
 	}
 	fits := slices.EqualFunc(statuses, row.want, func(status, want int) bool { return status == want || want == 0 && status >= 400 })
 	if !fits || !row.open && !got.closed {

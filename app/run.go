@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -14,7 +13,11 @@ import (
 
 // run serves until ctx ends or a part fails, and then stops the parts in the
 // reverse of the order in which they depend on each other.
-func (n *node) run(ctx context.Context, listener net.Listener, ready func()) error {
+func (n *node) run(ctx context.Context, on listeners, ready func()) error {
+	probing := start(ctx) // ends last, so that a node that stops is not taken for dead
+	if on.internal != nil {
+		probing.run("internal http", func(context.Context) error { return n.internal.Listener(on.internal) })
+	}
 	background := start(ctx)
 	background.run("tail", n.tail.Run)
 	for _, c := range n.channels {
@@ -33,7 +36,9 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	}
 
 	serving := start(ctx)
-	serving.run("http", func(context.Context) error { return n.http.Listener(listener) })
+	if on.public != nil {
+		serving.run("http", func(context.Context) error { return n.http.Listener(on.public) })
+	}
 	ready()
 
 	var failed error
@@ -43,6 +48,7 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	case failed = <-running.failed:
 	case failed = <-working.failed:
 	case failed = <-serving.failed:
+	case failed = <-probing.failed:
 	}
 
 	n.log.Info("stopping")
@@ -54,7 +60,11 @@ func (n *node) run(ctx context.Context, listener net.Listener, ready func()) err
 	n.notifications.Stop(soon)
 	cancel()
 	err := n.http.ShutdownWithTimeout(8 * time.Second)
-	return errors.Join(failed, err, serving.stop(), working.stop(), running.stop(), background.stop())
+	errs := []error{failed, err, serving.stop(), working.stop(), running.stop(), background.stop()}
+	if n.internal != nil {
+		errs = append(errs, n.internal.ShutdownWithTimeout(time.Second))
+	}
+	return errors.Join(append(errs, probing.stop())...)
 }
 
 func (n *node) listen(c channel) func(context.Context) error {

@@ -56,7 +56,9 @@ var unhurried = limits{route: testwait.Limit, redis: testwait.Limit, hash: testw
 type server struct {
 	t    *testing.T
 	base string
-	stop func() // ends it and waits; also done at the end of the test
+	// probes is the base of the probes and metrics; on most nodes it is the same.
+	probes string
+	stop   func() // ends it and waits; also done at the end of the test
 }
 
 func serveTest(t *testing.T, cfg config.Config, options ...Option) *server {
@@ -75,15 +77,22 @@ func serveLogging(t *testing.T, cfg config.Config, log *slog.Logger, options ...
 	if err != nil {
 		t.Fatal(err)
 	}
+	on := listeners{public: listener}
+	s := &server{t: t, base: "http://" + listener.Addr().String(), probes: "http://" + listener.Addr().String()}
+	if cfg.InternalPort != 0 {
+		if on.internal, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		s.probes = "http://" + on.internal.Addr().String()
+	}
 	seen := watchOf(cfg.DatabaseURL.Reveal())
 	watched.Store(listener.Addr().String(), seen)
 	log = seen.log(log)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() {
-		done <- program.serveOn(ctx, unhurried, log, listener, io.Discard)
+		done <- program.serveOn(ctx, unhurried, log, on, io.Discard)
 	}()
-	s := &server{t: t, base: "http://" + listener.Addr().String()}
 	s.stop = sync.OnceFunc(func() {
 		s.scrape()
 		cancel()
@@ -116,7 +125,7 @@ var brief = &http.Client{Timeout: testwait.Limit, Transport: overhears{http.Defa
 
 // scrape passes the metrics of the node to its observer, once at its end.
 func (s *server) scrape() {
-	res, err := brief.Get(s.base + "/metrics")
+	res, err := brief.Get(s.probes + "/metrics")
 	if err != nil {
 		return // it has ended by itself
 	}
@@ -128,7 +137,7 @@ func (s *server) scrape() {
 func (s *server) ready() {
 	s.t.Helper()
 	testwait.Until(s.t, "the node to be ready", func() bool {
-		res, err := brief.Get(s.base + "/readyz")
+		res, err := brief.Get(s.probes + "/readyz")
 		if err != nil {
 			return false
 		}

@@ -16,7 +16,7 @@ const demoAdmin = "admin@orderflow.local"
 
 // welcome makes sure that an administrator can log in and that there is something to order, and
 // returns the few lines that say where to look.
-func (n *node) welcome(ctx context.Context, data *services, port int) (string, error) {
+func (n *node) welcome(ctx context.Context, data *services, on listeners) (string, error) {
 	private := data.postgres != nil
 	login := ""
 	switch {
@@ -44,11 +44,17 @@ func (n *node) welcome(ctx context.Context, data *services, port int) (string, e
 		return "", nil // the log says it
 	}
 
-	host := n.cfg.Host
-	if host == "0.0.0.0" || host == "::" {
-		host = "localhost"
+	base := ""
+	if on.public != nil {
+		base = baseURL(n.cfg.Host, on.public)
 	}
-	base := "http://" + net.JoinHostPort(host, strconv.Itoa(port))
+	probes := base
+	if n.cfg.PublicURL != "" {
+		base = n.cfg.PublicURL
+	}
+	if on.internal != nil {
+		probes = baseURL(n.cfg.InternalHost, on.internal)
+	}
 	var b strings.Builder
 	line := func(label, text string) { fmt.Fprintf(&b, "  %-9s %s\n", label, text) }
 	fmt.Fprintf(&b, "\nOrderflow %s is ready.\n\n", versionOf())
@@ -57,7 +63,7 @@ func (n *node) welcome(ctx context.Context, data *services, port int) (string, e
 		line("API", base+"/v1")
 		line("Docs", base+"/docs")
 	}
-	line("Health", base+"/health")
+	line("Health", probes+"/health")
 	if login != "" {
 		line("Log in", login)
 	}
@@ -66,4 +72,11 @@ func (n *node) welcome(ctx context.Context, data *services, port int) (string, e
 	}
 	b.WriteString("\n")
 	return b.String(), nil
+}
+
+func baseURL(host string, listener net.Listener) string {
+	if host == "0.0.0.0" || host == "::" {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
 }

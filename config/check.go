@@ -26,6 +26,15 @@ func (c *Config) check(providers []string) (problems []string) {
 	if c.Port < 0 || c.Port > 65535 {
 		bad("PORT", "must be 0 to 65535")
 	}
+	if c.InternalPort < 0 || c.InternalPort > 65535 {
+		bad("INTERNAL_PORT", "must be 1 to 65535")
+	}
+	if c.InternalPort != 0 && c.InternalPort == c.Port {
+		bad("INTERNAL_PORT", "must differ from PORT, which is open to clients")
+	}
+	if c.PublicURL != "" && !isOrigin(c.PublicURL) {
+		bad("PUBLIC_URL", "must be an origin such as https://api.example.com, in lower case, without a path and without the usual port")
+	}
 	if len(c.Roles) == 0 || slices.ContainsFunc(c.Roles, func(r string) bool { return r != "api" && r != "worker" }) {
 		bad("ROLES", "must be api, worker or api,worker")
 	}

@@ -28,14 +28,23 @@ const (
 
 // Config is the whole configuration. The file .env.example explains every variable.
 type Config struct {
-	Env     string   `env:"APP_ENV" envDefault:"development"`
-	Host    string   `env:"HOST"` // Development: 127.0.0.1, Production: 0.0.0.0
-	Port    int      `env:"PORT" envDefault:"3000"`
+	Env  string `env:"APP_ENV" envDefault:"development"`
+	Host string `env:"HOST"` // Development: 127.0.0.1, Production: 0.0.0.0
+	Port int    `env:"PORT" envDefault:"3000"`
+
+	// PublicURL is the origin at which clients reach the API, such as https://api.example.com.
+	PublicURL string `env:"PUBLIC_URL"`
+
+	// Probes and metrics have a port of their own unless InternalPort is 0.
+	InternalHost string `env:"INTERNAL_HOST"` // default 127.0.0.1
+	InternalPort int    `env:"INTERNAL_PORT"` // Development: none, Production: 9090
+
 	DataDir string   `env:"DATA_DIR" envDefault:".orderflow"`
 	Roles   []string `env:"ROLES" envDefault:"api,worker"`
 
 	DatabaseURL   Secret `env:"DATABASE_URL"`
 	DatabaseConns int    `env:"DATABASE_MAX_CONNS" envDefault:"20"`
+	RuntimeRole   string `env:"DATABASE_RUNTIME_ROLE"`
 	RedisURL      Secret `env:"REDIS_URL"`
 	WorkerSlots   int    `env:"WORKER_SLOTS" envDefault:"500"`
 
@@ -53,9 +62,12 @@ type Config struct {
 	StreamsPerAccount     int      `env:"STREAMS_PER_ACCOUNT" envDefault:"50"`
 	TrustedProxies        Networks `env:"TRUSTED_PROXIES"`
 	Origins               []string `env:"ALLOWED_ORIGINS"`
+	Pages                 *Switch  `env:"PAGES"` // Development: on, Production: off
 	PlaintextHosts        []string `env:"PLAINTEXT_HOSTS"`
 
 	PaymentProvider string        `env:"PAYMENT_PROVIDER"` // Development: simulated
+	AllowSimulated  Switch        `env:"ALLOW_SIMULATED_PAYMENTS" envDefault:"off"`
+	TestTokens      *Switch       `env:"PAYMENT_TEST_TOKENS"` // Development: on, Production: off
 	SimulatorURL    Secret        `env:"PAYMENT_SIMULATOR_URL"`
 	StripeSecretKey Secret        `env:"STRIPE_SECRET_KEY"`
 	StripeAPIURL    Secret        `env:"STRIPE_API_URL"`
@@ -77,6 +89,40 @@ type Config struct {
 
 // IsProduction reports whether the process runs in production, where no default secret is allowed.
 func (c *Config) IsProduction() bool { return c.Env == Production }
+
+// AcceptsTestTokens reports whether the simulated provider takes test tokens and amounts, with which
+// a customer can simulate an outage of the provider.
+func (c *Config) AcceptsTestTokens() bool {
+	if c.TestTokens == nil {
+		return !c.IsProduction()
+	}
+	return bool(*c.TestTokens)
+}
+
+// ServesPages reports whether the server has pages for a browser: /, /try, /docs and the descriptions of
+// the API.
+func (c *Config) ServesPages() bool {
+	if c.Pages == nil {
+		return !c.IsProduction()
+	}
+	return bool(*c.Pages)
+}
+
+// Switch is a setting that is written on or off.
+type Switch bool
+
+// UnmarshalText parses on or off.
+func (s *Switch) UnmarshalText(text []byte) error {
+	switch strings.TrimSpace(string(text)) {
+	case "on":
+		*s = true
+	case "off":
+		*s = false
+	default:
+		return valueError("must be on or off")
+	}
+	return nil
+}
 
 // Has reports whether this process has the role.
 func (c *Config) Has(role string) bool { return slices.Contains(c.Roles, role) }
@@ -111,7 +157,7 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // Load reads the file .env, if it exists, and the environment, which takes precedence. Its error
-// lists all problems, one per line. PAYMENT_PROVIDER may also name one of providers, which a program
+// lists all problems, one per line. A Secret may also come from a file, see readSecretFiles. PAYMENT_PROVIDER may also name one of providers, which a program
 // adds to the providers of the product.
 func Load(providers ...string) (*Config, error) {
 	if err := loadDotenv(".env"); err != nil {
@@ -128,7 +174,8 @@ func from(environment map[string]string, providers ...string) (*Config, error) {
 	}
 
 	var c Config
-	problems := parse(&c, environment)
+	problems := readSecretFiles(environment)
+	problems = append(problems, parse(&c, environment)...)
 	c.setDefaults()
 	for _, p := range c.check(providers) {
 		name, _, _ := strings.Cut(p, ":")
@@ -192,6 +239,12 @@ func (c *Config) setDefaults() {
 			c.Host = "0.0.0.0"
 		}
 	}
+	if c.InternalHost == "" {
+		c.InternalHost = "127.0.0.1"
+	}
+	if c.InternalPort == 0 && c.IsProduction() {
+		c.InternalPort = 9090
+	}
 	if c.BcryptCost == 0 {
 		c.BcryptCost = 10
 		if c.IsProduction() {
@@ -216,8 +269,8 @@ func (c *Config) setDefaults() {
 
 // Describe returns the settings for a log line at start-up, without secrets.
 func (c *Config) Describe() string {
-	return fmt.Sprintf("env=%s host=%s port=%d roles=%s database=%s redis=%s go=%s",
-		c.Env, c.Host, c.Port, strings.Join(c.Roles, ","), where(c.DatabaseURL), where(c.RedisURL), runtime.Version())
+	return fmt.Sprintf("env=%s host=%s port=%d internal=%s:%d roles=%s database=%s redis=%s go=%s",
+		c.Env, c.Host, c.Port, c.InternalHost, c.InternalPort, strings.Join(c.Roles, ","), where(c.DatabaseURL), where(c.RedisURL), runtime.Version())
 }
 
 func where(s Secret) string {

@@ -36,6 +36,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 		"DATABASE_MAX_CONNS": "1", "WORKER_SLOTS": "0",
 		"PAYMENT_PROVIDER": "cash", "PAYMENT_SIMULATOR_URL": "bank", "STRIPE_API_URL": "ftp://x", "RESERVATION_TTL": "1s",
 		"WEBHOOK_ALLOWED_NETWORKS": "localhost", "WEBHOOK_RETENTION": "1h",
+		"PUBLIC_URL": "api.example.com", "INTERNAL_PORT": "70000",
 		"STEPS_BEFORE_PAYMENT": "fraud", "STEPS_SECRET": "whsec_short",
 	}
 	_, err := from(bad)

@@ -14,14 +14,23 @@ import (
 func (c *Config) checkProduction(database *pgconn.Config) (problems []string) {
 	problems = append(problems, c.checkSecrets(database)...)
 	problems = append(problems, c.checkPlaintext(database)...)
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !isLocal(u.Hostname()) {
+		problems = append(problems, "PUBLIC_URL: must begin with https:// in production")
+	}
 	if c.BcryptCost < 10 {
 		problems = append(problems, "BCRYPT_COST: must be 10 or more in production")
 	}
-	if slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
-		problems = append(problems, "TRUSTED_PROXIES: trusts the whole internet; name your own proxies")
+	if c.TrustedProxies.isTooWide() {
+		problems = append(problems, "TRUSTED_PROXIES: trusts more than a /8 of public addresses, or a /20 of IPv6; name your own proxies")
 	}
-	if slices.ContainsFunc(c.WebhookNetworks, func(p netip.Prefix) bool { return p.Bits() == 0 }) {
-		problems = append(problems, "WEBHOOK_ALLOWED_NETWORKS: opens everything, this machine and its cloud's metadata included; name the receivers' networks")
+	if c.WebhookNetworks.isTooWide() {
+		problems = append(problems, "WEBHOOK_ALLOWED_NETWORKS: opens more than a /8 of public addresses, or a /20 of IPv6; name the receivers' networks")
+	}
+	if slices.ContainsFunc(c.WebhookNetworks, opensMetadata) {
+		problems = append(problems, "WEBHOOK_ALLOWED_NETWORKS: opens the metadata service of the cloud, which gives out credentials")
+	}
+	if c.PaymentProvider == "simulated" && !c.AllowSimulated {
+		problems = append(problems, "ALLOW_SIMULATED_PAYMENTS: must be on for PAYMENT_PROVIDER=simulated in production, which moves no money")
 	}
 	return problems
 }
@@ -77,4 +86,22 @@ func isLocal(host string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// Warnings describes settings with which production starts, but which are safe only in a few
+// deployments. Like the errors of Load they name variables and quote no value.
+func (c *Config) Warnings() (warnings []string) {
+	if !c.IsProduction() {
+		return nil
+	}
+	if c.RateLimit.Count == 0 {
+		warnings = append(warnings, "RATE_LIMIT: is off; nothing bounds the requests of a caller")
+	}
+	if c.LoginRateLimit.Count == 0 {
+		warnings = append(warnings, "LOGIN_RATE_LIMIT: is off; passwords can be guessed without a limit")
+	}
+	if u, err := url.Parse(c.RedisURL.Reveal()); err == nil && u.Scheme != "unix" && c.redisPassword() == "" && !isLocal(u.Hostname()) {
+		warnings = append(warnings, "REDIS_URL: has no password; whoever reaches it can reset the limits of logins")
+	}
+	return warnings
 }

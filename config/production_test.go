@@ -25,6 +25,8 @@ func good(changes ...string) map[string]string {
 		"JWT_KEYS":         goodKey,
 		"PAYMENT_PROVIDER": "simulated",
 
+		"ALLOW_SIMULATED_PAYMENTS": "on",
+
 		"STEPS_BEFORE_PAYMENT": "fraud=https://fraud.example.com/check,approval=manual",
 		"STEPS_SECRET":         "whsec_" + third,
 	}
@@ -45,6 +47,9 @@ func TestProductionRefuses(t *testing.T) {
 		{"missing", "REDIS_URL", ""},
 		{"missing", "JWT_KEYS", ""},
 		{"missing", "PAYMENT_PROVIDER", ""},
+		{"simulated by oversight", "ALLOW_SIMULATED_PAYMENTS", ""},
+		{"simulated by oversight", "ALLOW_SIMULATED_PAYMENTS", "off"},
+		{"neither on nor off", "PAYMENT_TEST_TOKENS", "maybe"},
 		{"one finger", "JWT_KEYS", "a=" + strings.Repeat("x", 40)},
 		{"an example", "JWT_KEYS", "a=changeme-changeme-changeme-changeme"},
 		{"short", "JWT_KEYS", "a=tooshort"},
@@ -104,8 +109,20 @@ func TestProductionRefuses(t *testing.T) {
 		{"capitals", "ALLOWED_ORIGINS", "https://Shop.example.com"},
 		{"not ASCII", "ALLOWED_ORIGINS", "https://shöp.example.com"},
 		{"only a port", "ALLOWED_ORIGINS", "https://:8443"},
+		{"plaintext", "PUBLIC_URL", "http://api.example.com"},
+		{"a path", "PUBLIC_URL", "https://api.example.com/v1"},
+		{"the port of clients", "INTERNAL_PORT", "3000"},
 		{"the internet", "TRUSTED_PROXIES", "0.0.0.0/0"},
 		{"the internet", "TRUSTED_PROXIES", "10.0.0.0/8,::/0"},
+		{"the internet in two", "TRUSTED_PROXIES", "0.0.0.0/1,128.0.0.0/1"},
+		{"the internet in two of IPv6", "TRUSTED_PROXIES", "::/1,8000::/1"},
+		{"the internet as IPv6", "TRUSTED_PROXIES", "::ffff:0:0/97,::ffff:128.0.0.0/97"},
+		{"more than a /8", "TRUSTED_PROXIES", "20.0.0.0/8,30.0.0.1"},
+		{"more than a /20 of IPv6", "TRUSTED_PROXIES", "2000::/19"},
+		{"everything in two", "WEBHOOK_ALLOWED_NETWORKS", "0.0.0.0/1,128.0.0.0/1"},
+		{"metadata of a cloud", "WEBHOOK_ALLOWED_NETWORKS", "169.254.169.254"},
+		{"metadata of a cloud", "WEBHOOK_ALLOWED_NETWORKS", "169.254.0.0/16"},
+		{"metadata of a cloud over IPv6", "WEBHOOK_ALLOWED_NETWORKS", "fd00:ec2::/32"},
 		{"everything", "WEBHOOK_ALLOWED_NETWORKS", "0.0.0.0/0"},
 		{"everything", "WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,::/0"},
 	}
@@ -170,7 +187,7 @@ func TestDevelopmentMayBeCareless(t *testing.T) {
 // network is the only thing that it is excused for.
 func TestComposeStarts(t *testing.T) {
 	t.Parallel()
-	vars := composeSettings(t, map[string]string{"POSTGRES_PASSWORD": strong, "JWT_KEYS": goodKey})
+	vars := composeSettings(t, map[string]string{"POSTGRES_PASSWORD": strong, "RUNTIME_PASSWORD": other, "JWT_KEYS": goodKey})
 	if vars["APP_ENV"] != "production" || vars["PLAINTEXT_HOSTS"] == "" {
 		t.Fatalf("read %v", vars)
 	}
@@ -212,4 +229,34 @@ func composeSettings(t *testing.T, env map[string]string) map[string]string {
 		})
 	}
 	return vars
+}
+
+// What is wide but private, or no more than a /8 of public addresses, passes.
+func TestNetworksThatPass(t *testing.T) {
+	t.Parallel()
+	for _, networks := range []string{"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd07::/16", "20.0.0.0/8", "20.0.0.0/8,20.0.0.0/9,20.1.2.3", "2001:db8::/32"} {
+		if _, err := from(good("TRUSTED_PROXIES", networks, "WEBHOOK_ALLOWED_NETWORKS", networks)); err != nil {
+			t.Errorf("%s: %v", networks, err)
+		}
+	}
+}
+
+// SPEC F12, ASVS 5.0 13.2.1: production starts without limits and without a password of Redis, and says so.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	for name, changes := range map[string][]string{
+		"RATE_LIMIT":       {"RATE_LIMIT", "off"},
+		"LOGIN_RATE_LIMIT": {"LOGIN_RATE_LIMIT", "off"},
+		"REDIS_URL":        {"REDIS_URL", "rediss://cache.example.com:6379"},
+		"":                 {"REDIS_URL", "redis://127.0.0.1:6379"},
+	} {
+		c, err := from(good(changes...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		warnings := c.Warnings()
+		if name == "" && len(warnings) != 0 || name != "" && (len(warnings) != 1 || !strings.HasPrefix(warnings[0], name+":")) {
+			t.Errorf("%v: %v", changes, warnings)
+		}
+	}
 }

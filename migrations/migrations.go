@@ -34,32 +34,35 @@ func Up(ctx context.Context, url string) error { return UpWith(ctx, url) }
 
 // UpWith does what Up does, and then applies the migrations of modules, under the same lock.
 func UpWith(ctx context.Context, url string, modules ...Module) error {
-	return locked(ctx, url, func(db *sql.DB, conn *pgx.Conn) error {
-		ours, err := provider(db)
-		if err != nil {
-			return err
-		}
-		if _, err := ours.Up(ctx); err != nil {
-			return fmt.Errorf("migrate: %w", err)
-		}
+	return locked(ctx, url, func(db *sql.DB, conn *pgx.Conn) error { return apply(ctx, db, conn, modules) })
+}
 
-		rivers, err := riverMigrator(db)
-		if err != nil {
+// apply runs all migrations; the caller holds the lock.
+func apply(ctx context.Context, db *sql.DB, conn *pgx.Conn, modules []Module) error {
+	ours, err := provider(db)
+	if err != nil {
+		return err
+	}
+	if _, err := ours.Up(ctx); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+
+	rivers, err := riverMigrator(db)
+	if err != nil {
+		return err
+	}
+	if _, err := rivers.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate river: %w", err)
+	}
+	if _, err := db.ExecContext(ctx, dropUnusedIndexes); err != nil {
+		return fmt.Errorf("drop river's unused indexes: %w", err)
+	}
+	for _, m := range modules {
+		if err := m.up(ctx, db, conn); err != nil {
 			return err
 		}
-		if _, err := rivers.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-			return fmt.Errorf("migrate river: %w", err)
-		}
-		if _, err := db.ExecContext(ctx, dropUnusedIndexes); err != nil {
-			return fmt.Errorf("drop river's unused indexes: %w", err)
-		}
-		for _, m := range modules {
-			if err := m.up(ctx, db, conn); err != nil {
-				return err
-			}
-		}
-		return events.Rebase(ctx, conn)
-	})
+	}
+	return events.Rebase(ctx, conn)
 }
 
 // River has two inverted indexes for searching jobs by arguments and metadata. Neither River nor

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/rand"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -11,15 +12,25 @@ const redisTick = 50 * time.Millisecond
 // Redis is an in-process Redis. It serves one process, stores nothing on disk, and expires keys up
 // to 50 ms late. It supports EVAL, but neither FUNCTION nor SPUBLISH.
 type Redis struct {
-	server *miniredis.Miniredis
-	quit   chan struct{}
-	ended  chan struct{}
+	server   *miniredis.Miniredis
+	password string // "" for none
+	quit     chan struct{}
+	ended    chan struct{}
 }
 
-// StartRedis listens on a free port of the loopback interface. The caller must close it.
-func StartRedis() (*Redis, error) { return StartRedisAt("127.0.0.1:0") }
+// StartRedis listens on a free port of the loopback interface, which every user of the machine
+// reaches. So it asks for a random password, which URL contains. The caller must close it.
+func StartRedis() (*Redis, error) {
+	r, err := StartRedisAt("127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r.password = rand.Text()
+	r.server.RequireAuth(r.password)
+	return r, nil
+}
 
-// StartRedisAt is StartRedis on a given host:port, for a restart at the same address.
+// StartRedisAt listens on a given host:port, without a password, for a restart at the same address.
 func StartRedisAt(addr string) (*Redis, error) {
 	r := &Redis{server: miniredis.NewMiniRedis(), quit: make(chan struct{}), ended: make(chan struct{})}
 	if err := r.server.StartAddr(addr); err != nil {
@@ -51,8 +62,13 @@ func (r *Redis) expireKeys() {
 // Addr returns its address as host:port.
 func (r *Redis) Addr() string { return r.server.Addr() }
 
-// URL returns the address in the form of REDIS_URL.
-func (r *Redis) URL() string { return "redis://" + r.Addr() }
+// URL returns the address in the form of REDIS_URL, with the password.
+func (r *Redis) URL() string {
+	if r.password == "" {
+		return "redis://" + r.Addr()
+	}
+	return "redis://:" + r.password + "@" + r.Addr()
+}
 
 // Close disconnects all clients and discards all data. Call it once.
 func (r *Redis) Close() {

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -79,5 +80,29 @@ func TestRedisComesBackWhereItWas(t *testing.T) {
 	defer r.Close()
 	if r.Addr() != addr {
 		t.Errorf("came back at %s, was at %s", r.Addr(), addr)
+	}
+}
+
+// SPEC F12, ASVS 5.0 13.2.1: other users of the machine reach the port, and nothing behind it.
+func TestRedisAsksForAPassword(t *testing.T) {
+	t.Parallel()
+	r, err := StartRedis()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	stranger := redis.NewClient(&redis.Options{Addr: r.Addr()})
+	defer stranger.Close()
+	options, err := redis.ParseURL(r.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := redis.NewClient(options)
+	defer owner.Close()
+
+	refused, allowed := stranger.FlushAll(t.Context()).Err(), owner.Set(t.Context(), "a", "b", 0).Err()
+
+	if refused == nil || !strings.Contains(refused.Error(), "NOAUTH") || allowed != nil {
+		t.Errorf("without the password: %v; with it: %v", refused, allowed)
 	}
 }

@@ -50,8 +50,12 @@ func (a *addresses) open(ip netip.Addr) bool {
 	return slices.ContainsFunc(a.allowed, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
+// azureHost is a public address that virtual machines of Azure reach alone: their host, with the metadata
+// service and DNS (https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
+var azureHost = netip.AddrFrom4([4]byte{168, 63, 129, 16})
+
 func (a *addresses) check(ip netip.Addr) error {
-	if ip.Zone() != "" || !a.open(ip) && a.public.SafeAddr(ip) != nil {
+	if ip.Zone() != "" || !a.open(ip) && (a.public.SafeAddr(ip) != nil || ip.Unmap() == azureHost) {
 		return errRefused
 	}
 	return nil

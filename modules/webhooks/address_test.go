@@ -129,7 +129,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"https://localhost", "https://LOCALHOST:8443", "https://a.localhost", "https://printer.local", "https://intranet", "https://db.internal",
 		"https://localhost.", "https://127.0.0.1.", "https://127.0.0.1", "https://127.1", "https://2130706433", "https://0x7f000001", "https://0x7f.1", "https://0177.0.0.1",
 		"https://017700000001", "https://0", "https://127.0.0.1.nip.0x7f", "https://10.1.2.3", "https://172.16.0.1", "https://192.168.0.1", "https://100.64.0.1",
-		"https://169.254.169.254/latest/meta-data", "https://224.0.0.1", "https://255.255.255.255", "https://0.0.0.0", "https://240.0.0.1", "https://192.0.2.1", "https://198.18.0.1",
+		"https://169.254.169.254/latest/meta-data", "https://168.63.129.16", "https://[::ffff:168.63.129.16]", "https://224.0.0.1", "https://255.255.255.255", "https://0.0.0.0", "https://240.0.0.1", "https://192.0.2.1", "https://198.18.0.1",
 		"https://[::]", "https://[::1]", "https://[::ffff:127.0.0.1]", "https://[::ffff:7f00:1]", "https://[::127.0.0.1]", "https://[fe80::1]", "https://[fe80::1%25eth0]", "https://[fd00:ec2::254]",
 		"https://[fc00::1]", "https://[ff02::1]", "https://[2002:7f00:1::]", "https://[2002:a00:1::1]", "https://[64:ff9b::7f00:1]", "https://[64:ff9b:1::a00:1]", "https://[2001::1]", "https://[2001:db8::1]",
 		"https://" + strings.Repeat("a", 2000) + ".example.com",

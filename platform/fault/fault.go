@@ -26,6 +26,7 @@ const (
 	KindPreconditionFailed             // 412: stale If-Match
 	KindTooLarge                       // 413
 	KindUnsupportedMedia               // 415
+	KindMisdirected                    // 421: the request is for another host
 	KindInvalid                        // 422: well-formed but not valid
 	KindRateLimited                    // 429
 	KindUnavailable                    // 503: a dependency is down, retry later

@@ -27,6 +27,7 @@ var statuses = map[fault.Kind]int{
 	fault.KindPreconditionFailed: http.StatusPreconditionFailed,
 	fault.KindTooLarge:           http.StatusRequestEntityTooLarge,
 	fault.KindUnsupportedMedia:   http.StatusUnsupportedMediaType,
+	fault.KindMisdirected:        http.StatusMisdirectedRequest,
 	fault.KindInvalid:            http.StatusUnprocessableEntity,
 	fault.KindRateLimited:        http.StatusTooManyRequests,
 	fault.KindUnavailable:        http.StatusServiceUnavailable,

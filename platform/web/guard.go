@@ -16,6 +16,7 @@ type localKey int
 const (
 	refusedKey localKey = iota // the error of the presented credential
 	patternKey                 // "/v1/orders/{id}"
+	publicKey                  // string: Options.PublicURL
 	logKey                     // *slog.Logger
 )
 

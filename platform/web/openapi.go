@@ -45,7 +45,7 @@ func describe(o Options) *huma.OpenAPI {
 			Version:     cmp.Or(o.Version, "dev"),
 			Description: o.Description,
 		},
-		Servers: []*huma.Server{{URL: "/"}},
+		Servers: []*huma.Server{{URL: cmp.Or(o.PublicURL, "/")}},
 		Components: &huma.Components{
 			Schemas:   schemas,
 			Responses: problemResponses(problem),

@@ -19,7 +19,7 @@ type Origins []string
 type Origin int
 
 // NoOrigin means a client that is not a browser, or a page that reads from its own server.
-// OwnOrigin means this server, ListedOrigin one of Origins, and ForeignOrigin everything else: an
+// OwnOrigin means this server (its PublicURL if there is one, otherwise the host of the request), ListedOrigin one of Origins, and ForeignOrigin everything else: an
 // unlisted, malformed or repeated header.
 const (
 	NoOrigin Origin = iota
@@ -37,6 +37,12 @@ func (o Origins) Classify(c *fiber.Ctx) Origin {
 		origin := string(sent[0])
 		if slices.Contains(o, origin) {
 			return ListedOrigin
+		}
+		if public, ok := c.Locals(publicKey).(string); ok {
+			if origin == public {
+				return OwnOrigin
+			}
+			return ForeignOrigin
 		}
 		if isOwn(origin, string(c.Request().Host())) {
 			return OwnOrigin

@@ -68,12 +68,13 @@ func Fail(c *fiber.Ctx, err error) error {
 }
 
 // ErrorHandler is Fail for fiber.Config: for unknown routes, methods without a handler, bodies that
-// are too large, and the errors of handlers. It also sets the CORS headers, because the errors of
-// fasthttp reach no middleware. A request with an unreadable head has no origin.
-func ErrorHandler(log *slog.Logger, origins Origins) fiber.ErrorHandler {
+// are too large, and the errors of handlers. It also sets the headers of Headers and CORS, because
+// the errors of fasthttp reach no middleware. A request with an unreadable head has no origin.
+func ErrorHandler(o Options) fiber.ErrorHandler {
 	return func(c *fiber.Ctx, err error) error {
-		origins.expose(c)
-		return fail(c, log, err)
+		setHeaders(c, o)
+		o.Origins.expose(c)
+		return fail(c, o.Log, err)
 	}
 }
 

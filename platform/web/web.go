@@ -43,6 +43,10 @@ type Options struct {
 	BodyBudget                  int          // bytes of request bodies in memory at once; default BodyBudget
 	Origins                     Origins      // their pages may read errors that precede the handlers; see CORS
 
+	// PublicURL is the only origin at which clients reach the API, such as https://api.example.com;
+	// empty if there may be several. See Host and Headers.
+	PublicURL string
+
 	// Scopes are the scopes that an API key can have: those of the routes, as API.Scopes returns
 	// them. A ScopeList in a body accepts only these, or any scope when there are none.
 	Scopes []identity.Scope
@@ -72,7 +76,7 @@ func Config(o ...Options) fiber.Config {
 		IdleTimeout:       60 * time.Second,
 		// Without this, a connection has buffers before it has sent anything.
 		ReduceMemoryUsage: true,
-		ErrorHandler:      ErrorHandler(first.Log, first.Origins),
+		ErrorHandler:      ErrorHandler(first),
 		JSONEncoder:       canonical.Marshal,
 		JSONDecoder:       Decode,
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // secrets must be given, or Compose refuses to start anything.
-var secrets = map[string]string{"POSTGRES_PASSWORD": "a", "JWT_KEYS": "b"}
+var secrets = map[string]string{"POSTGRES_PASSWORD": "a", "JWT_KEYS": "b", "RUNTIME_PASSWORD": "c"}
 
 // checkCompose loads docker-compose.yml with the loader of Compose.
 func checkCompose(root string, settings map[string]setting) error {

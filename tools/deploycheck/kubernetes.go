@@ -13,6 +13,7 @@ import (
 	autoscaling "k8s.io/api/autoscaling/v2"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -25,6 +26,7 @@ var kinds = map[string]func() any{
 	"apps/v1/Deployment":                     func() any { return &apps.Deployment{} },
 	"batch/v1/Job":                           func() any { return &batch.Job{} },
 	"policy/v1/PodDisruptionBudget":          func() any { return &policy.PodDisruptionBudget{} },
+	"networking.k8s.io/v1/NetworkPolicy":     func() any { return &networking.NetworkPolicy{} },
 	"autoscaling/v2/HorizontalPodAutoscaler": func() any { return &autoscaling.HorizontalPodAutoscaler{} },
 }
 
@@ -44,21 +46,23 @@ func checkKubernetes(root string, settings map[string]setting) error {
 	}
 
 	var wrong problems
+	var all cluster
 	for _, name := range append(list.Resources, "secret.example.yaml") {
 		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
 		for _, document := range separator.Split(string(content), -1) {
-			if err := checkManifest([]byte(document), settings); err != nil {
+			if err := checkManifest([]byte(document), settings, &all); err != nil {
 				wrong.add("deploy/kubernetes/%s: %v", name, err)
 			}
 		}
 	}
+	all.check(&wrong)
 	return wrong.err()
 }
 
-func checkManifest(document []byte, settings map[string]setting) error {
+func checkManifest(document []byte, settings map[string]setting, all *cluster) error {
 	var about struct {
 		APIVersion string `json:"apiVersion"`
 		Kind       string `json:"kind"`
@@ -75,6 +79,7 @@ func checkManifest(document []byte, settings map[string]setting) error {
 		return fmt.Errorf("%s: %w", about.Kind, err)
 	}
 
+	all.add(object)
 	switch o := object.(type) {
 	case *core.ConfigMap:
 		return checkNames(o.Name, slices.Collect(maps.Keys(o.Data)), settings)

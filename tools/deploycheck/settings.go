@@ -11,12 +11,15 @@ import (
 )
 
 // composeOnly lists the variables that only docker-compose.yml uses.
-var composeOnly = []string{"POSTGRES_PASSWORD", "VERSION"}
+var composeOnly = []string{"POSTGRES_PASSWORD", "RUNTIME_PASSWORD", "VERSION"}
 
 // setting is a variable that the program reads, with its default.
-type setting struct{ name, value string }
+type setting struct {
+	name, value string
+	isSecret    bool // so that name_FILE is read, too
+}
 
-var tag = regexp.MustCompile("`env:\"([A-Z_]+)\"(?: envDefault:\"([^\"]*)\")?`")
+var tag = regexp.MustCompile("(Secret)?[ \\t]+`env:\"([A-Z_]+)\"(?: envDefault:\"([^\"]*)\")?`")
 
 // settingsOf reads the tags of config.Config, which define the settings.
 func settingsOf(root string) (map[string]setting, error) {
@@ -26,7 +29,7 @@ func settingsOf(root string) (map[string]setting, error) {
 	}
 	all := map[string]setting{}
 	for _, m := range tag.FindAllStringSubmatch(string(source), -1) {
-		all[m[1]] = setting{m[1], m[2]}
+		all[m[2]] = setting{m[2], m[3], m[1] != ""}
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("config/config.go: no env tags found")
@@ -74,6 +77,7 @@ func checkNames(where string, names []string, settings map[string]setting) error
 	var wrong problems
 	for _, name := range names {
 		_, known := settings[name]
+		known = known || settings[strings.TrimSuffix(name, "_FILE")].isSecret
 		if !known && !strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "GO") {
 			wrong.add("%s: %s is not a setting of the program", where, name)
 		}

@@ -23,6 +23,19 @@ func refer(a payments.Authorization) reference {
 	return reference{id: digest(a.Key), amount: a.Amount, trait: traitOf(a)}
 }
 
+// refer is refer of the package, with the options of the bank.
+func (b *Bank) refer(a payments.Authorization) reference {
+	r := refer(a)
+	if !b.o.NoTestTokens {
+		return r
+	}
+	r.trait = ""
+	if token(payments.Authorization{Method: a.Method}) != "" {
+		r.trait = declines
+	}
+	return r
+}
+
 func (r reference) String() string {
 	s := "sim_" + r.id + "_" + strconv.FormatInt(r.amount.Amount, 10) + r.amount.Currency
 	if r.trait != "" {
