@@ -106,7 +106,7 @@ func (m *matrix) audited(r web.Route, who *asker) []string {
 	targets := m.targets(r)
 	target := targets[0]
 	if strings.HasPrefix(r.Path, "/v1/users/{id}") {
-		target = "somebody else's"
+		target = "other account's"
 	}
 	q := m.question(r, target, who)
 	if write, special := auditBodies[r.Method+" "+r.Path]; special {
