@@ -18,6 +18,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/migrations"
+	auditmodule "github.com/orderflow-dev/orderflow/modules/audit"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
@@ -60,6 +61,7 @@ type node struct {
 	// Modules of the product that others need by name.
 	users         *users.Module
 	auth          *auth.Module
+	audit         *auditmodule.Module
 	inventory     *inventory.Module
 	payments      *payments.Module
 	orders        *orders.Module

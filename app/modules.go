@@ -165,5 +165,6 @@ func (n *node) newAudit(*Platform) (Module, error) {
 		return nil, err
 	}
 	sealer := audit.NewSealer(n.pool, keys, n.cfg.AuditRetention, n.log)
-	return auditModule{auditmodule.New(auditmodule.Deps{Pool: n.pool, Sealer: sealer, Actions: auditActions()})}, nil
+	n.audit = auditmodule.New(auditmodule.Deps{Pool: n.pool, Sealer: sealer, Actions: auditActions()})
+	return auditModule{n.audit}, nil
 }

@@ -60,7 +60,9 @@ func (n *node) run(ctx context.Context, on listeners, ready func()) error {
 	n.notifications.Stop(soon)
 	cancel()
 	err := n.http.ShutdownWithTimeout(8 * time.Second)
-	errs := []error{failed, err, serving.stop(), working.stop(), running.stop(), background.stop()}
+	errs := []error{failed, err, serving.stop(), working.stop(), running.stop()}
+	n.sealRest()
+	errs = append(errs, background.stop())
 	if n.internal != nil {
 		errs = append(errs, n.internal.ShutdownWithTimeout(time.Second))
 	}
@@ -70,6 +72,19 @@ func (n *node) run(ctx context.Context, on listeners, ready func()) error {
 func (n *node) listen(c channel) func(context.Context) error {
 	return func(ctx context.Context) error {
 		return n.redis.Listen(ctx, c.name, func(string) { c.heard() })
+	}
+}
+
+// sealRest seals the audit entries that the modules wrote while they stopped, so that they do not wait
+// for the next start.
+func (n *node) sealRest() {
+	if n.worker == nil {
+		return // a node with the role "worker" seals them
+	}
+	soon, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if err := n.audit.Seal(soon); err != nil {
+		n.log.Warn("audit entries are left for another node to seal", "error", err)
 	}
 }
 

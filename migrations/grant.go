@@ -16,6 +16,9 @@ import (
 // remove. Triggers refuse the same to every role; but a role that owns the tables can drop those.
 var appendOnly = []string{"events", "ledger", "movements"}
 
+// pruned are the tables of the audit trail. Their triggers let retention delete the oldest blocks.
+var pruned = []string{"audit_blocks", "audit_entries"}
+
 // versionTables are those of goose and River, which only the owner changes.
 var versionTables = regexp.MustCompile(`^(goose_.*|river_migration)$`)
 
@@ -73,6 +76,8 @@ func grant(ctx context.Context, conn *pgx.Conn, role string) error {
 			switch {
 			case slices.Contains(appendOnly, table):
 				rights = "select, insert"
+			case slices.Contains(pruned, table):
+				rights = "select, insert, delete"
 			case versionTables.MatchString(table):
 				rights = "select"
 			}

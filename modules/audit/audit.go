@@ -33,6 +33,10 @@ func New(d Deps) *Module {
 // Work seals entries and deletes old ones until ctx ends.
 func (m *Module) Work(ctx context.Context) error { return m.sealer.Run(ctx) }
 
+// Seal seals the entries that are pending. A node that stops calls it when its modules have ended,
+// because they may have written entries after the end of Work.
+func (m *Module) Seal(ctx context.Context) error { return m.sealer.Seal(ctx) }
+
 // named returns the names of the actions that a filter selects: one action, or all of a resource if
 // the filter ends with a dot.
 func (m *Module) named(filter string) (names []string, err error) {
