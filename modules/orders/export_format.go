@@ -65,7 +65,7 @@ func numbered(list []csvColumn) []csvColumn {
 	slices.SortStableFunc(list, func(a, b csvColumn) int { return a.number - b.number })
 	for i, c := range list {
 		if c.number != i+1 {
-			panic(fmt.Sprintf("orders: the CSV column %s has number %d, but the numbers are 1 to %d without gaps", c.name, c.number, len(list)))
+			panic(fmt.Sprintf("orders: the CSV column %s has number %d, but the numbers are 1 to %d without gaps; a new column has the number %[3]d", c.name, c.number, len(list)))
 		}
 	}
 	return list

@@ -35,10 +35,9 @@ var requests = func() []request {
 		{name: "get ledger", what: "GET /v1/orders/{id}/ledger", read: true},
 		{name: "cancel", what: "POST /v1/orders/{id}/cancel", to: lifecycle.Cancelled, action: "cancel"},
 	}
-	actions := map[lifecycle.Status]string{lifecycle.Shipped: "ship", lifecycle.Completed: "complete"}
 	for _, s := range lifecycle.All {
 		list = append(list, request{
-			name: "set " + string(s), what: "PATCH /v1/orders/{id}/status", to: s, action: actions[s],
+			name: "set " + string(s), what: "PATCH /v1/orders/{id}/status", to: s, action: s.Meaning().Action,
 			body: fmt.Sprintf(`{"status":%q,"reason":"because"}`, s),
 		})
 	}

@@ -101,7 +101,8 @@ func Fail(code, reason string) Verdict {
 	return Verdict{Kind: VerdictFail, Code: code, Reason: reason}
 }
 
-// Hold puts the order ON_HOLD until a person completes the step. The order keeps its stock.
+// Hold puts the order ON_HOLD until a person completes the step. The order keeps its stock. The
+// reason is a sentence and is shown to the customer.
 func Hold(reason string) Verdict { return Verdict{Kind: VerdictHold, Reason: reason} }
 
 // Manual is a step that holds every order until a person completes it.

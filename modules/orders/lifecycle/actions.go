@@ -1,14 +1,16 @@
 package lifecycle
 
-// actions are the commands of the API and when each is allowed. A route exists
-// for every one of them and asks the same rules (SPEC C10).
-var actions = []struct {
+import "slices"
+
+// action is a command of the API and when it is allowed.
+type action struct {
 	name    string
 	allowed func(o *Order, role Role) bool
-}{
-	{"cancel", leadsTo(Cancelled)},
-	{"ship", leadsTo(Shipped)},
-	{"complete", leadsTo(Completed)},
+}
+
+// actions are the commands of the API. A route exists for every one of them and asks the
+// same rules (SPEC C10).
+var actions = slices.Concat([]action{{"cancel", leadsTo(Cancelled)}}, statusActions(), []action{
 	{"hold", leadsTo(OnHold)},
 	{"release", func(o *Order, role Role) bool { return role&Admin != 0 && o.Status.Meaning().Suspended }},
 	{"reopen", func(o *Order, role Role) bool {
@@ -19,6 +21,16 @@ var actions = []struct {
 	{"delete", func(o *Order, role Role) bool {
 		return role&Admin != 0 && (o.Status.Meaning().Closed || leadsTo(Cancelled)(o, role))
 	}},
+})
+
+// statusActions are the commands that set a status, as the table of meanings names them.
+func statusActions() (list []action) {
+	for _, m := range Statuses {
+		if m.Action != "" {
+			list = append(list, action{m.Action, leadsTo(m.Status)})
+		}
+	}
+	return list
 }
 
 func leadsTo(to Status) func(*Order, Role) bool {

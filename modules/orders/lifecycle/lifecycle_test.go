@@ -64,8 +64,8 @@ func TestHeldStatusesAreReleased_C9(t *testing.T) {
 	}
 }
 
-// C9: a status has its own event, or a decision that names one. Otherwise no request could
-// set it.
+// C9, C10: a status has its own event, or a decision that names one. Otherwise no request could
+// set it. It also has a name in allowedActions.
 func TestStatusesSetByPersonsCanBeEntered_C9(t *testing.T) {
 	t.Parallel()
 	decided := []Status{Shipped, Completed, OnHold, Cancelled} // by Ship, Complete, Hold, Cancel
@@ -75,6 +75,9 @@ func TestStatusesSetByPersonsCanBeEntered_C9(t *testing.T) {
 		}
 		if tr.To.Meaning().Entered == "" {
 			t.Errorf("%s -> %s: the row of %s in Statuses needs Entered, the type of its event", tr.From, tr.To, tr.To)
+		}
+		if tr.To.Meaning().Action == "" {
+			t.Errorf("%s -> %s: the row of %s in Statuses needs Action, its name in allowedActions", tr.From, tr.To, tr.To)
 		}
 	}
 }

@@ -65,6 +65,9 @@ type Meaning struct {
 	// Entered is the event of a person who sets this status, where nothing else follows
 	// from it. Statuses with a decision of their own, such as Ship, leave it empty.
 	Entered EventType
+	// Action is what allowedActions calls setting this status, such as ship. It is empty where
+	// the action is not the status alone: in actions.go, or not a person's.
+	Action string
 }
 
 // Statuses is the table of meanings, in the order in which statuses are listed.
@@ -72,10 +75,10 @@ var Statuses = []Meaning{
 	{Status: Pending, Doc: "accepted and durable, not yet checked", Stock: StockReserving, Money: Authorize, Automatic: true},
 	{Status: Confirmed, Doc: "stock reserved, payment authorized", Stock: StockHeld, Money: Keep, Automatic: true},
 	{Status: Processing, Doc: "being fulfilled", Stock: StockHeld, Money: Keep},
-	{Status: Shipped, Doc: "handed to the carrier", Stock: StockShipped, Money: Capture},
+	{Status: Shipped, Doc: "handed to the carrier", Stock: StockShipped, Money: Capture, Action: "ship"},
 	{Status: OnHold, Doc: "a person must decide", Money: Keep, Suspended: true},
 	{Status: Failed, Doc: "processing failed; stock and payment were released", Money: Void, Closed: true},
-	{Status: Completed, Doc: "done", Stock: StockShipped, Money: Capture, Final: true, Closed: true},
+	{Status: Completed, Doc: "done", Stock: StockShipped, Money: Capture, Final: true, Closed: true, Action: "complete"},
 	{Status: Cancelled, Doc: "ended before it was shipped", Money: Void, Final: true, Closed: true},
 }
 
