@@ -11,11 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/modules/auth"
-	"github.com/orderflow-dev/orderflow/modules/inventory"
-	"github.com/orderflow-dev/orderflow/modules/orders"
-	"github.com/orderflow-dev/orderflow/modules/users"
-	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -28,10 +23,15 @@ var settingsChanged = audit.Action{
 	Doc: "A node started with other settings than the last one with the same roles. Values are digests; those of secrets need `AUDIT_KEYS`, without which they are `set` or `not set`.",
 }
 
-// auditActions returns the actions of all modules of the product. A module that joins the program
-// adds its own here.
-func auditActions() []audit.Action {
-	return slices.Concat(users.Actions(), auth.Actions(), inventory.Actions(), orders.Actions(), webhooks.Actions(), audit.Actions(), []audit.Action{settingsChanged})
+// auditActions returns the actions that the modules and the program itself record.
+func (n *node) auditActions() []audit.Action {
+	list := append(audit.Actions(), settingsChanged)
+	for _, m := range n.modules {
+		if a, ok := m.(HasAuditActions); ok {
+			list = append(list, a.AuditActions()...)
+		}
+	}
+	return list
 }
 
 // recordSettings records which settings differ from those of the last start of a node with the same

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/laws"
@@ -23,7 +24,8 @@ import (
 // All of them stand in one list and are treated alike.
 //
 // What else a module can do is found by assertion: HasWorkers, HasQueues, Runner,
-// BackgroundWorker, HasMigrations, EventConsumer, HasSteps, Observer and HasInvariants. A module
+// BackgroundWorker, HasMigrations, EventConsumer, HasSteps, Observer,
+// HasInvariants and HasAuditActions. A module
 // makes sure that it has an ability with a line such as
 //
 //	var _ app.EventConsumer = (*Module)(nil)
@@ -104,6 +106,12 @@ type Observer interface {
 type HasInvariants interface {
 	// Invariants returns the statements, whose names are unique within the program.
 	Invariants() []Invariant
+}
+
+// HasAuditActions is a module that records its changes in the audit trail with audit.Record.
+// AuditActions lists the actions that it records, for the filters of GET /v1/audit.
+type HasAuditActions interface {
+	AuditActions() []audit.Action
 }
 
 // Invariant is one statement that must always hold in the database. Its name is in

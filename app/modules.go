@@ -165,6 +165,6 @@ func (n *node) newAudit(*Platform) (Module, error) {
 		return nil, err
 	}
 	sealer := audit.NewSealer(n.pool, keys, n.cfg.AuditRetention, n.log)
-	n.audit = auditmodule.New(auditmodule.Deps{Pool: n.pool, Sealer: sealer, Actions: auditActions()})
+	n.audit = auditmodule.New(auditmodule.Deps{Pool: n.pool, Sealer: sealer, Actions: n.auditActions})
 	return auditModule{n.audit}, nil
 }

@@ -32,6 +32,7 @@ type outline struct {
 	scopes     []identity.Scope
 	schemas    []migrations.Module // of modules that bring tables or consume events
 	invariants []Invariant
+	actions    []audit.Action // of the audit trail
 }
 
 // newProgram checks that the modules fit together and reports all errors.
@@ -56,7 +57,7 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 	}
 	o.api = web.New(fiber.New(web.Config(web.Options{Log: log})), web.Options{Log: log})
 	errs := []error{n.mount(o.api)}
-	o.scopes = o.api.Scopes()
+	o.scopes, o.actions = o.api.Scopes(), n.auditActions()
 	for _, m := range n.modules {
 		if h, ok := m.(HasInvariants); ok {
 			for _, i := range h.Invariants() {

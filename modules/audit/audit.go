@@ -15,14 +15,14 @@ import (
 type Deps struct {
 	Pool    *postgres.Pool
 	Sealer  *audit.Sealer
-	Actions []audit.Action // of all modules
+	Actions func() []audit.Action // of all modules; called after they are constructed
 }
 
 // Module serves the audit trail. It is safe for concurrent use.
 type Module struct {
 	pool    *postgres.Pool
 	sealer  *audit.Sealer
-	actions []audit.Action
+	actions func() []audit.Action
 }
 
 // New returns the module. It starts no goroutine.
@@ -40,7 +40,7 @@ func (m *Module) Seal(ctx context.Context) error { return m.sealer.Seal(ctx) }
 // named returns the names of the actions that a filter selects: one action, or all of a resource if
 // the filter ends with a dot.
 func (m *Module) named(filter string) (names []string, err error) {
-	for _, a := range m.actions {
+	for _, a := range m.actions() {
 		if a.Name == filter || strings.HasSuffix(filter, ".") && strings.HasPrefix(a.Name, filter) {
 			names = append(names, a.Name)
 		}

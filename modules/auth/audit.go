@@ -40,8 +40,8 @@ var (
 	keyRevoked = audit.Action{Name: "api-key.revoked", Subject: "api-key", Fields: []string{"scopes"}, Doc: "An API key was revoked."}
 )
 
-// Actions returns the actions that this module records.
-func Actions() []audit.Action {
+// AuditActions returns the actions that this module records.
+func (*Module) AuditActions() []audit.Action {
 	return []audit.Action{
 		sessionCreated, sessionEnded, sessionsEnded, loginFailed, loginLimited, passwordRejected, passwordLimited, keyCreated, keyRotated, keyRevoked,
 	}

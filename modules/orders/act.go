@@ -104,6 +104,6 @@ func stale(version int64) error {
 
 // Visible returns the fault of an order that the caller may not see.
 func (m *Module) Visible(ctx context.Context, caller identity.Caller, id uuid.UUID) error {
-	_, err := read(ctx, m.Pool, caller, id)
+	_, err := m.read(ctx, caller, id)
 	return err
 }

@@ -27,8 +27,8 @@ var (
 	}
 )
 
-// Actions returns the actions that this module records.
-func Actions() []audit.Action {
+// AuditActions returns the actions that this module records.
+func (*Module) AuditActions() []audit.Action {
 	return []audit.Action{resolutions[retry], resolutions[skip], resolutions[cancel], stepCompleted, exportStarted}
 }
 

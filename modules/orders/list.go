@@ -18,15 +18,15 @@ import (
 
 // History returns an order's events, first to last.
 func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UUID) ([]events.Event, error) {
-	if _, err := read(ctx, m.Pool, caller, id); err != nil {
+	if _, err := m.read(ctx, caller, id); err != nil {
 		return nil, err
 	}
 	return m.Events.History(ctx, id)
 }
 
 // read returns an order that the caller may see. Any other order is not found.
-func read(ctx context.Context, q postgres.Querier, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
-	row, err := db(q).Order.Get(ctx, id)
+func (m *Module) read(ctx context.Context, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
+	row, err := db(m.Pool).Order.Get(ctx, id)
 	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
 		return nil, fault.NotFound("order")
 	}

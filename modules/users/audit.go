@@ -22,8 +22,8 @@ var (
 	passwordChanged = audit.Action{Name: "user.password-changed", Subject: "user", Doc: "The password of an account changed; its sessions ended."}
 )
 
-// Actions returns the actions that this module records.
-func Actions() []audit.Action {
+// AuditActions returns the actions that this module records.
+func (*Module) AuditActions() []audit.Action {
 	return []audit.Action{registered, created, roleChanged, activated, deactivated, updated, deleted, passwordChanged}
 }
 

@@ -31,8 +31,8 @@ var (
 	}
 )
 
-// Actions returns the actions that this module records.
-func Actions() []audit.Action { return auditedWebhooks }
+// AuditActions returns the actions that this module records.
+func (*Module) AuditActions() []audit.Action { return auditedWebhooks }
 
 func recordEndpoint(ctx context.Context, tx pgx.Tx, what audit.Action, hook *ent.Webhook, changes ...audit.Change) error {
 	return audit.Record(ctx, tx, audit.Entry{Action: what, Subject: hook.ID.String(), User: hook.OwnerID, Changes: changes})

@@ -116,6 +116,7 @@ func nextVersion(dir string) (int, error) {
 func (m *module) write() (written []string, err error) {
 	files := map[string]string{
 		"module.go.tmpl":      filepath.Join("modules", m.Name, m.Name+".go"),
+		"audit.go.tmpl":       filepath.Join("modules", m.Name, "audit.go"),
 		"store.go.tmpl":       filepath.Join("modules", m.Name, "store.go"),
 		"http.go.tmpl":        filepath.Join("modules", m.Name, "http.go"),
 		"setup_test.go.tmpl":  filepath.Join("modules", m.Name, "setup_test.go"),
