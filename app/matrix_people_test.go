@@ -57,6 +57,7 @@ func (a *asker) client(s *server) *client {
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cfg := settings(t)
+	cfg.SessionsPerAccount = 1000 // each refresh and each ended session is one of its own
 	m := &matrix{t: t, s: serveTest(t, cfg, WithStep(orders.Step{Name: heldStep, Check: holdIfAsked})), held: map[string]string{}, placed: map[string][]string{}}
 	var err error
 	if m.db, err = pgxpool.New(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {

@@ -52,7 +52,8 @@ func (n *node) newAuth(*Platform) (Module, error) {
 	wake := n.channel("sessions", func() { n.auth.Look() })
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit),
-		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, FailedLookupLimit: redis.Limit(n.cfg.RateLimit), Wake: wake, Log: n.log,
+		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, FailedLookupLimit: redis.Limit(n.cfg.RateLimit),
+		SessionMaxAge: n.cfg.SessionMaxAge, SessionsPerAccount: n.cfg.SessionsPerAccount, Wake: wake, Log: n.log,
 	})
 	return authModule{n.auth}, nil
 }

@@ -47,6 +47,12 @@ func (c *Config) check(providers []string) (problems []string) {
 	if c.StreamsPerAccount < 1 || c.StreamsPerAccount > 20_000 {
 		bad("STREAMS_PER_ACCOUNT", "must be 1 to 20000")
 	}
+	if c.SessionMaxAge < time.Hour {
+		bad("SESSION_MAX_AGE", "must be at least 1h")
+	}
+	if c.SessionsPerAccount < 1 || c.SessionsPerAccount > 1000 {
+		bad("SESSIONS_PER_ACCOUNT", "must be 1 to 1000")
+	}
 	if c.BcryptCost < 4 || c.BcryptCost > 16 {
 		bad("BCRYPT_COST", "must be 4 to 16")
 	}

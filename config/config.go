@@ -53,6 +53,9 @@ type Config struct {
 	Audience   string `env:"JWT_AUDIENCE" envDefault:"orderflow"`
 	BcryptCost int    `env:"BCRYPT_COST"` // Development: 10, Production: 12
 
+	SessionMaxAge      time.Duration `env:"SESSION_MAX_AGE" envDefault:"2160h"`
+	SessionsPerAccount int           `env:"SESSIONS_PER_ACCOUNT" envDefault:"50"`
+
 	AdminEmail    string `env:"ADMIN_EMAIL"`
 	AdminPassword Secret `env:"ADMIN_PASSWORD"`
 

@@ -16,7 +16,7 @@ var (
 	sessionCreated = audit.Action{Name: "session.created", Subject: "session", Doc: "A log-in was right, or a changed password opened a new session."}
 	sessionEnded   = audit.Action{
 		Name: "session.ended", Subject: "session", Fields: []string{"reason"},
-		Doc: "A session ended: `logout`, `ended-by-user`, or `refresh-token-reused`, after which one of two holders of the token is a thief.",
+		Doc: "A session ended: `logout`, `ended-by-user`, `too-many-sessions`, or `refresh-token-reused`, which means that a copy of the token was used.",
 	}
 	sessionsEnded = audit.Action{
 		Name: "user.sessions-ended", Subject: "user", Fields: []string{"reason", "sessions"},

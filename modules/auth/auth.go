@@ -7,9 +7,11 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -43,16 +45,18 @@ type Accounts interface {
 
 // Deps are the dependencies of the module. Limiter and Wake may be nil.
 type Deps struct {
-	Pool              *postgres.Pool
-	Sessions          *Sessions
-	Accounts          Accounts
-	Limiter           *redis.Limiter // counts log-ins; without one they are not limited
-	LoginLimit        redis.Limit    // of attempts to prove a password, per account and per address
-	Keys              Keys
-	Issuer, Audience  string
-	FailedLookupLimit redis.Limit // invalid keys and tickets that an address may present to this node
-	Wake              func()      // wakes the other nodes to poll now; called after commits
-	Log               *slog.Logger
+	Pool               *postgres.Pool
+	Sessions           *Sessions
+	Accounts           Accounts
+	Limiter            *redis.Limiter // counts log-ins; without one they are not limited
+	LoginLimit         redis.Limit    // of attempts to prove a password, per account and per address
+	Keys               Keys
+	Issuer, Audience   string
+	FailedLookupLimit  redis.Limit   // invalid keys and tickets that an address may present to this node
+	SessionMaxAge      time.Duration // from the log-in to the end of a session, however often it is refreshed; 90 days when zero
+	SessionsPerAccount int           // beyond, the one that was unused for longest ends; 50 when zero
+	Wake               func()        // wakes the other nodes to poll now; called after commits
+	Log                *slog.Logger
 }
 
 // Module authenticates the requests of one process. It is safe for concurrent use.
@@ -64,6 +68,7 @@ type Module struct {
 	signer        *signer
 	failedLookups *failedLookups
 	attempts      *audit.Attempts
+	ended         *endedSessions
 	log           *slog.Logger
 }
 
@@ -76,6 +81,8 @@ func New(d Deps) *Module {
 	if d.Wake != nil {
 		d.Sessions.wake = d.Wake
 	}
+	d.Sessions.maxAge = cmp.Or(d.SessionMaxAge, defaultMaxAge)
+	d.Sessions.perAccount = cmp.Or(d.SessionsPerAccount, defaultPerAccount)
 	return &Module{
 		pool:          d.Pool,
 		sessions:      d.Sessions,
@@ -84,6 +91,7 @@ func New(d Deps) *Module {
 		signer:        &signer{keys: d.Keys, issuer: d.Issuer, audience: d.Audience},
 		failedLookups: newFailedLookups(d.FailedLookupLimit),
 		attempts:      audit.NewAttempts(d.Pool, d.Log),
+		ended:         &endedSessions{},
 		log:           d.Log,
 	}
 }

@@ -74,7 +74,7 @@ func (m *Module) admit(c *fiber.Ctx) error {
 	if !ok {
 		return refuse(c, invalidToken())
 	}
-	caller, err := m.CurrentCaller(c.UserContext(), uuid.MustParse(said.SessionID))
+	caller, err := m.callerOfSession(c.UserContext(), uuid.MustParse(said.SessionID), clientaddr.From(c.UserContext()))
 	if err != nil {
 		return refuse(c, err)
 	}

@@ -25,7 +25,9 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", Name: "refresh", Tag: "Accounts",
 		Summary: "Exchange a refresh token for a new pair of tokens", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
-		Doc: "A refresh token can be used once. Using it again ends its session and returns 401 `invalid-refresh-token`, like any invalid token.",
+		Doc: "A refresh token can be used once. For 10 seconds after its use, the same request returns the same new refresh token again, for two tabs and for a lost response. " +
+			"Using it again later, or using one from before it, ends the session and returns 401 `invalid-refresh-token`, like any invalid token. " +
+			"429 `too-many-refreshes` if the session was refreshed more than ten times at once and then more than once in ten seconds; the token stays valid.",
 	}, m.refresh)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/logout", Name: "logout", Tag: "Accounts",
@@ -140,7 +142,7 @@ type Session struct {
 	ID         uuid.UUID     `json:"id" format:"uuid"`
 	CreatedAt  jsontime.Time `json:"createdAt"`
 	LastUsedAt jsontime.Time `json:"lastUsedAt" doc:"The time of the login or the last refresh"`
-	ExpiresAt  jsontime.Time `json:"expiresAt" doc:"When the session ends unless it is refreshed"`
+	ExpiresAt  jsontime.Time `json:"expiresAt" doc:"When the session ends unless it is refreshed. A refresh prolongs it by 30 days, but not beyond its maximum age"`
 	UserAgent  string        `json:"userAgent"`
 	Address    string        `json:"address" doc:"The client's network address at the login"`
 	Current    bool          `json:"current" doc:"Whether it is the session of this request"`

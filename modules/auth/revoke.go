@@ -15,6 +15,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
+const (
+	defaultMaxAge     = 90 * 24 * time.Hour
+	defaultPerAccount = 50
+)
+
 // Sessions ends sessions and announces changes. It is separate from Module so that the accounts,
 // which end sessions, can be built before the module that needs the accounts.
 type Sessions struct {
@@ -25,6 +30,9 @@ type Sessions struct {
 	wakeups wakeup.Signal
 	wake    func()
 
+	maxAge     time.Duration // from the log-in to the end of a session
+	perAccount int           // sessions of one account
+
 	mu        sync.Mutex
 	announced map[change]time.Time // with the time when they were last seen
 	listeners []func(userID, sessionID uuid.UUID)
@@ -33,12 +41,14 @@ type Sessions struct {
 // NewSessions returns the Sessions of one process, for New and for the users module.
 func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 	return &Sessions{
-		pool:      pool,
-		log:       log,
-		memory:    newMemory(),
-		wakeups:   wakeup.New(),
-		wake:      func() {},
-		announced: map[change]time.Time{},
+		pool:       pool,
+		log:        log,
+		memory:     newMemory(),
+		wakeups:    wakeup.New(),
+		wake:       func() {},
+		maxAge:     defaultMaxAge,
+		perAccount: defaultPerAccount,
+		announced:  map[change]time.Time{},
 	}
 }
 
@@ -46,6 +56,9 @@ func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 // after writing the account's row: a concurrent login either waits for that row and fails, or
 // is complete and its session ends here.
 func (s *Sessions) EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error {
+	if err := lockSessions(ctx, tx, userID); err != nil {
+		return err
+	}
 	tag, err := tx.Exec(ctx, `
 		update sessions set ended_at = now(), expires_at = least(expires_at, now()), end_reason = $2
 		where user_id = $1 and ended_at is null`, userID, reason)

@@ -23,10 +23,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-const (
-	refreshLife  = 30 * 24 * time.Hour // restarted by each refresh, also for the session
-	maxUserAgent = 200                 // bytes
-)
+const maxUserAgent = 200 // bytes
 
 // client is the origin of a login, as shown in the list of sessions.
 type client struct {
@@ -60,11 +57,14 @@ func (m *Module) logIn(ctx context.Context, email, password string, from client)
 		if err != nil {
 			return err
 		}
-		opened, err = open(ctx, tx, userID, role, from)
+		opened, err = m.sessions.open(ctx, tx, userID, role, from)
 		return err
 	})
 	if err != nil {
 		return pair{}, err
+	}
+	for _, id := range opened.ended {
+		m.sessions.changed(userID, id)
 	}
 	return m.pairOf(opened)
 }
@@ -91,7 +91,7 @@ func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current
 			return err
 		}
 		var err error
-		opened, err = open(ctx, tx, c.UserID, c.Role, from)
+		opened, err = m.sessions.open(ctx, tx, c.UserID, c.Role, from)
 		return err
 	})
 	m.sessions.Committed(ctx, c.UserID) // even on an error: the commit may have gone through
@@ -142,10 +142,20 @@ func (m *Module) list(ctx context.Context, userID, before uuid.UUID, limit int) 
 type session struct {
 	caller  identity.Caller
 	refresh string
+	ended   []uuid.UUID // sessions that ended because the account had too many
 }
 
-func open(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role, from client) (session, error) {
+// open opens a session. When the account has the maximum number of sessions, those that were
+// unused for longest end.
+func (s *Sessions) open(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role, from client) (session, error) {
 	id, err := uuid.NewV7()
+	if err != nil {
+		return session{}, err
+	}
+	if err := lockSessions(ctx, tx, userID); err != nil {
+		return session{}, err
+	}
+	ended, err := s.makeRoom(ctx, tx, userID)
 	if err != nil {
 		return session{}, err
 	}
@@ -153,28 +163,53 @@ func open(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role, 
 	if from.address.IsValid() {
 		address = from.address.String()
 	}
-	_, err = tx.Exec(ctx, `
-		insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at)
-		values ($1, $2, $3, $4, now(), now(), now() + $5::interval)`, id, userID, from.agent, address, refreshLife)
-	if err != nil {
+	tag, key := newFamily()
+	token := firstRefresh(tag)
+	b := &pgx.Batch{}
+	b.Queue(`
+		insert into sessions (id, user_id, user_agent, address, created_at, last_used_at, expires_at, refresh_tag, refresh_key)
+		values ($1, $2, $3, $4, now(), now(), now() + least($5::interval, $6::interval), $7, $8)`,
+		id, userID, from.agent, address, refreshLife, s.maxAge, tag, key)
+	b.Queue(`
+		insert into refresh_tokens (hash, session_id, created_at, expires_at, derived)
+		select $1, id, now(), expires_at, true from sessions where id = $2`, token.hash(), id)
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return session{}, fmt.Errorf("open a session of %s: %w", userID, err)
 	}
 	if err := recordSession(ctx, tx, sessionCreated, userID, id); err != nil {
 		return session{}, err
 	}
-	token, err := addRefresh(ctx, tx, id)
-	return session{identity.Caller{UserID: userID, SessionID: id, Role: role}, token}, err
+	return session{identity.Caller{UserID: userID, SessionID: id, Role: role}, token.text(), ended}, nil
 }
 
-func addRefresh(ctx context.Context, tx pgx.Tx, sessionID uuid.UUID) (token string, err error) {
-	token, hash := newSecret()
-	_, err = tx.Exec(ctx, `
-		insert into refresh_tokens (hash, session_id, created_at, expires_at)
-		values ($1, $2, now(), now() + $3::interval)`, hash, sessionID, refreshLife)
+// lockSessions serialises the transactions that end several sessions of an account or open one,
+// so that they cannot exceed the limit and cannot deadlock.
+func lockSessions(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
+	_, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('sessions of ' || $1::text, 0))", userID.String())
 	if err != nil {
-		return "", fmt.Errorf("add a refresh token to session %s: %w", sessionID, err)
+		return fmt.Errorf("lock the sessions of %s: %w", userID, err)
 	}
-	return token, nil
+	return nil
+}
+
+// makeRoom ends the sessions that exceed the limit of an account once another one is opened.
+func (s *Sessions) makeRoom(ctx context.Context, tx pgx.Tx, userID uuid.UUID) (ended []uuid.UUID, err error) {
+	found, err := tx.Query(ctx, `
+		select id from sessions where user_id = $1 and ended_at is null and expires_at > now()
+		order by last_used_at desc, id desc offset $2`, userID, s.perAccount-1)
+	if err != nil {
+		return nil, fmt.Errorf("count the sessions of %s: %w", userID, err)
+	}
+	ended, err = pgx.CollectRows(found, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("count the sessions of %s: %w", userID, err)
+	}
+	for _, id := range ended {
+		if _, err := s.endOne(ctx, tx, userID, id, "too-many-sessions"); err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
 }
 
 func (m *Module) pairOf(s session) (pair, error) {
@@ -193,17 +228,10 @@ func newSecret() (token string, hash []byte) {
 
 var errForm = errors.New("not a token of ours")
 
-// hashOf returns the stored form of a token.
+// hashOf returns the stored form of a token. Tickets have the form of refresh tokens.
 func hashOf(token string) ([]byte, error) {
-	if len(token) != base64.RawURLEncoding.EncodedLen(32) {
-		return nil, errForm
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != 32 {
-		return nil, errForm
-	}
-	sum := sha256.Sum256(raw)
-	return sum[:], nil
+	t, err := parseRefresh(token)
+	return t.hash(), err
 }
 
 // tidyAgent returns a User-Agent that can be stored and shown: valid UTF-8 without control

@@ -35,14 +35,17 @@ func (m *Module) CurrentCaller(ctx context.Context, credential uuid.UUID) (ident
 	return s.caller, err
 }
 
+// errEnded is the cause of a refusal that is final: the session or key is unknown, or has ended.
+var errEnded = errors.New("unknown or ended")
+
 // read reads the status from the database and caches it.
 func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error) {
 	memory := m.sessions.memory
 	began := memory.generation()
 	s := status{read: time.Now()}
-	err := s.scan(m.pool.QueryRow(ctx, readEither, credential), credential)
+	err := s.scan(m.pool.QueryRow(ctx, readEither, credential, m.sessions.maxAge), credential)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return status{}, invalidToken()
+		return status{}, invalidToken().WithCause(errEnded)
 	}
 	if err != nil {
 		return status{}, fmt.Errorf("read credential %s: %w", credential, err)
@@ -63,8 +66,8 @@ func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error)
 // One statement for sessions and keys, so that a caller with an id, such as a ticket, need not
 // know its kind.
 const readEither = `
-	select false, user_id, expires_at, null::text[], null::bytea, null::bytea, null::timestamptz from sessions
-	where id = $1 and ended_at is null and expires_at > now()
+	select false, user_id, least(expires_at, created_at + $2::interval), null::text[], null::bytea, null::bytea, null::timestamptz from sessions
+	where id = $1 and ended_at is null and least(expires_at, created_at + $2::interval) > now()
 	union all
 	select true, user_id, coalesce(expires_at, now() + interval '100 years'), scopes, hash, previous_hash, previous_until from api_keys
 	where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())`

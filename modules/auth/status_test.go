@@ -371,7 +371,7 @@ func TestSweep(t *testing.T) {
 	p := b.logsIn()
 	caller := b.caller(p.access)
 	used := p.refresh
-	p.refresh = b.refreshes(used).member("refreshToken")
+	p.refresh = b.refreshes(b.refreshes(used).member("refreshToken")).member("refreshToken")
 	if _, _, err := b.IssueTicket(b.ctx, caller); err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,15 @@ const (
 
 	sweepEvery = time.Minute
 	sweepBatch = 1000
+
+	shortenEvery = time.Hour
 )
 
 func (s *Sessions) run(ctx context.Context) error {
 	err := periodic.Run(ctx,
 		periodic.Task{Name: "look for revocations", Interval: lookEvery, Immediately: true, Wake: s.wakeups, Log: s.log, Run: s.poll},
 		periodic.Task{Name: "delete old sessions and keys", Interval: sweepEvery, Immediately: true, Log: s.log, Run: s.sweep},
+		periodic.Task{Name: "shorten sessions", Interval: shortenEvery, Immediately: true, Log: s.log, Run: s.shorten},
 		periodic.Task{Name: "record uses of keys", Interval: useEvery, Immediately: true, Log: s.log, Run: s.writeUses},
 	)
 	s.writeLastUses(ctx)
@@ -111,8 +114,27 @@ func (s *Sessions) recent(ctx context.Context, long time.Duration) ([]revocation
 	return list, rows.Err()
 }
 
-// sweeps delete rows that are no longer needed, in batches. A used refresh token is kept until
-// it expires, because a second use reveals a theft (SPEC A4).
+// shorten ends sessions at their maximum age. Sessions expire no later than that by themselves,
+// except for those that a node of the previous version opened or refreshed, and those from before
+// the setting was lowered.
+func (s *Sessions) shorten(ctx context.Context) error {
+	for {
+		tag, err := s.pool.Exec(ctx, `
+			update sessions set expires_at = greatest(created_at + $1::interval, now()) where id in (
+				select id from sessions where ended_at is null and expires_at > greatest(created_at + $1::interval, now())
+				limit $2 for update skip locked)`, s.maxAge, sweepBatch)
+		if err != nil {
+			return fmt.Errorf("shorten sessions: %w", err)
+		}
+		if tag.RowsAffected() < sweepBatch {
+			return nil
+		}
+	}
+}
+
+// sweeps delete rows that are no longer needed, in batches. The rows of refresh tokens that a node
+// of the previous version made are kept until they expire, because a second use reveals a theft
+// (SPEC A4).
 var sweeps = []string{
 	`delete from revocations where id in (
 		select id from revocations where at < now() - interval '1 hour' order by at limit $1 for update skip locked)`,
