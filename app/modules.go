@@ -119,6 +119,8 @@ func (webhooksModule) Queues() map[string]int {
 
 func (w webhooksModule) Work(ctx context.Context) error { return w.m.Run(ctx) }
 
+func (w webhooksModule) AuditActions() []audit.Action { return w.m.AuditActions() }
+
 func (n *node) newWebhooks(p *Platform) (Module, error) {
 	n.webhooks = webhooks.New(webhooks.Deps{
 		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), InFlight: p.InFlight,
