@@ -1,7 +1,6 @@
 package users
 
 import (
-	_ "embed"
 	"strings"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -12,17 +11,6 @@ const (
 	minPassword = 8
 	maxPassword = 72
 )
-
-//go:embed common.txt
-var commonList string
-
-var common = func() map[string]bool {
-	list := map[string]bool{}
-	for line := range strings.Lines(commonList) {
-		list[strings.TrimSpace(line)] = true
-	}
-	return list
-}()
 
 // validatePassword returns the faults of a new password for the account with that address. No message
 // contains the password.
@@ -37,8 +25,8 @@ func validatePassword(pointer, password, email string) []fault.Field {
 		return wrong("too-short", "A password has at least 8 bytes.")
 	case len(password) > maxPassword:
 		return wrong("too-long", "A password has at most 72 bytes; letters beyond ASCII take 2 to 4 each.")
-	case common[strings.ToLower(password)]:
-		return wrong("too-common", "This password is on every list of common passwords.")
+	case isCommon(password):
+		return wrong("too-common", "The password is common: it is on lists of breached passwords, or easily derived from one.")
 	case email != "" && (fold(password) == fold(email) || fold(password) == fold(local)):
 		return wrong("too-common", "The password must not be the e-mail address or its first part.")
 	case repeats(password):
