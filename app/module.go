@@ -109,8 +109,8 @@ type HasInvariants interface {
 }
 
 // HasAuditActions is a module that records its changes in the audit trail with audit.Record.
-// AuditActions lists the actions that it records, for the filters of GET /v1/audit.
 type HasAuditActions interface {
+	// AuditActions lists the actions that the module records, for the filters of GET /v1/audit.
 	AuditActions() []audit.Action
 }
 
