@@ -69,10 +69,10 @@ func (v *version) command(t *testing.T, args ...string) {
 // start starts a process with a role and waits until it is ready.
 func (v *version) start(t *testing.T, role string) *node {
 	t.Helper()
-	port := testport.For(t)
+	port, internal := testport.For(t), testport.For(t)
 	n := &node{name: v.name + " " + role, base: "http://" + port.Address(), t: t}
 	n.cmd = exec.Command(v.binary, "serve", "--roles="+role)
-	n.cmd.Dir, n.cmd.Env = v.dir, append([]string{"PORT=" + port.String()}, v.env...)
+	n.cmd.Dir, n.cmd.Env = v.dir, append([]string{"PORT=" + port.String(), "INTERNAL_PORT=" + internal.String()}, v.env...)
 	n.cmd.Stdout, n.cmd.Stderr = &n.log, &n.log
 	var err error
 	if n.exited, err = embedded.Spawn(n.cmd); err != nil {
@@ -91,14 +91,19 @@ func (v *version) start(t *testing.T, role string) *node {
 			t.Fatalf("the %s ended with %s", n.name, n.cmd.ProcessState)
 		default:
 		}
-		res, err := web.Get(n.base + "/readyz")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		return res.StatusCode == http.StatusOK
+		// Versions before INTERNAL_PORT have their probes on the public port.
+		return ready("http://"+internal.Address()) || ready(n.base)
 	})
 	return n
+}
+
+func ready(base string) bool {
+	res, err := web.Get(base + "/readyz")
+	if err != nil {
+		return false
+	}
+	defer res.Body.Close()
+	return res.StatusCode == http.StatusOK
 }
 
 // stop ends the process as an orchestrator does. It must have logged no error.

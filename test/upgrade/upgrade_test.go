@@ -109,7 +109,7 @@ func newScene(t *testing.T) *scene {
 		"DATABASE_URL=" + db.URL(), "DATABASE_MAX_CONNS=10", "REDIS_URL=" + pgtest.Redis(t), "PLAINTEXT_HOSTS=127.0.0.1",
 		"JWT_KEYS=upgrade=" + secret(), "BCRYPT_COST=10", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
 		"RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off",
-		"PAYMENT_PROVIDER=simulated", "PAYMENT_SIMULATOR_URL=" + bank.URL, "WEBHOOK_ALLOWED_NETWORKS=127.0.0.1",
+		"PAYMENT_PROVIDER=simulated", "ALLOW_SIMULATED_PAYMENTS=on", "PAYMENT_TEST_TOKENS=on", "PAYMENT_SIMULATOR_URL=" + bank.URL, "WEBHOOK_ALLOWED_NETWORKS=127.0.0.1",
 		"SSL_CERT_FILE=" + hooks.certificate(t, dir),
 	}
 	return &scene{
