@@ -195,6 +195,8 @@ func (s *scene) sessions(t *testing.T, first, second *node) {
 	id := one.want(t, first, 200, "GET", me, "").text("id")
 
 	renewed := caller{}.want(t, first, 200, "POST", "/v1/auth/refresh", fmt.Sprintf(`{"refreshToken":%q}`, one.refresh))
+	// Twice: the token that was used last gets the same successor for some seconds.
+	renewed = caller{}.want(t, second, 200, "POST", "/v1/auth/refresh", fmt.Sprintf(`{"refreshToken":%q}`, renewed.text("refreshToken")))
 	two := session{caller{renewed.text("accessToken")}, renewed.text("refreshToken")}
 	two.want(t, second, 200, "GET", me, "")
 	caller{}.want(t, second, 401, "POST", "/v1/auth/refresh", fmt.Sprintf(`{"refreshToken":%q}`, one.refresh))
