@@ -3,10 +3,12 @@ package orders
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -104,6 +106,12 @@ func stale(version int64) error {
 
 // Visible returns the fault of an order that the caller may not see.
 func (m *Module) Visible(ctx context.Context, caller identity.Caller, id uuid.UUID) error {
-	_, err := m.read(ctx, caller, id)
-	return err
+	row, err := db(m.Pool).Order.Get(ctx, id)
+	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
+		return fault.NotFound("order")
+	}
+	if err != nil {
+		return fmt.Errorf("get order %s: %w", id, err)
+	}
+	return nil
 }

@@ -8,32 +8,18 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/events"
-	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // History returns an order's events, first to last.
 func (m *Module) History(ctx context.Context, caller identity.Caller, id uuid.UUID) ([]events.Event, error) {
-	if _, err := m.read(ctx, caller, id); err != nil {
+	if err := m.Visible(ctx, caller, id); err != nil {
 		return nil, err
 	}
 	return m.Events.History(ctx, id)
-}
-
-// read returns an order that the caller may see. Any other order is not found.
-func (m *Module) read(ctx context.Context, caller identity.Caller, id uuid.UUID) (*ent.Order, error) {
-	row, err := db(m.Pool).Order.Get(ctx, id)
-	if ent.IsNotFound(err) || err == nil && !visible(row, caller) {
-		return nil, fault.NotFound("order")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("get order %s: %w", id, err)
-	}
-	return row, nil
 }
 
 // List returns a page of orders, newest first, and whether more follow. Ids increase with time
