@@ -53,7 +53,7 @@ func (n *node) newAuth(*Platform) (Module, error) {
 	n.auth = auth.New(auth.Deps{
 		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit),
 		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, FailedLookupLimit: redis.Limit(n.cfg.RateLimit),
-		SessionMaxAge: n.cfg.SessionMaxAge, SessionsPerAccount: n.cfg.SessionsPerAccount, Wake: wake, Log: n.log,
+		SessionMaxAge: n.cfg.SessionMaxAge, SessionsPerAccount: n.cfg.SessionsPerAccount, KeysPerAccount: n.limits.keys, Wake: wake, Log: n.log,
 	})
 	return authModule{n.auth}, nil
 }

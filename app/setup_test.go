@@ -50,7 +50,7 @@ func settings(t *testing.T) config.Config {
 }
 
 // unhurried are limits that a slow machine does not reach.
-var unhurried = limits{route: testwait.Limit, redis: testwait.Limit, hash: testwait.Limit}
+var unhurried = limits{route: testwait.Limit, redis: testwait.Limit, hash: testwait.Limit, keys: 100}
 
 // server is a node that runs in this process.
 type server struct {

@@ -15,7 +15,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-const maxKeys = 25 // of one account
+const maxKeys = 25 // of one account, unless Deps has another number
 
 func invalidAPIKey() *fault.Error {
 	return refusal("invalid-api-key", "The API key is not valid, or no longer.")
@@ -89,7 +89,7 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 	}
 	secret, hash := newAPIKey(id)
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := roomForKey(ctx, tx, c.UserID); err != nil {
+		if err := m.roomForKey(ctx, tx, c.UserID); err != nil {
 			return err
 		}
 		if expires != nil {
@@ -114,7 +114,7 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 
 // roomForKey counts the keys of an account under a lock, so that concurrent requests cannot
 // exceed the limit.
-func roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
+func (m *Module) roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
 	_, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('api keys of ' || $1::text, 0))", userID.String())
 	if err != nil {
 		return fmt.Errorf("lock the keys of %s: %w", userID, err)
@@ -124,7 +124,7 @@ func roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
 	if err != nil {
 		return fmt.Errorf("count the keys of %s: %w", userID, err)
 	}
-	if n >= maxKeys {
+	if n >= m.maxKeys {
 		return fault.New(fault.KindConflict, "too-many-keys", "You have %d API keys, which is the maximum; delete one first.", n)
 	}
 	return nil

@@ -55,6 +55,7 @@ type Deps struct {
 	FailedLookupLimit  redis.Limit   // invalid keys and tickets that an address may present to this node
 	SessionMaxAge      time.Duration // from the log-in to the end of a session, however often it is refreshed; 90 days when zero
 	SessionsPerAccount int           // beyond, the one that was unused for longest ends; 50 when zero
+	KeysPerAccount     int           // API keys that an account may have; 25 when zero
 	Wake               func()        // wakes the other nodes to poll now; called after commits
 	Log                *slog.Logger
 }
@@ -63,6 +64,7 @@ type Deps struct {
 type Module struct {
 	pool          *postgres.Pool
 	sessions      *Sessions
+	maxKeys       int // of one account
 	accounts      Accounts
 	begin         beginAttempt
 	signer        *signer
@@ -92,6 +94,7 @@ func New(d Deps) *Module {
 		failedLookups: newFailedLookups(d.FailedLookupLimit),
 		attempts:      audit.NewAttempts(d.Pool, d.Log),
 		ended:         &endedSessions{},
+		maxKeys:       cmp.Or(d.KeysPerAccount, maxKeys),
 		log:           d.Log,
 	}
 }
