@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
@@ -37,25 +37,8 @@ var binary = sync.OnceValues(func() (string, error) {
 type process struct {
 	*server
 	cmd      *exec.Cmd
-	out, log *syncBuffer
+	out, log *syncbuf.Buffer
 	exited   chan error
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 func launch(t *testing.T, dir string, port int, env []string, args ...string) *process {
@@ -64,7 +47,7 @@ func launch(t *testing.T, dir string, port int, env []string, args ...string) *p
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{out: &syncBuffer{}, log: &syncBuffer{}, exited: make(chan error, 1)}
+	p := &process{out: &syncbuf.Buffer{}, log: &syncbuf.Buffer{}, exited: make(chan error, 1)}
 	p.server = &server{t: t, base: fmt.Sprintf("http://127.0.0.1:%d", port), probes: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir = dir

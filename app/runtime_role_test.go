@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 )
@@ -54,7 +55,7 @@ const userPasswordOfRole = "Vx5-uT8r_mC1e"
 // logs hold.
 func TestRuntimeRole(t *testing.T) {
 	t.Parallel()
-	var log syncBuffer
+	var log syncbuf.Buffer
 	cfg, owner := asRuntimeRole(t, settings(t))
 	cfg.Env, cfg.Pages = config.Production, new(config.Switch(true)) // the responses are compared with /openapi.json
 	s := serveLogging(t, cfg, slog.New(slog.NewTextHandler(&log, nil)))
@@ -141,7 +142,7 @@ func TestPrivilegedRoleIsReported(t *testing.T) {
 	cfg := settings(t)
 	address := must(url.Parse(cfg.DatabaseURL.Reveal()))
 	cfg.Env = config.Production
-	var log syncBuffer
+	var log syncbuf.Buffer
 	if err := migrations.Up(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
 		t.Fatal(err)
 	}

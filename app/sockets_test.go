@@ -11,6 +11,8 @@ import (
 
 	"github.com/fasthttp/websocket"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 )
 
 // dial tries to open a socket and returns the answer when that is refused.
@@ -140,7 +142,7 @@ func TestTicketIsItsUsersAlone(t *testing.T) {
 // value of a URL, at any level.
 func TestNoTokenInAURLOrALog(t *testing.T) {
 	t.Parallel()
-	log := &syncBuffer{}
+	log := &syncbuf.Buffer{}
 	s := serveLogging(t, settings(t), slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	ann := s.user("ann")
 	_, machine := ann.key("events:read", "orders:read", "account:read")

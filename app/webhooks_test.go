@@ -14,6 +14,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
@@ -110,7 +111,7 @@ func TestListen(t *testing.T) {
 	way := "http://" + network.address
 
 	l := &listening{password: userPassword}
-	out := &syncBuffer{}
+	out := &syncbuf.Buffer{}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {

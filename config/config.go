@@ -96,19 +96,21 @@ func (c *Config) IsProduction() bool { return c.Env == Production }
 // AcceptsTestTokens reports whether the simulated provider takes test tokens and amounts, with which
 // a customer can simulate an outage of the provider.
 func (c *Config) AcceptsTestTokens() bool {
-	if c.TestTokens == nil {
-		return !c.IsProduction()
-	}
-	return bool(*c.TestTokens)
+	return c.inDevelopment(c.TestTokens)
 }
 
 // ServesPages reports whether the server has pages for a browser: /, /try, /docs and the descriptions of
 // the API.
 func (c *Config) ServesPages() bool {
-	if c.Pages == nil {
+	return c.inDevelopment(c.Pages)
+}
+
+// inDevelopment returns a switch that is on in development and off in production unless it is set.
+func (c *Config) inDevelopment(s *Switch) bool {
+	if s == nil {
 		return !c.IsProduction()
 	}
-	return bool(*c.Pages)
+	return bool(*s)
 }
 
 // Switch is a setting that is written on or off.
@@ -160,8 +162,9 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // Load reads the file .env, if it exists, and the environment, which takes precedence. Its error
-// lists all problems, one per line. A Secret may also come from a file, see readSecretFiles. PAYMENT_PROVIDER may also name one of providers, which a program
-// adds to the providers of the product.
+// lists all problems, one per line. A Secret may also come from a file, see readSecretFiles.
+// PAYMENT_PROVIDER may also name one of providers, which a program adds to the providers of the
+// product.
 func Load(providers ...string) (*Config, error) {
 	if err := loadDotenv(".env"); err != nil {
 		return nil, err

@@ -101,7 +101,7 @@ func (c *Config) Warnings() (warnings []string) {
 		warnings = append(warnings, "LOGIN_RATE_LIMIT: is off; passwords can be guessed without a limit")
 	}
 	if u, err := url.Parse(c.RedisURL.Reveal()); err == nil && u.Scheme != "unix" && c.redisPassword() == "" && !isLocal(u.Hostname()) {
-		warnings = append(warnings, "REDIS_URL: has no password; whoever reaches it can reset the limits of logins")
+		warnings = append(warnings, "REDIS_URL: has no password; every client that can connect to it can reset the limits of log-ins")
 	}
 	return warnings
 }

@@ -115,12 +115,11 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 // roomForKey counts the keys of an account under a lock, so that concurrent requests cannot
 // exceed the limit.
 func (m *Module) roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
-	_, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('api keys of ' || $1::text, 0))", userID.String())
-	if err != nil {
-		return fmt.Errorf("lock the keys of %s: %w", userID, err)
+	if err := postgres.Lock(ctx, tx, "api keys of "+userID.String()); err != nil {
+		return err
 	}
 	var n int
-	err = tx.QueryRow(ctx, "select count(*) from api_keys where user_id = $1 and revoked_at is null", userID).Scan(&n)
+	err := tx.QueryRow(ctx, "select count(*) from api_keys where user_id = $1 and revoked_at is null", userID).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("count the keys of %s: %w", userID, err)
 	}

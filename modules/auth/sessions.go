@@ -185,11 +185,7 @@ func (s *Sessions) open(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role i
 // lockSessions serialises the transactions that end several sessions of an account or open one,
 // so that they cannot exceed the limit and cannot deadlock.
 func lockSessions(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
-	_, err := tx.Exec(ctx, "select pg_advisory_xact_lock(hashtextextended('sessions of ' || $1::text, 0))", userID.String())
-	if err != nil {
-		return fmt.Errorf("lock the sessions of %s: %w", userID, err)
-	}
-	return nil
+	return postgres.Lock(ctx, tx, "sessions of "+userID.String())
 }
 
 // makeRoom ends the sessions that exceed the limit of an account once another one is opened.

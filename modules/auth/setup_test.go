@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/internal/redis"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -48,7 +48,7 @@ type bundle struct {
 	accounts *fakeAccounts
 	attempts *fakeAttempts
 	app      *fiber.App
-	log      *safeBuffer
+	log      *syncbuf.Buffer
 	woken    chan struct{}
 }
 
@@ -79,7 +79,7 @@ func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) 
 
 	b := &bundle{
 		t: t, ctx: ctx, pool: pool, accounts: accounts, attempts: &fakeAttempts{},
-		log: &safeBuffer{}, woken: make(chan struct{}, 1000),
+		log: &syncbuf.Buffer{}, woken: make(chan struct{}, 1000),
 	}
 	t.Cleanup(func() { noSecrets(t, "log", b.log.String()) })
 	log := slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -352,21 +352,4 @@ func (f *fakeAttempts) end(ctx context.Context, what outcome) error {
 		return f.late
 	}
 	return nil
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -1,7 +1,6 @@
 package notifications
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/internal/reads"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -179,7 +179,7 @@ type node struct {
 	pool   *postgres.Pool
 	app    *fiber.App
 	addr   string
-	said   *lines
+	said   *syncbuf.Buffer
 
 	ignoreHeld bool // the test holds slots itself
 }
@@ -187,7 +187,7 @@ type node struct {
 // node starts one more. change may alter the module before it serves.
 func (h *bundle) node(change ...func(*Module)) *node {
 	h.t.Helper()
-	n := &node{bundle: h, pool: h.open(8), said: &lines{}}
+	n := &node{bundle: h, pool: h.open(8), said: &syncbuf.Buffer{}}
 	log, err := events.OpenLog(h.ctx, n.pool)
 	h.must(err)
 	out := slog.New(slog.NewTextHandler(n.said, nil))
@@ -277,24 +277,6 @@ func value(metric prometheus.Metric) float64 {
 	var m dto.Metric
 	_ = metric.Write(&m)
 	return m.GetGauge().GetValue() + m.GetCounter().GetValue()
-}
-
-// lines is a log that a test may read.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // until waits for a condition that has no channel of its own.

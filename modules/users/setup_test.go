@@ -1,7 +1,6 @@
 package users
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -58,7 +58,7 @@ func setup(t testing.TB) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	log := &safeBuffer{}
+	log := &syncbuf.Buffer{}
 	t.Cleanup(func() { noSecrets(t, "log", log.String()) })
 
 	b := &bundle{t: t, ctx: ctx, pool: pool, sessions: &fakeSessions{}}
@@ -203,20 +203,3 @@ func (f *fakeSessions) Announce(context.Context, pgx.Tx, uuid.UUID) error {
 }
 
 func (f *fakeSessions) Committed(context.Context, uuid.UUID) { _ = f.note("committed") }
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}

@@ -117,8 +117,8 @@ func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
 // room refuses a new endpoint of an account that has the maximum number, under a lock, so that
 // concurrent requests cannot exceed it.
 func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
-	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('webhooks', 0))`); err != nil {
-		return fmt.Errorf("lock the webhooks: %w", err)
+	if err := postgres.Lock(ctx, tx, "webhooks"); err != nil {
+		return err
 	}
 	mine, err := ent.On(tx).Webhook.Query().Where(webhook.OwnerID(owner), webhook.DeletedAtIsNil()).Count(ctx)
 	if err != nil {

@@ -1,7 +1,6 @@
 package webhooks
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -24,6 +23,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/orderflow-dev/orderflow/internal/pgtest"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/events"
@@ -173,7 +173,7 @@ type node struct {
 	*Module
 	bundle *bundle
 	app    *fiber.App
-	said   *lines
+	said   *syncbuf.Buffer
 	stop   func()
 }
 
@@ -207,7 +207,7 @@ func (h *bundle) node(change ...func(*Module)) *node {
 // idle is a node that only answers.
 func (h *bundle) idle(change ...func(*Module)) *node {
 	h.t.Helper()
-	n := &node{bundle: h, said: &lines{}}
+	n := &node{bundle: h, said: &syncbuf.Buffer{}}
 	pool := h.open()
 	log, err := events.OpenLog(h.ctx, pool)
 	h.must(err)
@@ -233,24 +233,6 @@ func (h *bundle) idle(change ...func(*Module)) *node {
 	})
 	n.Routes(web.New(n.app, web.Options{Log: out}))
 	return n
-}
-
-// lines is a log that a test may read.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 type answer struct {

@@ -204,8 +204,5 @@ func Now(field string, value any) Change { return Change{Field: field, After: va
 // Lock takes a lock for an action until tx ends, for callers that compare with the last entry before
 // they record another one.
 func Lock(ctx context.Context, tx pgx.Tx, what Action) error {
-	if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('audit ' || $1, 0))`, what.Name); err != nil {
-		return fmt.Errorf("lock %s: %w", what.Name, err)
-	}
-	return nil
+	return postgres.Lock(ctx, tx, "audit "+what.Name)
 }

@@ -20,7 +20,6 @@ const (
 	sealEvery  = time.Second
 	sealAtOnce = 1000 // entries of a block
 	pruneEvery = time.Hour
-	sealAtEnd  = 3 * time.Second // for the entries of the last second of a process
 )
 
 // Sealer adds committed entries to the chain, and logs each of them once, after its commit. Any
@@ -40,19 +39,13 @@ func NewSealer(pool *postgres.Pool, keys Keys, retention time.Duration, log *slo
 	return &Sealer{pool: pool, keys: keys, retention: retention, log: log}
 }
 
-// Run seals entries every second and deletes old blocks every hour, until ctx ends. Then it seals
-// what is left and returns nil.
+// Run seals entries every second and deletes old blocks every hour, until ctx ends. It returns nil.
+// Call Seal afterwards, when nothing writes entries any more.
 func (s *Sealer) Run(ctx context.Context) error {
-	err := periodic.Run(ctx,
+	return periodic.Run(ctx,
 		periodic.Task{Name: "seal the audit trail", Interval: sealEvery, Jitter: 0.2, Immediately: true, Log: s.log, Run: s.Seal},
 		periodic.Task{Name: "delete old audit entries", Interval: pruneEvery, Jitter: 0.2, Immediately: true, Log: s.log, Run: s.Prune},
 	)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), sealAtEnd)
-	defer cancel()
-	if err := s.Seal(last); err != nil {
-		s.log.WarnContext(last, "audit entries are left for another node to seal", "error", err)
-	}
-	return err
 }
 
 // Seal adds blocks until no committed entry is pending or another node is sealing.

@@ -1,12 +1,10 @@
 package audit
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -14,6 +12,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/clientaddr"
 	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/internal/requestid"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -34,13 +33,13 @@ type bundle struct {
 	url  string
 	pool *postgres.Pool
 	keys Keys
-	log  *safeBuffer
+	log  *syncbuf.Buffer
 	*Sealer
 }
 
 func setup(t *testing.T, keys ...string) *bundle {
 	t.Helper()
-	b := &bundle{t: t, ctx: t.Context(), url: pgtest.URL(t), log: &safeBuffer{}}
+	b := &bundle{t: t, ctx: t.Context(), url: pgtest.URL(t), log: &syncbuf.Buffer{}}
 	pool, err := postgres.Open(t.Context(), b.url, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -54,23 +53,6 @@ func setup(t *testing.T, keys ...string) *bundle {
 	}
 	b.Sealer = NewSealer(pool, b.keys, 0, slog.New(slog.NewJSONHandler(b.log, nil)))
 	return b
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // requestOf is the context of a request.

@@ -1,7 +1,6 @@
 package upgrade_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -12,12 +11,12 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/orderflow-dev/orderflow/internal/embedded"
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
@@ -35,25 +34,7 @@ type node struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	exited <-chan struct{}
-	log    lines
-}
-
-// lines collects the log of a process.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log    syncbuf.Buffer
 }
 
 // command runs a command of the version, which must succeed.
