@@ -36,8 +36,8 @@ type Accounts interface {
 		id uuid.UUID, confirm func(context.Context, pgx.Tx) (identity.Role, error), err error)
 	// Find returns the account with an address; zero if there is none.
 	Find(ctx context.Context, email string) (uuid.UUID, error)
-	// Account reads the role afresh, and whether the account is active at all.
-	Account(ctx context.Context, id uuid.UUID) (role identity.Role, active bool, err error)
+	// Account reads the state of an account afresh; an unknown one is not active.
+	Account(ctx context.Context, id uuid.UUID) (identity.Account, error)
 	// PreparePassword does what is slow about a change, outside of any transaction.
 	PreparePassword(ctx context.Context, id uuid.UUID, current, next string) (
 		set func(context.Context, pgx.Tx) error, err error)

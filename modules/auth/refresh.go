@@ -105,14 +105,14 @@ func (m *Module) familyOf(ctx context.Context, token refreshToken) (f family, er
 // ownerOf reads the account of a session before a transaction is open, because the account is
 // read on another connection.
 func (m *Module) ownerOf(ctx context.Context, f family) (identity.Caller, error) {
-	role, active, err := m.accounts.Account(ctx, f.user)
+	account, err := m.accounts.Account(ctx, f.user)
 	if err != nil {
 		return identity.Caller{}, err
 	}
-	if !active {
+	if !account.Active {
 		return identity.Caller{}, invalidRefresh()
 	}
-	return identity.Caller{UserID: f.user, SessionID: f.session, Role: role}, nil
+	return identity.Caller{UserID: f.user, SessionID: f.session, Role: account.Role}, nil
 }
 
 // exchange uses a token that has a row and returns its successor, or ends the session and returns

@@ -253,8 +253,10 @@ type fakeAccounts struct {
 	active   bool
 	password string
 	others   []uuid.UUID // accounts that are active too, and never log in
-	down     error
-	reading  func() // called inside Account, after it has read
+
+	restriction identity.Restriction
+	down        error
+	reading     func() // called inside Account, after it has read
 }
 
 func newAccounts() *fakeAccounts {
@@ -300,14 +302,15 @@ func (f *fakeAccounts) Verify(_ context.Context, e, password string) (
 	}, nil
 }
 
-func (f *fakeAccounts) Account(_ context.Context, id uuid.UUID) (identity.Role, bool, error) {
+func (f *fakeAccounts) Account(_ context.Context, id uuid.UUID) (identity.Account, error) {
 	f.mu.Lock()
-	role, active, err, reading := f.role, f.active && id == f.id || slices.Contains(f.others, id), f.down, f.reading
+	account := identity.Account{Role: f.role, Active: f.active && id == f.id || slices.Contains(f.others, id), Restriction: f.restriction}
+	err, reading := f.down, f.reading
 	f.mu.Unlock()
 	if reading != nil {
 		reading()
 	}
-	return role, active, err
+	return account, err
 }
 
 func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, next string) (func(context.Context, pgx.Tx) error, error) {

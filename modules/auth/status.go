@@ -24,15 +24,21 @@ const (
 )
 
 // CurrentCaller returns the caller of a session or API key with the role that the account has
-// now. It is a 401 "invalid-token" if the credential is invalid or the account is not active. A
+// now, for what outlives its request. It is a 401 "invalid-token" if the credential is invalid or
+// the account is not active or has a restriction. A
 // cached status costs a map look-up; otherwise it costs two reads of the database.
 func (m *Module) CurrentCaller(ctx context.Context, credential uuid.UUID) (identity.Caller, error) {
 	s, ok := m.sessions.memory.get(credential, time.Now())
-	if ok {
-		return s.caller, nil
+	if !ok {
+		var err error
+		if s, err = m.read(ctx, credential); err != nil {
+			return identity.Caller{}, err
+		}
 	}
-	s, err := m.read(ctx, credential)
-	return s.caller, err
+	if s.caller.Restriction != identity.Unrestricted {
+		return identity.Caller{}, invalidToken()
+	}
+	return s.caller, nil
 }
 
 // errEnded is the cause of a refusal that is final: the session or key is unknown, or has ended.
@@ -50,15 +56,15 @@ func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error)
 	if err != nil {
 		return status{}, fmt.Errorf("read credential %s: %w", credential, err)
 	}
-	role, active, err := m.accounts.Account(ctx, s.caller.UserID)
+	account, err := m.accounts.Account(ctx, s.caller.UserID)
 	if err != nil {
 		return status{}, err
 	}
-	if !active {
+	if !account.Active {
 		return status{}, invalidToken()
 	}
 
-	s.caller.Role = role
+	s.caller.Role, s.caller.Restriction = account.Role, account.Restriction
 	memory.put(s, began)
 	return s, nil
 }

@@ -107,9 +107,9 @@ func TestAlterIsOneCommit(t *testing.T) {
 		}
 	}
 
-	role, active, err := b.Account(b.ctx, ada.ID)
-	if role != identity.User || !active || err != nil {
-		t.Error(role, active, err)
+	account, err := b.Account(b.ctx, ada.ID)
+	if account != (identity.Account{Role: identity.User, Active: true}) || err != nil {
+		t.Error(account, err)
 	}
 }
 

@@ -116,16 +116,16 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 
 // Account reads the current state of an account. A deleted or unknown account is inactive; that
 // is not an error, because the difference is not disclosed.
-func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Role, bool, error) {
+func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Account, error) {
 	found, err := ent.On(m.pool).User.Query().
 		Where(user.ID(id), user.DeletedAtIsNil()).
 		Select(user.FieldRole, user.FieldActive).
 		Only(ctx)
 	if ent.IsNotFound(err) {
-		return "", false, nil
+		return identity.Account{}, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("read account %s: %w", id, err)
+		return identity.Account{}, fmt.Errorf("read account %s: %w", id, err)
 	}
-	return identity.Role(found.Role), found.Active, nil
+	return identity.Account{Role: identity.Role(found.Role), Active: found.Active}, nil
 }

@@ -303,11 +303,11 @@ func TestAccount(t *testing.T) {
 	b := setup(t)
 	u := b.account("root@example.com", identity.Admin)
 
-	if role, active, err := b.Account(b.ctx, u.ID); role != identity.Admin || !active || err != nil {
-		t.Error(role, active, err)
+	if account, err := b.Account(b.ctx, u.ID); account != (identity.Account{Role: identity.Admin, Active: true}) || err != nil {
+		t.Error(account, err)
 	}
-	if _, active, err := b.Account(b.ctx, uuid.New()); active || err != nil {
-		t.Error(active, err)
+	if account, err := b.Account(b.ctx, uuid.New()); account.Active || err != nil {
+		t.Error(account, err)
 	}
 }
 

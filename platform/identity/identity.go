@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 // Role is the general permission of a caller. The roles are ordered: Anyone < User < Admin.
@@ -43,6 +45,31 @@ type Caller struct {
 	KeyID     uuid.UUID
 	Role      Role
 	Scopes    ScopeSet // of the API key; sessions have no scopes
+	// Restriction is what the account must do first; until then only routes that allow it can be
+	// used. It is empty for almost all callers.
+	Restriction Restriction
+}
+
+// Account is the present state of an account, as the database has it.
+type Account struct {
+	Role        Role
+	Active      bool
+	Restriction Restriction
+}
+
+// Restriction is something that an account must do before it may do anything else. Its value is
+// the code of the 403 of all other routes.
+type Restriction string
+
+// Unrestricted is the restriction of callers that may use all routes of their role.
+const Unrestricted Restriction = ""
+
+// details are what the 403 of a restriction says.
+var details = map[Restriction]string{}
+
+// Fault returns the refusal of all routes that do not allow the restriction.
+func (r Restriction) Fault() error {
+	return fault.New(fault.KindForbidden, string(r), "%s", details[r])
 }
 
 // IsAdmin reports whether the caller is an administrator or uses an administrator's API key. The

@@ -30,20 +30,28 @@ type requirement struct {
 	role  identity.Role
 	scope identity.Scope
 	also  []identity.Scope
+
+	allowRestricted bool
+}
+
+func (r Route) requirement() requirement {
+	return requirement{r.Role, r.Scope, r.ExtraScopes, r.AllowRestricted}
 }
 
 // authorize compares the caller with the requirements of the route. On routes for anyone, an API
-// key without the scope is ignored, like an invalid token.
+// key without the scope is ignored, like an invalid token, and so is a caller with a restriction.
 func (need requirement) authorize(c *fiber.Ctx) error {
 	caller, known := identity.FromContext(c.UserContext())
 	switch {
 	case need.role == identity.Anyone:
-		if known && !caller.AllowsScope(need.scope) {
+		if known && (!caller.AllowsScope(need.scope) || caller.Restriction != identity.Unrestricted && !need.allowRestricted) {
 			c.SetUserContext(identity.WithoutCaller(c.UserContext()))
 		}
 		return nil
 	case !known:
 		return unauthenticated(c)
+	case caller.Restriction != identity.Unrestricted && !need.allowRestricted:
+		return caller.Restriction.Fault()
 	case !caller.Role.Covers(need.role):
 		return fault.New(fault.KindForbidden, "forbidden", "Your role may not do this.")
 	case caller.IsKey() && (need.scope == identity.NoKeys || need.scope == ""):

@@ -122,7 +122,7 @@ func (r Route) operation() huma.Operation {
 		Description:   r.description(),
 		DefaultStatus: r.Status,
 		Responses:     map[string]*huma.Response{},
-		Metadata:      map[string]any{requirementKey: requirement{r.Role, r.Scope, r.ExtraScopes}, idempotentKey: r.Idempotent},
+		Metadata:      map[string]any{requirementKey: r.requirement(), idempotentKey: r.Idempotent},
 		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
 		Security:      r.security(),
 	}
@@ -145,7 +145,7 @@ func (r Route) keyless() bool { return r.Scope == "" || r.Scope == identity.NoKe
 func (r Route) description() string {
 	switch {
 	case !r.keyless():
-		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + requirement{scope: r.Scope, also: r.ExtraScopes}.scopes("` and `") + "`.")
+		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + r.requirement().scopes("` and `") + "`.")
 	case r.Role != identity.Anyone:
 		return strings.TrimSpace(r.Doc + "\n\nNot open to API keys.")
 	}

@@ -30,6 +30,10 @@ type Route struct {
 	MaxBody      int              // bytes; default BodyLimit. Only on paths without parameters
 	Idempotent   bool             // accepts an Idempotency-Key; HandleIdempotent sets it
 
+	// AllowRestricted also admits callers with an identity.Restriction, who must use the route to
+	// get rid of it.
+	AllowRestricted bool
+
 	// For Raw and Stream, where no type describes the response.
 	Produces string // content types on success, separated by commas, such as text/event-stream
 
@@ -107,7 +111,7 @@ func (a *API) Raw(r Route, h ...fiber.Handler) {
 	plan := planOf(&op, a.OpenAPI().Components.Schemas)
 	first := func(c *fiber.Ctx) error {
 		c.Locals(patternKey, r.Path)
-		if err := (requirement{r.Role, r.Scope, r.ExtraScopes}).authorize(c); err != nil {
+		if err := r.requirement().authorize(c); err != nil {
 			return Fail(c, err)
 		}
 		in := &request{c: c}

@@ -84,6 +84,13 @@ func setup(t *testing.T) *bundle {
 		func(_ context.Context, in *idInput) (*struct{ Body Rendered[line] }, error) {
 			return &struct{ Body Rendered[line] }{RenderedJSON[line]([]byte(`{ "sku" : "` + in.ID.String() + `"}`))}, nil
 		})
+	Handle(b.api, Route{Method: "GET", Path: "/v1/whoami", Name: "whoami", Role: identity.Anyone},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body line }, error) {
+			caller, _ := identity.FromContext(ctx)
+			return &struct{ Body line }{line{SKU: string(caller.Role)}}, nil
+		})
+	Handle(b.api, Route{Method: "GET", Path: "/v1/profile", Name: "profile", Role: identity.User, AllowRestricted: true},
+		func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
 	Handle(b.api, Route{Method: "DELETE", Path: "/v1/baskets/{id}", Name: "delete", Role: identity.Admin},
 		func(context.Context, *idInput) (*struct{}, error) { return nil, nil })
 	Handle(b.api, Route{Method: "GET", Path: "/v1/fail/{kind}", Name: "fail", Role: identity.Anyone},
@@ -115,7 +122,7 @@ func asRole(c *fiber.Ctx) error {
 	case "bad":
 		RejectCredential(c, fault.New(fault.KindUnauthenticated, "token-expired", "The token has expired."))
 	default:
-		caller := identity.Caller{UserID: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"), Role: identity.Role(role)}
+		caller := identity.Caller{UserID: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"), Role: identity.Role(role), Restriction: identity.Restriction(c.Get("X-Restriction"))}
 		c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 	}
 	return c.Next()
