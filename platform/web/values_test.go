@@ -219,7 +219,7 @@ func TestRoutesAreCheckedAtStart(t *testing.T) {
 		}()
 	}
 	routes := b.api.Routes()
-	if len(routes) != 8 || routes[0].Path != "/v1/baskets" || routes[0].Method != http.MethodGet || routes[1].Method != http.MethodPost {
+	if len(routes) != 10 || routes[0].Path != "/v1/baskets" || routes[0].Method != http.MethodGet || routes[1].Method != http.MethodPost {
 		t.Errorf("%+v", routes)
 	}
 }
