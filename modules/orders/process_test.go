@@ -35,6 +35,27 @@ func TestJobTakesAnOrderThrough(t *testing.T) {
 	}
 }
 
+// D1, B2: one batch may have several requests for one order, as when two jobs of it run at once. Its
+// lines count once.
+func TestAdvanceTwiceInOneBatch(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.products(map[string]int64{"A": 10, "B": 10})
+	first, second := b.place(b.alice, basket("A", 2, "B", 1)), b.place(b.alice, basket("B", 3))
+
+	if err := b.AdvanceTogether(b.ctx, second.ID, first.ID, second.ID, first.ID, second.ID); err != nil {
+		t.Fatal(err)
+	}
+	for sku, want := range map[string]int64{"A": 2, "B": 4} {
+		if n := b.count(`select reserved from products where sku = '` + sku + `'`); n != want {
+			t.Errorf("%d reserved of %s, want %d", n, sku, want)
+		}
+	}
+	if n := b.count(`select count(*) from events where type = 'stock.reserved'`); n != 2 {
+		t.Errorf("%d reservations", n)
+	}
+}
+
 // D1: every job may run twice, late, or at once on two nodes.
 func TestAdvanceTwiceDoesNothingMore(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func Read(ctx context.Context, q postgres.Querier, ids []uuid.UUID) ([]Full, err
 		lines = make(map[uuid.UUID][]lifecycle.Line, len(ids))
 		b     = &pgx.Batch{}
 	)
-	b.Queue(readSQL, ids).Query(scanInto(&rows))
+	b.Queue(readSQL, distinct(ids)).Query(scanInto(&rows))
 	QueueLines(b, ids, lines)
 	if err := q.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("read orders: %w", err)
@@ -148,9 +149,16 @@ func linesOf(order string) string {
 	return "select * from order_lines l where l.order_id = " + order + " offset 0"
 }
 
-// QueueLines reads the lines of many orders, each in its order, without their currency.
+// QueueLines reads the lines of many orders, each in its order, without their currency. An id that
+// is given more than once, as by two jobs of one order in a batch, counts once.
 func QueueLines(b *pgx.Batch, ids []uuid.UUID, into map[uuid.UUID][]lifecycle.Line) {
-	b.Queue("select i.id, "+lineColumns+" from unnest($1::uuid[]) as i (id) cross join lateral ("+linesOf("i.id")+") as l order by i.id, l.line", ids).Query(scanLines(into))
+	b.Queue("select i.id, "+lineColumns+" from unnest($1::uuid[]) as i (id) cross join lateral ("+linesOf("i.id")+") as l order by i.id, l.line", distinct(ids)).Query(scanLines(into))
+}
+
+// distinct returns the ids sorted and without repetitions. The statements that read each id of a
+// list by itself need it: they would return what belongs to a repeated id more than once.
+func distinct(ids []uuid.UUID) []uuid.UUID {
+	return slices.Compact(slices.SortedFunc(slices.Values(ids), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }))
 }
 
 // scanLines collects lines by their orders. An order whose columns of a line are null has none.
