@@ -1,8 +1,12 @@
 # syntax=docker/dockerfile:1
 
+# The images are those of deploy/images.lock; `task images:pin` writes their digests there and here.
+ARG GO_IMAGE=golang:1.26-alpine
+ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot
+
 # The compiler runs on the machine that builds and crosses to the platform that is
 # asked for; nothing is emulated.
-FROM --platform=$BUILDPLATFORM golang:1.26-alpine AS build
+FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
 WORKDIR /src
 
 # Modules first: they change less often than the code.
@@ -22,13 +26,14 @@ RUN --mount=type=cache,target=/go/pkg/mod \
 
 # No shell and no package manager: CA certificates (webhooks, payments), time zones
 # and a user without rights, uid 65532.
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM ${BASE_IMAGE}
 
+ARG BASE_IMAGE
 ARG VERSION=dev
 LABEL org.opencontainers.image.title="Orderflow" \
       org.opencontainers.image.description="Takes orders over REST, processes them durably, tells everyone over a WebSocket" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.base.name="gcr.io/distroless/static-debian12:nonroot"
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
 
 COPY --from=build /out/orderflow /orderflow
 

@@ -3,6 +3,9 @@ package app
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,6 +86,44 @@ func TestAPIKeyFromEndToEnd(t *testing.T) {
 	own.until("order.processing", next)
 }
 
+// A5: of keys and webhooks that are created or enabled while the account is deactivated, none stays
+// valid.
+func TestAccountEndsWhileItCreates_A5(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	one, two := serveTest(t, cfg), serveTest(t, cfg)
+	root := one.admin()
+	conn, err := connectToVerify(t.Context(), cfg.DatabaseURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for i := range 8 {
+		ann := one.user(fmt.Sprint("ann", i))
+		me := ann.want(200, "GET", "/v1/users/me", "").text("id")
+		hook := ann.want(201, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:65001/","enabled":false}`).text("id")
+		var all sync.WaitGroup
+		for _, s := range []*server{one, two} {
+			c := ann.on(s)
+			all.Go(func() { c.send("POST", "/v1/api-keys", `{"name":"late","scopes":["orders:read"]}`) })
+			all.Go(func() { c.send("POST", "/v1/webhooks", `{"url":"http://127.0.0.1:65001/"}`) })
+			all.Go(func() { c.send("PATCH", "/v1/webhooks/"+hook, `{"enabled":true}`) })
+		}
+		all.Go(func() {
+			if i%2 == 0 {
+				root.want(200, "PATCH", "/v1/users/"+me, `{"active":false}`)
+			} else {
+				root.want(204, "DELETE", "/v1/users/"+me, "")
+			}
+		})
+		all.Wait()
+	}
+
+	if report, err := verify(t.Context(), conn, audit.Keys{}, false, 10); err != nil || report.Broken != 0 {
+		t.Errorf("%v, %+v", err, report)
+	}
+}
+
 // socketByTicket opens a socket as a browser does.
 func (c *client) socketByTicket() *socket {
 	c.t.Helper()
@@ -93,8 +134,9 @@ func (c *client) socketByTicket() *socket {
 	return &socket{c.t, conn}
 }
 
-// A8, A5: an administrator's key falls with the role, another node included, and
-// every key with the account.
+// A8, A5: an administrator's key loses its rights with the role, another node included, and every
+// key ends with the account. A deactivated account that is activated again does not get its keys
+// and webhooks back, and orderflow verify finds none left.
 func TestKeysFallWithTheirOwner(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)
@@ -107,8 +149,9 @@ func TestKeysFallWithTheirOwner(t *testing.T) {
 		change string
 		status int
 	}{
-		{`{"role":"admin"}`, 200}, {`{"role":"user"}`, 403}, {`{"role":"admin"}`, 200}, {`{"active":false}`, 401}, {`{"active":true}`, 200},
+		{`{"role":"admin"}`, 200}, {`{"role":"user"}`, 403}, {`{"role":"admin"}`, 200}, {`{"active":false}`, 401}, {`{"active":true}`, 401},
 	}
+	hook := ann.want(201, "POST", "/v1/webhooks", `{"url":"http://127.0.0.1:65001/"}`).text("id")
 	before := 403
 	machine.want(before, "GET", "/v1/dead-letters", "")
 	for _, turn := range turns {
@@ -116,13 +159,34 @@ func TestKeysFallWithTheirOwner(t *testing.T) {
 		machine.changesSoon(turn.change, "/v1/dead-letters", before, turn.status)
 		before = turn.status
 	}
+	ann = one.logIn(ann.email, userPassword)
+	if list := ann.want(200, "GET", "/v1/api-keys", ""); len(list.body["data"].([]any)) != 0 {
+		t.Errorf("keys came back: %s", list)
+	}
+	if got := ann.want(200, "GET", "/v1/webhooks/"+hook, ""); got.body["enabled"] != false || got.text("disabledReason") != "account" {
+		t.Errorf("the webhook came back: %s", got)
+	}
+	ann.want(200, "PATCH", "/v1/webhooks/"+hook, `{"enabled":true}`)
 
+	id, machine := ann.key("events:read")
+	machine = machine.on(two)
 	stream := machine.socket("")
 	stream.until("ready", "")
 	root.want(204, "DELETE", "/v1/users/"+me, "")
-	machine.changesSoon("the account's end", "/v1/dead-letters", before, 401)
+	machine.changesSoon("the account's end", "/v1/dead-letters", 403, 401)
 	if code := stream.ended(); code != 4401 {
 		t.Errorf("closed with %d", code)
+	}
+	if entry := root.want(200, "GET", "/v1/audit?action=api-key.revoked&subjectId="+id, ""); !strings.Contains(entry.String(), "account-deleted") {
+		t.Errorf("the audit trail: %s", entry)
+	}
+	conn, err := connectToVerify(t.Context(), cfg.DatabaseURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if report, err := verify(t.Context(), conn, audit.Keys{}, false, 10); err != nil || report.Broken != 0 {
+		t.Errorf("%v, %+v", err, report)
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/mail"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
@@ -47,9 +48,13 @@ type node struct {
 	tail     *events.Tail
 	reads    *reads.Reads
 	keys     auth.Keys
+	totpKeys auth.Keys
 	sessions *auth.Sessions
 	worker   *queue.Client // nil if this process does not work jobs
 	health   *health
+
+	terminal io.Writer    // where messages of development are printed
+	outbox   *mail.Outbox // nil unless messages stay in this process
 
 	wakeEvents func()
 	channels   []channel
@@ -129,7 +134,7 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 	}
 	defer flush()
 
-	n, err := p.build(ctx, limits, log, tracers, data)
+	n, err := p.build(ctx, limits, log, tracers, data, out)
 	if err != nil {
 		return err
 	}
@@ -145,8 +150,9 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 }
 
 // build opens the platform and constructs the modules.
-func (p *program) build(ctx context.Context, limits limits, log *slog.Logger, tracers trace.TracerProvider, data *services) (_ *node, err error) {
+func (p *program) build(ctx context.Context, limits limits, log *slog.Logger, tracers trace.TracerProvider, data *services, terminal io.Writer) (_ *node, err error) {
 	n := newNode(p.cfg, limits, log, tracers)
+	n.terminal = terminal
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -172,7 +178,7 @@ func (p *program) build(ctx context.Context, limits limits, log *slog.Logger, tr
 // newNode returns a node without connections, which suffices to construct and inspect the
 // modules.
 func newNode(cfg *config.Config, limits limits, log *slog.Logger, tracers trace.TracerProvider) *node {
-	n := &node{cfg: cfg, limits: limits, log: log, registry: prometheus.NewRegistry(), tracers: tracers, pool: &postgres.Pool{}}
+	n := &node{cfg: cfg, limits: limits, log: log, registry: prometheus.NewRegistry(), tracers: tracers, terminal: io.Discard, pool: &postgres.Pool{}}
 	n.reads = reads.New(int32(cfg.DatabaseConns))
 	n.sessions = auth.NewSessions(n.pool, log)
 	n.tail = events.NewTail(nil, log)
@@ -212,7 +218,10 @@ func (n *node) open(ctx context.Context, data *services) (err error) {
 	n.wakeEvents = n.channel("events", n.tail.Wake)
 	n.health = &health{pool: n.pool, url: data.databaseURL, redis: n.redis, limiter: n.limiter, tail: n.tail}
 	n.sessions = auth.NewSessions(n.pool, n.log)
-	n.keys, err = signingKeys(ctx, n.cfg, n.pool)
+	if n.keys, err = signingKeys(ctx, n.cfg, n.pool); err != nil {
+		return err
+	}
+	n.totpKeys, err = totpKeys(ctx, n.cfg, n.pool)
 	return err
 }
 
@@ -233,6 +242,17 @@ func signingKeys(ctx context.Context, cfg *config.Config, pool *postgres.Pool) (
 		return auth.DevKeys(ctx, pool)
 	}
 	return auth.ParseKeys(cfg.JWTKeys.Reveal())
+}
+
+// totpKeys returns no keys in production without TOTP_KEYS. Second factors cannot be set up then.
+func totpKeys(ctx context.Context, cfg *config.Config, pool *postgres.Pool) (auth.Keys, error) {
+	switch {
+	case cfg.TOTPKeys != "":
+		return auth.ParseKeys(cfg.TOTPKeys.Reveal())
+	case cfg.IsProduction():
+		return auth.Keys{}, nil
+	}
+	return auth.DevTOTPKeys(ctx, pool)
 }
 
 func logger(cfg *config.Config) *slog.Logger {

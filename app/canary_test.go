@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -126,7 +127,9 @@ var (
 	aJWT    = regexp.MustCompile(`^eyJ[\w-]+\.[\w-]+\.[\w-]{43}$`)
 	anOfk   = regexp.MustCompile(`ofk_[0-9A-Za-z]{22}_[0-9A-Za-z]{49}`)
 	aWhsec  = regexp.MustCompile(`^whsec_[\w+/=]{32,}$`)
-	aSecret = regexp.MustCompile(`^[\w-]{43}$`) // a refresh token or a ticket
+	aTOTP   = regexp.MustCompile(`^[A-Z2-7]{32}$`)
+	aCode   = regexp.MustCompile(`^[a-z2-7]{4}(-[a-z2-7]{4}){3}$`) // a recovery code
+	aSecret = regexp.MustCompile(`^[\w-]{43}$`)                    // a refresh token or a ticket
 )
 
 // token takes what may be a credential; the half of one gives as much away as all of it.
@@ -136,6 +139,12 @@ func (w *watch) token(s string) {
 		w.secret("access token", s[len(s)-43:len(s)-21])
 	case anOfk.MatchString(s):
 		w.secret("API key", s[27:51], s[51:])
+	case aTOTP.MatchString(s):
+		raw, _ := base32.StdEncoding.DecodeString(s)
+		w.secret("secret of a second factor", s, strings.ToLower(s), hex.EncodeToString(raw), string(raw))
+	case aCode.MatchString(s):
+		plain := strings.ReplaceAll(s, "-", "")
+		w.secret("recovery code", s, strings.ToUpper(s), plain, strings.ToUpper(plain))
 	case aWhsec.MatchString(s):
 		w.secret("webhook secret", s[6:30])
 	case aSecret.MatchString(s) && strings.ContainsAny(s, "0123456789"):
@@ -143,7 +152,7 @@ func (w *watch) token(s string) {
 	}
 }
 
-var given = regexp.MustCompile(`"(password|currentPassword|newPassword|refreshToken)"\s*:\s*"([^"\\]*)"`)
+var given = regexp.MustCompile(`"(password|currentPassword|newPassword|refreshToken|token|invitation)"\s*:\s*"([^"\\]*)"`)
 
 // asked learns from a request.
 func (w *watch) asked(r *http.Request) {
@@ -163,8 +172,11 @@ func (w *watch) asked(r *http.Request) {
 	}
 }
 
+// mailedToken is the token of a message.
+var mailedToken = regexp.MustCompile(`(?m)[\w-]{43}$`)
+
 // shows are the answers that show a credential, once.
-var shows = regexp.MustCompile(`^POST /v1/(auth/(login|refresh|password)|api-keys(/[^/]+/rotate)?|events/tickets|webhooks(/[^/]+/rotate-secret)?)$`)
+var shows = regexp.MustCompile(`^POST /v1/(auth/(login|refresh|password|totp(/activate|/recovery-codes)?)|api-keys(/[^/]+/rotate)?|events/tickets|webhooks(/[^/]+/rotate-secret)?)$`)
 
 // answered learns from an answer, or sees it. What it repeats of the caller's own path
 // is no news to the caller.
@@ -172,6 +184,12 @@ func (w *watch) answered(r *http.Request, res *http.Response, raw []byte) {
 	path := cmp.Or(r.URL.Opaque, r.URL.EscapedPath()) // those who spell it badly on purpose use the former
 	where := r.Method + " " + path
 	text := string(raw)
+	if where == "GET /try/mail" { // the mailbox of all accounts, in development
+		for _, token := range mailedToken.FindAllString(text, -1) {
+			w.token(token)
+		}
+		return
+	}
 	if res.StatusCode < 300 && shows.MatchString(where) {
 		var shown map[string]any
 		if err := json.Unmarshal(raw, &shown); err == nil {
@@ -180,6 +198,11 @@ func (w *watch) answered(r *http.Request, res *http.Response, raw []byte) {
 					w.token(s)
 					text = strings.ReplaceAll(text, s, "")
 				}
+			}
+			codes, _ := shown["recoveryCodes"].([]any)
+			for _, code := range codes {
+				w.token(fmt.Sprint(code))
+				text = strings.ReplaceAll(text, fmt.Sprint(code), "")
 			}
 		}
 	}
@@ -232,6 +255,7 @@ func (b *overheard) Close() error {
 // ownColumns are where hashes and the secrets of development live.
 var ownColumns = []string{
 	"users.password_hash", "dev_signing_keys.secret", "refresh_tokens.hash", "tickets.hash", "api_keys.hash", "api_keys.previous_hash",
+	"account_tokens.hash", "invitations.hash",
 }
 
 // database sees every column of every row, River's jobs and their errors included.

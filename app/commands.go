@@ -16,6 +16,8 @@ import (
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
+	"github.com/orderflow-dev/orderflow/modules/users"
+	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -68,12 +70,16 @@ func (p *program) migrateCommand(ctx context.Context, args []string, out io.Writ
 }
 
 func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 && args[0] == "reset-totp" {
+		return p.resetTOTPCommand(ctx, args[1:], out)
+	}
 	if len(args) == 0 || args[0] != "create" {
-		return errors.New("usage: orderflow admin create --email=ADDRESS [--name=NAME]")
+		return errors.New("usage: orderflow admin create --email=ADDRESS [--name=NAME] [--take-over], or orderflow admin reset-totp --email=ADDRESS")
 	}
 	flags := flagSet("admin create", out)
 	email := flags.String("email", p.cfg.AdminEmail, "address to log in with")
 	name := flags.String("name", "Administrator", "name to show")
+	takeOver := flags.Bool("take-over", false, "delete the account of a user that has the address, with its sessions, API keys and webhooks; an administrator is never deleted")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -86,15 +92,11 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 		return err
 	}
 	defer data.close()
-	n := newNode(p.cfg, usual, logger(p.cfg), noop.NewTracerProvider())
+	n, err := p.openAccounts(ctx, data)
+	if err != nil {
+		return err
+	}
 	defer n.close()
-	if n.pool, err = postgres.Open(ctx, data.databaseURL, 2); err != nil {
-		return err
-	}
-	n.sessions = auth.NewSessions(n.pool, n.log)
-	if _, err := n.newUsers(nil); err != nil {
-		return err
-	}
 
 	password, made := p.cfg.AdminPassword.Reveal(), false
 	if password == "" {
@@ -104,7 +106,12 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 	if err != nil {
 		return err
 	}
-	created, err := n.users.CreateAdmin(audit.AsCommand(ctx), *email, password, *name)
+	created, err := n.users.CreateAdmin(audit.AsCommand(ctx), users.NewAdmin{
+		Email: *email, Password: password, Name: *name, MustChange: made || p.cfg.IsProduction(), TakeOver: *takeOver,
+	})
+	if fault.Is(err, "email-taken") {
+		return fmt.Errorf("an account that is not an administrator has the address %s; with --take-over it is deleted and the administrator created", *email)
+	}
 	if err != nil {
 		return err
 	}
@@ -112,14 +119,33 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 		n.log.WarnContext(ctx, "the audit entry is left for a node to seal", "error", err)
 	}
 	if !created {
-		return fmt.Errorf("there is an account with the address %s already", *email)
+		return fmt.Errorf("there is an administrator with the address %s already", *email)
 	}
 	if made {
-		_, err = fmt.Fprintf(out, "Created the administrator %s with the password %s\n", *email, password)
+		_, err = fmt.Fprintf(out, "Created the administrator %s with the password %s\nIt must be changed (POST /v1/auth/password) before the account can be used.\n", *email, password)
 	} else {
 		_, err = fmt.Fprintf(out, "Created the administrator %s.\n", *email)
 	}
 	return err
+}
+
+// openAccounts returns a node that changes accounts and does nothing else. The caller closes it.
+func (p *program) openAccounts(ctx context.Context, data *services) (*node, error) {
+	n := newNode(p.cfg, usual, logger(p.cfg), noop.NewTracerProvider())
+	pool, err := postgres.Open(ctx, data.databaseURL, 2)
+	if err != nil {
+		n.close()
+		return nil, err
+	}
+	n.pool = pool
+	n.sessions = auth.NewSessions(n.pool, n.log)
+	n.added = p.extensions
+	if _, err := n.newUsers(&Platform{Pool: n.pool, Log: n.log, Production: p.cfg.IsProduction()}); err != nil {
+		n.close()
+		return nil, err
+	}
+	n.webhooks = webhooks.New(webhooks.Deps{Pool: n.pool, Log: n.log, Metrics: n.registry}) // disables those of an account that ends
+	return n, nil
 }
 
 // healthCommand is the health check of a container without a shell.

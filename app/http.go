@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
-	"strings"
+	"runtime/debug"
+	"slices"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
@@ -11,9 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/orderflow-dev/orderflow/app/pages"
+	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/mail"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -29,14 +33,21 @@ func (n *node) routes(scopes []identity.Scope) error {
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
 		Description: aboutAPI, Origins: n.cfg.Origins, PublicURL: n.cfg.PublicURL, Scopes: scopes,
 	}
+	options.BodyBudget, options.LargeBodies = bodyLimits(debug.SetMemoryLimit(-1))
 	n.http = fiber.New(web.Config(options))
 	api := web.New(n.http, options)
-	n.http.Use(web.Headers(options), web.Recover(n.log), web.RequestID(), web.CORS(n.cfg.Origins))
+	n.http.Use(web.Headers(options), web.Recover(n.log), web.TrustTraces(bool(n.cfg.TrustedTraces)), web.RequestID(), web.CORS(n.cfg.Origins))
 	probes := n.http
 	if n.cfg.InternalPort != 0 {
 		n.internal = fiber.New(internalConfig(options))
 		n.internal.Use(web.Headers(), web.Recover(n.log), web.RequestID())
 		probes = n.internal
+	}
+	if n.internal == nil { // clients reach them
+		limited := n.limit()
+		for _, path := range []string{"/health", "/metrics"} {
+			n.http.Get(path, web.ClientAddress(n.cfg.TrustedProxies), limited)
+		}
 	}
 	n.health.mount(probes)
 	probes.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})))
@@ -65,8 +76,12 @@ func (n *node) routes(scopes []identity.Scope) error {
 	if !n.cfg.ServesPages() {
 		return nil
 	}
+	var outbox func() []mail.Sent
+	if n.outbox != nil {
+		outbox = n.outbox.Messages
+	}
 	pages.Mount(n.http, pages.Options{
-		OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
+		Outbox: outbox, OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
 		Schemas: schemas, Version: versionOf(),
 	})
 	return nil
@@ -88,18 +103,23 @@ func (n *node) mount(api *web.API) error {
 	return errors.Join(errs...)
 }
 
-// limit is Fiber's limiter with Redis as its storage and atomic counting by internal/redis.
+// limit is Fiber's limiter with Redis as its storage and atomic counting by internal/redis. A
+// request counts under its caller and, if that is an account, also under the network address, so that
+// several accounts of one person do not multiply the limit (SPEC F14).
 func (n *node) limit() fiber.Handler {
 	return limiter.New(limiter.Config{
 		Storage: n.redis.Storage(),
 		LimiterMiddleware: redis.Middleware{
 			Name: "default", Limiter: n.limiter,
-			Limit: redis.Limit{Count: n.cfg.RateLimit.Count, Period: n.cfg.RateLimit.Period},
+			Limit: redis.Limit(n.cfg.RateLimit),
+			Also:  []redis.Policy{{Name: "address", Limit: redis.Limit(*cmp.Or(n.cfg.RateLimitPerAddress, &config.Limit{})), Key: web.CallerNetwork}},
 		},
 		KeyGenerator: web.CallerKey,
 		LimitReached: func(c *fiber.Ctx) error {
-			return web.Fail(c, fault.New(fault.KindRateLimited, "rate-limited", "Too many requests; see Retry-After."))
+			return web.Fail(c, fault.New(fault.KindRateLimited, "rate-limited", "Too many requests; see Retry-After.").With("policy", redis.Exceeded(c)))
 		},
-		Next: func(c *fiber.Ctx) bool { return c.Method() == http.MethodGet && strings.HasPrefix(c.Path(), "/docs/") }, // the page's own files
+		Next: func(c *fiber.Ctx) bool { // the files of the page, which are in memory
+			return c.Method() == http.MethodGet && slices.Contains(pages.SwaggerFiles, c.Path())
+		},
 	})
 }

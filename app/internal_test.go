@@ -202,3 +202,24 @@ func TestCachedComputesOnceASecond(t *testing.T) {
 		}
 	})
 }
+
+// SPEC F4, F10: on a port that clients reach, nothing that costs anything is free of the limit: not
+// the probes but those for a balancer, nor a path that looks like a file of the documentation.
+func TestNothingIsFree_F4(t *testing.T) {
+	t.Parallel()
+	cfg := settings(t)
+	cfg.RateLimit = config.Limit{Count: 5, Period: time.Hour}
+	s := serveTest(t, cfg)
+	for range 5 {
+		s.anonymous().send("GET", "/v1/products", "")
+	}
+
+	for path, want := range map[string]int{
+		"/health": 429, "/metrics": 429, "/docs/made-up": 429, "/docs/swagger-ui.css/": 429, "/openapi.json": 429,
+		"/livez": 200, "/readyz": 200, "/docs/swagger-ui.css": 200, "/docs/swagger-ui-bundle.js": 200,
+	} {
+		if a := s.anonymous().send("GET", path, ""); a.status != want {
+			t.Errorf("%s: %d, want %d", path, a.status, want)
+		}
+	}
+}

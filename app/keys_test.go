@@ -26,6 +26,8 @@ var keyScopes = []struct{ route, path, body, scope string }{
 	{"/v1/dead-letters/{id}/cancel", "/v1/dead-letters/LETTER/cancel", ``, "POST /v1/dead-letters/letter/cancel"},
 	{"/v1/products", "/v1/products", `{"sku":"B","name":"B","unitPrice":{"amount":1,"currency":"EUR"}}`, "POST /v1/products"},
 	{"/v1/products/{sku}/adjustments", "/v1/products/no%2Ene/adjustments", `{"delta":1,"reason":"r"}`, "POST /v1/products/no.ne/adjustments"},
+	{"/v1/invitations", "/v1/invitations", `{"email":"eve@example.com"}`, "POST /v1/invitations"},
+	{"/v1/users/{id}/password-reset", "/v1/users/ID/password-reset", ``, "POST /v1/users/id/password-reset"},
 	{"/v1/webhooks/{id}/replays", "/v1/webhooks/ID/replays", `{"from":1}`, "POST /v1/webhooks/id/replays"},
 	{"/v1/webhooks/{id}/deliveries/{number}/resend", "/v1/webhooks/ID/deliveries/007/resend", ``, "POST /v1/webhooks/id/deliveries/7/resend"},
 }

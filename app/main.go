@@ -27,9 +27,13 @@ usage: orderflow [command]
   serve [--roles=api,worker]   run it; the default
   migrate [--grant=ROLE]       bring the database up to this version, give ROLE, the role of
                                the servers, the privileges that it needs, then exit
-  admin create --email=ADDRESS [--name=NAME]
+  admin create --email=ADDRESS [--name=NAME] [--take-over]
                                create an administrator; the password is read from
-                               ADMIN_PASSWORD, or made up and printed
+                               ADMIN_PASSWORD, or made up and printed; --take-over first
+                               deletes an ordinary account that has the address
+  admin reset-totp --email=ADDRESS
+                               remove the second factor of an account and end its sessions,
+                               for an administrator whom no other one can help
   verify [--settled] [--limit=10] [--json]
                                read the database and name every law that it breaks;
                                exit 1 if there is one, 2 if it could not tell

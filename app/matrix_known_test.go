@@ -1,7 +1,13 @@
 package app
 
 import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -23,6 +29,16 @@ func (k known) value(pointer, name string) (text string, ok bool) {
 		return "", true
 	case where == "POST /v1/auth/login /email":
 		return fmt.Sprintf("%q", k.person.email), true
+	case where == "POST /v1/auth/totp/activate /code":
+		return fmt.Sprintf("%q", k.m.secondFactor(k.person, false)), true
+	case where == "POST /v1/auth/totp/recovery-codes /code", where == "DELETE /v1/auth/totp /code":
+		return fmt.Sprintf("%q", k.m.secondFactor(k.person, true)), true
+	case where == "POST /v1/auth/verification/confirm /token":
+		return fmt.Sprintf("%q", k.m.token("verification")), true
+	case where == "POST /v1/auth/password-reset/confirm /token":
+		return fmt.Sprintf("%q", k.m.token("password-reset")), true
+	case where == "POST /v1/auth/register /invitation": // it is for one address
+		return "", true
 	case where == "POST /v1/products /sku":
 		return fmt.Sprintf(`"NEW-%d"`, k.m.next()), true
 	case where == "POST /v1/orders/{id}/refunds /amount/amount":
@@ -69,8 +85,24 @@ var bodies = map[string]func(m *matrix, p *person) string{
 	"POST /v1/dead-letters/bulk":      func(*matrix, *person) string { return `{"action":"retry","filter":{"error":"nothing like it"}}` },
 }
 
+// token is one that a message to another person would contain.
+func (m *matrix) token(purpose string) string {
+	m.t.Helper()
+	raw, id := make([]byte, 32), m.person("mailed").id
+	_, _ = rand.Read(raw)
+	hash := sha256.Sum256(raw)
+	m.exec(`update users set email_verified_at = null where id = $1`, id)
+	m.exec(`insert into account_tokens (user_id, purpose, hash, expires_at) values ($1, $2, $3, now() + interval '1 minute')`, id, purpose, hash[:])
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
 // body is the smallest one that a route takes of a caller; "" when it needs none.
 func (m *matrix) body(r web.Route, p *person) string {
+	m.t.Helper()
+	if len(m.factors) > 0 { // with one, they could not log in again
+		m.exec(`delete from totp_factors where user_id::text = any ($1)`, m.factors)
+		m.factors = nil
+	}
 	if write, special := bodies[r.Method+" "+r.Path]; special {
 		return write(m, p)
 	}
@@ -81,3 +113,23 @@ func (m *matrix) body(r web.Route, p *person) string {
 	k := known{m: m, r: r, person: p}
 	return textOf(sketch{doc: m.doc, given: k.value, least: true}.of("", "", request.Content["application/json"].Schema))
 }
+
+// secondFactor sets up a second factor for a person, activates it if active is set, and returns its
+// next code.
+func (m *matrix) secondFactor(p *person, active bool) string {
+	m.t.Helper()
+	m.factors = append(m.factors, p.id)
+	m.exec(`delete from totp_factors where user_id = $1`, p.id)
+	m.exec(`update sessions set confirmed_at = now() where user_id = $1`, p.id)
+	code, err := totp.GenerateCode(p.want(200, "POST", "/v1/auth/totp", "").text("secret"), time.Now())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if active {
+		code = p.want(200, "POST", "/v1/auth/totp/activate", fmt.Sprintf(`{"code":%q}`, code)).text("recoveryCodes.0")
+	}
+	return code
+}
+
+// someFactor gives an account a second factor, of which nobody knows the secret.
+const someFactor = `insert into totp_factors (user_id, id, secret, key_id, created_at, activated_at) values ($1, $1, '', '', now(), now())`

@@ -27,6 +27,9 @@ func (m *matrix) question(r web.Route, target string, who *asker) question {
 	if person == nil || !who.good {
 		person = m.a
 	}
+	if r.RecentPassword {
+		m.exec(`update sessions set confirmed_at = now()`) // the matrix may take more than five minutes
+	}
 	q.body = m.body(r, person)
 	return q
 }
@@ -40,7 +43,11 @@ func (m *matrix) aim(r web.Route, target string, who *asker) question {
 		_, rest, _ := strings.Cut(after, "}")
 		q.id = m.thing(r, target, who)
 		// What lies within a thing was made with it: a delivery, and a replay of the same id.
-		q.path = before + q.id + strings.NewReplacer("{number}", "1000", "{replayId}", q.id, "{name}", heldStep).Replace(rest)
+		q.path = before + q.id + strings.NewReplacer("{number}", "1000", "{replayId}", q.id, "{name}", heldStep,
+			"{sessionId}", q.id, "{keyId}", q.id, "{webhookId}", q.id).Replace(rest)
+		if target != "made up" {
+			m.within(r, q.id)
+		}
 	}
 	query := op.required(m.doc)
 	if target == "userId=another" {

@@ -24,6 +24,7 @@ type thing struct {
 	make    func(m *matrix, owner *person) string     // one of the owner's, and its id
 	remove  func(m *matrix, owner *person, id string) // delete it; nil when that cannot be
 	own     func(m *matrix, caller *person) string    // instead of make, for the caller's own
+	hide    func(m *matrix, id string)                // show it to those who may write it only; nil when that cannot be
 	common  bool                                      // it belongs to no user
 	private bool                                      // administrators have no access to those of other users
 }
@@ -43,6 +44,7 @@ var things = map[string]thing{
 			m.root.product(sku, 1000)
 			return sku
 		},
+		hide:   func(m *matrix, id string) { m.root.want(200, "PATCH", "/v1/products/"+id, `{"active":false}`) },
 		common: true,
 	},
 	"/v1/users/": {
@@ -87,6 +89,23 @@ var things = map[string]thing{
 		},
 		common: true,
 	},
+}
+
+// within makes what a path names below an account, with the id of the account.
+func (m *matrix) within(r web.Route, id string) {
+	m.t.Helper()
+	for name, sql := range map[string]string{
+		"{sessionId}": `insert into sessions (id, user_id, created_at, last_used_at, expires_at) values ($1, $1, now(), now(), now() + interval '1 day')
+			on conflict (id) do update set ended_at = null, expires_at = excluded.expires_at`,
+		"{keyId}": `insert into api_keys (id, user_id, name, scopes, hash, created_at) values ($1, $1, 'within', '{orders:read}', '', now())
+			on conflict (id) do update set revoked_at = null`,
+		"{webhookId}": `insert into webhooks (id, owner_id, user_id, url, types, ordering, enabled, disabled_reason, disabled_at, secret, created_at, updated_at)
+			values ($1, $1, $1, 'http://127.0.0.1:65001/', '[]', 'none', false, 'manual', now(), '', now(), now()) on conflict (id) do update set deleted_at = null`,
+	} {
+		if strings.Contains(r.Path, name) {
+			m.exec(sql, id)
+		}
+	}
 }
 
 // placeOf is the key of things for a path: a part of an order that needs an order of its own
@@ -159,6 +178,9 @@ func (m *matrix) targets(r web.Route) []string {
 	if kind.common {
 		list = []string{"there"}
 	}
+	if kind.hide != nil {
+		list = append(list, "inactive")
+	}
 	if kind.remove != nil {
 		list = append(list, "deleted")
 	}
@@ -194,6 +216,9 @@ func (m *matrix) thing(r web.Route, target string, who *asker) string {
 		if target == "deleted" {
 			kind.remove(m, owner, m.held[slot])
 		}
+		if target == "inactive" {
+			kind.hide(m, m.held[slot])
+		}
 	}
 	return m.held[slot]
 }
@@ -205,14 +230,21 @@ func (m *matrix) slot(r web.Route, target string, owner *person) string {
 // spent forgets what an allowed request may have changed.
 func (m *matrix) spent(r web.Route, target string, who *asker) {
 	m.t.Helper()
-	if target == "own" || target == "other account's" || target == "there" {
+	if target == "own" || target == "other account's" || target == "there" || target == "inactive" {
 		for slot := range m.held {
 			if strings.HasPrefix(slot, placeOf(r.Path)+" "+target) {
 				delete(m.held, slot)
 			}
 		}
 	}
-	if r.Path == "/v1/auth/logout" || r.Path == "/v1/auth/password" {
+	if strings.HasSuffix(r.Path, "/sessions") { // all sessions have ended
+		for slot := range m.held {
+			if strings.HasPrefix(slot, "/v1/auth/sessions/ own") || strings.HasPrefix(slot, "/v1/auth/sessions/ other") {
+				delete(m.held, slot)
+			}
+		}
+	}
+	if r.Path == "/v1/auth/logout" || r.Path == "/v1/auth/password" || r.Path == "/v1/users/{id}/sessions" && target == "own" {
 		who.who.logIn(m.s)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"runtime/metrics"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 const (
@@ -22,6 +24,21 @@ const (
 	// the rest is for memory outside of the runtime and for the child that hashes passwords.
 	ofContainer = 0.8
 )
+
+const (
+	// memoryOfABody is the memory limit for each large body that is processed at once. The body, its
+	// orders, the statements that store them, the response, and the garbage of all of these take about
+	// 100 MiB; the rest is for the bodies that arrive meanwhile and for reading the events.
+	memoryOfABody = 256 << 20
+	// smallestBudget has room for one body of any size, which gets a third of it.
+	smallestBudget = 28 << 20
+)
+
+// bodyLimits returns the bytes of request bodies and the number of large bodies that a process with this
+// memory limit has in memory at once, so that the most expensive requests do not exceed the limit.
+func bodyLimits(memory int64) (budget, large int) {
+	return int(max(smallestBudget, min(web.BodyBudget, memory/12))), int(max(1, min(web.LargeBodies, memory/memoryOfABody)))
+}
 
 // boundMemory sets GOMEMLIMIT from the limit of the container, if there is one, and adjusts
 // GOGC to the size of the heap, unless the environment sets them.

@@ -21,6 +21,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
@@ -36,12 +37,25 @@ type usersModule struct{ *users.Module }
 
 func (usersModule) Name() string { return "users" }
 
-func (n *node) newUsers(*Platform) (Module, error) {
+func (usersModule) Queues() map[string]int { return map[string]int{users.Queue: users.Workers} }
+
+func (n *node) newUsers(p *Platform) (Module, error) {
+	mailer, err := n.newMailer(p)
+	if err != nil {
+		return nil, err
+	}
 	n.users = users.New(users.Deps{
-		Pool: n.pool, Sessions: n.sessions, Cost: n.cfg.BcryptCost, HashCommand: hashCommand, HashWait: n.limits.hash, Log: n.log,
-		Limiter: n.limiter, RegistrationLimit: redis.Limit(*cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})),
+		Pool: n.pool, Sessions: n.sessions, DisableWebhooks: n.disableWebhooks, Cost: n.cfg.BcryptCost, HashCommand: hashCommand, HashWait: n.limits.hash, Log: n.log,
+		Limiter: n.limiter, RegistrationLimit: redis.Limit(*cmp.Or(n.cfg.RegistrationRateLimit, &config.Limit{})), ResetLimit: redis.Limit(n.cfg.LoginRateLimit),
+		Registration: n.cfg.Registration, Mailer: mailer, Queue: p.Queue, MailLinkURL: n.cfg.MailLinkURL,
+		VerifyEmail: n.cfg.EmailVerification == config.VerificationRequired, InFlight: p.InFlight,
 	})
 	return usersModule{n.users}, nil
+}
+
+// disableWebhooks is a method of a module that is constructed later.
+func (n *node) disableWebhooks(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role) error {
+	return n.webhooks.DisableOf(ctx, tx, userID, role)
 }
 
 type authModule struct{ *auth.Module }
@@ -51,9 +65,10 @@ func (authModule) Name() string { return "auth" }
 func (n *node) newAuth(*Platform) (Module, error) {
 	wake := n.channel("sessions", func() { n.auth.Look() })
 	n.auth = auth.New(auth.Deps{
-		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit),
+		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit), Notices: n.users,
 		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, FailedLookupLimit: redis.Limit(n.cfg.RateLimit),
-		SessionMaxAge: n.cfg.SessionMaxAge, SessionsPerAccount: n.cfg.SessionsPerAccount, KeysPerAccount: n.limits.keys, Wake: wake, Log: n.log,
+		SessionMaxAge: n.cfg.SessionMaxAge, SessionsPerAccount: n.cfg.SessionsPerAccount, KeysPerAccount: n.limits.keys, KeyMaxAge: n.cfg.APIKeyMaxAge,
+		TOTP: auth.TOTP{Mode: auth.TOTPMode(n.cfg.AdminTOTP), Keys: n.totpKeys}, Wake: wake, Log: n.log,
 	})
 	return authModule{n.auth}, nil
 }
@@ -99,7 +114,8 @@ func (n *node) newOrders(p *Platform) (Module, error) {
 		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement { return n.payments.Open(b, ids) },
 		NeedsMethod: n.payments.NeedsMethod(), ReservationTTL: n.cfg.ReservationTTL, InFlight: p.InFlight, CurrentCaller: n.auth.CurrentCaller, Reads: n.reads,
-		Wake: func() { n.tail.Wake(); n.wakeEvents() }, Log: n.log, Metrics: n.registry,
+		Budget: orderBudget{n.limiter, redis.Limit(n.cfg.OrderRateLimit)},
+		Wake:   func() { n.tail.Wake(); n.wakeEvents() }, Log: n.log, Metrics: n.registry,
 	})
 	p.Orders = n.orders
 	return ordersModule{n.orders}, nil
@@ -123,8 +139,8 @@ func (w webhooksModule) AuditActions() []audit.Action { return w.m.AuditActions(
 
 func (n *node) newWebhooks(p *Platform) (Module, error) {
 	n.webhooks = webhooks.New(webhooks.Deps{
-		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), InFlight: p.InFlight,
-		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Keep: n.cfg.WebhookRetention, Version: versionOf(),
+		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Roles: n.users.Roles, Keys: n.auth.KeyScopes, AccountExists: n.users.Exists, Redact: n.orders.Redact, Types: events.Types(orders.Kinds()), InFlight: p.InFlight,
+		Plaintext: !n.cfg.IsProduction(), Allowed: n.cfg.WebhookNetworks, Ports: n.cfg.WebhookPorts, Keep: n.cfg.WebhookRetention, Version: versionOf(),
 		Tracers: n.tracers, Log: n.log, Metrics: n.registry,
 	})
 	n.auth.OnChange(n.webhooks.Revoked)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/orderflow-dev/orderflow/modules/payments"
+	"github.com/orderflow-dev/orderflow/platform/mail"
 )
 
 // Option adds something to the product. Options work in any order. One that is wrong is
@@ -38,11 +39,22 @@ func WithProvider(name string, constructor NewProvider) Option {
 	}
 }
 
+// NewMailer constructs a mailer. It does no input and output.
+type NewMailer func(p *Platform) (mail.Mailer, error)
+
+// WithMailer sends the product's messages, such as codes to reset a password, through another service
+// than an SMTP server. It takes precedence over SMTP_URL; EMAIL_VERIFICATION is off unless it is set.
+// Only one mailer can be given.
+func WithMailer(constructor NewMailer) Option {
+	return func(e *extensions) { e.mailers = append(e.mailers, constructor) }
+}
+
 // extensions are the additions of the options. The zero value is the product alone.
 type extensions struct {
 	modules   []NewModule
 	providers []namedProvider
 	steps     []addedStep
+	mailers   []NewMailer
 }
 
 type namedProvider struct {
@@ -70,7 +82,8 @@ var (
 	providerName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 )
 
-// check validates the steps, and the providers, which are constructed only when selected.
+// check validates the steps, the number of mailers, and the providers, which are constructed only when
+// selected.
 func (e extensions) check() error {
 	var errs []error
 	seen := []string{"simulated", "stripe"}
@@ -84,6 +97,9 @@ func (e extensions) check() error {
 			errs = append(errs, fmt.Errorf("payment provider %q: its constructor is nil", p.name))
 		}
 		seen = append(seen, p.name)
+	}
+	if len(e.mailers) > 1 {
+		errs = append(errs, fmt.Errorf("there are %d mailers; give one", len(e.mailers)))
 	}
 	return errors.Join(append(errs, checkSteps(nil, e.steps))...)
 }

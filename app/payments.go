@@ -24,7 +24,9 @@ func (n *node) provider(p *Platform) (payments.Provider, error) {
 		Name: "orderflow_payment_breaker_open", Help: "1 while the payment provider is not asked because it does not answer."}, []string{"provider"})
 	n.registry.MustRegister(state)
 	state.WithLabelValues(chosen.Name()).Set(0)
-	return payments.Guard(chosen, breaker.Options{OnChange: func(name, from, to string) {
+	return payments.Guard(chosen, breaker.Options{OnCallerChange: func(name, from, to string) {
+		n.log.LogAttrs(context.Background(), slog.LevelWarn, "payment provider for one account", slog.String("provider", name), slog.String("was", from), slog.String("is", to))
+	}, OnChange: func(name, from, to string) {
 		open := 0.0
 		if to == "open" {
 			open = 1

@@ -175,7 +175,7 @@ func exchange(t *testing.T, addr string, row raw) (got exchanged) {
 			got.closed = !errors.Is(err, os.ErrDeadlineExceeded)
 			return got
 		}
-		if res.Header.Get("X-Request-Id") == "behind-it-all" {
+		if res.Header.Get("X-Client-Request-Id") == "behind-it-all" {
 			return got
 		}
 		body, _ := io.ReadAll(res.Body)

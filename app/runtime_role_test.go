@@ -65,6 +65,11 @@ func TestRuntimeRole(t *testing.T) {
 		}
 	})
 	admin, ann := s.admin(), s.user("ann")
+	if a := admin.want(403, "GET", "/v1/users", ""); a.text("code") != "password-change-required" { // A12: a setting knows the password
+		t.Errorf("%s", a)
+	}
+	admin.want(200, "POST", "/v1/auth/password", fmt.Sprintf(`{"currentPassword":%q,"newPassword":%q}`, adminPassword, userPassword))
+	admin = s.logIn(adminEmail, userPassword)
 
 	hook := admin.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":"https://127.0.0.1:%d/hook"}`, closedPort(t))).text("id")
 	admin.product("LAMP", 10)

@@ -22,7 +22,7 @@ import (
 // program adds its own here. The keys are those of the audit trail.
 func allLaws(keys audit.Keys) []laws.Law {
 	return slices.Concat(orders.Laws(), orders.HistoryLaws(), inventory.Laws(), payments.Laws(), notifications.Laws(), webhooks.Laws(),
-		events.Laws(), queue.Laws(), audit.Laws(keys), ordersLaws, stockLaws, moneyLaws, eventLaws)
+		events.Laws(), queue.Laws(), audit.Laws(keys), ordersLaws, stockLaws, moneyLaws, eventLaws, accountLaws)
 }
 
 // Invariants returns those of the product that command verify checks with SQL. A module's

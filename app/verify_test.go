@@ -167,6 +167,15 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"webhook-rights", `update webhooks set owner_id = '` + unknown + `' where user_id is null`, "delivery "},
 		{"webhook-rights", `update users set role = 'user', updated_at = now() - interval '1 hour' where role = 'admin'`, "delivery "},
 		{"webhook-rights", `update webhooks set user_id = '` + unknown + `' where user_id is null`, "delivery "},
+		{"ended-account", `update users set active = false where role = 'user'`, "webhook "},
+		{"ended-account", `update users set role = 'user' where role = 'admin'`, "webhook "},
+		{"ended-account", `insert into api_keys (id, user_id, name, scopes, hash, created_at) select '` + unknown + `', id, 'x', '{orders:read}', '', now() from users where role = 'user';
+			update webhooks set enabled = false, disabled_reason = 'account', disabled_at = now();
+			update users set deleted_at = now() where role = 'user'`, "API key " + unknown},
+		{"ended-account", `insert into api_keys (id, user_id, name, scopes, hash, created_at) select '` + unknown + `', id, 'x', '{orders:read}', '', now() from users where role = 'user';
+			update webhooks set enabled = false, disabled_reason = 'account', disabled_at = now();
+			update users set active = false where role = 'user'`, "API key " + unknown},
+		{"ended-account", `update users set deleted_at = now() where role = 'user'`, "webhook "},
 		{"webhook-job", `update webhook_deliveries set status = 'pending', due_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
 		{"webhook-job", `insert into webhook_replays select gen_random_uuid(), id, 1, 9, '[]', '[]', 1, 'running', 0, 0, now() - interval '3 minutes', now(), null from webhooks`, "replay "},
 		{"webhook-waiting", `update webhook_deliveries set status = 'waiting', created_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},

@@ -57,7 +57,8 @@ func verified(t *testing.T, secret string, in told) {
 }
 
 // SPEC E8, G1, A5: one node delivers the events of orders that another node accepted; a user
-// who loses the role admin gets no further events of other users.
+// who loses the role admin gets no further events of other users: their webhook for all orders is disabled,
+// the one for their own orders continues.
 func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	cfg := settings(t)
@@ -73,7 +74,9 @@ func TestWebhooks(t *testing.T) {
 	seconds, toSecond := receiver(t)
 	secret := ann.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"ordering":"order"}`, anns)).text("secret")
 	second = front.logIn(second.email, userPassword)
-	second.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"types":["order.created"]}`, seconds))
+	all := second.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"types":["order.created"]}`, seconds)).text("id")
+	owns, toOwn := receiver(t)
+	second.want(201, "POST", "/v1/webhooks", fmt.Sprintf(`{"url":%q,"types":["order.created"],"userId":%q}`, owns, id))
 
 	order := ann.order("KETTLE", 1)
 	var types []string
@@ -91,10 +94,17 @@ func TestWebhooks(t *testing.T) {
 
 	root.want(200, "PATCH", "/v1/users/"+id, `{"role":"user"}`)
 	ann.becomes(ann.order("KETTLE", 1), "PROCESSING")
-	mine := front.logIn(second.email, userPassword).order("KETTLE", 1)
+	second = front.logIn(second.email, userPassword)
+	mine := second.order("KETTLE", 1)
 
-	if in := nextTold(t, toSecond); in.Subject != mine || in.DeliveryNumber != 2 {
+	if in := nextTold(t, toOwn); in.Subject != mine || in.DeliveryNumber != 1 {
 		t.Errorf("told %s", in.raw)
+	}
+	if len(toSecond) > 0 {
+		t.Errorf("told %s", (<-toSecond).raw)
+	}
+	if a := second.want(200, "GET", "/v1/webhooks/"+all, ""); a.at("enabled") != false || a.text("disabledReason") != "account" {
+		t.Errorf("%s", a)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/orderflow-dev/orderflow/modules/inventory"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
 const demoAdmin = "admin@orderflow.local"
@@ -21,19 +22,25 @@ func (n *node) welcome(ctx context.Context, data *services, on listeners) (strin
 	login := ""
 	switch {
 	case n.cfg.AdminEmail != "":
-		if err := n.users.EnsureAdmin(ctx, n.cfg.AdminEmail, n.cfg.AdminPassword.Reveal()); err != nil {
+		there, err := n.firstAdmin(ctx, n.cfg.AdminEmail, n.cfg.AdminPassword.Reveal())
+		if err != nil {
 			return "", fmt.Errorf("ADMIN_EMAIL, ADMIN_PASSWORD: %w", err)
 		}
-		login = n.cfg.AdminEmail + " with ADMIN_PASSWORD"
+		if there {
+			login = n.cfg.AdminEmail + " with ADMIN_PASSWORD"
+		}
 	case private && !n.cfg.IsProduction():
 		password, err := keptPassword(n.cfg.DataDir, rand.Text)
 		if err != nil {
 			return "", err
 		}
-		if err := n.users.EnsureAdmin(ctx, demoAdmin, password); err != nil {
+		there, err := n.firstAdmin(ctx, demoAdmin, password)
+		if err != nil {
 			return "", fmt.Errorf("create the administrator: %w", err)
 		}
-		login = demoAdmin + " / " + password + "  (kept in " + filepath.Join(n.cfg.DataDir, "admin-password") + ")"
+		if there {
+			login = demoAdmin + " / " + password + "  (kept in " + filepath.Join(n.cfg.DataDir, "admin-password") + ")"
+		}
 	}
 	if private && !n.cfg.IsProduction() {
 		if err := n.inventory.Seed(ctx, inventory.Demo); err != nil {
@@ -72,6 +79,18 @@ func (n *node) welcome(ctx context.Context, data *services, on listeners) (strin
 	}
 	b.WriteString("\n")
 	return b.String(), nil
+}
+
+// firstAdmin creates the first administrator, and returns whether there is one. That anybody has
+// registered the address before stops no start: customers are served without an administrator.
+func (n *node) firstAdmin(ctx context.Context, email, password string) (there bool, err error) {
+	err = n.users.EnsureAdmin(ctx, email, password, n.cfg.IsProduction())
+	if fault.Is(err, "email-taken") {
+		n.log.WarnContext(ctx, "there is no administrator, because an ordinary account was registered with the address of ADMIN_EMAIL; "+
+			"`orderflow admin create --take-over` deletes that account and creates the administrator")
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func baseURL(host string, listener net.Listener) string {

@@ -47,11 +47,20 @@ func (c *Config) check(providers []string) (problems []string) {
 	if c.StreamsPerAccount < 1 || c.StreamsPerAccount > 20_000 {
 		bad("STREAMS_PER_ACCOUNT", "must be 1 to 20000")
 	}
+	if c.RateLimitPerAddress.stricter(c.RateLimit) {
+		bad("RATE_LIMIT_PER_ADDRESS", "must not be lower than RATE_LIMIT, which one caller may use up")
+	}
 	if c.SessionMaxAge < time.Hour {
 		bad("SESSION_MAX_AGE", "must be at least 1h")
 	}
 	if c.SessionsPerAccount < 1 || c.SessionsPerAccount > 1000 {
 		bad("SESSIONS_PER_ACCOUNT", "must be 1 to 1000")
+	}
+	if c.AdminTOTP != "required" && c.AdminTOTP != "optional" && c.AdminTOTP != "off" {
+		bad("ADMIN_TOTP", "must be required, optional or off")
+	}
+	if c.APIKeyMaxAge != 0 && c.APIKeyMaxAge < time.Hour {
+		bad("API_KEY_MAX_AGE", "must be at least 1h, such as 8760h for a year, or empty for no limit")
 	}
 	if c.BcryptCost < 4 || c.BcryptCost > 16 {
 		bad("BCRYPT_COST", "must be 4 to 16")
@@ -70,6 +79,7 @@ func (c *Config) check(providers []string) (problems []string) {
 	}
 	problems = append(problems, c.checkPayments(providers)...)
 	problems = append(problems, c.checkStepsSecret()...)
+	problems = append(problems, c.checkMail()...)
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("LOG_LEVEL", "must be debug, info, warn or error")
 	}
@@ -87,6 +97,7 @@ func (c *Config) check(providers []string) (problems []string) {
 	}
 	problems = append(problems, checkKeys("JWT_KEYS", c.JWTKeys)...)
 	problems = append(problems, checkKeys("AUDIT_KEYS", c.AuditKeys)...)
+	problems = append(problems, checkKeys("TOTP_KEYS", c.TOTPKeys)...)
 	problems = append(problems, checkWebURL("OTEL_EXPORTER_OTLP_ENDPOINT", c.TracesURL, "; credentials go into OTEL_EXPORTER_OTLP_HEADERS")...)
 	database, bads := c.database()
 	problems = append(problems, bads...)

@@ -26,6 +26,19 @@ const (
 	Production  = "production"
 )
 
+// The values of REGISTRATION.
+const (
+	RegistrationOpen   = "open"
+	RegistrationInvite = "invite"
+	RegistrationOff    = "off"
+)
+
+// The values of EMAIL_VERIFICATION.
+const (
+	VerificationRequired = "required"
+	VerificationOff      = "off"
+)
+
 // Config is the whole configuration. The file .env.example explains every variable.
 type Config struct {
 	Env  string `env:"APP_ENV" envDefault:"development"`
@@ -55,15 +68,31 @@ type Config struct {
 
 	SessionMaxAge      time.Duration `env:"SESSION_MAX_AGE" envDefault:"2160h"`
 	SessionsPerAccount int           `env:"SESSIONS_PER_ACCOUNT" envDefault:"50"`
+	APIKeyMaxAge       time.Duration `env:"API_KEY_MAX_AGE"` // zero: no limit
+
+	// AdminTOTP is required, optional or off.
+	AdminTOTP string `env:"ADMIN_TOTP" envDefault:"optional"`
+	TOTPKeys  Secret `env:"TOTP_KEYS"`
 
 	AdminEmail    string `env:"ADMIN_EMAIL"`
 	AdminPassword Secret `env:"ADMIN_PASSWORD"`
 
+	// Registration is who may register: RegistrationOpen, RegistrationInvite or RegistrationOff.
+	Registration string `env:"REGISTRATION" envDefault:"open"`
+
+	SMTPURL           Secret `env:"SMTP_URL"`
+	MailFrom          string `env:"MAIL_FROM"`
+	MailLinkURL       string `env:"MAIL_LINK_URL"`
+	EmailVerification string `env:"EMAIL_VERIFICATION"` // required with SMTP_URL, otherwise off
+
 	RateLimit             Limit    `env:"RATE_LIMIT" envDefault:"200/1s"`
+	RateLimitPerAddress   *Limit   `env:"RATE_LIMIT_PER_ADDRESS"` // default five times RateLimit
+	OrderRateLimit        Limit    `env:"ORDER_RATE_LIMIT" envDefault:"1000/1s"`
 	LoginRateLimit        Limit    `env:"LOGIN_RATE_LIMIT" envDefault:"10/1m"`
 	RegistrationRateLimit *Limit   `env:"REGISTRATION_RATE_LIMIT"` // Development: off, Production: 30/1m
 	StreamsPerAccount     int      `env:"STREAMS_PER_ACCOUNT" envDefault:"50"`
 	TrustedProxies        Networks `env:"TRUSTED_PROXIES"`
+	TrustedTraces         Switch   `env:"TRUSTED_TRACES" envDefault:"off"`
 	Origins               []string `env:"ALLOWED_ORIGINS"`
 	Pages                 *Switch  `env:"PAGES"` // Development: on, Production: off
 	PlaintextHosts        []string `env:"PLAINTEXT_HOSTS"`
@@ -80,6 +109,7 @@ type Config struct {
 	StepsSecret Secret `env:"STEPS_SECRET"`
 
 	WebhookNetworks Networks `env:"WEBHOOK_ALLOWED_NETWORKS"`
+	WebhookPorts    []uint16 `env:"WEBHOOK_ALLOWED_PORTS"` // Development: any, Production: 443
 
 	EventRetention        time.Duration `env:"EVENT_RETENTION" envDefault:"168h"`
 	NotificationRetention time.Duration `env:"NOTIFICATION_RETENTION" envDefault:"2160h"`
@@ -237,6 +267,10 @@ type valueError string
 
 func (e valueError) Error() string { return string(e) }
 
+// callersPerAddress is the number of callers behind one network address that can use their whole
+// limits at once, unless RATE_LIMIT_PER_ADDRESS is set.
+const callersPerAddress = 5
+
 // setDefaults sets the defaults that depend on the environment.
 func (c *Config) setDefaults() {
 	if c.Host == "" {
@@ -251,16 +285,28 @@ func (c *Config) setDefaults() {
 	if c.InternalPort == 0 && c.IsProduction() {
 		c.InternalPort = 9090
 	}
+	if c.IsProduction() && len(c.WebhookPorts) == 0 {
+		c.WebhookPorts = []uint16{443}
+	}
 	if c.BcryptCost == 0 {
 		c.BcryptCost = 10
 		if c.IsProduction() {
 			c.BcryptCost = 12
 		}
 	}
+	if c.RateLimitPerAddress == nil {
+		c.RateLimitPerAddress = &Limit{Count: callersPerAddress * c.RateLimit.Count, Period: c.RateLimit.Period}
+	}
 	if c.RegistrationRateLimit == nil {
 		c.RegistrationRateLimit = &Limit{}
 		if c.IsProduction() {
 			c.RegistrationRateLimit = &Limit{Count: 30, Period: time.Minute}
+		}
+	}
+	if c.EmailVerification == "" {
+		c.EmailVerification = VerificationOff
+		if c.SMTPURL != "" {
+			c.EmailVerification = VerificationRequired
 		}
 	}
 	if c.PaymentProvider == "" && !c.IsProduction() {

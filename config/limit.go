@@ -31,6 +31,15 @@ func (l *Limit) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// stricter reports whether l is a limit that allows fewer calls at once, or fewer in the long run,
+// than the limit other.
+func (l Limit) stricter(other Limit) bool {
+	if l.Count == 0 || other.Count == 0 {
+		return false
+	}
+	return l.Count < other.Count || float64(l.Count)/float64(l.Period) < float64(other.Count)/float64(other.Period)
+}
+
 // String returns the form that UnmarshalText parses.
 func (l Limit) String() string {
 	if l.Count == 0 {

@@ -17,6 +17,9 @@ func (c *Config) checkProduction(database *pgconn.Config) (problems []string) {
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "http" && !isLocal(u.Hostname()) {
 		problems = append(problems, "PUBLIC_URL: must begin with https:// in production")
 	}
+	if u, err := url.Parse(c.MailLinkURL); err == nil && u.Scheme == "http" && !isLocal(u.Hostname()) {
+		problems = append(problems, "MAIL_LINK_URL: must begin with https:// in production")
+	}
 	if c.BcryptCost < 10 {
 		problems = append(problems, "BCRYPT_COST: must be 10 or more in production")
 	}
@@ -96,6 +99,9 @@ func (c *Config) Warnings() (warnings []string) {
 	}
 	if c.RateLimit.Count == 0 {
 		warnings = append(warnings, "RATE_LIMIT: is off; nothing bounds the requests of a caller")
+	}
+	if c.OrderRateLimit.Count == 0 {
+		warnings = append(warnings, "ORDER_RATE_LIMIT: is off; one account can place orders faster than they are processed")
 	}
 	if c.LoginRateLimit.Count == 0 {
 		warnings = append(warnings, "LOGIN_RATE_LIMIT: is off; passwords can be guessed without a limit")

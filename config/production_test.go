@@ -56,6 +56,11 @@ func TestProductionRefuses(t *testing.T) {
 		{"repeated", "JWT_KEYS", "a=" + strings.Repeat("q7Tz0Lm4", 4)},
 		{"in order", "JWT_KEYS", "a=abcdefghijklmnopqrstuvwxyz0123456789"},
 		{"equal", "JWT_KEYS", goodKey + ",other=" + secret},
+		{"short", "TOTP_KEYS", "a=tooshort"},
+		{"one finger", "TOTP_KEYS", "a=" + strings.Repeat("x", 40)},
+		{"without a secret", "TOTP_KEYS", "a"},
+		{"equal to another", "TOTP_KEYS", goodKey},
+		{"no such policy", "ADMIN_TOTP", "on"},
 		{"cheap hash", "BCRYPT_COST", "4"},
 
 		{"short", "ADMIN_PASSWORD", "4tPz81LmWq0"},
@@ -73,6 +78,10 @@ func TestProductionRefuses(t *testing.T) {
 		{"default password here", "DATABASE_URL", "postgres://app:changeme-4tPz81@localhost/orderflow"},
 		{"short password", "DATABASE_URL", "postgres://app:4tPz81@db.example.com/x?sslmode=require"},
 		{"default password", "REDIS_URL", "rediss://:redis@cache.example.com"},
+
+		{"short password", "SMTP_URL", "smtps://mailer:4tPz81@mail.example.com"},
+		{"equal to another", "SMTP_URL", "smtps://mailer:" + strong + "@mail.example.com"},
+		{"in plaintext", "MAIL_LINK_URL", "http://shop.example.com/account"},
 
 		{"plaintext by default", "DATABASE_URL", at("db.example.com/orderflow")},
 		{"plaintext", "DATABASE_URL", at("db.example.com/orderflow?sslmode=disable")},
@@ -141,6 +150,29 @@ func TestProductionRefuses(t *testing.T) {
 				t.Errorf("%s %s: a secret stands in the error: %v", row.name, row.what, err)
 			}
 		}
+	}
+}
+
+// SPEC A13: administrators could not set up the second factor that they need.
+func TestRequiredSecondFactorNeedsKeys_A13(t *testing.T) {
+	t.Parallel()
+	if _, err := from(good("ADMIN_TOTP", "required")); err == nil || !strings.Contains(err.Error(), "TOTP_KEYS: must be set") {
+		t.Errorf("required without keys: %v", err)
+	}
+	for _, policy := range []string{"optional", "off"} {
+		if _, err := from(good("ADMIN_TOTP", policy)); err != nil {
+			t.Errorf("%s: %v", policy, err)
+		}
+	}
+	c, err := from(good("ADMIN_TOTP", "required", "TOTP_KEYS", "2026-11=zX3-fR8k_Vq1Nw6pLm5tYb0Jd9Ghs2Ec7"))
+	if err != nil || c.AdminTOTP != "required" {
+		t.Errorf("required with keys: %v", err)
+	}
+	if c, err := from(map[string]string{"ADMIN_TOTP": "required"}); err != nil || c.TOTPKeys != "" {
+		t.Errorf("in development: %v", err)
+	}
+	if c, err := from(nil); err != nil || c.AdminTOTP != "optional" {
+		t.Errorf("by default: %v", err)
 	}
 }
 
@@ -234,7 +266,7 @@ func composeSettings(t *testing.T, env map[string]string) map[string]string {
 // What is wide but private, or no more than a /8 of public addresses, passes.
 func TestNetworksThatPass(t *testing.T) {
 	t.Parallel()
-	for _, networks := range []string{"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd07::/16", "20.0.0.0/8", "20.0.0.0/8,20.0.0.0/9,20.1.2.3", "2001:db8::/32"} {
+	for _, networks := range []string{"10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fd07::/16", "20.0.0.0/8", "20.0.0.0/8,20.0.0.0/9,20.1.2.3", "20.0.0.0/9,20.1.2.3,20.0.0.0/8", "2001:db8::/32"} {
 		if _, err := from(good("TRUSTED_PROXIES", networks, "WEBHOOK_ALLOWED_NETWORKS", networks)); err != nil {
 			t.Errorf("%s: %v", networks, err)
 		}
@@ -247,6 +279,7 @@ func TestWarnings(t *testing.T) {
 	for name, changes := range map[string][]string{
 		"RATE_LIMIT":       {"RATE_LIMIT", "off"},
 		"LOGIN_RATE_LIMIT": {"LOGIN_RATE_LIMIT", "off"},
+		"ORDER_RATE_LIMIT": {"ORDER_RATE_LIMIT", "off"},
 		"REDIS_URL":        {"REDIS_URL", "rediss://cache.example.com:6379"},
 		"":                 {"REDIS_URL", "redis://127.0.0.1:6379"},
 	} {

@@ -47,6 +47,9 @@ func (c *Config) checkSecrets(database *pgconn.Config) (problems []string) {
 			problems = append(problems, name+": must be set in production")
 		}
 	}
+	if c.TOTPKeys == "" && c.AdminTOTP == "required" {
+		problems = append(problems, "TOTP_KEYS: must be set in production with ADMIN_TOTP=required; otherwise no administrator can set up a second factor")
+	}
 	if c.AdminPassword != "" && (len(c.AdminPassword) < minPassword || weak(c.AdminPassword.Reveal())) {
 		problems = append(problems, "ADMIN_PASSWORD: is a default, can be guessed or has fewer than 12 bytes")
 	}
@@ -61,6 +64,9 @@ func (c *Config) checkSecrets(database *pgconn.Config) (problems []string) {
 	}
 	if p := c.redisPassword(); p != "" && (len(p) < minPassword || weak(p)) {
 		problems = append(problems, "REDIS_URL: its password is a default, can be guessed or has fewer than 12 bytes")
+	}
+	if p := c.smtpPassword(); p != "" && (len(p) < minPassword || weak(p)) {
+		problems = append(problems, "SMTP_URL: its password is a default, can be guessed or has fewer than 12 bytes")
 	}
 	return append(problems, c.checkEqual(database)...)
 }
@@ -82,12 +88,12 @@ func (c *Config) checkEqual(database *pgconn.Config) (problems []string) {
 	type named struct{ name, secret string }
 	list := []named{
 		{"ADMIN_PASSWORD", c.AdminPassword.Reveal()}, {"REDIS_URL", c.redisPassword()}, {"STRIPE_SECRET_KEY", c.StripeSecretKey.Reveal()},
-		{"STEPS_SECRET", c.stepsSecret()},
+		{"STEPS_SECRET", c.stepsSecret()}, {"SMTP_URL", c.smtpPassword()},
 	}
 	if database != nil {
 		list = append(list, named{"DATABASE_URL", database.Password})
 	}
-	for name, keys := range map[string]Secret{"JWT_KEYS": c.JWTKeys, "AUDIT_KEYS": c.AuditKeys} {
+	for name, keys := range map[string]Secret{"JWT_KEYS": c.JWTKeys, "AUDIT_KEYS": c.AuditKeys, "TOTP_KEYS": c.TOTPKeys} {
 		for part := range strings.SplitSeq(keys.Reveal(), ",") {
 			_, secret, _ := strings.Cut(strings.TrimSpace(part), "=")
 			list = append(list, named{name, secret})

@@ -10,6 +10,18 @@ type Column struct {
 	Default   bool // the table has a default for it
 }
 
+// InvitationColumns are the columns of invitations, the id first.
+var InvitationColumns = []Column{
+	{Name: "id", Immutable: true},
+	{Name: "email", Immutable: true, Optional: false, Default: false},
+	{Name: "email_key", Immutable: true, Optional: false, Default: false},
+	{Name: "role", Immutable: true, Optional: false, Default: false},
+	{Name: "hash", Immutable: false, Optional: true, Default: false},
+	{Name: "created_by", Immutable: true, Optional: false, Default: false},
+	{Name: "created_at", Immutable: true, Optional: false, Default: false},
+	{Name: "expires_at", Immutable: false, Optional: false, Default: false},
+}
+
 // MovementColumns are the columns of movements, the id first.
 var MovementColumns = []Column{
 	{Name: "id", Immutable: true},
@@ -91,6 +103,7 @@ var SessionColumns = []Column{
 	{Name: "expires_at", Immutable: false, Optional: false, Default: false},
 	{Name: "ended_at", Immutable: false, Optional: true, Default: false},
 	{Name: "end_reason", Immutable: false, Optional: true, Default: false},
+	{Name: "confirmed_at", Immutable: false, Optional: true, Default: false},
 }
 
 // UserColumns are the columns of users, the id first.
@@ -103,9 +116,11 @@ var UserColumns = []Column{
 	{Name: "active", Immutable: false, Optional: false, Default: true},
 	{Name: "password_hash", Immutable: false, Optional: false, Default: false},
 	{Name: "password_version", Immutable: false, Optional: false, Default: true},
+	{Name: "password_must_change", Immutable: false, Optional: false, Default: true},
 	{Name: "created_at", Immutable: true, Optional: false, Default: false},
 	{Name: "updated_at", Immutable: false, Optional: false, Default: false},
 	{Name: "deleted_at", Immutable: false, Optional: true, Default: false},
+	{Name: "email_verified_at", Immutable: false, Optional: true, Default: false},
 }
 
 // WebhookColumns are the columns of webhooks, the id first.

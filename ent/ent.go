@@ -12,6 +12,7 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
+	"github.com/orderflow-dev/orderflow/ent/invitation"
 	"github.com/orderflow-dev/orderflow/ent/movement"
 	"github.com/orderflow-dev/orderflow/ent/notification"
 	"github.com/orderflow-dev/orderflow/ent/order"
@@ -82,6 +83,7 @@ var (
 func checkColumn(t, c string) error {
 	initCheck.Do(func() {
 		columnCheck = sql.NewColumnCheck(map[string]func(string) bool{
+			invitation.Table:      invitation.ValidColumn,
 			movement.Table:        movement.ValidColumn,
 			notification.Table:    notification.ValidColumn,
 			order.Table:           order.ValidColumn,

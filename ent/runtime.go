@@ -29,6 +29,7 @@ func init() {
 	user.DefaultRole = string("user")
 	user.DefaultActive = bool(true)
 	user.DefaultPasswordVersion = int64(1)
+	user.DefaultPasswordMustChange = bool(false)
 	webhook.DefaultDescription = string("")
 	webhook.DefaultEnabled = bool(true)
 	webhook.DefaultLastNumber = int64(0)

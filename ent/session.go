@@ -33,7 +33,9 @@ type Session struct {
 	// EndedAt holds the value of the "ended_at" field.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 	// EndReason holds the value of the "end_reason" field.
-	EndReason    *string `json:"end_reason,omitempty"`
+	EndReason *string `json:"end_reason,omitempty"`
+	// ConfirmedAt holds the value of the "confirmed_at" field.
+	ConfirmedAt  *time.Time `json:"confirmed_at,omitempty"`
 	selectValues sql.SelectValues
 }
 
@@ -44,7 +46,7 @@ func (*Session) scanValues(columns []string) ([]any, error) {
 		switch columns[i] {
 		case session.FieldUserAgent, session.FieldAddress, session.FieldEndReason:
 			values[i] = new(sql.NullString)
-		case session.FieldCreatedAt, session.FieldLastUsedAt, session.FieldExpiresAt, session.FieldEndedAt:
+		case session.FieldCreatedAt, session.FieldLastUsedAt, session.FieldExpiresAt, session.FieldEndedAt, session.FieldConfirmedAt:
 			values[i] = new(sql.NullTime)
 		case session.FieldID, session.FieldUserID:
 			values[i] = new(uuid.UUID)
@@ -119,6 +121,13 @@ func (_m *Session) assignValues(columns []string, values []any) error {
 				_m.EndReason = new(string)
 				*_m.EndReason = value.String
 			}
+		case session.FieldConfirmedAt:
+			if value, ok := values[i].(*sql.NullTime); !ok {
+				return fmt.Errorf("unexpected type %T for field confirmed_at", values[i])
+			} else if value.Valid {
+				_m.ConfirmedAt = new(time.Time)
+				*_m.ConfirmedAt = value.Time
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -181,6 +190,11 @@ func (_m *Session) String() string {
 	if v := _m.EndReason; v != nil {
 		builder.WriteString("end_reason=")
 		builder.WriteString(*v)
+	}
+	builder.WriteString(", ")
+	if v := _m.ConfirmedAt; v != nil {
+		builder.WriteString("confirmed_at=")
+		builder.WriteString(v.Format(time.ANSIC))
 	}
 	builder.WriteByte(')')
 	return builder.String()

@@ -12,6 +12,8 @@ import (
 // Tx is a transactional client that is created by calling Client.Tx().
 type Tx struct {
 	config
+	// Invitation is the client for interacting with the Invitation builders.
+	Invitation *InvitationClient
 	// Movement is the client for interacting with the Movement builders.
 	Movement *MovementClient
 	// Notification is the client for interacting with the Notification builders.
@@ -163,6 +165,7 @@ func (tx *Tx) Client() *Client {
 }
 
 func (tx *Tx) init() {
+	tx.Invitation = NewInvitationClient(tx.config)
 	tx.Movement = NewMovementClient(tx.config)
 	tx.Notification = NewNotificationClient(tx.config)
 	tx.Order = NewOrderClient(tx.config)
@@ -182,7 +185,7 @@ func (tx *Tx) init() {
 // of them in order to commit or rollback the transaction.
 //
 // If a closed transaction is embedded in one of the generated entities, and the entity
-// applies a query, for example: Movement.QueryXXX(), the query will be executed
+// applies a query, for example: Invitation.QueryXXX(), the query will be executed
 // through the driver which created this transaction.
 //
 // Note that txDriver is not goroutine safe.

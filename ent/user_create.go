@@ -95,6 +95,20 @@ func (_c *UserCreate) SetNillablePasswordVersion(v *int64) *UserCreate {
 	return _c
 }
 
+// SetPasswordMustChange sets the "password_must_change" field.
+func (_c *UserCreate) SetPasswordMustChange(v bool) *UserCreate {
+	_c.mutation.SetPasswordMustChange(v)
+	return _c
+}
+
+// SetNillablePasswordMustChange sets the "password_must_change" field if the given value is not nil.
+func (_c *UserCreate) SetNillablePasswordMustChange(v *bool) *UserCreate {
+	if v != nil {
+		_c.SetPasswordMustChange(*v)
+	}
+	return _c
+}
+
 // SetCreatedAt sets the "created_at" field.
 func (_c *UserCreate) SetCreatedAt(v time.Time) *UserCreate {
 	_c.mutation.SetCreatedAt(v)
@@ -117,6 +131,20 @@ func (_c *UserCreate) SetDeletedAt(v time.Time) *UserCreate {
 func (_c *UserCreate) SetNillableDeletedAt(v *time.Time) *UserCreate {
 	if v != nil {
 		_c.SetDeletedAt(*v)
+	}
+	return _c
+}
+
+// SetEmailVerifiedAt sets the "email_verified_at" field.
+func (_c *UserCreate) SetEmailVerifiedAt(v time.Time) *UserCreate {
+	_c.mutation.SetEmailVerifiedAt(v)
+	return _c
+}
+
+// SetNillableEmailVerifiedAt sets the "email_verified_at" field if the given value is not nil.
+func (_c *UserCreate) SetNillableEmailVerifiedAt(v *time.Time) *UserCreate {
+	if v != nil {
+		_c.SetEmailVerifiedAt(*v)
 	}
 	return _c
 }
@@ -178,6 +206,10 @@ func (_c *UserCreate) defaults() {
 		v := user.DefaultPasswordVersion
 		_c.mutation.SetPasswordVersion(v)
 	}
+	if _, ok := _c.mutation.PasswordMustChange(); !ok {
+		v := user.DefaultPasswordMustChange
+		_c.mutation.SetPasswordMustChange(v)
+	}
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -202,6 +234,9 @@ func (_c *UserCreate) check() error {
 	}
 	if _, ok := _c.mutation.PasswordVersion(); !ok {
 		return &ValidationError{Name: "password_version", err: errors.New(`ent: missing required field "User.password_version"`)}
+	}
+	if _, ok := _c.mutation.PasswordMustChange(); !ok {
+		return &ValidationError{Name: "password_must_change", err: errors.New(`ent: missing required field "User.password_must_change"`)}
 	}
 	if _, ok := _c.mutation.CreatedAt(); !ok {
 		return &ValidationError{Name: "created_at", err: errors.New(`ent: missing required field "User.created_at"`)}
@@ -272,6 +307,10 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 		_spec.SetField(user.FieldPasswordVersion, field.TypeInt64, value)
 		_node.PasswordVersion = value
 	}
+	if value, ok := _c.mutation.PasswordMustChange(); ok {
+		_spec.SetField(user.FieldPasswordMustChange, field.TypeBool, value)
+		_node.PasswordMustChange = value
+	}
 	if value, ok := _c.mutation.CreatedAt(); ok {
 		_spec.SetField(user.FieldCreatedAt, field.TypeTime, value)
 		_node.CreatedAt = value
@@ -283,6 +322,10 @@ func (_c *UserCreate) createSpec() (*User, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.DeletedAt(); ok {
 		_spec.SetField(user.FieldDeletedAt, field.TypeTime, value)
 		_node.DeletedAt = &value
+	}
+	if value, ok := _c.mutation.EmailVerifiedAt(); ok {
+		_spec.SetField(user.FieldEmailVerifiedAt, field.TypeTime, value)
+		_node.EmailVerifiedAt = &value
 	}
 	return _node, _spec
 }

@@ -192,6 +192,76 @@ func TestDownLeavesNothing(t *testing.T) {
 	}
 }
 
+// SPEC A5, G1: migration 19 ends the keys and webhooks that accounts of the previous version were left
+// with when they were deactivated, deleted or demoted, and no others.
+func TestLeftCredentialsEnd_A5_G1(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	conn, ctx := connect(t, url), t.Context()
+	db, err := open(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ours, err := provider(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ours.UpTo(ctx, 18); err != nil {
+		t.Fatal(err)
+	}
+	// Each account has two keys and five webhooks.
+	_, err = conn.Exec(ctx, `
+		insert into users (id, email, email_key, role, active, password_hash, created_at, updated_at, deleted_at)
+		select gen_random_uuid(), name, name, role, active, '', now(), now(), deleted from (values
+			('user', 'user', true, null), ('admin', 'admin', true, null), ('inactive', 'user', false, null),
+			('deleted', 'user', true, now()), ('inactive-admin', 'admin', false, null), ('deleted-admin', 'admin', true, now())
+		) v (name, role, active, deleted);
+		insert into api_keys (id, user_id, name, scopes, hash, created_at, revoked_at)
+		select gen_random_uuid(), u.id, k.name, '{orders:read}', '', now(), k.revoked
+		from users u, (values ('valid', null), ('revoked', timestamptz '2026-01-01')) k (name, revoked);
+		insert into webhooks (id, owner_id, user_id, url, description, types, ordering, enabled, disabled_reason, disabled_at, secret, created_at, updated_at, deleted_at)
+		select gen_random_uuid(), u.id, w.whose, '', w.name, '[]', 'none', w.reason is null, w.reason, w.at, '', now(), now(), w.deleted
+		from users u, lateral (values
+			('own', u.id, null, null, null), ('other', gen_random_uuid(), null, null, null), ('all', null, null, null, null),
+			('manual', u.id, 'manual', timestamptz '2026-01-01', null), ('gone', u.id, null, null, timestamptz '2026-01-01')
+		) w (name, whose, reason, at, deleted)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	up(t, url)
+
+	list := func(sql string) []string {
+		t.Helper()
+		rows, err := conn.Query(ctx, sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	for _, row := range []struct {
+		what, sql string
+		want      []string
+	}{
+		{"valid keys", `select email from api_keys k join users u on u.id = k.user_id where revoked_at is null order by 1`, []string{"admin", "user"}},
+		{"keys that were revoked before", `select distinct revoked_at::date::text from api_keys where name = 'revoked'`, []string{"2026-01-01"}},
+		{"enabled webhooks", `select email || ' ' || description from webhooks w join users u on u.id = w.owner_id where enabled and w.deleted_at is null order by email || description collate "C"`,
+			[]string{"admin all", "admin other", "admin own", "user own"}},
+		{"webhooks that were disabled before", `select distinct disabled_reason || ' ' || disabled_at::date from webhooks where description = 'manual'`, []string{"manual 2026-01-01"}},
+		{"deleted webhooks", `select distinct enabled::text from webhooks where description = 'gone'`, []string{"true"}},
+		{"reasons of the others", `select distinct disabled_reason from webhooks where not enabled and description <> 'manual'`, []string{"account"}},
+	} {
+		if got := list(row.sql); !slices.Equal(got, row.want) {
+			t.Errorf("%s: %q, want %q", row.what, got, row.want)
+		}
+	}
+}
+
 // A migration that waits for a busy table does not block other transactions for longer than
 // three seconds. The migration itself has no time limit.
 func TestABusyTable(t *testing.T) {

@@ -13,6 +13,9 @@ import (
 	"sync"
 
 	"github.com/gofiber/fiber/v2"
+
+	"github.com/orderflow-dev/orderflow/platform/jsontime"
+	"github.com/orderflow-dev/orderflow/platform/mail"
 )
 
 // Options say what the pages show. All of them may be left empty.
@@ -26,16 +29,22 @@ type Options struct {
 	// Schemas are one JSON Schema for each type of event.
 	Schemas map[string][]byte
 	Version string // of the product; default: dev
+	// Outbox returns the messages that /try shows, in development. They contain codes to reset the
+	// passwords of all accounts. Without it /try shows none.
+	Outbox func() []mail.Sent
 }
 
 // What a page may load. Ours use no inline script or style, and no markup from
 // strings: "trusted-types 'none'" makes the browser refuse an innerHTML. Without
-// script a form goes nowhere, so a password never lands in a URL.
+// script a form goes nowhere, so a password never lands in a URL. Swagger UI assigns HTML that
+// DOMPurify has cleaned as text, which "require-trusted-types-for" would refuse; no other script
+// may declare HTML as trusted there.
 const (
 	ours = "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
 		"require-trusted-types-for 'script'; trusted-types 'none'"
 	swagger = "default-src 'self'; img-src 'self' data:; " +
-		"base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'"
+		"base-uri 'none'; object-src 'none'; form-action 'none'; frame-ancestors 'none'; " +
+		"trusted-types dompurify"
 )
 
 // Mount registers the pages. It panics when a file in the binary is broken.
@@ -51,6 +60,9 @@ func Mount(app fiber.Router, o Options) {
 		app.Get("/assets/"+name, embedded(name).serve(ours))
 	}
 	mountSwagger(app)
+	if o.Outbox != nil {
+		app.Get("/try/mail", messages(o.Outbox))
+	}
 	if o.OpenAPI != nil {
 		app.Get("/openapi.json", description(o.OpenAPI))
 	}
@@ -87,5 +99,23 @@ func description(document func() ([]byte, error)) fiber.Handler {
 			return err
 		}
 		return serve(c)
+	}
+}
+
+// messages serves the outbox of development to the page /try, and to no page of another origin.
+func messages(outbox func() []mail.Sent) fiber.Handler {
+	type message struct {
+		At      jsontime.Time `json:"at"`
+		To      string        `json:"to"`
+		Subject string        `json:"subject"`
+		Text    string        `json:"text"`
+	}
+	return func(c *fiber.Ctx) error {
+		list := []message{}
+		for _, m := range outbox() {
+			list = append(list, message{jsontime.At(m.At), m.To, m.Subject, m.Text})
+		}
+		c.Set(fiber.HeaderCacheControl, "no-store")
+		return c.JSON(fiber.Map{"data": list})
 	}
 }

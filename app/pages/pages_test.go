@@ -1,6 +1,10 @@
 package pages_test
 
 import (
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -53,7 +57,7 @@ func TestServed(t *testing.T) {
 		{"/assets/try.js", "text/javascript; charset=utf-8", "import"},
 		{"/assets/try.css", "text/css; charset=utf-8", ".shop"},
 		{"/assets/icon.svg", "image/svg+xml", "<svg"},
-		{"/docs/swagger-ui-bundle.js", "application/javascript", "SwaggerUIBundle"},
+		{"/docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8", "SwaggerUIBundle"},
 		{"/docs/swagger-ui.css", "text/css; charset=utf-8", ".swagger-ui"},
 	} {
 		t.Run(row.path, func(t *testing.T) {
@@ -137,5 +141,47 @@ func TestNothingFromElsewhere(t *testing.T) {
 		if found := elsewhere.FindString(body); found != "" {
 			t.Errorf("%s: %s", path, found)
 		}
+	}
+}
+
+// The copy of Swagger UI is that of its manifest, so the version that is looked up for
+// vulnerabilities is the one that is served (ASVS 15.1.2).
+func TestSwaggerIsThatOfItsManifest(t *testing.T) {
+	t.Parallel()
+	app := setup(t, pages.Options{})
+	var manifest struct {
+		Files    map[string]string
+		Contains []struct{ Package, Version string }
+	}
+	if err := json.Unmarshal(pages.SwaggerManifest(), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	if len(manifest.Files) != len(pages.SwaggerFiles) || len(manifest.Contains) == 0 {
+		t.Errorf("the manifest has %v and %v", manifest.Files, manifest.Contains)
+	}
+	for _, path := range pages.SwaggerFiles {
+		plain, body := get(t, app, path)
+		packed, compressed := get(t, app, path, "Accept-Encoding", "br, gzip")
+
+		unpacked, err := gzip.NewReader(strings.NewReader(compressed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(unpacked)
+		if err != nil || string(raw) != body || plain.Header.Get("Content-Encoding") != "" || packed.Header.Get("Content-Encoding") != "gzip" {
+			t.Errorf("%s differs when it is compressed: %v, %v", path, err, packed.Header)
+		}
+		if sum := sha256.Sum256(raw); hex.EncodeToString(sum[:]) != manifest.Files[strings.TrimPrefix(path, "/docs/")] {
+			t.Errorf("%s has the SHA-256 %x", path, sum)
+		}
+	}
+	_, script := get(t, app, "/docs/swagger-ui-bundle.js")
+	for _, part := range manifest.Contains {
+		if part.Package != "dompurify" || !strings.Contains(script, `DOMPurify.version="`+part.Version+`"`) {
+			t.Errorf("the bundle does not contain %v", part)
+		}
+	}
+	if res, _ := get(t, app, "/docs"); !strings.Contains(res.Header.Get("Content-Security-Policy"), "trusted-types dompurify") {
+		t.Errorf("the policy is %s", res.Header.Get("Content-Security-Policy"))
 	}
 }

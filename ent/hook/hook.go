@@ -9,6 +9,18 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 )
 
+// The InvitationFunc type is an adapter to allow the use of ordinary
+// function as Invitation mutator.
+type InvitationFunc func(context.Context, *ent.InvitationMutation) (ent.Value, error)
+
+// Mutate calls f(ctx, m).
+func (f InvitationFunc) Mutate(ctx context.Context, m ent.Mutation) (ent.Value, error) {
+	if mv, ok := m.(*ent.InvitationMutation); ok {
+		return f(ctx, mv)
+	}
+	return nil, fmt.Errorf("unexpected mutation type %T. expect *ent.InvitationMutation", m)
+}
+
 // The MovementFunc type is an adapter to allow the use of ordinary
 // function as Movement mutator.
 type MovementFunc func(context.Context, *ent.MovementMutation) (ent.Value, error)

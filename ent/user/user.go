@@ -25,12 +25,16 @@ const (
 	FieldPasswordHash = "password_hash"
 	// FieldPasswordVersion holds the string denoting the password_version field in the database.
 	FieldPasswordVersion = "password_version"
+	// FieldPasswordMustChange holds the string denoting the password_must_change field in the database.
+	FieldPasswordMustChange = "password_must_change"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
 	FieldCreatedAt = "created_at"
 	// FieldUpdatedAt holds the string denoting the updated_at field in the database.
 	FieldUpdatedAt = "updated_at"
 	// FieldDeletedAt holds the string denoting the deleted_at field in the database.
 	FieldDeletedAt = "deleted_at"
+	// FieldEmailVerifiedAt holds the string denoting the email_verified_at field in the database.
+	FieldEmailVerifiedAt = "email_verified_at"
 	// Table holds the table name of the user in the database.
 	Table = "users"
 )
@@ -45,9 +49,11 @@ var Columns = []string{
 	FieldActive,
 	FieldPasswordHash,
 	FieldPasswordVersion,
+	FieldPasswordMustChange,
 	FieldCreatedAt,
 	FieldUpdatedAt,
 	FieldDeletedAt,
+	FieldEmailVerifiedAt,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -69,6 +75,8 @@ var (
 	DefaultActive bool
 	// DefaultPasswordVersion holds the default value on creation for the "password_version" field.
 	DefaultPasswordVersion int64
+	// DefaultPasswordMustChange holds the default value on creation for the "password_must_change" field.
+	DefaultPasswordMustChange bool
 )
 
 // OrderOption defines the ordering options for the User queries.
@@ -114,6 +122,11 @@ func ByPasswordVersion(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldPasswordVersion, opts...).ToFunc()
 }
 
+// ByPasswordMustChange orders the results by the password_must_change field.
+func ByPasswordMustChange(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldPasswordMustChange, opts...).ToFunc()
+}
+
 // ByCreatedAt orders the results by the created_at field.
 func ByCreatedAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldCreatedAt, opts...).ToFunc()
@@ -127,4 +140,9 @@ func ByUpdatedAt(opts ...sql.OrderTermOption) OrderOption {
 // ByDeletedAt orders the results by the deleted_at field.
 func ByDeletedAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDeletedAt, opts...).ToFunc()
+}
+
+// ByEmailVerifiedAt orders the results by the email_verified_at field.
+func ByEmailVerifiedAt(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldEmailVerifiedAt, opts...).ToFunc()
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/sony/gobreaker/v2"
 )
 
@@ -28,7 +29,8 @@ type Options struct {
 	Window time.Duration // 10 s
 
 	// The breaker then refuses all calls for Open, and afterwards lets Probes calls through at a
-	// time. It closes when all of them succeed, and opens again when one fails.
+	// time. It closes when all of them succeed, and opens again when one fails, or of calls for
+	// callers (see For) when those of two callers fail.
 	Open   time.Duration // 5 s
 	Probes uint32        // 3
 
@@ -36,6 +38,9 @@ type Options struct {
 	// half-open (probing). It is called under the breaker's lock: set a gauge, write a log line,
 	// do not call the service.
 	OnChange func(name, from, to string)
+
+	// OnCallerChange is the same for a breaker of one caller (see For).
+	OnCallerChange func(name, from, to string)
 }
 
 func (o Options) withDefaults() Options {
@@ -64,55 +69,90 @@ func (e *OpenError) Unwrap() error { return e.cause }
 
 // Breaker guards the calls to one service. They return a T.
 type Breaker[T any] struct {
-	breaker *gobreaker.CircuitBreaker[T]
+	all     *circuit[T]
+	callers *lru.Cache[string, *circuit[T]]
+	failed  *lru.Cache[string, time.Time] // when a failure of the caller was last counted for all
+	probed  atomic.Pointer[string]        // the caller whose probe failed first while half-open
+	options Options
 	healthy func(error) bool
-	timeout time.Duration
-	probe   time.Duration // the wait of a call that is rejected while others probe
-	reopens atomic.Int64  // in Unix nanoseconds; gobreaker does not expose it
-	inARow  int           // failures; under gobreaker's lock
+}
+
+// circuit is a breaker of gobreaker with what gobreaker does not count or expose.
+type circuit[T any] struct {
+	*gobreaker.CircuitBreaker[T]
+	reopens atomic.Int64 // in Unix nanoseconds
+	inARow  int          // failures; under gobreaker's lock
+}
+
+// maxCallers is the number of callers that are told apart. The one whose call is the longest ago
+// is forgotten.
+const maxCallers = 1_000
+
+type callerKey struct{}
+
+// For returns a context whose calls are made on behalf of a caller, such as an account. What one
+// caller sends may make a call fail while the service is available. Therefore its failures count
+// once in a Window, so that they do not open the breaker for others, and failed probes of one caller
+// do not open it again; a breaker of its own refuses the calls of the caller alone. Calls without a
+// caller count each.
+func For(ctx context.Context, caller string) context.Context {
+	return context.WithValue(ctx, callerKey{}, caller)
 }
 
 // New returns a closed breaker. The name is passed to OnChange. A nil error, and an error for which
 // healthy returns true, are responses of an available service. All other errors are failures,
 // including timeouts. A call whose context was canceled counts as neither.
 func New[T any](name string, healthy func(error) bool, o Options) *Breaker[T] {
-	o = o.withDefaults()
-	b := &Breaker[T]{healthy: healthy, timeout: o.Timeout, probe: o.Open / 5}
-	b.breaker = gobreaker.NewCircuitBreaker[T](gobreaker.Settings{
+	b := &Breaker[T]{options: o.withDefaults(), healthy: healthy}
+	b.callers, _ = lru.New[string, *circuit[T]](maxCallers) // fails only for a size below one
+	b.failed, _ = lru.New[string, time.Time](maxCallers)
+	b.all = b.circuit(name, func(name, from, to string) {
+		b.failed.Purge() // failures from before the change say nothing about the service after it
+		b.probed.Store(nil)
+		if o.OnChange != nil {
+			o.OnChange(name, from, to)
+		}
+	})
+	return b
+}
+
+func (b *Breaker[T]) circuit(name string, onChange func(name, from, to string)) *circuit[T] {
+	o, c := b.options, &circuit[T]{}
+	c.CircuitBreaker = gobreaker.NewCircuitBreaker[T](gobreaker.Settings{
 		Name:         name,
 		MaxRequests:  o.Probes,
 		Interval:     o.Window,
 		BucketPeriod: o.Window / 10,
 		Timeout:      o.Open,
-		IsExcluded:   isGivenUp,
-		IsSuccessful: b.count,
-		ReadyToTrip: func(c gobreaker.Counts) bool {
-			// Not c.Requests, because they include the calls in progress.
-			answers := c.TotalSuccesses + c.TotalFailures
-			return b.inARow >= o.InARow ||
-				answers >= o.Sample && float64(c.TotalFailures) >= o.Share*float64(answers)
+		IsExcluded:   isExcluded,
+		IsSuccessful: func(err error) bool { return c.count(b.answered(err)) },
+		ReadyToTrip: func(counts gobreaker.Counts) bool {
+			// Not counts.Requests, because they include the calls in progress.
+			answers := counts.TotalSuccesses + counts.TotalFailures
+			return c.inARow >= o.InARow ||
+				answers >= o.Sample && float64(counts.TotalFailures) >= o.Share*float64(answers)
 		},
 		OnStateChange: func(name string, from, to gobreaker.State) {
-			b.inARow = 0
+			c.inARow = 0
 			if to == gobreaker.StateOpen {
-				b.reopens.Store(time.Now().Add(o.Open).UnixNano())
+				c.reopens.Store(time.Now().Add(o.Open).UnixNano())
 			}
-			if o.OnChange != nil {
-				o.OnChange(name, from.String(), to.String())
+			if onChange != nil {
+				onChange(name, from.String(), to.String())
 			}
 		},
 	})
-	return b
+	return c
 }
 
 // count counts consecutive failures. The count of gobreaker covers only the window, so calls that
 // time out one after the other would never reach the limit.
-func (b *Breaker[T]) count(err error) bool {
-	if b.answered(err) {
-		b.inARow = 0
+func (c *circuit[T]) count(answered bool) bool {
+	if answered {
+		c.inARow = 0
 		return true
 	}
-	b.inARow++
+	c.inARow++
 	return false
 }
 
@@ -126,19 +166,77 @@ func (b *Breaker[T]) Do(ctx context.Context, call func(context.Context) (T, erro
 	if err := ctx.Err(); err != nil {
 		return zero, err
 	}
-	made := false
-	result, err := b.breaker.Execute(func() (T, error) {
-		made = true
-		limited, cancel := context.WithTimeout(ctx, b.timeout)
+	limited := func() (T, error) {
+		limited, cancel := context.WithTimeout(ctx, b.options.Timeout)
 		defer cancel()
 		result, err := call(limited)
 		return result, b.explain(ctx, limited, err)
+	}
+	caller, named := ctx.Value(callerKey{}).(string)
+	if !named {
+		return b.through(b.all, limited)
+	}
+	return b.through(b.own(caller), func() (T, error) {
+		result, err := b.through(b.all, func() (T, error) {
+			result, err := limited()
+			return result, b.once(caller, err)
+		})
+		if again, ok := errors.AsType[*repeated](err); ok {
+			err = again.cause // it is a failure to the caller's own breaker
+		}
+		return result, err
+	})
+}
+
+// through makes a call if the circuit lets it through.
+func (b *Breaker[T]) through(c *circuit[T], call func() (T, error)) (T, error) {
+	made := false
+	result, err := c.Execute(func() (T, error) {
+		made = true
+		return call()
 	})
 	if !made {
-		until := time.Until(time.Unix(0, b.reopens.Load()))
-		return zero, &OpenError{max(until, b.probe), err}
+		var zero T
+		until := time.Until(time.Unix(0, c.reopens.Load()))
+		return zero, &OpenError{max(until, b.options.Open/5), err} // while others probe, there is no time yet
 	}
 	return result, err
+}
+
+// own returns the circuit of a caller. Two first calls at once may use one each, of which one is
+// kept.
+func (b *Breaker[T]) own(caller string) *circuit[T] {
+	if c, known := b.callers.Get(caller); known {
+		return c
+	}
+	c := b.circuit(b.all.Name(), b.options.OnCallerChange)
+	if earlier, known, _ := b.callers.PeekOrAdd(caller, c); known {
+		return earlier
+	}
+	return c
+}
+
+// once marks a failure of a caller that had one within the window, and a failed probe unless that of
+// another caller failed as well.
+func (b *Breaker[T]) once(caller string, err error) error {
+	if b.answered(err) || isExcluded(err) {
+		return err
+	}
+	if b.all.State() == gobreaker.StateHalfOpen {
+		if b.probed.CompareAndSwap(nil, &caller) {
+			return &repeated{err}
+		}
+		if first := b.probed.Load(); first == nil || *first == caller {
+			return &repeated{err}
+		}
+		return err
+	}
+	at, before := b.failed.Get(caller)
+	if before && time.Since(at) < b.options.Window {
+		return &repeated{err}
+	}
+	b.failed.Add(caller, time.Now())
+	return err
 }
 
 // explain marks the error of a call that this process canceled, and adds to the error of one that
@@ -162,7 +260,17 @@ type givenUp struct{ cause error }
 func (e *givenUp) Error() string { return "given up: " + e.cause.Error() }
 func (e *givenUp) Unwrap() error { return e.cause }
 
-func isGivenUp(err error) bool {
-	_, ok := errors.AsType[*givenUp](err)
-	return ok
+// repeated is a failure of a caller that does not count for all.
+type repeated struct{ cause error }
+
+func (e *repeated) Error() string { return e.cause.Error() }
+func (e *repeated) Unwrap() error { return e.cause }
+
+// isExcluded reports whether an error is not a result of the service. To the breaker of a caller,
+// a call that the breaker of all refused is none.
+func isExcluded(err error) bool {
+	_, canceled := errors.AsType[*givenUp](err)
+	_, again := errors.AsType[*repeated](err)
+	_, refused := errors.AsType[*OpenError](err)
+	return canceled || again || refused
 }

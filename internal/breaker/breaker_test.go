@@ -165,3 +165,147 @@ func refused(t *testing.T, b *breaker.Breaker[int], wait time.Duration) {
 		t.Fatalf("%v, want a wait of %v", err, wait)
 	}
 }
+
+// SPEC D4: failures of one caller close the service to that caller alone; failures of several
+// close it to all, as soon as those of a single unnamed caller would.
+func TestCallers_D4(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var all, own []string
+		b := breaker.New[int]("bank", isAnswer, breaker.Options{
+			OnChange:       func(_, from, to string) { all = append(all, from+" "+to) },
+			OnCallerChange: func(_, from, to string) { own = append(own, from+" "+to) },
+		})
+		do := func(caller string, want error) (opened bool) {
+			t.Helper()
+			_, err := b.Do(breaker.For(t.Context(), caller), ending(want))
+			if open, ok := errors.AsType[*breaker.OpenError](err); ok {
+				if open.RetryAfter <= 0 || open.RetryAfter > 5*time.Second {
+					t.Errorf("%s waits for %v", caller, open.RetryAfter)
+				}
+				return true
+			}
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", caller, err, want)
+			}
+			return false
+		}
+
+		for i := range 10 {
+			if do("eve", errDown) {
+				t.Errorf("call %d of eve is refused", i)
+			}
+		}
+		if !do("eve", nil) || do("ann", nil) || do("bob", errDeclined) {
+			t.Errorf("the changes are %v, for callers %v", all, own)
+		}
+		for range 5 { // the probes of eve fail, beyond the window
+			<-time.After(5*time.Second + time.Millisecond)
+			do("eve", errDown)
+			if do("ann", nil) {
+				t.Fatalf("ann is refused after %v", all)
+			}
+		}
+		for i := range 9 {
+			if do(fmt.Sprint("customer ", i), errDown) {
+				t.Errorf("customer %d is refused", i)
+			}
+		}
+		if do("the tenth", errDown); !do("ann", nil) || len(all) != 1 || all[0] != "closed open" {
+			t.Errorf("ten customers in a row do not open it: %v", all)
+		}
+		<-time.After(5*time.Second + time.Millisecond)
+		for range 3 {
+			do("ann", nil)
+		}
+		if do("bob", nil) || all[len(all)-1] != "half-open closed" {
+			t.Errorf("it does not close: %v", all)
+		}
+	})
+}
+
+// callsOf returns a function that makes a call for a caller and reports whether it was refused.
+func callsOf(t *testing.T, b *breaker.Breaker[int]) func(caller string, want error) (refused bool) {
+	return func(caller string, want error) bool {
+		t.Helper()
+		_, err := b.Do(breaker.For(t.Context(), caller), ending(want))
+		if _, refused := errors.AsType[*breaker.OpenError](err); refused {
+			return true
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", caller, err, want)
+		}
+		return false
+	}
+}
+
+// SPEC D4: failed probes of one caller do not keep a service that is available again from the others;
+// those of two callers do.
+func TestProbesOfOneCaller_D4(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var changes []string
+		b := breaker.New[int]("bank", isAnswer, breaker.Options{InARow: 2, OnChange: func(_, from, to string) { changes = append(changes, from+" "+to) }})
+		do := callsOf(t, b)
+		halfOpen := func() {
+			t.Helper()
+			do("cid", errDown)
+			if do("dora", errDown); !do("ann", nil) {
+				t.Fatalf("it is not open: %v", changes)
+			}
+			<-time.After(5*time.Second + time.Millisecond)
+			changes = nil
+		}
+
+		halfOpen()
+		if do("eve", errDown) || do("ann", nil) || do("eve", errDown) || do("ann", nil) || do("bob", errDeclined) || do("ann", nil) {
+			t.Errorf("a probe is refused: %v", changes)
+		}
+		if want := []string{"open half-open", "half-open closed"}; !slices.Equal(changes, want) {
+			t.Errorf("one caller fails: %v, want %v", changes, want)
+		}
+
+		<-time.After(time.Minute)
+		halfOpen()
+		do("eve", errDown)
+		do("mallory", errDown)
+		if want := []string{"open half-open", "half-open open"}; !do("ann", nil) || !slices.Equal(changes, want) {
+			t.Errorf("two callers fail: %v, want %v", changes, want)
+		}
+		<-time.After(5*time.Second + time.Millisecond)
+		if do("mallory", errDown) || do("ann", nil) {
+			t.Errorf("the failure of eve counts beyond its round of probes: %v", changes)
+		}
+	})
+}
+
+// SPEC D4: what was counted before a change of state is forgotten, so that a service that fails again at
+// once counts as unavailable again as fast as before.
+func TestCountedFailuresEndWithTheState_D4(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New[int]("bank", isAnswer, breaker.Options{Window: time.Minute, Sample: 1000})
+		do := callsOf(t, b)
+		fail := func() {
+			for i := range 10 {
+				if do(fmt.Sprint("customer ", i), errDown) {
+					t.Errorf("customer %d is refused", i)
+				}
+			}
+		}
+
+		fail()
+		if !do("ann", nil) {
+			t.Fatal("ten callers do not open it")
+		}
+		<-time.After(5*time.Second + time.Millisecond)
+		for range 3 {
+			do("ann", nil)
+		}
+		fail() // within the window of the first failures
+
+		if !do("ann", nil) {
+			t.Error("the same ten callers do not open it again")
+		}
+	})
+}

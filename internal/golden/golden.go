@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,6 +38,27 @@ func Check(t testing.TB, path, got string) {
 	}
 }
 
+// documents serializes the tests of one package that check tables of the same document.
+var documents sync.Mutex
+
+// CheckTable fails the test unless the Markdown document has exactly these lines in the table with the
+// given head, which is its first two lines. With -update, they are written instead.
+func CheckTable(t testing.TB, path, head string, lines []string) {
+	t.Helper()
+	documents.Lock()
+	defer documents.Unlock()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(raw), head)
+	_, after, ends := strings.Cut(rest, "\n\n")
+	if !found || !ends {
+		t.Fatalf("%s has no table with the head\n%s", path, head)
+	}
+	Check(t, path, before+head+strings.Join(lines, "\n")+"\n\n"+after)
+}
+
 // Diff returns the lines that differ, with some lines around them, and "" when there are none.
 func Diff(want, got string) string {
 	return cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n"))
@@ -46,7 +68,7 @@ func write(path, content string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(content), 0o600)
+	return os.WriteFile(path, []byte(content), 0o600) //nolint:gosec // G703: the path is a constant of a test
 }
 
 // command returns the command that updates the files of this test, run in the folder of the module.

@@ -9,31 +9,38 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Call is a call to be counted: the key, and the limit that applies to it.
+// Call is a call to be counted: the key, the limit that applies to it, and its cost.
 type Call struct {
 	Key   string
 	Limit Limit
+	// Cost is the number of calls that this one counts as; 1 when zero. A call with a cost above
+	// Limit.Count is always rejected, and its RetryAfter has no meaning.
+	Cost int
 }
 
+// price is the cost of the call as a time.
+func (c Call) price() time.Duration { return c.Limit.step() * time.Duration(max(1, c.Cost)) }
+
 // allowAllScript implements the GCRA of redis_rate for several keys. It stops at the first key that
-// rejects the call. It returns a zero for each allowed key, and the time to wait for the rejecting
-// one.
+// rejects the call. It returns two times for each key that it decided about: how long to wait, which
+// is zero for an allowed call, and how long until all calls are available again.
 var allowAllScript = goredis.NewScript(`
 local now = redis.call("TIME")
 now = (now[1] - 1483228800) + (now[2] / 1000000)
-local waits = {}
+local times = {}
 for i, key in ipairs(KEYS) do
-  local step, count = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local paid = math.max(tonumber(redis.call("GET", key) or now), now) + step
-  local wait = paid - step * count - now
+  local price, period = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local before = math.max(tonumber(redis.call("GET", key) or now), now)
+  local paid = before + price
+  local wait = paid - period - now
   if wait > 0 then
-    waits[i] = tostring(wait)
-    return waits
+    times[2 * i - 1], times[2 * i] = tostring(wait), tostring(before - now)
+    return times
   end
   redis.call("SET", key, paid, "EX", math.ceil(paid - now))
-  waits[i] = "0"
+  times[2 * i - 1], times[2 * i] = "0", tostring(paid - now)
 end
-return waits`)
+return times`)
 
 // giveBackScript ignores a key that has expired, because a new key would have no expiry.
 var giveBackScript = goredis.NewScript(`
@@ -47,7 +54,7 @@ return 0`)
 
 // AllowAll counts one call under each of several keys, in their order, up to the first one that
 // rejects it; its decision is the last. It costs one round trip, never fails and takes at most 100
-// ms. Only Allowed, Limit, RetryAfter and Local of a decision are set. No limit may be off.
+// ms. No limit may be off.
 func (l *Limiter) AllowAll(ctx context.Context, calls ...Call) []Decision {
 	decisions, ok := l.allowAllShared(ctx, calls)
 	counted := &l.shared
@@ -71,10 +78,10 @@ func (l *Limiter) allowAllShared(ctx context.Context, calls []Call) ([]Decision,
 	keys, args := make([]string, len(calls)), make([]any, 0, 2*len(calls))
 	for i, c := range calls {
 		keys[i] = keyOf(c)
-		args = append(args, c.Limit.step().Seconds(), c.Limit.Count)
+		args = append(args, c.price().Seconds(), c.Limit.step().Seconds()*float64(c.Limit.Count))
 	}
-	waits, err := allowAllScript.Run(within, l.conn, keys, args...).StringSlice()
-	if err == nil && len(waits) == 0 {
+	times, err := allowAllScript.Run(within, l.conn, keys, args...).StringSlice()
+	if err == nil && len(times) < 2 {
 		err = fmt.Errorf("no decision about %d calls", len(calls))
 	}
 	if err != nil {
@@ -84,17 +91,27 @@ func (l *Limiter) allowAllShared(ctx context.Context, calls []Call) ([]Decision,
 		return nil, false
 	}
 
-	decisions := make([]Decision, len(waits))
-	for i, wait := range waits {
-		seconds, _ := strconv.ParseFloat(wait, 64)
-		decisions[i] = Decision{Allowed: seconds == 0, Limit: calls[i].Limit, RetryAfter: time.Duration(seconds * float64(time.Second))}
+	decisions := make([]Decision, len(times)/2)
+	for i := range decisions {
+		wait, reset := duration(times[2*i]), duration(times[2*i+1])
+		d := Decision{Allowed: wait == 0, Limit: calls[i].Limit, RetryAfter: wait, ResetAfter: reset}
+		if d.Allowed || calls[i].Cost > 1 { // fewer calls than this one costs may be left
+			d.Remaining = d.Limit.remaining(reset)
+		}
+		decisions[i] = d
 	}
 	return decisions, true
 }
 
+// duration parses a number of seconds. Times below a nanosecond are rounding errors of Redis.
+func duration(seconds string) time.Duration {
+	s, _ := strconv.ParseFloat(seconds, 64)
+	return time.Duration(s * float64(time.Second))
+}
+
 func (l *Limiter) allowAllLocal(calls []Call) (decisions []Decision) {
 	for _, c := range calls {
-		d := l.local.allow(time.Since(l.start), hash(c.Key), c.Limit)
+		d := l.local.charge(time.Since(l.start), hash(c.Key), c.Limit, c.price())
 		decisions = append(decisions, d)
 		if !d.Allowed {
 			break
@@ -109,7 +126,7 @@ func (l *Limiter) allowAllLocal(calls []Call) (decisions []Decision) {
 func (l *Limiter) Cancel(ctx context.Context, local bool, calls ...Call) {
 	if local {
 		for _, c := range calls {
-			l.local.giveBack(hash(c.Key), c.Limit)
+			l.local.giveBack(hash(c.Key), c.price())
 		}
 		return
 	}
@@ -120,7 +137,7 @@ func (l *Limiter) Cancel(ctx context.Context, local bool, calls ...Call) {
 	defer cancel()
 	keys, steps := make([]string, len(calls)), make([]any, len(calls))
 	for i, c := range calls {
-		keys[i], steps[i] = keyOf(c), c.Limit.step().Seconds()
+		keys[i], steps[i] = keyOf(c), c.price().Seconds()
 	}
 	if err := giveBackScript.Run(within, l.conn, keys, steps...).Err(); err != nil && ctx.Err() == nil {
 		l.trip(err)

@@ -1,6 +1,9 @@
 package redis
 
 import (
+	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -21,8 +24,8 @@ func TestSeveralKeysAreCountedAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *server) {
 		p := slow(t, s)
 		a, b := patient(t, p.url), patient(t, s.url)
-		wide, narrow := Call{"wide", Limit{Count: 10, Period: 100 * time.Hour}}, Call{"narrow", Limit{Count: 4, Period: 100 * time.Hour}}
-		a.AllowAll(t.Context(), Call{"warm the script", wide.Limit})
+		wide, narrow := Call{Key: "wide", Limit: Limit{Count: 10, Period: 100 * time.Hour}}, Call{Key: "narrow", Limit: Limit{Count: 4, Period: 100 * time.Hour}}
+		a.AllowAll(t.Context(), Call{Key: "warm the script", Limit: wide.Limit})
 
 		before, begun := p.asked.Load(), time.Now()
 		d := a.AllowAll(t.Context(), wide, narrow)
@@ -57,7 +60,7 @@ func TestSeveralKeysAreCountedAtOnce(t *testing.T) {
 // counts it or this node alone; and nothing is left behind that never ends.
 func TestGiveBack(t *testing.T) {
 	t.Parallel()
-	first, second := Call{"first", Limit{Count: 3, Period: 100 * time.Hour}}, Call{"second", Limit{Count: 3, Period: 100 * time.Hour}}
+	first, second := Call{Key: "first", Limit: Limit{Count: 3, Period: 100 * time.Hour}}, Call{Key: "second", Limit: Limit{Count: 3, Period: 100 * time.Hour}}
 	test := func(t *testing.T, a, b *Limiter) {
 		t.Helper()
 		local := a.AllowAll(t.Context(), first)[0].Local
@@ -75,7 +78,7 @@ func TestGiveBack(t *testing.T) {
 		if got := fills(t, a, second); got != 3 {
 			t.Errorf("%d calls of second passed, want 3", got)
 		}
-		a.Cancel(t.Context(), local, Call{"a stranger", second.Limit})
+		a.Cancel(t.Context(), local, Call{Key: "a stranger", Limit: second.Limit})
 	}
 	each(t, func(t *testing.T, s *server) {
 		test(t, patient(t, s.url), patient(t, s.url))
@@ -99,4 +102,66 @@ func TestGiveBack(t *testing.T) {
 			t.Errorf("not alone: %+v", l.Stats())
 		}
 	})
+}
+
+// SPEC F13: a call with a cost takes so many from the budget, over two nodes and on one alone; what
+// does not fit takes nothing.
+func TestACallHasACost_F13(t *testing.T) {
+	t.Parallel()
+	budget := func(cost int) Call {
+		return Call{Key: "budget", Limit: Limit{Count: 100, Period: 100 * time.Hour}, Cost: cost}
+	}
+	judge := func(t *testing.T, a, b *Limiter) {
+		t.Helper()
+		begun := time.Now()
+		take := func(l *Limiter, cost int) Decision { return l.AllowAll(t.Context(), budget(cost))[0] }
+
+		if d := take(a, 60); !d.Allowed || d.Remaining != 40 {
+			t.Errorf("60 of 100: %+v", d)
+		}
+		if d := take(b, 41); d.Allowed || d.Remaining != 40 {
+			t.Errorf("41 of the 40 that are left: %+v", d)
+		} else {
+			since(begun)(t, d.RetryAfter, time.Hour)
+			since(begun)(t, d.ResetAfter, 60*time.Hour)
+		}
+		if d := take(b, 40); !d.Allowed || d.Remaining != 0 {
+			t.Errorf("the 40 that are left: %+v", d)
+		}
+		if d := take(a, 1); d.Allowed {
+			t.Errorf("one more: %+v", d)
+		}
+		a.Cancel(t.Context(), take(a, 1).Local, budget(30))
+		if d := take(b, 30); !d.Allowed || d.Remaining != 0 {
+			t.Errorf("30 that were given back: %+v", d)
+		}
+		if d := take(a, 101); d.Allowed {
+			t.Errorf("more than the budget ever has: %+v", d)
+		}
+	}
+	each(t, func(t *testing.T, s *server) { judge(t, patient(t, s.url), patient(t, s.url)) })
+	t.Run("alone", func(t *testing.T) {
+		alone := patient(t, "redis://127.0.0.1:1")
+		judge(t, alone, alone)
+	})
+}
+
+// The cost of a request with a credential, which counts under its caller and its address.
+func BenchmarkAllowAll(b *testing.B) {
+	limit := Limit{Count: 1 << 30, Period: time.Hour}
+	for _, callers := range []int{1, 128} {
+		b.Run(fmt.Sprint("callers=", 2*callers), func(b *testing.B) {
+			l := patient(b, redisServer(b).url)
+			var n atomic.Int64
+			b.SetParallelism(callers)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				key := fmt.Sprintf("caller %d", n.Add(1))
+				for pb.Next() {
+					l.AllowAll(context.Background(), Call{Key: key, Limit: limit}, Call{Key: "address", Limit: limit})
+				}
+			})
+			b.ReportMetric(float64(l.Stats().Local), "local")
+		})
+	}
 }

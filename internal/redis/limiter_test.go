@@ -216,8 +216,8 @@ func TestWhatACallWaitsFor_F4(t *testing.T) {
 
 	for range 100 {
 		l.Allow(t.Context(), "caller", limit)
-		l.AllowAll(t.Context(), Call{"caller", limit})
-		l.Cancel(t.Context(), false, Call{"caller", limit})
+		l.AllowAll(t.Context(), Call{Key: "caller", Limit: limit})
+		l.Cancel(t.Context(), false, Call{Key: "caller", Limit: limit})
 	}
 	if n := len(entered); n != 0 {
 		t.Errorf("with Redis known to be away, it was asked %d times", n)
@@ -239,7 +239,7 @@ func TestBoundOfSeveralKeys_F4(t *testing.T) {
 			return context.DeadlineExceeded
 		}))
 
-		call(newLimiter(t, c), Call{"caller", Limit{Count: 1, Period: time.Hour}})
+		call(newLimiter(t, c), Call{Key: "caller", Limit: Limit{Count: 1, Period: time.Hour}})
 
 		if got := testwait.For(t, name, left); got > 100*time.Millisecond {
 			t.Errorf("%s waits %s for Redis", name, got)

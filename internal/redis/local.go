@@ -22,18 +22,26 @@ type shard struct {
 	sweep int                         // number of keys at which expired ones are dropped
 }
 
-// allow decides about one call at now, in amortized constant time.
+// allow decides about a call of cost one at now.
 func (l *local) allow(now time.Duration, key hashedKey, limit Limit) Decision {
+	return l.charge(now, key, limit, limit.step())
+}
+
+// charge decides about one call at now, in amortized constant time. price is its cost as a time.
+func (l *local) charge(now time.Duration, key hashedKey, limit Limit, price time.Duration) Decision {
 	s := &l[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
 	step := limit.step()
 	paid := max(s.times[key], now)
-	after := paid + step
+	after := paid + price
 	d := Decision{Limit: limit, Local: true}
 	if wait := after - now - step*time.Duration(limit.Count); wait > 0 {
 		d.RetryAfter, d.ResetAfter = wait, paid-now
+		if price > step { // fewer calls than this one costs may be left
+			d.Remaining = limit.remaining(d.ResetAfter)
+		}
 		return d
 	}
 
@@ -43,13 +51,13 @@ func (l *local) allow(now time.Duration, key hashedKey, limit Limit) Decision {
 	return d
 }
 
-// giveBackScript undoes one call, unless its key has been evicted since.
-func (l *local) giveBack(key hashedKey, limit Limit) {
+// giveBack undoes one call of that price, unless its key has been evicted since.
+func (l *local) giveBack(key hashedKey, price time.Duration) {
 	s := &l[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at, known := s.times[key]; known {
-		s.times[key] = at - limit.step()
+		s.times[key] = at - price
 	}
 }
 

@@ -163,3 +163,46 @@ func answer(t *testing.T, app *fiber.App, method, path, body string) string {
 	}
 	return strings.Join(parts, " | ")
 }
+
+// SPEC F14: a request counts under the caller's policy and under a wider one, in one round trip.
+func TestSeveralPoliciesAreOneRoundTrip_F14(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		p, begun := slow(t, s), time.Now()
+		l := patient(t, p.url)
+		app := fiber.New(fiber.Config{Immutable: true})
+		app.Use(limiter.New(limiter.Config{
+			Storage:      open(t, s.url).Storage(),
+			KeyGenerator: func(c *fiber.Ctx) string { return string(c.Body()) },
+			LimitReached: func(c *fiber.Ctx) error { return fiber.NewError(http.StatusTooManyRequests, Exceeded(c)) },
+			LimiterMiddleware: Middleware{Limit: Limit{Count: 2, Period: 2 * time.Hour}, Limiter: l, Also: []Policy{
+				{Name: "address", Limit: Limit{Count: 3, Period: 3 * time.Hour}, Key: func(c *fiber.Ctx) string {
+					return strings.TrimPrefix(c.Path(), "/")
+				}},
+				{Name: "off", Key: func(*fiber.Ctx) string { return "never asked" }},
+			}},
+		}))
+		app.Post("/:network", say("hello"))
+		l.AllowAll(t.Context(), Call{Key: "warm the script", Limit: Limit{Count: 1, Period: time.Hour}})
+
+		before := p.asked.Load()
+		rows := []struct{ path, body, want string }{
+			{"/", "ann", `404 Cannot POST / | "default";q=2;w=7200 | "default";r=1;t=3600 | `},
+			{"/here", "bob", `200 hello | "default";q=2;w=7200, "address";q=3;w=10800 | "default";r=1;t=3600, "address";r=2;t=3600 | `},
+			{"/here", "bob", `200 hello | "default";q=2;w=7200, "address";q=3;w=10800 | "default";r=0;t=7200, "address";r=1;t=7200 | `},
+			{"/here", "bob", `429 default | "default";q=2;w=7200 | "default";r=0;t=7200 | 3600`},
+			{"/here", "cat", `200 hello | "default";q=2;w=7200, "address";q=3;w=10800 | "default";r=1;t=3600, "address";r=0;t=10800 | `},
+			{"/here", "dan", `429 address | "default";q=2;w=7200, "address";q=3;w=10800 | "default";r=1;t=3600, "address";r=0;t=10800 | 3600`},
+			{"/there", "dan", `200 hello | "default";q=2;w=7200, "address";q=3;w=10800 | "default";r=0;t=7200, "address";r=2;t=3600 | `},
+			{"/bob", "eve", `200 hello | "default";q=2;w=7200, "address";q=3;w=10800 | "default";r=1;t=3600, "address";r=2;t=3600 | `}, // a network with the name of a caller
+		}
+		for _, row := range rows {
+			if got := answer(t, app, "POST", row.path, row.body); !countsDown(got, row.want, begun) {
+				t.Errorf("%s %s\n got %s\nwant %s", row.path, row.body, got, row.want)
+			}
+		}
+		if trips := p.asked.Load() - before; trips != int64(len(rows))+1 { // one more loads the script of redis_rate
+			t.Errorf("%d requests took %d round trips", len(rows), trips)
+		}
+	})
+}

@@ -89,7 +89,7 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 	}
 	secret, hash := newAPIKey(id)
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := m.roomForKey(ctx, tx, c.UserID); err != nil {
+		if err := m.roomForKey(ctx, tx, c); err != nil {
 			return err
 		}
 		if expires != nil {
@@ -103,7 +103,10 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 		if err != nil {
 			return err
 		}
-		return recordKey(ctx, tx, keyCreated, c.UserID, k)
+		if err := recordKey(ctx, tx, keyCreated, c.UserID, k); err != nil {
+			return err
+		}
+		return m.notices.Notify(ctx, tx, c.UserID, NoticeKeyCreated, keyFacts(ctx, id))
 	})
 	if err != nil {
 		return apiKey{}, "", err
@@ -113,20 +116,33 @@ func (m *Module) createKey(ctx context.Context, c identity.Caller, name string, 
 }
 
 // roomForKey counts the keys of an account under a lock, so that concurrent requests cannot
-// exceed the limit.
-func (m *Module) roomForKey(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
-	if err := postgres.Lock(ctx, tx, "api keys of "+userID.String()); err != nil {
+// exceed the limit. It refuses a caller whose session has ended since it was checked, perhaps with
+// the account and all of its keys.
+func (m *Module) roomForKey(ctx context.Context, tx pgx.Tx, c identity.Caller) error {
+	if err := lockKeys(ctx, tx, c.UserID); err != nil {
 		return err
 	}
 	var n int
-	err := tx.QueryRow(ctx, "select count(*) from api_keys where user_id = $1 and revoked_at is null", userID).Scan(&n)
+	var live bool
+	err := tx.QueryRow(ctx, `
+		select (select count(*) from api_keys where user_id = $1 and revoked_at is null),
+			exists (select from sessions where id = $2 and user_id = $1 and ended_at is null and expires_at > now())`,
+		c.UserID, c.SessionID).Scan(&n, &live)
 	if err != nil {
-		return fmt.Errorf("count the keys of %s: %w", userID, err)
+		return fmt.Errorf("count the keys of %s: %w", c.UserID, err)
+	}
+	if !live {
+		return invalidToken()
 	}
 	if n >= m.maxKeys {
 		return fault.New(fault.KindConflict, "too-many-keys", "You have %d API keys, which is the maximum; delete one first.", n)
 	}
 	return nil
+}
+
+// lockKeys serialises the transactions that create keys of an account or revoke all of them.
+func lockKeys(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error {
+	return postgres.Lock(ctx, tx, "api keys of "+userID.String())
 }
 
 // rotateKey gives a key another secret. The one before it stays good for the grace,
@@ -146,6 +162,9 @@ func (m *Module) rotateKey(ctx context.Context, c identity.Caller, id uuid.UUID,
 		if err := recordKey(ctx, tx, keyRotated, c.UserID, k); err != nil {
 			return err
 		}
+		if err := m.notices.Notify(ctx, tx, c.UserID, NoticeKeyRotated, keyFacts(ctx, id)); err != nil {
+			return err
+		}
 		if err := announce(ctx, tx, c.UserID, id, time.Time{}); err != nil || k.previousUntil == nil {
 			return err
 		}
@@ -159,23 +178,23 @@ func (m *Module) rotateKey(ctx context.Context, c identity.Caller, id uuid.UUID,
 	return k, secret, nil
 }
 
-// revokeKey ends a key; 404 when it is not one of the caller's that lives.
-func (m *Module) revokeKey(ctx context.Context, c identity.Caller, id uuid.UUID) error {
+// revokeKey ends a key of an account; 404 when it is not one of the account's that lives.
+func (m *Module) revokeKey(ctx context.Context, userID, id uuid.UUID) error {
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
 		k, err := oneKey(ctx, tx, `
 			update api_keys set revoked_at = now()
-			where id = $2 and user_id = $1 and revoked_at is null returning `+keyColumns, c.UserID, id)
+			where id = $2 and user_id = $1 and revoked_at is null returning `+keyColumns, userID, id)
 		if err != nil {
 			return err
 		}
-		if err := recordKey(ctx, tx, keyRevoked, c.UserID, k); err != nil {
+		if err := recordKey(ctx, tx, keyRevoked, userID, k); err != nil {
 			return err
 		}
-		return announce(ctx, tx, c.UserID, id, time.Time{})
+		return announce(ctx, tx, userID, id, time.Time{})
 	})
-	m.sessions.changed(c.UserID, id)
+	m.sessions.changed(userID, id)
 	if err == nil {
-		m.log.InfoContext(ctx, "api key revoked", "key_id", id, "user_id", c.UserID)
+		m.log.InfoContext(ctx, "api key revoked", "key_id", id, "user_id", userID)
 	}
 	return err
 }
@@ -185,13 +204,13 @@ func (m *Module) key(ctx context.Context, c identity.Caller, id uuid.UUID) (apiK
 	return oneKey(ctx, m.pool, "select "+keyColumns+" from api_keys where user_id = $1 and id = $2 and revoked_at is null", c.UserID, id)
 }
 
-// keys are the caller's, newest first, from behind the given id on.
-func (m *Module) keys(ctx context.Context, c identity.Caller, before uuid.UUID, limit int) ([]apiKey, error) {
+// keys are those of an account, newest first, from behind the given id on.
+func (m *Module) keys(ctx context.Context, userID, before uuid.UUID, limit int) ([]apiKey, error) {
 	rows, err := m.pool.Query(ctx, "select "+keyColumns+` from api_keys
 		where user_id = $1 and revoked_at is null and ($2::uuid = '00000000-0000-0000-0000-000000000000' or id < $2)
-		order by id desc limit $3`, c.UserID, before, limit)
+		order by id desc limit $3`, userID, before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list the keys of %s: %w", c.UserID, err)
+		return nil, fmt.Errorf("list the keys of %s: %w", userID, err)
 	}
 	return pgx.CollectRows(rows, scanKey)
 }

@@ -21,7 +21,7 @@ func (m *Module) keyRoutes(api *web.API) {
 	const tag, path = "API keys", "/v1/api-keys"
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path, Name: "create-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
-		Summary: "Create an API key", Status: http.StatusCreated,
+		Summary: "Create an API key", Status: http.StatusCreated, RecentPassword: true,
 		Doc: "The secret is only in this response. The response is not stored, so the route has no Idempotency-Key: if the response is lost, delete the key and create another one. " +
 			"Send the secret as a bearer token in place of an access token. A key may do what both its scopes and its owner's role allow, " +
 			"and its requests count against the owner's rate limit. 409 `too-many-keys` if you have 25 keys.",
@@ -41,7 +41,7 @@ func (m *Module) keyRoutes(api *web.API) {
 	}, m.deleteAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path + "/{id}/rotate", Name: "rotate-api-key", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
-		Summary: "Rotate the secret of an API key",
+		Summary: "Rotate the secret of an API key", RecentPassword: true,
 		Doc: "The previous secret stays valid for a day, or for `graceSeconds`; the one before it becomes invalid. " +
 			"Open sockets of the key are closed and can be resumed. 409 `key-expired`.",
 	}, m.rotateAPIKey)
@@ -78,7 +78,7 @@ func renderKey(k apiKey) APIKey {
 type NewAPIKey struct {
 	Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"The purpose of the key" example:"warehouse scanner"`
 	Scopes    web.ScopeList  `json:"scopes" doc:"The scopes of the key"`
-	ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"If absent or null, the key never expires"`
+	ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"If absent or null, the key never expires, or at the end of the server's API_KEY_MAX_AGE, which no key may exceed"`
 }
 
 type createKeyInput struct {
@@ -95,7 +95,9 @@ func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyA
 	if in.Body.ExpiresAt != nil {
 		expires = new(in.Body.ExpiresAt.Std())
 	}
-	if wrong := validateKey(in.Body.Name, expires); wrong != nil {
+	wrong := validateKey(in.Body.Name, expires)
+	expires, late := m.limitExpiry(expires)
+	if wrong = append(wrong, late...); wrong != nil {
 		return nil, fault.Invalid(wrong...)
 	}
 	k, secret, err := m.createKey(ctx, identity.MustFromContext(ctx), in.Body.Name, identity.ScopesOf(in.Body.Scopes...), expires)
@@ -115,10 +117,28 @@ func validateKey(name string, expires *time.Time) (wrong []fault.Field) {
 	return wrong
 }
 
+// limitExpiry applies the maximum age of keys to a new one.
+func (m *Module) limitExpiry(expires *time.Time) (*time.Time, []fault.Field) {
+	if m.keyMaxAge == 0 {
+		return expires, nil
+	}
+	last := time.Now().Add(m.keyMaxAge)
+	switch {
+	case expires == nil:
+		return &last, nil
+	case expires.After(last):
+		return expires, []fault.Field{{Pointer: "/expiresAt", Code: "too-late", Message: "must be at most " + m.keyMaxAge.String() + " from now (API_KEY_MAX_AGE)"}}
+	}
+	return expires, nil
+}
+
 func (m *Module) listAPIKeys(ctx context.Context, in *web.Paging) (*web.PageOf[APIKey], error) {
-	caller := identity.MustFromContext(ctx)
-	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]apiKey, error) {
-		return m.keys(ctx, caller, before, limit)
+	return m.pageOfKeys(ctx, *in, identity.MustFromContext(ctx).UserID)
+}
+
+func (m *Module) pageOfKeys(ctx context.Context, p web.Paging, userID uuid.UUID) (*web.PageOf[APIKey], error) {
+	return web.Keyset(ctx, p, func(before uuid.UUID, limit int) ([]apiKey, error) {
+		return m.keys(ctx, userID, before, limit)
 	}, func(k apiKey) (uuid.UUID, APIKey) { return k.id, renderKey(k) })
 }
 
@@ -135,7 +155,7 @@ func (m *Module) getAPIKey(ctx context.Context, in *keyInput) (*struct{ Body API
 }
 
 func (m *Module) deleteAPIKey(ctx context.Context, in *keyInput) (*struct{}, error) {
-	return nil, m.revokeKey(ctx, identity.MustFromContext(ctx), in.ID)
+	return nil, m.revokeKey(ctx, identity.MustFromContext(ctx).UserID, in.ID)
 }
 
 // APIKeyRotation says how the secret of an API key is replaced.

@@ -534,3 +534,33 @@ func TestChangesDuringALongSilence(t *testing.T) {
 		t.Errorf("heard %d", heard)
 	}
 }
+
+// SPEC A8: with a maximum age, each new key expires by then, and one that would live longer is refused.
+func TestMaximumAgeOfKeys_A8(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	mine := b.logsIn()
+	older := b.do("POST", "/v1/api-keys", mine.access, `{"name":"older","scopes":["orders:read"]}`)
+	b.keyMaxAge = 48 * time.Hour
+	at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
+
+	usual := b.do("POST", "/v1/api-keys", mine.access, `{"name":"usual","scopes":["orders:read"]}`)
+	expires, err := time.Parse(time.RFC3339, usual.member("expiresAt"))
+	if left := time.Until(expires); usual.status != 201 || err != nil || left > 48*time.Hour || left < 47*time.Hour {
+		t.Errorf("without expiresAt: %d %s", usual.status, usual.body)
+	}
+	if got := b.do("POST", "/v1/api-keys", mine.access, `{"name":"x","scopes":["orders:read"],"expiresAt":null}`); got.member("expiresAt") == "" {
+		t.Errorf("with null: %d %s", got.status, got.body)
+	}
+	short := at(47 * time.Hour)
+	if got := b.do("POST", "/v1/api-keys", mine.access, `{"name":"x","scopes":["orders:read"],"expiresAt":"`+short+`"}`); got.status != 201 || got.member("expiresAt")[:19] != short[:19] {
+		t.Errorf("shorter: %d %s", got.status, got.body)
+	}
+	if got := b.do("POST", "/v1/api-keys", mine.access, `{"name":"x","scopes":["orders:read"],"expiresAt":"`+at(49*time.Hour)+`"}`); got.status != 422 || !strings.Contains(got.body, `"/expiresAt"`) || !strings.Contains(got.body, "48h") {
+		t.Errorf("longer: %d %s", got.status, got.body)
+	}
+	rotated := b.do("POST", "/v1/api-keys/"+older.member("id")+"/rotate", mine.access, "")
+	if rotated.status != 200 || rotated.member("expiresAt") != "" {
+		t.Errorf("a key from before: %d %s", rotated.status, rotated.body)
+	}
+}

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // trail returns the entries, oldest first.
@@ -70,14 +73,20 @@ func TestNoLoginWithoutAnEntry_F11(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := b.caller(b.logsIn().access)
-	b.exec(`alter table audit_entries add check (action = 'none') not valid`)
+	b.exec(`alter table audit_entries add constraint no_entries check (action = 'none') not valid`)
 
 	right := b.do("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":%q}`, email, goodPassword)).status
 	wrong := b.do("POST", "/v1/auth/login", "", fmt.Sprintf(`{"email":%q,"password":"wrong canary"}`, email)).status
-	_, _, key := b.createKey(b.ctx, c, "scanner", c.Scopes, nil)
+	_, _, key := b.createKey(b.ctx, c, "scanner", identity.ScopesOf(identity.OrdersRead), nil)
+	logout := b.end(b.ctx, c.UserID, c.SessionID, "logout")
 
-	if right != 500 || wrong != 500 || key == nil || b.end(b.ctx, c, c.SessionID, "logout") == nil {
-		t.Errorf("right %d, wrong %d, key %v", right, wrong, key)
+	if right != 500 || wrong != 500 {
+		t.Errorf("right %d, wrong %d", right, wrong)
+	}
+	for what, err := range map[string]error{"a key": key, "the end of a session": logout} {
+		if !postgres.Violates(err, "no_entries") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	if n := b.count(`select count(*) from sessions where ended_at is null`); n != 1 {
 		t.Errorf("%d sessions", n)

@@ -82,6 +82,7 @@ func (m *Module) admit(c *fiber.Ctx) error {
 		return refuse(c, invalidToken())
 	}
 	c.SetUserContext(identity.NewContext(c.UserContext(), caller))
+	web.ReadCallerWith(c, m.rereadCaller)
 	return c.Next()
 }
 

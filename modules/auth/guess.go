@@ -16,14 +16,27 @@ type guess struct {
 	account string // the key under which attempts are counted
 	from    netip.Addr
 	owner   func(context.Context) (uuid.UUID, error) // the account, or zero if there is none
-	change  bool                                     // of a password; otherwise a log-in
+	change  bool                                     // or confirmation of a password; otherwise a log-in
 }
 
-// limitAttempts runs prove unless there were too many attempts (SPEC A6).
-func (m *Module) limitAttempts(ctx context.Context, g guess, prove func() error) error {
-	if err := m.accounts.Room(ctx); err != nil {
+// limitAttempts runs prove, which hashes a password with the context that it gets, unless there were
+// too many attempts (SPEC A6). Callers who are logged in, and log-ins from a network in which the
+// account is logged in, come before those of other networks (SPEC A2).
+func (m *Module) limitAttempts(ctx context.Context, g guess, prove func(context.Context) error) error {
+	ctx, err := m.accounts.Room(ctx, func(ctx context.Context) (bool, error) {
+		if g.change {
+			return true, nil
+		}
+		return m.knownNetwork(ctx, g)
+	})
+	if err != nil {
 		return err
 	}
+	return m.countAttempt(ctx, g, func() error { return prove(ctx) })
+}
+
+// countAttempt is limitAttempts for a proof that hashes nothing, and needs no capacity for it.
+func (m *Module) countAttempt(ctx context.Context, g guess, prove func() error) error {
 	end, err := m.begin(ctx, g.account, g.from, func(ctx context.Context) (bool, error) { return m.knownNetwork(ctx, g) })
 	if err != nil {
 		if fault.Is(err, "too-many-attempts") {
@@ -47,9 +60,9 @@ func (m *Module) limitAttempts(ctx context.Context, g guess, prove func() error)
 
 func outcomeOf(err error) outcome {
 	switch {
-	case err == nil:
+	case err == nil, fault.Is(err, "totp-required"):
 		return right
-	case fault.Is(err, "invalid-credentials"), fault.Is(err, "wrong-password"):
+	case fault.Is(err, "invalid-credentials"), fault.Is(err, "wrong-password"), isRefusedCode(err):
 		return wrong
 	}
 	return undecided

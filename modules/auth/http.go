@@ -20,7 +20,8 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/login", Name: "login", Tag: "Accounts",
 		Summary: "Log in", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
-		Doc: "An unknown e-mail address and a wrong password both return 401 `invalid-credentials`. 503 `busy` if too many logins are in progress.",
+		Doc: "An unknown e-mail address and a wrong password both return 401 `invalid-credentials`. If the password is right and the account has a second factor, a request without `code` " +
+			"returns 401 `totp-required` and one with a wrong code 401 `invalid-code`, which is limited like a wrong password; after 100 wrong codes in a row 401 `totp-locked`, and only a recovery code is accepted. 503 `busy` if too many logins are in progress.",
 	}, m.login)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", Name: "refresh", Tag: "Accounts",
@@ -31,22 +32,37 @@ func (m *Module) Routes(api *web.API) {
 	}, m.refresh)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/logout", Name: "logout", Tag: "Accounts",
-		Summary: "Log out", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
+		Summary: "Log out", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent, AllowRestricted: true,
 	}, m.logout)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/auth/sessions", Name: "list-sessions", Tag: "Accounts",
-		Summary: "List your sessions, newest first", Role: identity.User, Scope: identity.NoKeys,
+		Summary: "List your sessions, newest first", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true,
 	}, m.listSessions)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/auth/sessions/{id}", Name: "end-session", Tag: "Accounts",
-		Summary: "End one of your sessions", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent,
+		Summary: "End one of your sessions", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true, Status: http.StatusNoContent,
+		RecentPassword: true, WithoutPassword: isOwnSession,
+		Doc: "The session of the request can be ended without a recent password.",
 	}, m.endSession)
 	web.Handle(api, web.Route{
+		Method: http.MethodDelete, Path: "/v1/auth/sessions", Name: "end-sessions", Tag: "Accounts",
+		Summary: "End your other sessions", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true, Status: http.StatusNoContent, RecentPassword: true,
+		Doc: "Ends all your sessions except for the one of the request, and that one as well with `current=true`. API keys stay valid.",
+	}, m.endSessions)
+	web.Handle(api, web.Route{
+		Method: http.MethodPost, Path: "/v1/auth/confirm", Name: "confirm-password", Tag: "Accounts",
+		Summary: "Confirm your password", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true, Status: http.StatusNoContent,
+		Doc: "Routes that create credentials or end those of others need a password that was given in the last five minutes, at the log-in or here; a refresh does not count. " +
+			"The confirmation is for the session of the request and takes effect on all nodes at once. 422 `wrong-password` if the password is wrong. If the account has a second factor, 422 `totp-required` without a code and `invalid-code` with a wrong one. 429 `too-many-attempts` after too many wrong ones.",
+	}, m.confirmPassword)
+	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/password", Name: "change-password", Tag: "Accounts",
-		Summary: "Change your password", Role: identity.User, Scope: identity.NoKeys,
-		Doc: "Ends all your sessions and returns a new one. 422 `wrong-password` if the current password is wrong.",
+		Summary: "Change your password", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true,
+		Doc: "Ends all your sessions and returns a new one. API keys stay valid unless `revokeKeys` is true. An account with an initial password, which somebody else generated or set, gets 403 `password-change-required` from all other routes until it has changed it. 422 `wrong-password` if the current password is wrong. If the account has a second factor, 422 `totp-required` without a code and 422 `invalid-code` with a wrong one.",
 	}, m.changePassword)
 	m.keyRoutes(api)
+	m.totpRoutes(api)
+	m.userRoutes(api)
 }
 
 // Tokens is the response of a login.
@@ -86,6 +102,7 @@ func (o *origin) client(ctx context.Context) client {
 type LoginRequest struct {
 	Email    string `json:"email" example:"ada@example.com"`
 	Password string `json:"password" example:"an otter in a teapot"`
+	Code     string `json:"code,omitempty" maxLength:"64" doc:"A code of the second factor, or a recovery code; ignored if the account has no second factor"`
 }
 
 type loginInput struct {
@@ -94,7 +111,7 @@ type loginInput struct {
 }
 
 func (m *Module) login(ctx context.Context, in *loginInput) (*tokensAnswer, error) {
-	return answer(m.logIn(ctx, in.Body.Email, in.Body.Password, in.From.client(ctx)))
+	return answer(m.logIn(ctx, in.Body.Email, in.Body.Password, in.Body.Code, in.From.client(ctx)))
 }
 
 // RefreshRequest is the body of a refresh.
@@ -118,6 +135,8 @@ func (m *Module) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
 type PasswordUpdate struct {
 	CurrentPassword string `json:"currentPassword"`
 	NewPassword     string `json:"newPassword" doc:"8 to 72 bytes in UTF-8"`
+	Code            string `json:"code,omitempty" maxLength:"64" doc:"A code of the second factor, or a recovery code, if the account has a second factor"`
+	RevokeKeys      bool   `json:"revokeKeys,omitempty" doc:"Whether to revoke all your API keys as well, for example because the password was stolen. Webhooks that they created are disabled"`
 }
 
 type passwordInput struct {
@@ -126,15 +145,50 @@ type passwordInput struct {
 }
 
 func (m *Module) changePassword(ctx context.Context, in *passwordInput) (*tokensAnswer, error) {
-	return answer(m.replacePassword(ctx, identity.MustFromContext(ctx), in.Body.CurrentPassword, in.Body.NewPassword, in.From.client(ctx)))
+	b := in.Body
+	change := passwordChange{current: b.CurrentPassword, next: b.NewPassword, code: b.Code, revokeKeys: b.RevokeKeys}
+	return answer(m.replacePassword(ctx, identity.MustFromContext(ctx), change, in.From.client(ctx)))
 }
 
 type endSessionInput struct {
 	ID uuid.UUID `path:"id" format:"uuid"`
 }
 
+// isOwnSession reports whether the path names the session of the caller.
+func isOwnSession(c identity.Caller, param func(string) string) bool {
+	id, err := uuid.Parse(param("id"))
+	return err == nil && id == c.SessionID
+}
+
+type endSessionsInput struct {
+	Current string `query:"current" enum:"true,false" doc:"Whether to end the session of the request as well"`
+}
+
+func (m *Module) endSessions(ctx context.Context, in *endSessionsInput) (*struct{}, error) {
+	caller := identity.MustFromContext(ctx)
+	keep := caller.SessionID
+	if in.Current == "true" {
+		keep = uuid.Nil
+	}
+	return nil, m.endAll(ctx, caller.UserID, keep, "ended-by-user")
+}
+
+// PasswordConfirmation is the body of a confirmation of the password.
+type PasswordConfirmation struct {
+	Password string `json:"password" doc:"Your current password"`
+	Code     string `json:"code,omitempty" maxLength:"64" doc:"A code of the second factor, or a recovery code, if the account has a second factor"`
+}
+
+type confirmInput struct {
+	Body PasswordConfirmation
+}
+
+func (m *Module) confirmPassword(ctx context.Context, in *confirmInput) (*struct{}, error) {
+	return nil, m.confirm(ctx, identity.MustFromContext(ctx), in.Body.Password, in.Body.Code, clientaddr.From(ctx))
+}
+
 func (m *Module) endSession(ctx context.Context, in *endSessionInput) (*struct{}, error) {
-	return nil, m.end(ctx, identity.MustFromContext(ctx), in.ID, "ended-by-user")
+	return nil, m.end(ctx, identity.MustFromContext(ctx).UserID, in.ID, "ended-by-user")
 }
 
 // Session is the JSON form of a session.

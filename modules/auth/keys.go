@@ -59,19 +59,22 @@ func ParseKeys(s string) (Keys, error) {
 // DevKeys returns a key that is generated once per database and shared by all of its nodes. It
 // is for development only, because everyone who can read the database can sign tokens.
 func DevKeys(ctx context.Context, pool *postgres.Pool) (Keys, error) {
+	return devKeys(ctx, pool, "dev")
+}
+
+func devKeys(ctx context.Context, pool *postgres.Pool, kid string) (Keys, error) {
 	fresh := make([]byte, minSecret)
 	_, _ = rand.Read(fresh) // never fails
-	const kid = "dev"
 	_, err := pool.Exec(ctx, `
 		insert into dev_signing_keys (kid, secret) values ($1, $2) on conflict (kid) do nothing`, kid, fresh)
 	if err != nil {
-		return Keys{}, fmt.Errorf("make a signing key: %w", err)
+		return Keys{}, fmt.Errorf("make the key %s: %w", kid, err)
 	}
 
 	var secret []byte
 	err = pool.QueryRow(ctx, "select secret from dev_signing_keys where kid = $1", kid).Scan(&secret)
 	if err != nil {
-		return Keys{}, fmt.Errorf("read the signing key: %w", err)
+		return Keys{}, fmt.Errorf("read the key %s: %w", kid, err)
 	}
 	return Keys{list: []Key{newKey(kid, secret)}}, nil
 }

@@ -27,7 +27,7 @@ func TestKeyScopes(t *testing.T) {
 		t.Fatal(got, err)
 	}
 
-	if err := b.revokeKey(b.ctx, c, ids["revoked"]); err != nil {
+	if err := b.revokeKey(b.ctx, c.UserID, ids["revoked"]); err != nil {
 		t.Fatal(err)
 	}
 	b.exec(`update api_keys set expires_at = now() where name = 'expired'`)

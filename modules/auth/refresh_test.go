@@ -202,6 +202,27 @@ func TestRefreshesOfAllTokensAtOnce_A4(t *testing.T) {
 	}
 }
 
+// SPEC A4: the row of a used token, which a request with that token may hold while it waits for the
+// session, does not block a refresh: otherwise the two would be a deadlock.
+func TestRefreshWaitsForNoOtherToken_A4(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	second := b.refreshed(b.logsIn().refresh)
+	tx, err := b.pool.Begin(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(b.ctx)
+	if tag, err := tx.Exec(b.ctx, `select from refresh_tokens where used_at is not null for update`); err != nil || tag.RowsAffected() != 1 {
+		t.Fatal(tag, err)
+	}
+
+	var got answered
+	if b.waitsFor(tx, func() { got = b.refreshes(second) }) || got.status != 200 {
+		t.Errorf("it waited, or failed: %d %s", got.status, got.body)
+	}
+}
+
 // SPEC A4: a session is refreshed ten times at once and then once in ten seconds; a refused
 // token stays valid.
 func TestRefreshesAreLimited_A4(t *testing.T) {

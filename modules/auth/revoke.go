@@ -56,18 +56,46 @@ func NewSessions(pool *postgres.Pool, log *slog.Logger) *Sessions {
 // after writing the account's row: a concurrent login either waits for that row and fails, or
 // is complete and its session ends here.
 func (s *Sessions) EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error {
+	return s.endExcept(ctx, tx, userID, uuid.Nil, reason)
+}
+
+// endExcept is EndAll except for one session, or none if keep is zero.
+func (s *Sessions) endExcept(ctx context.Context, tx pgx.Tx, userID, keep uuid.UUID, reason string) error {
 	if err := lockSessions(ctx, tx, userID); err != nil {
 		return err
 	}
 	tag, err := tx.Exec(ctx, `
 		update sessions set ended_at = now(), expires_at = least(expires_at, now()), end_reason = $2
-		where user_id = $1 and ended_at is null`, userID, reason)
+		where user_id = $1 and id <> $3 and ended_at is null`, userID, reason, keep)
 	if err != nil {
 		return fmt.Errorf("end the sessions of %s: %w", userID, err)
 	}
 	if n := tag.RowsAffected(); n > 0 {
 		ended := audit.Entry{Action: sessionsEnded, Subject: userID.String(), User: userID, Changes: []audit.Change{audit.Now("reason", reason), audit.Now("sessions", n)}}
 		if err := audit.Record(ctx, tx, ended); err != nil {
+			return err
+		}
+	}
+	return s.Announce(ctx, tx, userID)
+}
+
+// RevokeKeys revokes all API keys of a user in the transaction of the change that causes it. Call
+// it after the sessions were ended: a concurrent request that creates a key either finds its
+// session ended, or is complete and its key is revoked here.
+func (s *Sessions) RevokeKeys(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error {
+	if err := lockKeys(ctx, tx, userID); err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, "update api_keys set revoked_at = now() where user_id = $1 and revoked_at is null returning "+keyColumns, userID)
+	if err != nil {
+		return fmt.Errorf("revoke the keys of %s: %w", userID, err)
+	}
+	revoked, err := pgx.CollectRows(rows, scanKey)
+	if err != nil {
+		return fmt.Errorf("revoke the keys of %s: %w", userID, err)
+	}
+	for _, k := range revoked {
+		if err := recordKey(ctx, tx, keyRevoked, userID, k, audit.Now("reason", reason)); err != nil {
 			return err
 		}
 	}

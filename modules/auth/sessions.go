@@ -34,31 +34,40 @@ type client struct {
 // pair has the tokens of a session.
 type pair struct{ access, refresh string }
 
-// login verifies the password and opens a session (SPEC A2).
-func (m *Module) logIn(ctx context.Context, email, password string, from client) (pair, error) {
+// login verifies the password, and the code of the second factor if there is one, and opens a session
+// (SPEC A2, A13). The session is opened within the attempt, so that a code that was used meanwhile
+// counts as wrong.
+func (m *Module) logIn(ctx context.Context, email, password, code string, from client) (pair, error) {
 	// Attempts are counted by a hash, so that the counters contain no e-mail addresses.
 	sum := sha256.Sum256([]byte(m.accounts.Fold(email)))
 	g := guess{hex.EncodeToString(sum[:]), from.address, func(ctx context.Context) (uuid.UUID, error) { return m.accounts.Find(ctx, email) }, false}
 	var userID uuid.UUID
-	var confirm func(context.Context, pgx.Tx) (identity.Role, error)
-	err := m.limitAttempts(ctx, g, func() (err error) {
-		userID, confirm, err = m.accounts.Verify(ctx, email, password)
-		return err
-	})
-	if err != nil {
-		return pair{}, err
-	}
-
 	var opened session
-	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		// The password may have been changed and all sessions ended since it was verified; then
-		// no session may be opened.
-		role, err := confirm(ctx, tx)
+	err := m.limitAttempts(ctx, g, func(ctx context.Context) (err error) {
+		var confirm func(context.Context, pgx.Tx) (identity.Role, error)
+		if userID, confirm, err = m.accounts.Verify(ctx, email, password); err != nil {
+			return err
+		}
+		proof, err := m.proveCode(ctx, userID, code, fault.KindUnauthenticated)
 		if err != nil {
 			return err
 		}
-		opened, err = m.sessions.open(ctx, tx, userID, role, from)
-		return err
+		return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+			// The password may have been changed and all sessions ended since it was verified; then
+			// no session may be opened.
+			role, err := confirm(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if err := proof.use(ctx, tx); err != nil {
+				return err
+			}
+			if err := m.notices.Notify(ctx, tx, userID, NoticeNewLogin, from.facts()); err != nil {
+				return err
+			}
+			opened, err = m.sessions.open(ctx, tx, userID, role, from)
+			return err
+		})
 	})
 	if err != nil {
 		return pair{}, err
@@ -69,30 +78,50 @@ func (m *Module) logIn(ctx context.Context, email, password string, from client)
 	return m.pairOf(opened)
 }
 
-// changePassword ends every session of the user and opens one for the caller.
-func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current, next string, from client) (pair, error) {
+// passwordChange is a request to replace a password.
+type passwordChange struct {
+	current, next string
+	code          string // of the second factor, if there is one
+	revokeKeys    bool   // whether to revoke the API keys as well
+}
+
+// replacePassword ends every session of the user, and every API key if revokeKeys is set, and opens
+// a session for the caller.
+func (m *Module) replacePassword(ctx context.Context, c identity.Caller, change passwordChange, from client) (pair, error) {
 	// A stolen access token must not allow guessing the password.
 	g := guess{"user:" + c.UserID.String(), from.address, func(context.Context) (uuid.UUID, error) { return c.UserID, nil }, true}
-	var set func(context.Context, pgx.Tx) error
-	err := m.limitAttempts(ctx, g, func() (err error) {
-		set, err = m.accounts.PreparePassword(ctx, c.UserID, current, next)
-		return err
-	})
-	if err != nil {
-		return pair{}, err
-	}
-
 	var opened session
-	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := set(ctx, tx); err != nil {
+	err := m.limitAttempts(ctx, g, func(ctx context.Context) error {
+		set, err := m.accounts.PreparePassword(ctx, c.UserID, change.current, change.next)
+		if err != nil {
 			return err
 		}
-		if err := m.sessions.EndAll(ctx, tx, c.UserID, "password-changed"); err != nil {
+		// The new session would otherwise have been opened without the second factor.
+		proof, err := m.proveCode(ctx, c.UserID, change.code, fault.KindInvalid)
+		if err != nil {
 			return err
 		}
-		var err error
-		opened, err = m.sessions.open(ctx, tx, c.UserID, c.Role, from)
-		return err
+		return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
+			if err := set(ctx, tx); err != nil {
+				return err
+			}
+			if err := proof.use(ctx, tx); err != nil {
+				return err
+			}
+			if err := m.sessions.EndAll(ctx, tx, c.UserID, "password-changed"); err != nil {
+				return err
+			}
+			if change.revokeKeys {
+				if err := m.sessions.RevokeKeys(ctx, tx, c.UserID, "password-changed"); err != nil {
+					return err
+				}
+			}
+			if err := m.notices.Notify(ctx, tx, c.UserID, NoticePasswordChanged, from.facts()); err != nil {
+				return err
+			}
+			opened, err = m.sessions.open(ctx, tx, c.UserID, c.Role, from)
+			return err
+		})
 	})
 	m.sessions.Committed(ctx, c.UserID) // even on an error: the commit may have gone through
 	if err != nil {
@@ -101,23 +130,32 @@ func (m *Module) replacePassword(ctx context.Context, c identity.Caller, current
 	return m.pairOf(opened)
 }
 
-// end ends one session of the caller; 404 if it does not exist or has ended.
-func (m *Module) end(ctx context.Context, c identity.Caller, sessionID uuid.UUID, reason string) error {
+// end ends one session of an account; 404 if it does not exist or has ended.
+func (m *Module) end(ctx context.Context, userID, sessionID uuid.UUID, reason string) error {
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		ended, err := m.sessions.endOne(ctx, tx, c.UserID, sessionID, reason)
+		ended, err := m.sessions.endOne(ctx, tx, userID, sessionID, reason)
 		if err == nil && !ended {
 			return fault.NotFound("session")
 		}
 		return err
 	})
-	m.sessions.changed(c.UserID, sessionID)
+	m.sessions.changed(userID, sessionID)
+	return err
+}
+
+// endAll ends the sessions of an account except for one, or none if keep is zero.
+func (m *Module) endAll(ctx context.Context, userID, keep uuid.UUID, reason string) error {
+	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+		return m.sessions.endExcept(ctx, tx, userID, keep, reason)
+	})
+	m.sessions.changed(userID, uuid.Nil) // even on an error: the commit may have gone through
 	return err
 }
 
 // logout ends the session of the request. It succeeds if a concurrent request has already ended
 // it.
 func (m *Module) logOut(ctx context.Context, c identity.Caller) error {
-	err := m.end(ctx, c, c.SessionID, "logout")
+	err := m.end(ctx, c.UserID, c.SessionID, "logout")
 	if fault.Is(err, "not-found") {
 		return nil
 	}

@@ -94,7 +94,7 @@ func TestUnjudgedLoginIsNoGuess(t *testing.T) {
 	cancel()
 	var pg guess
 	pg.owner = func(context.Context) (uuid.UUID, error) { return uuid.Nil, nil }
-	if err := b.limitAttempts(ctx, pg, func() error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
+	if err := b.limitAttempts(ctx, pg, func(ctx context.Context) error { return ctx.Err() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if !slices.Equal(b.attempts.ends, []outcome{undecided, undecided, undecided}) {
@@ -363,12 +363,44 @@ func TestTidyAgent(t *testing.T) {
 func TestAddressIsKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if _, err := b.logIn(b.ctx, email, goodPassword, client{address: netip.MustParseAddr("2001:db8::1")}); err != nil {
+	if _, err := b.logIn(b.ctx, email, goodPassword, "", client{address: netip.MustParseAddr("2001:db8::1")}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.count("select count(*) from sessions where address = '2001:db8::1'"); n != 1 {
 		t.Error(fmt.Sprint(n, " rows"))
 	}
+}
+
+// SPEC A2: a log-in from a network in which the account is logged in, and what a caller who is logged in
+// proves, come before the log-ins of others.
+func TestFamiliarNetworks_A2(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var opened pair
+	logIn := func(at, password string, want bool) {
+		t.Helper()
+		got, err := b.logIn(b.ctx, email, password, "", client{address: netip.MustParseAddr(at)})
+		if (err == nil) != (password == goodPassword) || b.accounts.familiar.Load() != want {
+			t.Errorf("from %s: familiar %t, %v", at, b.accounts.familiar.Load(), err)
+		}
+		if err == nil {
+			opened = got
+		}
+	}
+
+	logIn("192.0.2.1", "a wrong one", false)
+	logIn("192.0.2.1", goodPassword, false)
+	logIn("192.0.2.1", "a wrong one", true)
+	logIn("192.0.2.2", "a wrong one", false)
+	c := b.caller(opened.access)
+	if err := b.confirm(b.ctx, c, "a wrong one", "", netip.MustParseAddr("192.0.2.2")); !fault.Is(err, "wrong-password") || !b.accounts.familiar.Load() {
+		t.Errorf("a confirmation: %v", err)
+	}
+	if _, err := b.replacePassword(b.ctx, c, passwordChange{current: "a wrong one", next: "x"}, client{}); err == nil || !b.accounts.familiar.Load() {
+		t.Errorf("a change: %v", err)
+	}
+	b.exec("update sessions set ended_at = now(), expires_at = now()")
+	logIn("192.0.2.1", "a wrong one", false)
 }
 
 // SPEC A6: at home is where a session of the owner's was opened that still lives.
@@ -377,7 +409,7 @@ func TestHome(t *testing.T) {
 	b := setup(t)
 	for _, at := range []string{"192.0.2.1", "2001:db8::1", ""} {
 		addr, _ := netip.ParseAddr(at)
-		if _, err := b.logIn(b.ctx, email, goodPassword, client{address: addr}); err != nil {
+		if _, err := b.logIn(b.ctx, email, goodPassword, "", client{address: addr}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,11 +87,11 @@ func nodeWith(t *testing.T, url string, accounts *fakeAccounts, keyText string) 
 	b.Module = New(Deps{
 		Pool: pool, Sessions: NewSessions(pool, log), Accounts: accounts,
 		Keys: keys, Issuer: "orderflow", Audience: "orderflow-api", FailedLookupLimit: redis.Limit{Count: 50, Period: time.Second}, Log: log,
-		Wake: func() { b.woken <- struct{}{} },
+		Wake: func() { b.woken <- struct{}{} }, TOTP: TOTP{Keys: keys},
 	})
 	b.begin = b.attempts.begin
 	b.app = fiber.New(web.Config(web.Options{Log: log}))
-	b.app.Use(web.Recover(log), web.RequestID(), web.ClientAddress(nil), web.Access(log, nil, nil), web.JSONOnly(), b.Credentials())
+	b.app.Use(web.Recover(log), web.TrustTraces(true), web.RequestID(), web.ClientAddress(nil), web.Access(log, nil, nil), web.JSONOnly(), b.Credentials())
 	scopes := []identity.Scope{identity.EventsRead, identity.OrdersRead, identity.OrdersWrite, identity.ProductsRead, identity.WebhooksWrite}
 	api := web.New(b.app, web.Options{Log: log, Scopes: scopes})
 	b.Routes(api)
@@ -171,6 +172,31 @@ func (b *bundle) refreshes(token string) answered {
 func (b *bundle) who(token string) answered {
 	b.t.Helper()
 	return b.do("GET", "/v1/who", token, "")
+}
+
+// waitsFor runs do while tx is open, which it commits once do waits for a lock, or has ended. It reports
+// whether do had to wait.
+func (b *bundle) waitsFor(tx pgx.Tx, do func()) (waited bool) {
+	b.t.Helper()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		do()
+	}()
+	b.until(func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			waited = b.count(`select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) > 0
+			return waited
+		}
+	})
+	if err := tx.Commit(b.ctx); err != nil {
+		b.t.Fatal(err)
+	}
+	<-ended
+	return waited
 }
 
 func (b *bundle) exec(sql string, args ...any) {
@@ -257,6 +283,8 @@ type fakeAccounts struct {
 	restriction identity.Restriction
 	down        error
 	reading     func() // called inside Account, after it has read
+
+	familiar atomic.Bool // whether the last proof came from a network of the account
 }
 
 func newAccounts() *fakeAccounts {
@@ -269,7 +297,12 @@ func (f *fakeAccounts) set(change func(f *fakeAccounts)) {
 	change(f)
 }
 
-func (f *fakeAccounts) Room(context.Context) error { return nil }
+// Room asks as if others waited.
+func (f *fakeAccounts) Room(ctx context.Context, isFamiliar func(context.Context) (bool, error)) (context.Context, error) {
+	yes, err := isFamiliar(ctx)
+	f.familiar.Store(yes)
+	return ctx, err
+}
 
 func (f *fakeAccounts) Fold(s string) string { return strings.ToLower(s) }
 
@@ -311,6 +344,41 @@ func (f *fakeAccounts) Account(_ context.Context, id uuid.UUID) (identity.Accoun
 		reading()
 	}
 	return account, err
+}
+
+func (f *fakeAccounts) Address(_ context.Context, id uuid.UUID) (string, error) {
+	if id != f.id && !slices.Contains(f.others, id) {
+		return "", fault.NotFound("user")
+	}
+	return email, nil
+}
+
+func (f *fakeAccounts) Confirm(_ context.Context, _ uuid.UUID, password string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if password != f.password {
+		return fault.New(fault.KindInvalid, "wrong-password", "no")
+	}
+	return nil
+}
+
+func (f *fakeAccounts) Roles(_ context.Context, _ postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	roles := map[uuid.UUID]identity.Role{}
+	for _, id := range ids {
+		if id == f.id && f.active || slices.Contains(f.others, id) {
+			roles[id] = f.role
+		}
+	}
+	return roles, nil
+}
+
+func (f *fakeAccounts) Exists(_ context.Context, id uuid.UUID) error {
+	if id != f.id && !slices.Contains(f.others, id) {
+		return fault.NotFound("user")
+	}
+	return nil
 }
 
 func (f *fakeAccounts) PreparePassword(_ context.Context, _ uuid.UUID, current, next string) (func(context.Context, pgx.Tx) error, error) {

@@ -64,6 +64,9 @@ func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error)
 		return status{}, invalidToken()
 	}
 
+	if account.Restriction, err = m.restrictionOf(ctx, s.caller.UserID, account); err != nil {
+		return status{}, err
+	}
 	s.caller.Role, s.caller.Restriction = account.Role, account.Restriction
 	memory.put(s, began)
 	return s, nil
@@ -72,10 +75,11 @@ func (m *Module) read(ctx context.Context, credential uuid.UUID) (status, error)
 // One statement for sessions and keys, so that a caller with an id, such as a ticket, need not
 // know its kind.
 const readEither = `
-	select false, user_id, least(expires_at, created_at + $2::interval), null::text[], null::bytea, null::bytea, null::timestamptz from sessions
+	select false, user_id, least(expires_at, created_at + $2::interval), null::text[], null::bytea, null::bytea, null::timestamptz,
+		greatest(created_at, confirmed_at) from sessions
 	where id = $1 and ended_at is null and least(expires_at, created_at + $2::interval) > now()
 	union all
-	select true, user_id, coalesce(expires_at, now() + interval '100 years'), scopes, hash, previous_hash, previous_until from api_keys
+	select true, user_id, coalesce(expires_at, now() + interval '100 years'), scopes, hash, previous_hash, previous_until, null::timestamptz from api_keys
 	where id = $1 and revoked_at is null and (expires_at is null or expires_at > now())`
 
 // status is the cached status of a session or API key.
@@ -98,13 +102,14 @@ func (s *status) scan(row pgx.Row, credential uuid.UUID) error {
 		scopes          []identity.Scope
 		hash, previous  []byte
 		previouslyUntil *time.Time
+		passwordAt      *time.Time
 	)
-	err := row.Scan(&isKey, &s.caller.UserID, &s.expires, &scopes, &hash, &previous, &previouslyUntil)
+	err := row.Scan(&isKey, &s.caller.UserID, &s.expires, &scopes, &hash, &previous, &previouslyUntil, &passwordAt)
 	if err != nil {
 		return err
 	}
 	if !isKey {
-		s.caller.SessionID = credential
+		s.caller.SessionID, s.caller.PasswordAt = credential, *passwordAt // every session begins with a password
 		return nil
 	}
 	s.caller.KeyID, s.caller.Scopes = credential, identity.ScopesOf(scopes...)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/internal/printable"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -28,6 +29,9 @@ func (p NewProduct) active() bool { return p.Active == nil || *p.Active }
 // create creates a product, once per key. If the sku belonged to a deleted product, the row is
 // reused and its version continues, so that no old ETag matches the new product.
 func (m *Module) create(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Product], p NewProduct) (idempotency.Result[*ent.Product], error) {
+	if err := checkName(p.Name); err != nil {
+		return idempotency.Result[*ent.Product]{}, err
+	}
 	created, err := idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Product, error) {
 		return add(ctx, tx, by.Actor(), p)
 	})
@@ -98,4 +102,13 @@ func revive(ctx context.Context, tx pgx.Tx, old *ent.Product, n NewProduct) (*en
 
 func skuTaken(sku string) error {
 	return fault.New(fault.KindConflict, "sku-taken", "A product with the sku %s already exists.", sku)
+}
+
+// checkName refuses names with characters that nobody sees but that change how the name, or the
+// text around it, is displayed to others (SPEC B1; CWE-1007).
+func checkName(name string) error {
+	if r, found := printable.Hidden(name); found {
+		return fault.Invalid(fault.Field{Pointer: "/name", Code: "invalid", Message: fmt.Sprintf("must not contain the invisible character %U", r)})
+	}
+	return nil
 }

@@ -61,13 +61,13 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products", Name: "list-products", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
 		Summary: "List products by sku",
-		Doc: "Returns active products; administrators get all products unless `active` is given. " +
+		Doc: "Returns active products; administrators, and their API keys with the scopes `products:read` and `products:write`, get all products unless `active` is given. " +
 			"`q` matches any part of the sku or the name, case-insensitively. A page of a search examines at most " +
 			"5,000 products, so in a larger catalogue it may be short or empty and still have a `nextCursor`.",
 	}, m.listProducts)
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products/{sku}", Name: "get-product", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
-		Summary: "Read a product",
+		Summary: "Read a product", Doc: "404 also for an inactive product, unless an administrator, or an administrator's API key with the scopes `products:read` and `products:write`, asks.",
 	}, m.getProduct)
 	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products", Name: "create-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Status: http.StatusCreated,

@@ -25,8 +25,15 @@ func open(t *testing.T) *front {
 	t.Helper()
 	f := &front{bundle: setup(t), app: fiber.New(web.Config())}
 	f.app.Use(web.JSONOnly(), func(c *fiber.Ctx) error {
-		if role := identity.Role(c.Get("X-Role")); role != "" {
-			c.SetUserContext(identity.NewContext(c.UserContext(), identity.Caller{UserID: f.admin.UserID, Role: role}))
+		caller := identity.Caller{UserID: f.admin.UserID, Role: identity.Role(c.Get("X-Role"))}
+		if scopes := strings.Fields(c.Get("X-Scopes")); len(scopes) > 0 { // a key of an administrator
+			caller.Role, caller.KeyID = identity.Admin, f.admin.UserID
+			for _, scope := range scopes {
+				caller.Scopes = identity.ScopesOf(append(caller.Scopes.List(), identity.Scope(scope))...)
+			}
+		}
+		if caller.Role != "" {
+			c.SetUserContext(identity.NewContext(c.UserContext(), caller))
 		}
 		return c.Next()
 	})
@@ -85,6 +92,15 @@ const (
 
 // row is one request with its answer; want is part of the body, with times and ids
 // masked.
+// asKey is a key of an administrator.
+func asKey(scopes ...identity.Scope) string {
+	header := "X-Scopes:"
+	for _, scope := range scopes {
+		header += " " + string(scope)
+	}
+	return header
+}
+
 type row struct {
 	what, body string
 	headers    []string
@@ -119,7 +135,7 @@ func TestProducts_B1(t *testing.T) {
 		{"POST /v1/products", `{"sku":"x","name":"X",` + price + `}`, of(asUser), 403, `"code":"forbidden"`},
 		{"POST /v1/products", `{"sku":"x","name":"X",` + price + `}`, nil, 401, `"code":"unauthenticated"`},
 		{"GET /v1/products/cup", "", nil, 200, `"available":7`},
-		{"GET /v1/products/off", "", nil, 200, `"active":false`},
+		{"GET /v1/products/off", "", of(asAdmin), 200, `"active":false`},
 		{"GET /v1/products/none", "", nil, 404, `"code":"not-found"`},
 		{"PATCH /v1/products/cup", `{}`, of(asAdmin), 200, `"version":1`},
 		{"PATCH /v1/products/cup", `{"name":"Mug"}`, of(asAdmin), 200, `"name":"Mug",` + price + `,"stock":7,"reserved":0,"available":7,"active":true,"version":2`},
@@ -155,6 +171,8 @@ func TestBadInput_B1_B5(t *testing.T) {
 		post(`{"sku":"","name":"","unitPrice":{"amount":-1,"currency":"eur"},"stock":-1,"odd":1}`, 422, `"/name"`),
 		post(`{"sku":"","name":"","unitPrice":{"amount":-1,"currency":"eur"},"stock":-1,"odd":1}`, 422, `"/unitPrice/currency"`),
 		post(`{"sku":"..",`+valid+`}`, 422, `"/sku"`),
+		post(`{"sku":"h","name":"Mill\u202e","unitPrice":{"amount":1,"currency":"EUR"}}`, 422, `U+202E`),
+		patch(`{"name":"Mill\u200b"}`, `U+200B`),
 		post(`{"sku":"a b",`+valid+`}`, 422, `"/sku"`),
 		post(`{"sku":"`+strings.Repeat("a", 65)+`",`+valid+`}`, 422, `"/sku"`),
 		post(`{"sku":"b",`+valid+`,"stock":1000000000001}`, 422, `"/stock"`),

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
 // walk follows nextCursor and Link to the end.
@@ -54,7 +56,14 @@ func TestList_B1(t *testing.T) {
 		{"limit=2", "X-Unknown: 1", "B-1 a-1 a-2 a-3 a_3 z"},
 		{"limit=3", asAdmin, "B-1 a-1 a-2 a-3 a_3 hidden z"},
 		{"limit=3&active=true", asAdmin, "B-1 a-1 a-2 a-3 a_3 z"},
-		{"active=false", asUser, "hidden"},
+		{"active=false", asUser, ""},
+		{"active=false", "X-Unknown: 1", ""},
+		{"active=false", asAdmin, "hidden"},
+		{"active=false&q=%25", asUser, ""},
+		{"active=true&q=%25", asUser, ""},
+		{"active=false", asKey(identity.ProductsRead), ""},
+		{"", asKey(identity.ProductsRead), "B-1 a-1 a-2 a-3 a_3 z"},
+		{"", asKey(identity.ProductsRead, identity.ProductsWrite), "B-1 a-1 a-2 a-3 a_3 hidden z"},
 		{"q=A-&limit=2", asUser, "a-1 a-2 a-3"},
 		{"q=the+B", asUser, "B-1"},
 		{"q=_3", asUser, "a_3"},
@@ -66,7 +75,15 @@ func TestList_B1(t *testing.T) {
 			t.Errorf("%s for %s: %q, want %q", row.query, row.who, got, row.want)
 		}
 	}
-	f.run([]row{{"GET /v1/products?q=nothing", "", nil, 200, `{"data":[],"nextCursor":null}`}})
+	f.run([]row{
+		{"GET /v1/products?q=nothing", "", nil, 200, `{"data":[],"nextCursor":null}`},
+		{"GET /v1/products?active=false", "", nil, 200, `{"data":[],"nextCursor":null}`},
+		{"GET /v1/products/hidden", "", nil, 404, `"not-found"`},
+		{"GET /v1/products/hidden", "", []string{asUser}, 404, `"not-found"`},
+		{"GET /v1/products/hidden", "", []string{asKey(identity.ProductsRead)}, 404, `"not-found"`},
+		{"GET /v1/products/hidden", "", []string{asKey(identity.ProductsRead, identity.ProductsWrite)}, 200, `"active":false`},
+		{"GET /v1/products/hidden", "", []string{asAdmin}, 200, `"active":false`},
+	})
 }
 
 // SPEC G2: a page of a search looks at one window, and walking finds everything.

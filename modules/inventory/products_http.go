@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
@@ -14,29 +15,43 @@ import (
 
 func (m *Module) listProducts(ctx context.Context, in *struct {
 	web.Paging
-	Active string `query:"active" enum:"true,false" doc:"true: only active products; false: only inactive ones"`
+	Active string `query:"active" enum:"true,false" doc:"true: only active products; false: only inactive ones, which only administrators see"`
 	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"A part of the sku or the name"`
 }) (*web.PageOf[Product], error) {
 	return web.KeysetFrom(ctx, in.Paging, func(after string) ([]Product, string, error) {
-		rows, next, err := m.list(ctx, filter{text: in.Q, limit: in.Limit, active: shown(ctx, in.Active), after: after})
+		active, some := shown(ctx, in.Active)
+		if !some {
+			return nil, "", nil
+		}
+		rows, next, err := m.list(ctx, filter{text: in.Q, limit: in.Limit, active: active, after: after})
 		return each(rows, render), next, err
 	})
 }
 
-// shown returns the requested filter; by default active products, and for administrators all.
-func shown(ctx context.Context, asked string) *bool {
-	caller, _ := identity.FromContext(ctx)
-	if asked == "" && caller.IsAdmin() {
-		return nil
+// shown returns the requested filter; by default active products, and all for callers who see
+// inactive ones. The result some is false if there is nothing that the caller may see.
+func shown(ctx context.Context, asked string) (active *bool, some bool) {
+	inactive := seesInactive(ctx)
+	if asked == "" && inactive {
+		return nil, true
 	}
-	active := asked != "false"
-	return &active
+	return new(asked != "false"), inactive || asked != "false"
+}
+
+// seesInactive reports whether the caller may see products that are not for sale: they may be
+// unreleased. Everybody reads the others (SPEC B1; ASVS 8.2.3).
+func seesInactive(ctx context.Context) bool {
+	caller, known := identity.FromContext(ctx)
+	return known && caller.IsAdmin() && caller.AllowsScope(identity.ProductsWrite)
 }
 
 func (m *Module) getProduct(ctx context.Context, in *BySKU) (*tagged, error) {
 	p, err := live(ctx, m.pool, in.SKU)
 	if err != nil {
 		return nil, err
+	}
+	if !p.Active && !seesInactive(ctx) {
+		return nil, fault.NotFound("product")
 	}
 	return &tagged{web.ETag(p.Version), render(p)}, nil
 }

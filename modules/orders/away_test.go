@@ -84,7 +84,7 @@ func breakerOpens(t *testing.T, pace time.Duration) error {
 			return errLine
 		}
 		return nil
-	}}, guarded(breaker.Options{InARow: 3, Open: pace, OnChange: func(_, _, to string) {
+	}}, guarded(breaker.Options{InARow: 3, Open: pace, OnCallerChange: func(_, _, to string) {
 		if to == "open" {
 			opened <- struct{}{}
 		}

@@ -40,12 +40,20 @@ type BulkOrderResult struct {
 // a rejected order does not affect the others, and the results state which were placed.
 //
 // If several orders have the same reference, the first one that can be placed gets it.
+//
+// The request costs its caller as many orders as it has, also those that are rejected (SPEC F13).
 func (m *Module) PlaceMany(ctx context.Context, caller identity.Caller, requests []BulkOrder, atomic bool, key idempotency.Key[[]BulkOrderResult]) (idempotency.Result[[]BulkOrderResult], error) {
+	key.Still = stillPlacedMany
+	return withinBudget(ctx, m, caller, len(requests), key, func() (idempotency.Result[[]BulkOrderResult], error) {
+		return m.placeMany(ctx, caller, requests, atomic, key)
+	})
+}
+
+func (m *Module) placeMany(ctx context.Context, caller identity.Caller, requests []BulkOrder, atomic bool, key idempotency.Key[[]BulkOrderResult]) (idempotency.Result[[]BulkOrderResult], error) {
 	validated, err := m.validateAll(ctx, caller, requests)
 	if err != nil {
 		return idempotency.Result[[]BulkOrderResult]{}, err
 	}
-	key.Still = stillPlacedMany
 	placed := 0
 	result, err := idempotency.Do(ctx, m.InFlight, m.Pool, key, func(tx pgx.Tx) ([]BulkOrderResult, error) {
 		b := validated.copyFor(atomic)

@@ -25,7 +25,9 @@ func (m *Module) bulkRoutes(api *web.API) {
 			"The orders may have 20,000 lines in total. With `independent`, every valid order is placed; `data` has one result for each order, " +
 			"by `index`, with the status that the order would have got alone and either the order or a problem. With `atomic`, either all " +
 			"orders are placed or none: 422 lists all errors with pointers such as `/orders/0/items/0/sku`; 409 `reference-taken` has the " +
-			"`index` of the order and the `orderId` of the order that has the reference.",
+			"`index` of the order and the `orderId` of the order that has the reference. The request takes as many orders from the account's " +
+			"limit (`ORDER_RATE_LIMIT`, the policy `orders` of `RateLimit`) as it has, also those that are rejected: 429 `too-many-orders`, and 422 if it " +
+			"has more than the limit ever allows.",
 	}, ordersPlaced, m.placeOrders)
 }
 

@@ -139,18 +139,3 @@ func appendRow(b []byte, o Order) ([]byte, error) {
 	}
 	return append(b, "\r\n"...), nil
 }
-
-// appendCell writes a cell. A text that a spreadsheet would interpret as a formula gets an
-// apostrophe in front (SPEC C12; OWASP, CSV injection). encoding/csv is not used because it
-// changes line breaks within the text.
-func appendCell(b []byte, text string) []byte {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
-		text = "'" + text
-	}
-	if !strings.ContainsAny(text, ",\"\r\n") {
-		return append(b, text...)
-	}
-	b = append(b, '"')
-	b = append(b, strings.ReplaceAll(text, `"`, `""`)...)
-	return append(b, '"')
-}

@@ -14,7 +14,7 @@ func (m *Module) exportRoutes(api *web.API) {
 		Summary: "Download orders, newest first", Produces: "text/csv, application/x-ndjson",
 		Doc: "Your own orders, or all orders for administrators, as a consistent snapshot: changes during the export are not included. " +
 			"`ndjson` has one order per line, as `get-order` returns it, but without `allowedActions`. `csv` has one row per order, with " +
-			"amounts in minor units and an apostrophe before cells that a spreadsheet would interpret as a formula. An incomplete export ends without " +
+			"amounts in minor units and an apostrophe before what a spreadsheet would interpret as a formula. An incomplete export ends without " +
 			"the terminating chunk of HTTP. The server ends an export within a second after your session or key ends or your role changes, when the " +
 			"client reads nothing for 20 seconds or less than 64 KiB/s on average, and after 10 minutes. `too-many-exports` is 429 while your account " +
 			"has another export on any node, and 503 while too many exports run on this node.",

@@ -43,3 +43,6 @@ var (
 
 // SomeGiven is the documented example of what a customer gives with an order.
 var SomeGiven = someGiven
+
+// AppendCell writes a cell of a CSV export.
+var AppendCell = appendCell

@@ -15,7 +15,8 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders", Name: "place-order", Tag: tag, Role: identity.User, Scope: identity.OrdersWrite,
 		Summary: "Place an order", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
-		Doc: "The lines get the names and prices of the catalogue. After the 201 the order is stored durably and will be processed.",
+		Doc: "The lines get the names and prices of the catalogue. After the 201 the order is stored durably and will be processed. " +
+			"429 `too-many-orders` beyond the account's limit of orders (`ORDER_RATE_LIMIT`, the policy `orders` of `RateLimit`).",
 	}, orderPlaced, m.placeOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders", Name: "list-orders", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,

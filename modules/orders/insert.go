@@ -184,11 +184,15 @@ func queueRest(b *pgx.Batch, list []*placement) {
 }
 
 func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, list []*placement) error {
+	priorities, err := m.prioritize(ctx, tx, list)
+	if err != nil {
+		return err
+	}
 	jobs := make([]river.InsertManyParams, len(list))
 	for i, p := range list {
 		jobs[i] = river.InsertManyParams{
 			Args:       ProcessArgs{OrderID: p.row.ID},
-			InsertOpts: &river.InsertOpts{Metadata: p.trace},
+			InsertOpts: &river.InsertOpts{Metadata: p.trace, Priority: priorities[i]},
 		}
 	}
 	if _, err := m.Queue.InsertManyFastTx(ctx, tx, jobs); err != nil {

@@ -79,6 +79,8 @@ type Deps struct {
 	ReservationTTL time.Duration // how long the stock of an unpaid order stays reserved (SPEC D7)
 	InFlight       *idempotency.InFlight
 	Reads          *reads.Reads // limits expensive reads per account
+	// Budget limits the orders that an account places. Without one there is no limit.
+	Budget Budget
 	// CurrentCaller returns the current caller of a credential. If it is nil, the caller that
 	// was authenticated at the start of a request stays valid.
 	CurrentCaller func(ctx context.Context, credential uuid.UUID) (identity.Caller, error)
@@ -96,6 +98,8 @@ type Module struct {
 	metrics   metrics
 	exports   exports
 	steps     []Step
+
+	priorities priorities
 }
 
 func db(q postgres.Querier) *ent.Client {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
+
+	"github.com/orderflow-dev/orderflow/internal/breaker"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 )
@@ -63,7 +66,7 @@ func (u *unitOfWork) next(o *lockedOrder) request {
 		return u.check(o, step)
 	}
 	if call := u.payments.Next(o.ID, goals[o.MoneyTarget()]); call != nil {
-		return &paymentRequest{call}
+		return &paymentRequest{call, o.UserID}
 	}
 	return nil
 }
@@ -93,7 +96,16 @@ func (u *unitOfWork) startProcessing(o *lockedOrder) error {
 }
 
 // paymentRequest is a call of the payment provider.
-type paymentRequest struct{ settlement.Call }
+type paymentRequest struct {
+	settlement.Call
+	payer uuid.UUID
+}
+
+// Do makes the call on behalf of the payer, whose failures do not make the provider unavailable
+// to others (SPEC D4).
+func (r *paymentRequest) Do(ctx context.Context) error {
+	return r.Call.Do(breaker.For(ctx, r.payer.String()))
+}
 
 func (r *paymentRequest) apply(u *unitOfWork, o *lockedOrder) error {
 	_, err := u.settle(o, settlement.Answer{Call: r.Call})

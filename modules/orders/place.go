@@ -18,7 +18,7 @@ import (
 
 // Place accepts an order. When it returns without an error, the order with its lines, its
 // first event, its idempotency key and its job are committed (SPEC C2). It returns the
-// faults of SPEC C1 and C4. The fault "outcome-unknown" means that the order may or may not
+// faults of SPEC C1, C4 and F13. The fault "outcome-unknown" means that the order may or may not
 // exist; the client finds out by repeating the request with its key.
 func (m *Module) Place(ctx context.Context, caller identity.Caller, request OrderRequest, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	key.Still = stillPlaced
@@ -28,9 +28,15 @@ func (m *Module) Place(ctx context.Context, caller identity.Caller, request Orde
 	}
 	defer release()
 
+	return withinBudget(ctx, m, caller, 1, key, func() (idempotency.Result[Order], error) {
+		return m.place(ctx, caller, request, key)
+	})
+}
+
+func (m *Module) place(ctx context.Context, caller identity.Caller, request OrderRequest, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	p := &placement{caller: caller, request: request, key: key, trace: traceOf(ctx)}
 	if err := m.prepare(ctx, p); err != nil {
-		return m.replayOr(ctx, key, err)
+		return replayOr(ctx, m, key, err)
 	}
 
 	placed, err := m.placing.Do(ctx, p)
@@ -53,19 +59,6 @@ func isOutcomeUnknown(err error) bool {
 func outcomeUnknown(advice string, cause error) *fault.Error {
 	return fault.New(fault.KindUnavailable, "outcome-unknown", "The outcome of the request is unknown. %s", advice).
 		WithRetryAfter(2 * time.Second).WithCause(cause)
-}
-
-// replayOr returns the stored response of the key, or the rejection if there is none. A
-// repeated request gets the first response even if the order would be rejected by now.
-func (m *Module) replayOr(ctx context.Context, key idempotency.Key[Order], rejection error) (idempotency.Result[Order], error) {
-	if _, isFault := fault.As(rejection); !isFault || !key.Given() {
-		return idempotency.Result[Order]{}, rejection
-	}
-	stored, found, err := idempotency.Find(ctx, m.Pool, key)
-	if err == nil && !found {
-		err = rejection
-	}
-	return stored, err
 }
 
 // placeAll inserts a batch of orders in one transaction, with one statement for each table.

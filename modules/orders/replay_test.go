@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -97,6 +99,42 @@ func TestReplayOfAnOwnAct_C3(t *testing.T) {
 	}
 	if err != nil || !a.Replayed || len(got.AllowedActions) != 0 || got.Version != want.Version || got.Status != want.Status {
 		t.Errorf("%s %v", a.Response.Body, err)
+	}
+}
+
+// C3: a response about an order that does not exist, or that is somebody else's, is not stored: an
+// account could fill the table with made-up ids. The key stays free.
+func TestAbsentOrdersAreNotStored_C3(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.products(map[string]int64{"A": -1})
+	other := b.place(b.bob, basket("A", 1))
+	for what, id := range map[string]uuid.UUID{"made up": uuid.New(), "of another account": other.ID} {
+		k := roleKey[orders.Order](b.alice, "POST "+id.String(), nil)
+		for range 2 {
+			_, err := b.Cancel(b.ctx, b.alice, id, nil, nil, k)
+			if f, told := fault.As(err); !told || f.Code != "not-found" || f.Replayed {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		k.Fingerprint = []byte("fedcba9876543210fedcba9876543210")
+		if _, err := b.Cancel(b.ctx, b.alice, id, nil, nil, k); !fault.Is(err, "not-found") {
+			t.Errorf("%s, with another body: %v", what, err)
+		}
+	}
+	if n := b.count(`select count(*) from idempotency_keys where caller = $1`, b.alice.UserID); n != 0 {
+		t.Errorf("%d responses are stored", n)
+	}
+
+	own := b.place(b.alice, basket("A", 1))
+	k := roleKey[orders.Order](b.alice, "POST cancel", nil)
+	for range 2 {
+		if _, err := b.Cancel(b.ctx, b.alice, own.ID, nil, nil, k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := b.count(`select count(*) from idempotency_keys where caller = $1`, b.alice.UserID); n != 1 {
+		t.Errorf("%d responses of an order that exists are stored", n)
 	}
 }
 

@@ -22,6 +22,14 @@ const (
 	reportAfter = 5 * time.Minute
 )
 
+// While accounts with few orders keep all workers busy, jobs of a low priority that are older than
+// promoteAfter get this many turns a second on each node. See package queue.
+const (
+	promoteEvery  = time.Second
+	promoteAfter  = 10 * time.Second
+	promoteAtOnce = 100
+)
+
 // Sweep runs until ctx ends. Any number of nodes may sweep: each skips the rows that another
 // has locked.
 func (m *Module) Sweep(ctx context.Context) error {
@@ -33,7 +41,19 @@ func (m *Module) Sweep(ctx context.Context) error {
 			}
 			return err
 		},
+	}, periodic.Task{
+		Name: "promote jobs", Interval: promoteEvery, Jitter: 0.25, Log: m.Log,
+		Run: func(ctx context.Context) error {
+			_, err := m.PromoteJobs(ctx)
+			return err
+		},
 	})
+}
+
+// PromoteJobs lets the jobs run next that have waited the longest behind those of a higher priority,
+// and returns their number (SPEC F13).
+func (m *Module) PromoteJobs(ctx context.Context) (promoted int, err error) {
+	return queue.Promote(ctx, m.Pool, river.QueueDefault, promoteAfter, promoteAtOnce)
 }
 
 func untilDone(ctx context.Context, once func(context.Context) (int, error)) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -202,7 +203,8 @@ func (u *unitOfWork) insertJobs(ctx context.Context, changed []*lockedOrder) err
 	var jobs []river.InsertManyParams
 	for _, o := range changed {
 		if o.NeedsJob {
-			jobs = append(jobs, river.InsertManyParams{Args: ProcessArgs{OrderID: o.ID}})
+			opts := &river.InsertOpts{Priority: u.m.priorities.resumed(o.UserID, time.Now())}
+			jobs = append(jobs, river.InsertManyParams{Args: ProcessArgs{OrderID: o.ID}, InsertOpts: opts})
 		}
 	}
 	if len(jobs) == 0 {

@@ -16,15 +16,24 @@ var (
 	created         = audit.Action{Name: "user.created", Subject: "user", Fields: []string{"role"}, Doc: "An administrator was created by `admin create` or the first start."}
 	roleChanged     = audit.Action{Name: "user.role-changed", Subject: "user", Fields: []string{"role"}, Doc: "The role of an account changed."}
 	activated       = audit.Action{Name: "user.activated", Subject: "user", Fields: []string{"active"}, Doc: "A deactivated account was activated."}
-	deactivated     = audit.Action{Name: "user.deactivated", Subject: "user", Fields: []string{"active"}, Doc: "An account was deactivated; its sessions ended."}
+	deactivated     = audit.Action{Name: "user.deactivated", Subject: "user", Fields: []string{"active"}, Doc: "An account was deactivated; its sessions and API keys ended, and its webhooks were disabled."}
 	updated         = audit.Action{Name: "user.updated", Subject: "user", Fields: []string{"name"}, Doc: "The name of an account changed; the entry does not contain it."}
-	deleted         = audit.Action{Name: "user.deleted", Subject: "user", Fields: []string{"role"}, Doc: "An account was deleted; its sessions ended."}
+	deleted         = audit.Action{Name: "user.deleted", Subject: "user", Fields: []string{"role"}, Doc: "An account was deleted, by an administrator or by `admin create --take-over`; its sessions and API keys ended, and its webhooks were disabled."}
+	replacedAccount = audit.Action{Name: "user.replaced", Subject: "user", Doc: "An account whose e-mail address was not verified was deleted, because the address was registered again."}
+	emailVerified   = audit.Action{Name: "email.verified", Subject: "user", Doc: "The e-mail address of an account was verified with a code that was sent to it."}
+	resetRequested  = audit.Action{Name: "password.reset-requested", Subject: "user", Doc: "A code to reset the password of an account was requested, by anyone or by an administrator."}
+	passwordReset   = audit.Action{Name: "password.reset", Subject: "user", Doc: "The password of an account was reset with a code that was sent to its address; its sessions ended."}
 	passwordChanged = audit.Action{Name: "user.password-changed", Subject: "user", Doc: "The password of an account changed; its sessions ended."}
+
+	invitationCreated  = audit.Action{Name: "invitation.created", Subject: "invitation", Fields: []string{"role"}, Doc: "A person was invited to register."}
+	invitationDeleted  = audit.Action{Name: "invitation.deleted", Subject: "invitation", Fields: []string{"role"}, Doc: "An invitation was withdrawn."}
+	invitationAccepted = audit.Action{Name: "invitation.accepted", Subject: "invitation", Fields: []string{"role"}, Doc: "An account was registered with an invitation."}
 )
 
 // AuditActions returns the actions that this module records.
 func (*Module) AuditActions() []audit.Action {
-	return []audit.Action{registered, created, roleChanged, activated, deactivated, updated, deleted, passwordChanged}
+	return []audit.Action{registered, created, roleChanged, activated, deactivated, updated, deleted, passwordChanged,
+		replacedAccount, emailVerified, resetRequested, passwordReset, invitationCreated, invitationDeleted, invitationAccepted}
 }
 
 func recordNew(ctx context.Context, tx pgx.Tx, what audit.Action, u *ent.User) error {

@@ -122,13 +122,52 @@ func TestAddressesTakeTurns(t *testing.T) {
 		for i := range 1 + queuePerAddress {
 			l.logIn(fmt.Sprintf("2001:db8::%d", i), fmt.Sprint("guess", i))
 		}
-		if err := l.hasCapacity(from("2001:db8::ffff")); !fault.Is(err, "busy") {
+		if _, err := l.hasCapacity(from("2001:db8::ffff"), no); !fault.Is(err, "busy") {
 			t.Errorf("room for one more guess: %v", err)
 		}
 		l.logIn("203.0.113.1", "owner")
 		l.logIn("203.0.113.1", "colleague")
 
 		if order := l.finish(); !slices.Equal(order[:5], []string{"guess0", "guess1", "owner", "guess2", "colleague"}) {
+			t.Errorf("served %v", order)
+		}
+	})
+}
+
+func no(context.Context) (bool, error) { return false, nil }
+
+// SPEC A2: however many addresses guess, a log-in from a network in which the account is logged in is
+// the next one, and one in nine is one of the others.
+func TestFamiliarNetworksComeFirst_A2(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(t)
+		asked := 0
+		yes := func(context.Context) (bool, error) { asked++; return true, nil }
+		if ctx, err := l.hasCapacity(from("203.0.113.1"), yes); err != nil || asked != 0 || classOf(ctx, known) != known {
+			t.Errorf("asked %d times while nobody waits: %v", asked, err)
+		}
+		for i := range 1 + queueLength {
+			l.logIn(fmt.Sprint("198.51.100.", i), fmt.Sprint("guess", i))
+		}
+		if _, err := l.hasCapacity(from("203.0.113.1"), no); !fault.Is(err, "busy") {
+			t.Errorf("room for a network that is not familiar: %v", err)
+		}
+		for i := range 10 {
+			ctx, err := l.hasCapacity(from("203.0.113.1"), yes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := fmt.Sprint("owner", i)
+			l.come(name, func() error { _, err := l.matches(ctx, l.dummyHash, name); return err })
+		}
+		errNo := errors.New("no")
+		if _, err := l.hasCapacity(from("203.0.113.1"), func(context.Context) (bool, error) { return false, errNo }); !errors.Is(err, errNo) {
+			t.Errorf("without a database: %v", err)
+		}
+
+		order := l.finish()
+		if order[1] != "owner0" || order[9] != "guess1" || order[10] != "owner8" || len(order) != 11+queueLength {
 			t.Errorf("served %v", order)
 		}
 	})

@@ -20,7 +20,8 @@ import (
 // no longer current.
 //
 // A wrong current password is 422 "wrong-password" at /currentPassword, an invalid new one 422
-// at /newPassword. The new one is validated first, because that is cheap.
+// at /newPassword. The new one is validated first, because that is cheap. An initial password must
+// be replaced by another one.
 func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, next string) (
 	set func(context.Context, pgx.Tx) error, err error,
 ) {
@@ -31,12 +32,11 @@ func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, nex
 	if wrong := validatePassword("/newPassword", next, u.Email); wrong != nil {
 		return nil, fault.Invalid(wrong...)
 	}
-	same, err := m.hashes.matches(ctx, u.PasswordHash, current)
-	if err != nil {
+	if err := m.prove(ctx, u, "/currentPassword", current); err != nil {
 		return nil, err
 	}
-	if !same {
-		return nil, wrongPassword()
+	if u.PasswordMustChange && next == current { // ASVS 5.0 6.4.1: an initial password does not stay
+		return nil, fault.Invalid(fault.Field{Pointer: "/newPassword", Code: "unchanged", Message: "must differ from the initial password"})
 	}
 	hash, err := m.hashes.make(ctx, known, next)
 	if err != nil {
@@ -49,6 +49,7 @@ func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error
 	n, err := ent.On(tx).User.Update().
 		Where(user.ID(u.ID), user.PasswordVersion(u.PasswordVersion), user.Active(true), user.DeletedAtIsNil()).
 		SetPasswordHash(hash).
+		SetPasswordMustChange(false).
 		AddPasswordVersion(1).
 		SetUpdatedAt(postgres.Now()).
 		Save(ctx)
@@ -56,13 +57,34 @@ func setPassword(ctx context.Context, tx pgx.Tx, u *ent.User, hash string) error
 		return fmt.Errorf("set the password of %s: %w", u.ID, err)
 	}
 	if n == 0 {
-		return wrongPassword()
+		return wrongPassword("/currentPassword")
+	}
+	if err := endResets(ctx, tx, u.ID); err != nil {
+		return err
 	}
 	return audit.Record(ctx, tx, audit.Entry{Action: passwordChanged, Subject: u.ID.String(), User: u.ID})
 }
 
-func wrongPassword() error {
+// Confirm verifies the password of an account that is logged in: 422 "wrong-password" at
+// /password if it is wrong, 404 if the account was deleted.
+func (m *Module) Confirm(ctx context.Context, id uuid.UUID, password string) error {
+	u, err := m.live(ctx, id)
+	if err != nil {
+		return err
+	}
+	return m.prove(ctx, u, "/password", password)
+}
+
+func (m *Module) prove(ctx context.Context, u *ent.User, pointer, password string) error {
+	same, err := m.hashes.matches(ctx, u.PasswordHash, password)
+	if err == nil && !same {
+		return wrongPassword(pointer)
+	}
+	return err
+}
+
+func wrongPassword(pointer string) error {
 	f := fault.New(fault.KindInvalid, "wrong-password", "The current password is wrong.")
-	f.Fields = []fault.Field{{Pointer: "/currentPassword", Code: "wrong-password", Message: f.Detail}}
+	f.Fields = []fault.Field{{Pointer: pointer, Code: "wrong-password", Message: f.Detail}}
 	return f
 }

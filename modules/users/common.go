@@ -14,6 +14,7 @@ import (
 // 2,670 entries of earlier versions and of the most frequent ones of the list "passwords" of the npm
 // package zxcvbn 4.4.2 (MIT licence, Copyright 2012-2016 Dan Wheeler and Dropbox, Inc.), which
 // counts the passwords of published breaches. It was made on 28 November 2026.
+// common.manifest.json says so to tools/sbom, and has the hash of the list.
 //
 //go:embed common.txt.gz
 var commonList []byte

@@ -25,11 +25,14 @@ const (
 // cost far fewer get a slot within maxWait.
 const queueLength, queuePerAddress = 64, 32
 
-// The classes of hashing. Logins take precedence over registrations, so that registrations
-// cannot keep users from logging in (SPEC F10). While both wait, one hash in nine is a
-// registration.
+// The classes of hashing, in the order of their precedence (SPEC A2, F10). Log-ins from a network in
+// which the account is logged in come first, because those who guess passwords from very many addresses
+// take nearly all turns of the log-ins from other networks. Logins take precedence over registrations,
+// so that registrations cannot keep users from logging in. While a class of higher precedence waits as
+// well, one hash in nine goes to the other one.
 const (
-	known = iota
+	familiar = iota
+	known
 	newcomer
 )
 
@@ -69,6 +72,7 @@ func newHasher(cost int, elsewhere []string, log *slog.Logger) *hasher {
 // newCapacity reserves one of several slots for logins.
 func newCapacity(places int) *bulkhead.Bulkhead[netip.Prefix] {
 	return bulkhead.New[netip.Prefix](bulkhead.Options{Slots: places, Classes: []bulkhead.Class{
+		familiar: {Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
 		known:    {Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
 		newcomer: {Slots: max(places-1, 1), Queue: places * queueLength, QueuePerKey: places * queuePerAddress},
 	}})
@@ -159,13 +163,33 @@ func (h *hasher) stale(hash string) bool {
 	return err == nil && cost != h.cost
 }
 
-// hasCapacity returns the error of a full queue before any work is done for a log-in that would
-// wait in vain.
-func (h *hasher) hasCapacity(ctx context.Context) error {
-	if err := h.capacity.Check(known, site(ctx)); err != nil {
-		return busy(known, err)
+// hasCapacity returns the error of a full queue before any hashing is done for a log-in that would
+// wait in vain. Only while others wait does it call isFamiliar, which reads the database; the context
+// that it returns then gives the hashes of a familiar network their precedence.
+func (h *hasher) hasCapacity(ctx context.Context, isFamiliar func(context.Context) (bool, error)) (context.Context, error) {
+	if _, waiting := h.capacity.Usage(); waiting > 0 {
+		yes, err := isFamiliar(ctx)
+		if err != nil {
+			return ctx, err
+		}
+		if yes {
+			ctx = context.WithValue(ctx, familiarKey{}, true)
+		}
 	}
-	return nil
+	if err := h.capacity.Check(classOf(ctx, known), site(ctx)); err != nil {
+		return ctx, busy(known, err)
+	}
+	return ctx, nil
+}
+
+type familiarKey struct{}
+
+// classOf returns the class in which the work of a request waits.
+func classOf(ctx context.Context, class int) int {
+	if yes, _ := ctx.Value(familiarKey{}).(bool); yes && class == known {
+		return familiar
+	}
+	return class
 }
 
 // site returns the network under which a request queues. Calls that come from no request share
@@ -187,7 +211,7 @@ func (h *hasher) enter(ctx context.Context, class int) (leave func(), err error)
 	waiting, cancel := context.WithTimeout(ctx, h.wait)
 	defer cancel()
 
-	leave, err = h.capacity.Acquire(waiting, class, site(ctx))
+	leave, err = h.capacity.Acquire(waiting, classOf(ctx, class), site(ctx))
 	switch {
 	case err == nil:
 		return leave, nil

@@ -19,13 +19,14 @@ type User struct {
 	Name      string        `json:"name" doc:"Empty if no name was given"`
 	Role      identity.Role `json:"role" enum:"user,admin"`
 	Active    bool          `json:"active" doc:"An inactive account cannot log in"`
+	Verified  bool          `json:"emailVerified" doc:"False while the account must verify its e-mail address; then it may only read itself, log out, change its password and verify the address"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 	UpdatedAt jsontime.Time `json:"updatedAt"`
 }
 
 func render(u *ent.User) User {
 	return User{
-		ID: u.ID, Email: u.Email, Name: u.Name, Role: identity.Role(u.Role), Active: u.Active,
+		ID: u.ID, Email: u.Email, Name: u.Name, Role: identity.Role(u.Role), Active: u.Active, Verified: u.EmailVerifiedAt != nil,
 		CreatedAt: jsontime.At(u.CreatedAt), UpdatedAt: jsontime.At(u.UpdatedAt),
 	}
 }
@@ -43,13 +44,16 @@ func answer(u *ent.User, err error) (*userAnswer, error) {
 func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/register", Name: "register", Tag: "Accounts",
-		Summary: "Register an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated,
+		Summary: "Register an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated, Errors: []int{http.StatusForbidden},
 		Doc: "The password must have 8 to 72 bytes and must not be a common one. 409 `email-taken` if an account has the e-mail address, regardless of case. " +
-			"429 `too-many-registrations` if the limit of registrations for a network address (`REGISTRATION_RATE_LIMIT`) is reached, 503 `busy` if too many logins are in progress.",
+			"429 `too-many-registrations` if the limit of registrations for a network address (`REGISTRATION_RATE_LIMIT`) is reached, 503 `busy` if too many logins are in progress. " +
+			"403 `registration-closed` if the server allows no registrations, or only with an invitation. 422 `invalid-invitation` at `/invitation`. " +
+			"If the server requires verified addresses, a message with a code is sent to the address, and the account may do little until the code is confirmed; " +
+			"429 `too-many-messages` if too many were sent to the address. An account whose address was not verified does not occupy it: another registration replaces it.",
 	}, m.register)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/me", Name: "get-me", Tag: "Accounts",
-		Summary: "Read your account", Role: identity.User, Scope: identity.AccountRead, Errors: []int{http.StatusNotFound},
+		Summary: "Read your account", Role: identity.User, Scope: identity.AccountRead, AllowRestricted: true, Errors: []int{http.StatusNotFound},
 	}, m.getMe)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/me", Name: "update-me", Tag: "Accounts",
@@ -66,13 +70,15 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/{id}", Name: "update-user", Tag: "Users",
 		Summary: "Change an account's role, state or name", Role: identity.Admin, Scope: identity.NoKeys,
-		Doc: "A new role takes effect with the next request of the account; deactivating an account ends its sessions. 409 `last-admin` if no active administrator would be left.",
+		Doc: "A new role takes effect with the next request of the account; deactivating an account ends its sessions, revokes its API keys and disables its webhooks, and activating it again does not bring them back. Webhooks for the orders of others are disabled when an administrator becomes a user. 409 `last-admin` if no active administrator would be left.",
 	}, m.updateUser)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/users/{id}", Name: "delete-user", Tag: "Users",
 		Summary: "Delete an account", Role: identity.Admin, Scope: identity.NoKeys, Errors: []int{http.StatusConflict},
-		Doc: "Ends the account's sessions and makes its e-mail address available again; its orders are kept. 409 `last-admin` if no active administrator would be left.",
+		Doc: "Ends the account's sessions, API keys and webhooks, and makes its e-mail address available again; its orders are kept. 409 `last-admin` if no active administrator would be left.",
 	}, m.deleteUser)
+	m.recoveryRoutes(api)
+	m.invitationRoutes(api)
 }
 
 // NewUser is the body of a registration.
@@ -80,6 +86,8 @@ type NewUser struct {
 	Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
 	Password string `json:"password" doc:"8 to 72 bytes in UTF-8" example:"an otter in a teapot"`
 	Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
+
+	Invitation string `json:"invitation,omitempty" maxLength:"100" doc:"The token of an invitation to this e-mail address. The account gets the role of the invitation, and the address counts as verified"`
 }
 
 type registerInput struct {
@@ -92,7 +100,7 @@ type registerAnswer struct {
 }
 
 func (m *Module) register(ctx context.Context, in *registerInput) (*registerAnswer, error) {
-	u, err := m.createAccount(ctx, in.Body.Email, in.Body.Password, in.Body.Name)
+	u, err := m.createAccount(ctx, in.Body)
 	if err != nil {
 		return nil, err
 	}

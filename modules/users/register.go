@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
-	"github.com/orderflow-dev/orderflow/ent/user"
 	"github.com/orderflow-dev/orderflow/internal/clientaddr"
+	"github.com/orderflow-dev/orderflow/internal/printable"
 	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -25,15 +25,22 @@ func emailTaken() error {
 	return fault.New(fault.KindConflict, "email-taken", "An account with this e-mail address already exists.")
 }
 
+func invalidEmail() fault.Field {
+	return fault.Field{Pointer: "/email", Code: "invalid", Message: "must be an e-mail address such as name@example.com of at most 254 bytes"}
+}
+
 func tooManyRegistrations() *fault.Error {
 	return fault.New(fault.KindRateLimited, "too-many-registrations", "Too many accounts were registered from this network address; try again later.")
 }
 
-// register creates an account with the role user. The registration counts against the limit of
+// createAccount registers an account (SPEC A1, A9, A10). The registration counts against the limit of
 // the network address before anything is read or hashed, also if the e-mail address is taken,
 // but not if the registration fails for an internal reason.
-func (m *Module) createAccount(ctx context.Context, email, password, name string) (*ent.User, error) {
-	fresh, err := draftOf(email, password, name, identity.User)
+func (m *Module) createAccount(ctx context.Context, n NewUser) (*ent.User, error) {
+	if err := m.mayRegister(n.Invitation); err != nil {
+		return nil, err
+	}
+	fresh, err := draftOf(n.Email, n.Password, n.Name, identity.User)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +48,10 @@ func (m *Module) createAccount(ctx context.Context, email, password, name string
 	if refused {
 		return nil, tooManyRegistrations().WithRetryAfter(wait)
 	}
-	if err := m.finish(ctx, &fresh, password, newcomer); err != nil {
+	if err := m.admit(ctx, &fresh, n.Invitation); err != nil {
+		return nil, err
+	}
+	if err := m.finish(ctx, &fresh, n.Password, newcomer); err != nil {
 		if !fault.Is(err, "email-taken") {
 			giveBack(ctx)
 		}
@@ -50,15 +60,57 @@ func (m *Module) createAccount(ctx context.Context, email, password, name string
 	return m.insert(ctx, fresh, registered)
 }
 
+// admit decides whether the draft needs a verification: not with an invitation, whose token was sent
+// to the address.
+func (m *Module) admit(ctx context.Context, d *draft, invitation string) error {
+	if invitation != "" {
+		return m.admitInvited(ctx, d, invitation)
+	}
+	d.unverified = m.verifyEmail
+	if !d.unverified {
+		return nil
+	}
+	return m.messages.allow(ctx, mailVerification, d.key)
+}
+
 // insert writes an account and its audit entry.
 func (m *Module) insert(ctx context.Context, d draft, what audit.Action) (u *ent.User, err error) {
+	var replaced uuid.UUID
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if u, err = d.insert(ctx, tx); err != nil {
-			return err
-		}
-		return recordNew(ctx, tx, what, u)
+		u, replaced, err = m.add(ctx, tx, d, what)
+		return err
 	})
+	m.ended(ctx, replaced)
 	return u, err
+}
+
+// add writes an account, its audit entry and the job of its message. It returns the account that it
+// replaced, for ended.
+func (m *Module) add(ctx context.Context, tx pgx.Tx, d draft, what audit.Action) (u *ent.User, replaced uuid.UUID, err error) {
+	if replaced, err = m.replaceUnverified(ctx, tx, d.key); err != nil {
+		return nil, replaced, err
+	}
+	if u, err = d.insert(ctx, tx); err != nil {
+		return nil, replaced, err
+	}
+	if err := recordNew(ctx, tx, what, u); err != nil {
+		return nil, replaced, err
+	}
+	if d.invitation != uuid.Nil {
+		return u, replaced, m.acceptInvitation(ctx, tx, d, u)
+	}
+	if d.unverified {
+		return u, replaced, m.enqueue(ctx, tx, MailArgs{Message: mailVerification, ID: u.ID, Facts: originOf(ctx)})
+	}
+	return u, replaced, nil
+}
+
+// ended announces the end of the sessions of an account, if there is one. It is called after the
+// transaction, also after an error, because the commit may have succeeded.
+func (m *Module) ended(ctx context.Context, id uuid.UUID) {
+	if id != uuid.Nil {
+		m.sessions.Committed(ctx, id)
+	}
 }
 
 // draft is a validated account with a hashed password, ready to be inserted. Hashing happens
@@ -66,6 +118,9 @@ func (m *Module) insert(ctx context.Context, d draft, what audit.Action) (u *ent
 type draft struct {
 	email, key, name, hash string
 	role                   identity.Role
+	mustChange             bool      // the password
+	unverified             bool      // the address must be verified
+	invitation             uuid.UUID // that is accepted
 }
 
 func (m *Module) prepare(ctx context.Context, email, password, name string, role identity.Role) (draft, error) {
@@ -80,9 +135,9 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 	shown, key, ok := address(email)
 	var wrong []fault.Field
 	if !ok {
-		wrong = append(wrong, fault.Field{
-			Pointer: "/email", Code: "invalid", Message: "must be an e-mail address such as name@example.com of at most 254 bytes",
-		})
+		wrong = append(wrong, invalidEmail())
+	} else if why := doubt(shown); why != "" {
+		wrong = append(wrong, fault.Field{Pointer: "/email", Code: "invalid", Message: why})
 	}
 	wrong = append(wrong, validatePassword("/password", password, shown)...)
 	wrong = append(wrong, validateName(name)...)
@@ -95,9 +150,9 @@ func draftOf(email, password, name string, role identity.Role) (draft, error) {
 // finish hashes the password.
 func (m *Module) finish(ctx context.Context, d *draft, password string, class int) error {
 	// The unique index decides. Checking first avoids hashing for an address that is taken.
-	taken, err := ent.On(m.pool).User.Query().Where(user.EmailKey(d.key), user.DeletedAtIsNil()).Exist(ctx)
+	taken, err := m.isTaken(ctx, m.pool, d.email)
 	if err != nil {
-		return fmt.Errorf("look for an address: %w", err)
+		return err
 	}
 	if taken {
 		return emailTaken()
@@ -114,11 +169,14 @@ func (d draft) insert(ctx context.Context, q postgres.Querier) (*ent.User, error
 	at := postgres.Now()
 	u, err := ent.On(q).User.Create().
 		SetID(id).SetEmail(d.email).SetEmailKey(d.key).SetName(d.name).
-		SetRole(string(d.role)).SetPasswordHash(d.hash).
-		SetCreatedAt(at).SetUpdatedAt(at).
+		SetRole(string(d.role)).SetPasswordHash(d.hash).SetPasswordMustChange(d.mustChange).
+		SetCreatedAt(at).SetUpdatedAt(at).SetEmailVerifiedAt(at).
 		Save(ctx)
 	if postgres.Violates(err, "users_email") {
 		return nil, emailTaken()
+	}
+	if err == nil && d.unverified { // the column has a default, and ent cannot insert a null
+		u, err = ent.On(q).User.UpdateOneID(id).ClearEmailVerifiedAt().Save(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("write an account: %w", err)
@@ -133,69 +191,8 @@ func validateName(name string) []fault.Field {
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: "must not contain control characters"}}
 	}
+	if r, found := printable.Hidden(name); found {
+		return []fault.Field{{Pointer: "/name", Code: "invalid", Message: fmt.Sprintf("must not contain the invisible character %U", r)}}
+	}
 	return nil
-}
-
-// CreateAdmin creates an administrator, for the command line. If an administrator has the
-// address, it changes nothing and returns false. An ordinary account is not promoted: the
-// result is 409 "email-taken".
-func (m *Module) CreateAdmin(ctx context.Context, email, password, name string) (isNew bool, err error) {
-	fresh, err := m.prepare(ctx, email, password, name, identity.Admin)
-	if err == nil {
-		_, err = m.insert(ctx, fresh, created)
-	}
-	if !fault.Is(err, "email-taken") {
-		return err == nil, err
-	}
-
-	holder, exists, lookup := m.byEmail(ctx, email)
-	if lookup != nil {
-		return false, lookup
-	}
-	if exists && identity.Role(holder.Role) == identity.Admin {
-		return false, nil
-	}
-	return false, err
-}
-
-// EnsureAdmin creates the first administrator if there is none. Any number of nodes may call it
-// concurrently. An ordinary account with the address is not promoted, because anyone could have
-// registered it.
-func (m *Module) EnsureAdmin(ctx context.Context, email, password string) error {
-	there, err := hasAdmin(ctx, m.pool)
-	if err != nil || there {
-		return err
-	}
-
-	fresh, err := m.prepare(ctx, email, password, "", identity.Admin)
-	if err != nil && !fault.Is(err, "email-taken") {
-		return err
-	}
-	taken := err
-	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := lockAccounts(ctx, tx); err != nil {
-			return err
-		}
-		// Another node may have been faster; then the address belongs to its administrator.
-		there, err := hasAdmin(ctx, tx)
-		if err != nil || there {
-			return err
-		}
-		if taken != nil {
-			return taken
-		}
-		u, err := fresh.insert(ctx, tx)
-		if err != nil {
-			return err
-		}
-		return recordNew(ctx, tx, created, u)
-	})
-}
-
-func hasAdmin(ctx context.Context, q postgres.Querier) (bool, error) {
-	there, err := ent.On(q).User.Query().Where(admins()...).Exist(ctx)
-	if err != nil {
-		return false, fmt.Errorf("look for an admin: %w", err)
-	}
-	return there, nil
 }

@@ -2,13 +2,17 @@ package users
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 func body(pairs ...string) string {
@@ -35,7 +39,7 @@ func TestRegister(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{
-		"id": u["id"], "email": "Ada@Example.com", "name": "Ada ✨", "role": "user", "active": true,
+		"id": u["id"], "email": "Ada@Example.com", "name": "Ada ✨", "role": "user", "active": true, "emailVerified": true,
 		"createdAt": u["createdAt"], "updatedAt": u["createdAt"],
 	}
 	if fmt.Sprint(u) != fmt.Sprint(want) {
@@ -208,7 +212,7 @@ func TestEnsureAdminOnManyNodes(t *testing.T) {
 
 	errs := make(chan error, nodes)
 	for i := range nodes {
-		go func() { errs <- b.EnsureAdmin(b.ctx, fmt.Sprintf("root%d@example.com", i), goodPassword) }()
+		go func() { errs <- b.EnsureAdmin(b.ctx, fmt.Sprintf("root%d@example.com", i), goodPassword, false) }()
 	}
 	for len(errs) < nodes && b.waiters() < nodes {
 	}
@@ -228,7 +232,7 @@ func TestEnsureAdminOnManyNodes(t *testing.T) {
 		t.Errorf("%d admins", n)
 	}
 
-	if err := b.EnsureAdmin(b.ctx, "other@example.com", goodPassword); err != nil {
+	if err := b.EnsureAdmin(b.ctx, "other@example.com", goodPassword, false); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.count("select count(*) from users"); n != 1 {
@@ -241,10 +245,10 @@ func TestAdminIsNeverRaisedInPassing(t *testing.T) {
 	b := setup(t)
 	b.account("root@example.com", identity.User) // another registration came first
 
-	if err := b.EnsureAdmin(b.ctx, "ROOT@example.com", goodPassword); !fault.Is(err, "email-taken") {
+	if err := b.EnsureAdmin(b.ctx, "ROOT@example.com", goodPassword, false); !fault.Is(err, "email-taken") {
 		t.Errorf("ensure: %v", err)
 	}
-	if _, err := b.CreateAdmin(b.ctx, "root@example.com", goodPassword, ""); !fault.Is(err, "email-taken") {
+	if _, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "root@example.com", Password: goodPassword}); !fault.Is(err, "email-taken") {
 		t.Errorf("create: %v", err)
 	}
 	if n := b.count("select count(*) from users where role = 'admin'"); n != 0 {
@@ -255,17 +259,114 @@ func TestAdminIsNeverRaisedInPassing(t *testing.T) {
 func TestCreateAdmin(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	created, err := b.CreateAdmin(b.ctx, "boss@example.com", goodPassword, "Boss")
+	created, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "boss@example.com", Password: goodPassword, Name: "Boss"})
 	if err != nil || !created {
 		t.Fatal(created, err)
 	}
-	if again, err := b.CreateAdmin(b.ctx, "Boss@example.com", "quite another one", ""); err != nil || again {
+	if again, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "Boss@example.com", Password: "quite another one"}); err != nil || again {
 		t.Error(again, err)
 	}
-	if _, err := b.CreateAdmin(b.ctx, "weak@example.com", "password", ""); !fault.Is(err, "invalid") {
+	if _, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "weak@example.com", Password: "password"}); !fault.Is(err, "invalid") {
 		t.Error(err)
 	}
 	if _, _, err := b.Verify(b.ctx, "boss@example.com", goodPassword); err != nil {
 		t.Error(err)
+	}
+}
+
+// SPEC A5: the operator takes an address from an ordinary account, which is deleted with all that it
+// opened; an administrator's is never taken, and all of it is one transaction.
+func TestCreateAdminTakesOver_A5(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	stranger := b.account("Root@Example.com", identity.User)
+	take := NewAdmin{Email: "root@example.com", Password: "second canary", TakeOver: true}
+
+	b.sessions.fail = errors.New("no")
+	if isNew, err := b.CreateAdmin(b.ctx, take); err == nil || isNew || b.count(`select count(*) from users where deleted_at is null and id = $1`, stranger.ID) != 1 {
+		t.Errorf("half of it is committed: %t, %v", isNew, err)
+	}
+	b.sessions.fail = nil
+	b.sessions.taken()
+	isNew, err := b.CreateAdmin(b.ctx, take)
+
+	if err != nil || !isNew {
+		t.Fatal(isNew, err)
+	}
+	if got := b.sessions.taken(); got != "end account-deleted, revoke account-deleted, webhooks of , delete factor, committed" {
+		t.Errorf("what the stranger opened: %s", got)
+	}
+	if n := b.count(`select count(*) from users where role = 'admin' and deleted_at is null and email_key = 'root@example.com'`); n != 1 {
+		t.Errorf("%d administrators", n)
+	}
+	if _, _, err := b.Verify(b.ctx, "root@example.com", goodPassword); !fault.Is(err, "invalid-credentials") {
+		t.Errorf("the stranger's password: %v", err)
+	}
+	if id, _, err := b.Verify(b.ctx, "root@example.com", "second canary"); err != nil || id == stranger.ID {
+		t.Errorf("%s, %v", id, err)
+	}
+	if got := b.trail(stranger.ID.String()); !strings.Contains(got, "user.deleted") {
+		t.Errorf("the trail is %s", got)
+	}
+
+	if isNew, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "root@example.com", Password: "third canary", TakeOver: true}); isNew || err != nil {
+		t.Errorf("from an administrator: %t, %v", isNew, err)
+	}
+	if _, _, err := b.Verify(b.ctx, "root@example.com", "second canary"); err != nil {
+		t.Errorf("the administrator: %v", err)
+	}
+	if isNew, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "free@example.com", Password: goodPassword, TakeOver: true}); !isNew || err != nil {
+		t.Errorf("of nobody: %t, %v", isNew, err)
+	}
+}
+
+// SPEC A12 (ASVS 5.0 6.4.1): an initial password is good for being changed, by another one.
+func TestInitialPassword_A12(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.CreateAdmin(b.ctx, NewAdmin{Email: "boss@example.com", Password: goodPassword, Name: "Boss", MustChange: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.EnsureAdmin(b.ctx, "other@example.com", goodPassword, true); err != nil { // there is one
+		t.Fatal(err)
+	}
+	id, _, err := b.Verify(b.ctx, "boss@example.com", goodPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restriction := func(want identity.Restriction) {
+		t.Helper()
+		if account, err := b.Account(b.ctx, id); err != nil || account.Restriction != want || !account.Active {
+			t.Errorf("%+v, %v", account, err)
+		}
+	}
+
+	restriction(identity.PasswordChangeRequired)
+	if _, err := b.PreparePassword(b.ctx, id, goodPassword, goodPassword); !fault.Is(err, "invalid") {
+		t.Errorf("the same one: %v", err)
+	}
+	set, err := b.PreparePassword(b.ctx, id, goodPassword, "second canary")
+	if err != nil {
+		t.Fatal(err)
+	}
+	restriction(identity.PasswordChangeRequired)
+	if err := postgres.InTx(b.ctx, b.pool, func(tx pgx.Tx) error { return set(b.ctx, tx) }); err != nil {
+		t.Fatal(err)
+	}
+	restriction(identity.Unrestricted)
+	if _, err := b.PreparePassword(b.ctx, id, "second canary", "second canary"); err != nil {
+		t.Errorf("a password that is not an initial one: %v", err)
+	}
+}
+
+// SPEC A12: the first administrator of many nodes has an initial password too.
+func TestInitialPasswordOfTheFirstAdministrator_A12(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.EnsureAdmin(b.ctx, "root@example.com", goodPassword, true); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`select count(*) from users where password_must_change`); n != 1 {
+		t.Errorf("%d accounts must change their password", n)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -45,11 +46,12 @@ type bundle struct {
 	pool     *postgres.Pool
 	sessions *fakeSessions
 	app      *fiber.App
+	log      *syncbuf.Buffer
 }
 
 // setup serves the routes of the module. In every test, no response and no log line may contain
 // a password or a hash (SPEC A1).
-func setup(t testing.TB) *bundle {
+func setup(t testing.TB, change ...func(*Deps)) *bundle {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*testwait.Limit)
 	t.Cleanup(cancel)
@@ -61,9 +63,13 @@ func setup(t testing.TB) *bundle {
 	log := &syncbuf.Buffer{}
 	t.Cleanup(func() { noSecrets(t, "log", log.String()) })
 
-	b := &bundle{t: t, ctx: ctx, pool: pool, sessions: &fakeSessions{}}
+	b := &bundle{t: t, ctx: ctx, pool: pool, sessions: &fakeSessions{}, log: log}
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.Module = New(Deps{Pool: pool, Sessions: b.sessions, Cost: 4, HashWait: testwait.Limit, Log: logger})
+	d := Deps{Pool: pool, Sessions: b.sessions, DisableWebhooks: b.sessions.disableWebhooks, Cost: 4, HashWait: testwait.Limit, InFlight: &idempotency.InFlight{}, Log: logger}
+	for _, do := range change {
+		do(&d)
+	}
+	b.Module = New(d)
 	b.app = fiber.New(web.Config(web.Options{Log: logger}))
 	b.app.Use(web.Recover(logger), web.RequestID(), web.Access(logger, nil, nil), web.JSONOnly(), asCaller)
 	b.Routes(web.New(b.app, web.Options{Log: logger}))
@@ -104,7 +110,7 @@ func (a answered) codes() string {
 	return strings.Join(list, ", ")
 }
 
-func (b *bundle) do(method, path, who, body string) answered {
+func (b *bundle) do(method, path, who, body string, headers ...string) answered {
 	b.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body != "" {
@@ -112,6 +118,9 @@ func (b *bundle) do(method, path, who, body string) answered {
 	}
 	if who != "" {
 		r.Header.Set("X-Caller", who)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := b.app.Test(r, -1)
 	if err != nil {
@@ -193,6 +202,18 @@ func (f *fakeSessions) taken() string {
 
 func (f *fakeSessions) EndAll(_ context.Context, _ pgx.Tx, _ uuid.UUID, reason string) error {
 	return f.note("end " + reason)
+}
+
+func (f *fakeSessions) RevokeKeys(_ context.Context, _ pgx.Tx, _ uuid.UUID, reason string) error {
+	return f.note("revoke " + reason)
+}
+
+func (f *fakeSessions) DeleteFactor(context.Context, pgx.Tx, uuid.UUID) error {
+	return f.note("delete factor")
+}
+
+func (f *fakeSessions) disableWebhooks(_ context.Context, _ pgx.Tx, _ uuid.UUID, role identity.Role) error {
+	return f.note("webhooks of " + string(role))
 }
 
 func (f *fakeSessions) Announce(context.Context, pgx.Tx, uuid.UUID) error {

@@ -31,7 +31,7 @@ func (m *Module) list(ctx context.Context, f filter, before uuid.UUID, limit int
 		query.Where(user.Active(*f.active))
 	}
 	if f.emailPrefix != "" {
-		query.Where(user.EmailKeyHasPrefix(fold(f.emailPrefix)))
+		query.Where(user.Or(user.EmailKeyHasPrefix(fold(f.emailPrefix)), user.EmailKeyHasPrefix(fold(asciiDomain(f.emailPrefix)))))
 	}
 	if before != uuid.Nil {
 		query.Where(user.IDLT(before))
@@ -53,6 +53,18 @@ func admins() []predicate.User {
 
 func (m *Module) live(ctx context.Context, id uuid.UUID) (*ent.User, error) {
 	return one(ctx, m.pool, id)
+}
+
+// Exists is a 404 if there was never an account with the id. Deleted accounts exist.
+func (m *Module) Exists(ctx context.Context, id uuid.UUID) error {
+	there, err := ent.On(m.pool).User.Query().Where(user.ID(id)).Exist(ctx)
+	if err != nil {
+		return fmt.Errorf("account %s: %w", id, err)
+	}
+	if !there {
+		return fault.NotFound("user")
+	}
+	return nil
 }
 
 func one(ctx context.Context, q postgres.Querier, id uuid.UUID) (*ent.User, error) {

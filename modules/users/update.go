@@ -26,7 +26,7 @@ func (c change) affectsSessions() bool { return c.role != nil || c.active != nil
 
 // alter changes an account. A new role, deactivation or deletion takes effect on its sessions
 // in the same commit: they get the new role, and those of an inactive or deleted account end
-// (SPEC A5). The last active administrator keeps the role, also with concurrent requests.
+// together with its API keys and webhooks, which activating it does not bring back (SPEC A5). The last active administrator keeps the role, also with concurrent requests.
 func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, error) {
 	if c.name != nil {
 		if wrong := validateName(*c.name); wrong != nil {
@@ -45,13 +45,8 @@ func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, 
 		if err != nil {
 			return err
 		}
-		if after, err = write(ctx, tx, id, c); err != nil {
-			return err
-		}
-		if err := m.updateSessions(ctx, tx, before, after); err != nil {
-			return err
-		}
-		return recordChanges(ctx, tx, before, after)
+		after, err = m.apply(ctx, tx, before, c)
+		return err
 	})
 	if c.affectsSessions() {
 		m.sessions.Committed(ctx, id) // even on an error, because the commit may have succeeded
@@ -59,8 +54,22 @@ func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, 
 	return after, err
 }
 
-// updateSessions ends or announces the sessions of a changed account. The account's row is
-// written by now, and a log-in that is about to open a session waits for it.
+// apply writes a change of an account, what follows from it and its audit entries. If it affects
+// sessions, the caller holds lockAccounts.
+func (m *Module) apply(ctx context.Context, tx pgx.Tx, before *ent.User, c change) (*ent.User, error) {
+	after, err := write(ctx, tx, before.ID, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.updateSessions(ctx, tx, before, after); err != nil {
+		return nil, err
+	}
+	return after, recordChanges(ctx, tx, before, after)
+}
+
+// updateSessions ends or announces the sessions of a changed account, and what else depends on its
+// state. The account's row is written by now, and a log-in that is about to open a session waits
+// for it.
 func (m *Module) updateSessions(ctx context.Context, tx pgx.Tx, before, after *ent.User) error {
 	if isAdmin(before) && !isAdmin(after) {
 		there, err := hasAdmin(ctx, tx)
@@ -74,13 +83,36 @@ func (m *Module) updateSessions(ctx context.Context, tx pgx.Tx, before, after *e
 
 	switch {
 	case after.DeletedAt != nil:
-		return m.sessions.EndAll(ctx, tx, after.ID, "account-deleted")
-	case before.Active && !after.Active:
-		return m.sessions.EndAll(ctx, tx, after.ID, "account-deactivated")
-	case before.Role != after.Role || before.Active != after.Active:
+		if err := forget(ctx, tx, after.ID); err != nil {
+			return err
+		}
+		if err := m.endAccess(ctx, tx, after.ID, "account-deleted"); err != nil {
+			return err
+		}
+		return m.sessions.DeleteFactor(ctx, tx, after.ID)
+	case before.Active != after.Active:
+		// Also an activation ends what is left, because a node of the previous version ended only
+		// the sessions when it deactivated the account.
+		return m.endAccess(ctx, tx, after.ID, "account-deactivated")
+	case before.Role != after.Role:
+		if err := m.disableWebhooks(ctx, tx, after.ID, identity.Role(after.Role)); err != nil {
+			return err
+		}
 		return m.sessions.Announce(ctx, tx, after.ID)
 	}
 	return nil
+}
+
+// endAccess ends the sessions, API keys and webhooks of an account. The sessions come first,
+// because a key is created only while the session of the request lives.
+func (m *Module) endAccess(ctx context.Context, tx pgx.Tx, id uuid.UUID, reason string) error {
+	if err := m.sessions.EndAll(ctx, tx, id, reason); err != nil {
+		return err
+	}
+	if err := m.sessions.RevokeKeys(ctx, tx, id, reason); err != nil {
+		return err
+	}
+	return m.disableWebhooks(ctx, tx, id, "")
 }
 
 func write(ctx context.Context, tx pgx.Tx, id uuid.UUID, c change) (*ent.User, error) {

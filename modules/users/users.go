@@ -1,4 +1,5 @@
-// Package users manages accounts with their addresses, roles and password hashes.
+// Package users manages accounts with their addresses, roles and password hashes, and sends messages to
+// their owners.
 //
 // Passwords and hashes never leave the package: other modules pass in a password and get back
 // the account. Hashing is slow on purpose, so it is limited to fewer slots than cores and never
@@ -16,7 +17,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/internal/redis"
+	"github.com/orderflow-dev/orderflow/platform/idempotency"
+	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/mail"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
+	"github.com/orderflow-dev/orderflow/platform/queue"
 )
 
 // Sessions ends or refreshes the sessions of an account that changed. EndAll and Announce join
@@ -25,6 +30,10 @@ import (
 type Sessions interface {
 	// EndAll ends all sessions of the account.
 	EndAll(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error
+	// RevokeKeys revokes all API keys of the account for good.
+	RevokeKeys(ctx context.Context, tx pgx.Tx, userID uuid.UUID, reason string) error
+	// DeleteFactor deletes the second factor of the account, if there is one.
+	DeleteFactor(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error
 	// Announce makes all nodes read the role and the state of the account again.
 	Announce(ctx context.Context, tx pgx.Tx, userID uuid.UUID) error
 	// Committed sends the wake-ups for the change.
@@ -35,7 +44,11 @@ type Sessions interface {
 type Deps struct {
 	Pool     *postgres.Pool
 	Sessions Sessions
-	Cost     int // of bcrypt, 4 to 31; 12 when zero
+	// DisableWebhooks disables the webhooks that an account may not have with its new role, or all
+	// of them if the role is empty. It joins the transaction of the change, after the account's row
+	// is written. Without it there are no webhooks.
+	DisableWebhooks func(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role) error
+	Cost            int // of bcrypt, 4 to 31; 12 when zero
 	// HashCommand starts a child process that runs Hash with a low priority. Without it
 	// passwords are hashed in this process.
 	HashCommand []string
@@ -44,7 +57,19 @@ type Deps struct {
 	// Limiter limits the registrations of one network address; without it there is no limit.
 	Limiter           *redis.Limiter
 	RegistrationLimit redis.Limit
-	Log               *slog.Logger
+	// Registration is who may register: open, invite or off; open when empty.
+	Registration string
+	// Mailer sends messages; without one nothing is sent, and Queue is not used. Queue inserts the jobs.
+	Mailer mail.Mailer
+	Queue  *queue.Client
+	// MailLinkURL is the page that messages lead to, with a token in the fragment. Without one they
+	// contain the token itself.
+	MailLinkURL string
+	// VerifyEmail restricts registered accounts until their address is verified. It needs a Mailer.
+	VerifyEmail bool
+	ResetLimit  redis.Limit // requests to reset a password from one network address
+	InFlight    *idempotency.InFlight
+	Log         *slog.Logger
 }
 
 // Module manages accounts. It is safe for concurrent use.
@@ -52,7 +77,17 @@ type Module struct {
 	pool     *postgres.Pool
 	sessions Sessions
 	hashes   *hasher
+	mailer   mail.Mailer
+	queue    *queue.Client
+	running  *idempotency.InFlight
 	log      *slog.Logger
+
+	disableWebhooks func(ctx context.Context, tx pgx.Tx, userID uuid.UUID, role identity.Role) error
+
+	registration string
+	verifyEmail  bool
+	linkURL      string
+	messages     messageLimits
 
 	beginRegistration func(context.Context, netip.Addr) (giveBack func(context.Context), wait time.Duration, refused bool)
 }
@@ -61,6 +96,11 @@ type Module struct {
 func New(d Deps) *Module {
 	hashes := newHasher(d.Cost, d.HashCommand, d.Log)
 	hashes.wait = cmp.Or(d.HashWait, hashes.wait)
-	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log,
+	if d.DisableWebhooks == nil {
+		d.DisableWebhooks = func(context.Context, pgx.Tx, uuid.UUID, identity.Role) error { return nil }
+	}
+	return &Module{pool: d.Pool, sessions: d.Sessions, hashes: hashes, log: d.Log, disableWebhooks: d.DisableWebhooks,
+		mailer: d.Mailer, queue: d.Queue, running: d.InFlight, linkURL: d.MailLinkURL, verifyEmail: d.VerifyEmail,
+		registration: cmp.Or(d.Registration, registrationOpen), messages: messageLimits{d.Limiter, d.ResetLimit},
 		beginRegistration: (&registrations{d.Limiter, d.RegistrationLimit}).begin}
 }

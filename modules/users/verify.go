@@ -17,8 +17,12 @@ func refused() error {
 	return fault.New(fault.KindUnauthenticated, "invalid-credentials", "The e-mail address or the password is wrong.")
 }
 
-// Room returns a 503 if so many requests wait for hashing that another one would time out.
-func (m *Module) Room(ctx context.Context) error { return m.hashes.hasCapacity(ctx) }
+// Room returns a 503 if so many requests wait for hashing that another one would time out. While
+// requests wait, it calls isFamiliar; if that returns true, the passwords that are verified with the
+// returned context are hashed before those of other requests.
+func (m *Module) Room(ctx context.Context, isFamiliar func(context.Context) (bool, error)) (context.Context, error) {
+	return m.hashes.hasCapacity(ctx, isFamiliar)
+}
 
 // Verify verifies a password. An unknown address, a wrong password and an inactive or deleted
 // account return the same 401 in the same time (SPEC A2).
@@ -67,11 +71,11 @@ func (m *Module) Find(ctx context.Context, email string) (uuid.UUID, error) {
 // byEmail returns false for an unknown or invalid address, which is not an error, because the
 // callers continue in the same way.
 func (m *Module) byEmail(ctx context.Context, email string) (u *ent.User, known bool, err error) {
-	_, key, ok := address(email)
+	shown, _, ok := address(email)
 	if !ok {
 		return nil, false, nil
 	}
-	u, err = ent.On(m.pool).User.Query().Where(user.EmailKey(key), user.DeletedAtIsNil()).Only(ctx)
+	u, err = ent.On(m.pool).User.Query().Where(user.EmailKeyIn(keysOf(shown)...), user.DeletedAtIsNil()).Order(ent.Asc(user.FieldID)).First(ctx)
 	if ent.IsNotFound(err) {
 		return nil, false, nil
 	}
@@ -114,12 +118,21 @@ func (m *Module) rehash(ctx context.Context, u *ent.User, password string) {
 	}
 }
 
+// Address returns the e-mail address of an account that is not deleted.
+func (m *Module) Address(ctx context.Context, id uuid.UUID) (string, error) {
+	u, err := m.live(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return u.Email, nil
+}
+
 // Account reads the current state of an account. A deleted or unknown account is inactive; that
 // is not an error, because the difference is not disclosed.
 func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Account, error) {
 	found, err := ent.On(m.pool).User.Query().
 		Where(user.ID(id), user.DeletedAtIsNil()).
-		Select(user.FieldRole, user.FieldActive).
+		Select(user.FieldRole, user.FieldActive, user.FieldPasswordMustChange, user.FieldEmailVerifiedAt).
 		Only(ctx)
 	if ent.IsNotFound(err) {
 		return identity.Account{}, nil
@@ -127,5 +140,12 @@ func (m *Module) Account(ctx context.Context, id uuid.UUID) (identity.Account, e
 	if err != nil {
 		return identity.Account{}, fmt.Errorf("read account %s: %w", id, err)
 	}
-	return identity.Account{Role: identity.Role(found.Role), Active: found.Active}, nil
+	account := identity.Account{Role: identity.Role(found.Role), Active: found.Active}
+	switch {
+	case m.verifyEmail && found.EmailVerifiedAt == nil:
+		account.Restriction = identity.EmailNotVerified
+	case found.PasswordMustChange:
+		account.Restriction = identity.PasswordChangeRequired
+	}
+	return account, nil
 }

@@ -266,7 +266,7 @@ func TestBusy(t *testing.T) {
 	if _, err := h.matches(ctx, h.dummyHash, goodPassword); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-	if err := h.hasCapacity(t.Context()); err != nil {
+	if _, err := h.hasCapacity(t.Context(), no); err != nil {
 		t.Errorf("there is room to wait: %v", err)
 	}
 

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -24,6 +25,7 @@ import (
 type addresses struct {
 	plaintext bool
 	allowed   []netip.Prefix
+	ports     []uint16 // empty for the usual ones
 	public    *ssrf.Guardian
 	resolver  *net.Resolver
 }
@@ -37,11 +39,11 @@ const (
 // internal network.
 var errRefused = errors.New("the address is not a public one")
 
-func newAddresses(plaintext bool, allowed []netip.Prefix, resolver *net.Resolver) *addresses {
+func newAddresses(plaintext bool, allowed []netip.Prefix, ports []uint16, resolver *net.Resolver) *addresses {
 	if resolver == nil {
 		resolver = net.DefaultResolver
 	}
-	return &addresses{plaintext, allowed, ssrf.New(ssrf.WithAnyPort()), resolver}
+	return &addresses{plaintext, allowed, ports, ssrf.New(ssrf.WithAnyPort()), resolver}
 }
 
 // open tells whether the operator has opened the network of an address.
@@ -50,15 +52,25 @@ func (a *addresses) open(ip netip.Addr) bool {
 	return slices.ContainsFunc(a.allowed, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// azureHost is a public address that virtual machines of Azure reach alone: their host, with the metadata
-// service and DNS (https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
-var azureHost = netip.AddrFrom4([4]byte{168, 63, 129, 16})
+// inside are networks that are public by their numbers but reached only from inside of a cloud.
+var inside = []netip.Prefix{
+	// Azure: the host of a machine, with metadata and DNS (learn.microsoft.com, what-is-ip-address-168-63-129-16).
+	netip.MustParsePrefix("168.63.129.16/32"),
+	// Google Cloud: restricted.googleapis.com and private.googleapis.com (cloud.google.com/vpc, Private Google Access).
+	netip.MustParsePrefix("199.36.153.4/30"), netip.MustParsePrefix("199.36.153.8/30"),
+	// IBM Cloud: services and their private endpoints (cloud.ibm.com, VPC, service endpoints).
+	netip.MustParsePrefix("161.26.0.0/16"), netip.MustParsePrefix("166.8.0.0/14"),
+}
 
 func (a *addresses) check(ip netip.Addr) error {
-	if ip.Zone() != "" || !a.open(ip) && (a.public.SafeAddr(ip) != nil || ip.Unmap() == azureHost) {
+	if ip.Zone() != "" || !a.open(ip) && (a.public.SafeAddr(ip) != nil || isInside(ip.Unmap())) {
 		return errRefused
 	}
 	return nil
+}
+
+func isInside(ip netip.Addr) bool {
+	return slices.ContainsFunc(inside, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // control is for net.Dialer: it sees the address that the socket is about to
@@ -114,19 +126,28 @@ func (a *addresses) parse(raw string) (u *url.URL, wrong string) {
 		return nil, "has a user or password; the signature tells who sends"
 	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
 		return nil, "has a fragment"
-	case !isPort(u):
+	case !a.isPort(u) && len(a.ports) > 0:
+		return nil, "has a port that is not allowed; ports: " + strings.Trim(fmt.Sprint(a.ports), "[]")
+	case !a.isPort(u):
 		return nil, "has a port that is neither 80, 443 nor above 1023"
 	}
 	return u, badHost(u.Hostname())
 }
 
-// isPort keeps away from the ports of the system's other services, which might take
-// a request for something else.
-func isPort(u *url.URL) bool {
-	if u.Port() == "" {
-		return !strings.HasSuffix(u.Host, ":")
+// isPort keeps away from the ports of other services, which might take a request for something
+// else, or whose answer would tell that they are there.
+func (a *addresses) isPort(u *url.URL) bool {
+	port := u.Port()
+	if port == "" {
+		if strings.HasSuffix(u.Host, ":") {
+			return false
+		}
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	}
-	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	n, err := strconv.ParseUint(port, 10, 16)
+	if len(a.ports) > 0 {
+		return err == nil && slices.Contains(a.ports, uint16(n))
+	}
 	return err == nil && (n == 80 || n == 443 || n > 1023)
 }
 

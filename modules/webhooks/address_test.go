@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
@@ -101,6 +102,27 @@ func (n *names) answer(raw []byte) []byte {
 
 const public = "93.184.215.14"
 
+// SPEC E8: only the ports that the operator allows, also when a URL that was saved before is used.
+func TestPorts_E8(t *testing.T) {
+	t.Parallel()
+	a := newAddresses(true, nil, []uint16{443, 8443}, nil)
+	for url, want := range map[string]bool{
+		"https://example.com": true, "https://example.com:443/": true, "https://example.com:8443/": true,
+		"https://example.com:6379/": false, "https://example.com:80/": false, "http://example.com/": false, "https://example.com:/": false, "https://example.com:65979": false,
+	} {
+		_, wrong := a.parse(url)
+		if (wrong == "") != want {
+			t.Errorf("%s: %q", url, wrong)
+		}
+		if !want {
+			o := newSender(a, "", noop.NewTracerProvider()).post(t.Context(), request{url: url})
+			if !strings.Contains(o.problem, "port") || o.status != 0 {
+				t.Errorf("%s: %+v", url, o)
+			}
+		}
+	}
+}
+
 // SPEC E8: what is not a public https address is refused when it is saved.
 func TestRefusedAddresses(t *testing.T) {
 	t.Parallel()
@@ -109,7 +131,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"mixed.example.com": {public + " 192.168.1.1"}, "mapped.example.com": {"::ffff:10.0.0.1"}, "meta.example.com": {"169.254.169.254"},
 		"printer.local": {public}, "intranet": {public}, "db.internal": {public}, "xn--shp-sna.example.com": {public}, "none.example.com": {""},
 	})
-	strict := newAddresses(false, nil, resolver)
+	strict := newAddresses(false, nil, nil, resolver)
 	for _, url := range []string{
 		"https://hooks.example.com", "https://hooks.example.com/in?a=b", "https://hooks.example.com:8443/", "https://HOOKS.example.com",
 		"https://v6.example.com/", "https://" + public + "/", "https://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]:443/x", "https://xn--shp-sna.example.com",
@@ -129,7 +151,7 @@ func TestRefusedAddresses(t *testing.T) {
 		"https://localhost", "https://LOCALHOST:8443", "https://a.localhost", "https://printer.local", "https://intranet", "https://db.internal",
 		"https://localhost.", "https://127.0.0.1.", "https://127.0.0.1", "https://127.1", "https://2130706433", "https://0x7f000001", "https://0x7f.1", "https://0177.0.0.1",
 		"https://017700000001", "https://0", "https://127.0.0.1.nip.0x7f", "https://10.1.2.3", "https://172.16.0.1", "https://192.168.0.1", "https://100.64.0.1",
-		"https://169.254.169.254/latest/meta-data", "https://168.63.129.16", "https://[::ffff:168.63.129.16]", "https://224.0.0.1", "https://255.255.255.255", "https://0.0.0.0", "https://240.0.0.1", "https://192.0.2.1", "https://198.18.0.1",
+		"https://169.254.169.254/latest/meta-data", "https://168.63.129.16", "https://199.36.153.5", "https://199.36.153.9", "https://161.26.0.10", "https://166.9.1.2", "https://[::ffff:168.63.129.16]", "https://224.0.0.1", "https://255.255.255.255", "https://0.0.0.0", "https://240.0.0.1", "https://192.0.2.1", "https://198.18.0.1",
 		"https://[::]", "https://[::1]", "https://[::ffff:127.0.0.1]", "https://[::ffff:7f00:1]", "https://[::127.0.0.1]", "https://[fe80::1]", "https://[fe80::1%25eth0]", "https://[fd00:ec2::254]",
 		"https://[fc00::1]", "https://[ff02::1]", "https://[2002:7f00:1::]", "https://[2002:a00:1::1]", "https://[64:ff9b::7f00:1]", "https://[64:ff9b:1::a00:1]", "https://[2001::1]", "https://[2001:db8::1]",
 		"https://" + strings.Repeat("a", 2000) + ".example.com",
@@ -148,7 +170,7 @@ func TestAllowedNetworks(t *testing.T) {
 	t.Parallel()
 	resolver := serveNames(t, map[string][]string{"receiver": {"10.7.0.9"}, "other": {"10.8.0.9"}, "in.example.com": {"10.7.1.1"}, "both.example.com": {"10.7.1.1 10.8.1.1"}})
 	for _, plaintext := range []bool{false, true} {
-		a := newAddresses(plaintext, []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16"), netip.MustParsePrefix("fd07::/16")}, resolver)
+		a := newAddresses(plaintext, []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16"), netip.MustParsePrefix("fd07::/16")}, nil, resolver)
 		for url, want := range map[string]bool{
 			"https://receiver:8443": true, "https://10.7.1.2": true, "https://[fd07::1]": true, "https://in.example.com": true, "https://[::ffff:10.7.0.1]": true,
 			"https://other": false, "https://10.8.0.1": false, "https://[fd08::1]": false, "https://both.example.com": false, "https://127.0.0.1": false,
@@ -168,7 +190,7 @@ func TestNameServerAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 
-	err := newAddresses(false, nil, resolver).validate(ctx, "https://hooks.example.com")
+	err := newAddresses(false, nil, nil, resolver).validate(ctx, "https://hooks.example.com")
 
 	if f, ok := fault.As(err); !ok || f.Kind != fault.KindUnavailable || f.RetryAfter == 0 {
 		t.Errorf("%v", err)
@@ -184,7 +206,7 @@ func TestRebinding(t *testing.T) {
 	_, port, _ := net.SplitHostPort(inside.Listener.Addr().String())
 	resolver := serveNames(t, map[string][]string{"evil.example.com": {public, "127.0.0.1"}})
 	n := h.node(func(m *Module) {
-		m.addresses = newAddresses(true, nil, resolver)
+		m.addresses = newAddresses(true, nil, nil, resolver)
 		m.sender = newSender(m.addresses, "test", m.tracers)
 		m.policy.waits = []time.Duration{time.Hour}
 	})
@@ -210,11 +232,11 @@ func TestRebinding(t *testing.T) {
 // The dialled address is checked on every path to it.
 func TestDialledAddresses(t *testing.T) {
 	t.Parallel()
-	a := newAddresses(true, []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16")}, nil)
+	a := newAddresses(true, []netip.Prefix{netip.MustParsePrefix("10.7.0.0/16")}, nil, nil)
 	for address, want := range map[string]bool{
 		public + ":443": true, "10.7.0.1:8080": true, "[2606:2800:21f:cb07:6820:80da:af6b:8b2c]:443": true,
 		"127.0.0.1:443": false, "10.8.0.1:443": false, "169.254.169.254:80": false, "[::1]:80": false, "[fe80::1%eth0]:80": false, "[::ffff:127.0.0.1]:80": false,
-		"[fd00:ec2::254]:80": false, "localhost:80": false, "": false, "/var/run/x.sock": false,
+		"[fd00:ec2::254]:80": false, "168.63.129.16:80": false, "[::ffff:168.63.129.16]:80": false, "199.36.153.5:443": false, "localhost:80": false, "": false, "/var/run/x.sock": false,
 	} {
 		for network, ip := range map[string]bool{"tcp4": true, "tcp6": true, "unix": false, "udp4": false} {
 			if err := a.control(network, address, nil); (err == nil) != (want && ip) {
@@ -227,7 +249,7 @@ func TestDialledAddresses(t *testing.T) {
 // No proxy of the environment stands between, which would dial for us.
 func TestNoProxy(t *testing.T) {
 	t.Parallel()
-	s := newSender(newAddresses(true, nil, nil), "", nil)
+	s := newSender(newAddresses(true, nil, nil, nil), "", nil)
 	if s.client.Transport.(*http.Transport).Proxy != nil || s.agent != "Orderflow/dev" {
 		t.Errorf("%+v", s.client.Transport)
 	}
@@ -288,7 +310,7 @@ func FuzzURL(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	a := newAddresses(false, nil, nil)
+	a := newAddresses(false, nil, nil, nil)
 	f.Fuzz(func(t *testing.T, raw string) {
 		u, wrong := a.parse(raw)
 		if wrong != "" {

@@ -25,7 +25,7 @@ var (
 	auditStopped    = audit.Action{Name: "webhook.replay-cancelled", Subject: "webhook", Fields: []string{"replayId"}, Doc: "A replay of a webhook was cancelled."}
 	auditResent     = audit.Action{Name: "webhook.resent", Subject: "webhook", Fields: []string{"number"}, Doc: "A delivery of a webhook was sent again."}
 	auditTested     = audit.Action{Name: "webhook.tested", Subject: "webhook", Fields: []string{"urlHost"}, Doc: "A test message is about to be sent to a webhook."}
-	auditDisabled   = audit.Action{Name: "webhook.disabled", Subject: "webhook", Fields: []string{"reason"}, Doc: "The server disabled a webhook: `failing`, `gone` or `credential`."}
+	auditDisabled   = audit.Action{Name: "webhook.disabled", Subject: "webhook", Fields: []string{"reason"}, Doc: "The server disabled a webhook: `failing`, `gone`, `credential` or `account`."}
 	auditedWebhooks = []audit.Action{
 		auditCreated, auditUpdated, auditDeleted, auditRotated, auditReplayed, auditStopped, auditResent, auditTested, auditDisabled,
 	}

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +93,7 @@ func TestRetries(t *testing.T) {
 	t.Parallel()
 	h := setup(t)
 	n := h.node()
-	answers := []reply{{status: 500, body: "oh\x00no" + strings.Repeat("x", 5000)}, {status: 404}, {status: 302, header: map[string]string{"Location": "/elsewhere"}}, {status: 204}}
+	answers := []reply{{status: 500, body: "oh\x00no" + strings.Repeat("x", 5000)}, {status: 404}, {status: 302, header: map[string]string{"Location": "/elsewhere"}, body: "secret of the target"}, {status: 204}}
 	var mu sync.Mutex
 	r := receive(t, func(received) reply {
 		mu.Lock()
@@ -117,7 +118,7 @@ func TestRetries(t *testing.T) {
 	for _, try := range a.body["attempts"].([]any) {
 		try := try.(map[string]any)
 		said = append(said, fmt.Sprint(try["statusCode"], " ", try["error"]))
-		if answer := try["answer"].(string); len(answer) > keepAnswer+8 || strings.Contains(answer, "\x00") {
+		if answer := try["answer"].(string); len(answer) > keepAnswer+8 || strings.Contains(answer, "\x00") || strings.Contains(answer, "secret") {
 			t.Errorf("keeps %d bytes", len(answer))
 		}
 	}
@@ -461,18 +462,25 @@ func TestOneAtATime(t *testing.T) {
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	ours := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 5), Port: 43210}
-	for want, err := range map[string]error{
-		"connection refused":                        &net.OpError{Op: "dial", Net: "tcp", Source: ours, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
-		"connection reset by peer":                  &url.Error{Op: "Post", URL: "https://x", Err: &net.OpError{Op: "read", Source: ours, Err: os.NewSyscallError("read", syscall.ECONNRESET)}},
-		"the host has no address":                   &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Server: "10.0.0.2:53", IsNotFound: true}},
-		"the host's address could not be looked up": &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Server: "10.0.0.2:53", IsTimeout: true}},
-		"there was no answer in time":               &url.Error{Op: "Post", Err: context.DeadlineExceeded},
-		"the address is not a public one":           &net.OpError{Op: "dial", Source: ours, Err: errRefused},
-		"remote error: tls: bad certificate":        &net.OpError{Op: "remote error", Source: ours, Err: errors.New("remote error: tls: bad certificate")},
-		"EOF":                                       &url.Error{Op: "Post", URL: "https://x", Err: io.EOF},
+	post := func(err error) error { return &url.Error{Op: "Post", URL: "https://x", Err: err} }
+	for _, row := range []struct {
+		err  error
+		want string
+	}{
+		{&net.OpError{Op: "dial", Net: "tcp", Source: ours, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, noResponse},
+		{post(&net.OpError{Op: "read", Source: ours, Err: os.NewSyscallError("read", syscall.ECONNRESET)}), noResponse},
+		{post(context.DeadlineExceeded), noResponse},
+		{post(io.EOF), noResponse},
+		{post(errors.New(`malformed HTTP response "-ERR unknown command"`)), noResponse},
+		{post(tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}), noResponse},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Server: "10.0.0.2:53", IsNotFound: true}}, "the host has no address"},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Server: "10.0.0.2:53", IsTimeout: true}}, "the host's address could not be looked up"},
+		{&net.OpError{Op: "dial", Source: ours, Err: errRefused}, "the address is not a public one"},
+		{&net.OpError{Op: "remote error", Source: ours, Err: errors.New("tls: bad certificate")}, "tls: bad certificate"},
+		{post(&tls.CertificateVerificationError{Err: errors.New("x509: certificate has expired")}), "tls: failed to verify certificate: x509: certificate has expired"},
 	} {
-		if got := reason(err); got != want {
-			t.Errorf("%v: %q", err, got)
+		if got := reason(row.err); got != row.want {
+			t.Errorf("%v: %q, want %q", row.err, got, row.want)
 		}
 	}
 }
@@ -548,7 +556,7 @@ func TestTimeout(t *testing.T) {
 		a = n.ask(h.alice, "GET /v1/webhooks/"+id+"/deliveries/1", "")
 		return a.num("tries") == 1
 	})
-	if try := a.body["attempts"].([]any)[0].(map[string]any); try["error"] != "there was no answer in time" || try["statusCode"] != nil {
+	if try := a.body["attempts"].([]any)[0].(map[string]any); try["error"] != noResponse || try["statusCode"] != nil {
 		t.Errorf("%s", a.raw)
 	}
 }

@@ -113,7 +113,7 @@ func stillOwned[T any](m *Module, c identity.Caller, id uuid.UUID) func(context.
 func (m *Module) resend(ctx context.Context, c identity.Caller, id uuid.UUID, number int64, key idempotency.Key[*ent.WebhookDelivery]) (idempotency.Result[*ent.WebhookDelivery], error) {
 	key.Still = stillOwned[*ent.WebhookDelivery](m, c, id)
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.WebhookDelivery, error) {
-		hook, err := m.lock(ctx, tx, c, id)
+		hook, err := m.lock(ctx, tx, c.UserID, id)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 	secret := signature.NewSecret()
 	var row *ent.Webhook
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		if err := room(ctx, tx, c.UserID, w.user == nil); err != nil {
+		if err := m.room(ctx, tx, c.UserID, w.user); err != nil {
 			return err
 		}
 		at := postgres.Now()
@@ -76,7 +76,7 @@ func (m *Module) create(ctx context.Context, c identity.Caller, w newEndpoint) (
 func (m *Module) validate(ctx context.Context, c identity.Caller, w *newEndpoint) error {
 	switch {
 	case !c.IsAdmin() && w.user != nil && *w.user != c.UserID:
-		return fault.New(fault.KindForbidden, "forbidden", "Only administrators may subscribe to the orders of other users.")
+		return forOthers()
 	case !c.IsAdmin():
 		w.user = &c.UserID
 	}
@@ -114,10 +114,13 @@ func (m *Module) unknownTypes(types []string) (wrong []fault.Field) {
 	return wrong
 }
 
-// room refuses a new endpoint of an account that has the maximum number, under a lock, so that
-// concurrent requests cannot exceed it.
-func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
-	if err := postgres.Lock(ctx, tx, "webhooks"); err != nil {
+// room refuses a new endpoint of an account that has the maximum number or may not have this
+// endpoint any more, under a lock, so that concurrent requests cannot exceed it.
+func (m *Module) room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, user *uuid.UUID) error {
+	if err := lockCreation(ctx, tx); err != nil {
+		return err
+	}
+	if err := m.checkOwner(ctx, tx, owner, user); err != nil {
 		return err
 	}
 	mine, err := ent.On(tx).Webhook.Query().Where(webhook.OwnerID(owner), webhook.DeletedAtIsNil()).Count(ctx)
@@ -127,12 +130,12 @@ func room(ctx context.Context, tx pgx.Tx, owner uuid.UUID, ofAll bool) error {
 	if mine >= maxWebhooks {
 		return fault.New(fault.KindConflict, "too-many-webhooks", "You have %d webhooks, which is the maximum; delete one first.", mine)
 	}
-	if !ofAll {
+	if user != nil {
 		return nil
 	}
-	all, err := ent.On(tx).Webhook.Query().Where(webhook.UserIDIsNil(), webhook.DeletedAtIsNil()).Count(ctx)
+	all, err := m.forAll(ctx, tx)
 	if err != nil {
-		return fmt.Errorf("count the webhooks: %w", err)
+		return err
 	}
 	if all >= maxOfAll {
 		return fault.New(fault.KindConflict, "too-many-webhooks", "There are %d webhooks for the orders of all users, which is the maximum; delete one first, or set userId.", all)
@@ -153,7 +156,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	if _, err := m.webhook(ctx, m.pool, c, id); err != nil {
 		return nil, err
 	}
-	if to.url != nil || to.types != nil || to.enabled != nil && *to.enabled {
+	if to.url != nil || to.types != nil || to.enables() {
 		if err := mayCarry(c); err != nil {
 			return nil, err
 		}
@@ -173,8 +176,14 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 	}
 
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		old, err := m.lock(ctx, tx, c, id)
+		if err := to.lockCreation(ctx, tx); err != nil {
+			return err
+		}
+		old, err := m.lock(ctx, tx, c.UserID, id)
 		if err != nil {
+			return err
+		}
+		if err := m.mayEnable(ctx, tx, old, to); err != nil {
 			return err
 		}
 		if row, err = to.write(ctx, tx, c, old); err != nil {
@@ -191,6 +200,36 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 		return err
 	})
 	return row, err
+}
+
+func (to change) enables() bool { return to.enabled != nil && *to.enabled }
+
+// lockCreation takes the lock of creations if the change enables the endpoint, which then counts
+// like a new one.
+func (to change) lockCreation(ctx context.Context, tx pgx.Tx) error {
+	if !to.enables() {
+		return nil
+	}
+	return lockCreation(ctx, tx)
+}
+
+// mayEnable refuses to enable an endpoint that its owner may not have any more. An administrator
+// whose role came back enables no more endpoints for all users than the limit allows.
+func (m *Module) mayEnable(ctx context.Context, tx pgx.Tx, old *ent.Webhook, to change) error {
+	if !to.enables() || old.Enabled {
+		return nil
+	}
+	if err := m.checkOwner(ctx, tx, old.OwnerID, old.UserID); err != nil || old.UserID != nil {
+		return err
+	}
+	all, err := m.forAll(ctx, tx, func(q *ent.WebhookQuery) { q.Where(webhook.Enabled(true)) })
+	if err != nil {
+		return err
+	}
+	if all >= maxOfAll {
+		return fault.New(fault.KindConflict, "too-many-webhooks", "%d webhooks for the orders of all users are enabled, which is the maximum; disable or delete one first.", all)
+	}
+	return nil
 }
 
 func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *ent.Webhook) (*ent.Webhook, error) {
@@ -214,9 +253,9 @@ func (to change) write(ctx context.Context, tx pgx.Tx, c identity.Caller, old *e
 
 // remove deletes an endpoint. Its pending deliveries are not sent; the cleaner deletes its
 // deliveries later.
-func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) error {
+func (m *Module) remove(ctx context.Context, owner, id uuid.UUID) error {
 	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		old, err := m.lock(ctx, tx, c, id)
+		old, err := m.lock(ctx, tx, owner, id)
 		if err != nil {
 			return err
 		}
@@ -239,7 +278,7 @@ func (m *Module) remove(ctx context.Context, c identity.Caller, id uuid.UUID) er
 func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret signature.Secret, err error) {
 	secret = signature.NewSecret()
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		old, err := m.lock(ctx, tx, c, id)
+		old, err := m.lock(ctx, tx, c.UserID, id)
 		if err != nil {
 			return err
 		}
@@ -259,9 +298,13 @@ func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (r
 }
 
 // webhook returns an endpoint of the caller. Other users' endpoints are absent, also for
-// administrators.
+// administrators, who have routes of their own for them.
 func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
-	row, err := ent.On(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil()).Only(ctx)
+	return webhookOf(ctx, q, c.UserID, id)
+}
+
+func webhookOf(ctx context.Context, q postgres.Querier, owner, id uuid.UUID) (*ent.Webhook, error) {
+	row, err := ent.On(q).Webhook.Query().Where(webhook.ID(id), webhook.OwnerID(owner), webhook.DeletedAtIsNil()).Only(ctx)
 	if ent.IsNotFound(err) {
 		return nil, fault.NotFound("webhook")
 	}
@@ -271,16 +314,16 @@ func (m *Module) webhook(ctx context.Context, q postgres.Querier, c identity.Cal
 	return row, nil
 }
 
-func (m *Module) lock(ctx context.Context, tx pgx.Tx, c identity.Caller, id uuid.UUID) (*ent.Webhook, error) {
+func (m *Module) lock(ctx context.Context, tx pgx.Tx, owner, id uuid.UUID) (*ent.Webhook, error) {
 	if _, err := tx.Exec(ctx, `select from webhooks where id = $1 for no key update`, id); err != nil {
 		return nil, fmt.Errorf("lock webhook %s: %w", id, err)
 	}
-	return m.webhook(ctx, tx, c, id)
+	return webhookOf(ctx, tx, owner, id)
 }
 
-// list returns the caller's endpoints, newest first, after the given id.
-func (m *Module) list(ctx context.Context, c identity.Caller, before uuid.UUID, limit int) ([]*ent.Webhook, error) {
-	query := ent.On(m.pool).Webhook.Query().Where(webhook.OwnerID(c.UserID), webhook.DeletedAtIsNil())
+// list returns the endpoints of an account, newest first, after the given id.
+func (m *Module) list(ctx context.Context, owner, before uuid.UUID, limit int) ([]*ent.Webhook, error) {
+	query := ent.On(m.pool).Webhook.Query().Where(webhook.OwnerID(owner), webhook.DeletedAtIsNil())
 	if before != uuid.Nil {
 		query.Where(webhook.IDLT(before))
 	}

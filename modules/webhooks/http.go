@@ -28,7 +28,7 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
 		Doc: "Events are POSTed to the URL as CloudEvents, signed according to Standard Webhooks 1.0. The secret is only in this response, " +
 			"which is not stored, so the route has no Idempotency-Key: if the response is lost, delete the webhook and create another one. If the endpoint does not respond with 2xx within " +
-			"15 seconds, the delivery is retried for three days. 409 `too-many-webhooks` if you have 50 webhooks, or if 50 webhooks exist for the orders of all users. A webhook that was created with an API key is disabled when the key is revoked or expires.",
+			"15 seconds, the delivery is retried for three days. 409 `too-many-webhooks` if you have 50 webhooks, or if 50 webhooks of administrators exist for the orders of all users. A webhook that was created with an API key is disabled when the key is revoked or expires.",
 	}, m.createWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
@@ -42,7 +42,7 @@ func (m *Module) Routes(api *web.API) {
 		Method: http.MethodPatch, Path: one, Name: "change-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Change a webhook",
 		Doc: "A JSON merge patch: absent members are not changed. While a webhook is disabled, its deliveries are numbered and held; " +
-			"enabling it does not send them, use a replay for that. To change `url` or `types` or to enable the webhook, an API key also needs the scope `events:read`; from then on the webhook is disabled when this key is revoked or expires.",
+			"enabling it does not send them, use a replay for that. 409 `too-many-webhooks` if 50 webhooks for the orders of all users are enabled. To change `url` or `types` or to enable the webhook, an API key also needs the scope `events:read`; from then on the webhook is disabled when this key is revoked or expires.",
 	}, m.changeWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: one, Name: "delete-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
@@ -62,6 +62,7 @@ func (m *Module) Routes(api *web.API) {
 	}, m.testWebhook)
 	m.deliveryRoutes(api)
 	m.replayRoutes(api)
+	m.userRoutes(api)
 }
 
 // Webhook is an endpoint as its owner sees it.
@@ -73,7 +74,7 @@ type Webhook struct {
 	Ordering            string         `json:"ordering" enum:"none,order" doc:"order: the deliveries of an order are sent in sequence; none: they may overtake each other"`
 	UserID              *uuid.UUID     `json:"userId" format:"uuid" nullable:"true" doc:"The user whose orders the webhook is for; null: all users, for administrators only"`
 	Enabled             bool           `json:"enabled"`
-	DisabledReason      *string        `json:"disabledReason" nullable:"true" doc:"manual: disabled by you; gone: the endpoint responded with 410; failing: no delivery succeeded for three days, or one delivery exhausted its attempts; credential: the API key of the webhook was revoked, expired or lost a scope, or your account was inactive"`
+	DisabledReason      *string        `json:"disabledReason" nullable:"true" doc:"manual: disabled by you; gone: the endpoint responded with 410; failing: no delivery succeeded for three days, or one delivery exhausted its attempts; credential: the API key of the webhook was revoked, expired or lost a scope; account: the account was deactivated or deleted, or is no longer an administrator's and the webhook was for the orders of others"`
 	DisabledAt          *jsontime.Time `json:"disabledAt" nullable:"true"`
 	FailingSince        *jsontime.Time `json:"failingSince" nullable:"true" doc:"The time of the first failure since the last success"`
 	CreatedByKeyID      *uuid.UUID     `json:"createdByKeyId" format:"uuid" nullable:"true" doc:"The API key that created or enabled the webhook or last changed its URL or types; the webhook is disabled with it. null: it was done with a session"`
@@ -141,7 +142,7 @@ func distinct(list []string) []string {
 func (m *Module) listWebhooks(ctx context.Context, in *web.Paging) (*web.PageOf[Webhook], error) {
 	caller := identity.MustFromContext(ctx)
 	return web.Keyset(ctx, *in, func(before uuid.UUID, limit int) ([]*ent.Webhook, error) {
-		return m.list(ctx, caller, before, limit)
+		return m.list(ctx, caller.UserID, before, limit)
 	}, func(row *ent.Webhook) (uuid.UUID, Webhook) { return row.ID, render(row) })
 }
 
@@ -187,7 +188,7 @@ func (m *Module) changeWebhook(ctx context.Context, in *changeWebhookInput) (*we
 }
 
 func (m *Module) deleteWebhook(ctx context.Context, in *ByID) (*struct{}, error) {
-	return nil, m.remove(ctx, identity.MustFromContext(ctx), in.ID)
+	return nil, m.remove(ctx, identity.MustFromContext(ctx).UserID, in.ID)
 }
 
 func (m *Module) rotateWebhookSecret(ctx context.Context, in *ByID) (*struct{ Body WebhookWithSecret }, error) {

@@ -3,14 +3,13 @@ package webhooks
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -119,6 +118,9 @@ func (s *sender) exchange(ctx context.Context, p request, at time.Time) outcome 
 	}
 	defer res.Body.Close()
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, readAtMost)) // only the status decides whether it was accepted
+	if res.StatusCode >= 300 && res.StatusCode < 400 {
+		raw = nil // nothing in it is for the owner, and it may come from a service that the URL was not meant for
+	}
 	return o.answered(res, excerpt(raw))
 }
 
@@ -139,13 +141,15 @@ func (o outcome) answered(res *http.Response, answer string) outcome {
 	return o
 }
 
+// noResponse is the reason of all failures that depend on what is at an address. A refused
+// connection, silence and an answer that is not HTTP read the same, so that webhooks are no means
+// to look for services (CWE-918); bytes of an answer that is not HTTP are never shown.
+const noResponse = "there was no HTTP response in time"
+
 // reason describes why there was no response. The texts of Go's errors are not used, because
-// they contain internal addresses such as those of the socket and the name server.
+// they contain internal addresses such as those of the socket and the name server, or bytes of the
+// answer. Errors of certificates are an exception: their owner needs them, and they are public.
 func reason(err error) string {
-	var timeout interface{ Timeout() bool }
-	if outer, ok := errors.AsType[*url.Error](err); ok {
-		err = outer.Err
-	}
 	if errors.Is(err, errRefused) {
 		return errRefused.Error()
 	}
@@ -155,16 +159,13 @@ func reason(err error) string {
 		}
 		return "the host's address could not be looked up"
 	}
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return "there was no answer in time"
+	if cause, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return excerpt([]byte(cause.Error()))
 	}
-	if socket, ok := errors.AsType[*net.OpError](err); ok {
-		if cause, ok := errors.AsType[syscall.Errno](err); ok {
-			return cause.Error()
-		}
-		err = socket.Err
+	if socket, ok := errors.AsType[*net.OpError](err); ok && socket.Op == "remote error" { // an alert of TLS
+		return excerpt([]byte(socket.Err.Error()))
 	}
-	return excerpt([]byte(err.Error()))
+	return noResponse
 }
 
 // excerpt returns the beginning as text that PostgreSQL can store.

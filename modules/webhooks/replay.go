@@ -35,7 +35,7 @@ type replayRange struct {
 func (m *Module) replay(ctx context.Context, c identity.Caller, id uuid.UUID, s replayRange, key idempotency.Key[*ent.WebhookReplay]) (idempotency.Result[*ent.WebhookReplay], error) {
 	key.Still = stillOwned[*ent.WebhookReplay](m, c, id)
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.WebhookReplay, error) {
-		hook, err := m.lock(ctx, tx, c, id)
+		hook, err := m.lock(ctx, tx, c.UserID, id)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +243,7 @@ func (m *Module) replays(ctx context.Context, hook, before uuid.UUID, limit int)
 // stays as it ended.
 func (m *Module) cancel(ctx context.Context, c identity.Caller, hook, id uuid.UUID) (row *ent.WebhookReplay, err error) {
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		endpoint, err := m.lock(ctx, tx, c, hook)
+		endpoint, err := m.lock(ctx, tx, c.UserID, hook)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ var usual = retryPolicy{
 		10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 20 * time.Hour,
 	},
 	failAfter: 72 * time.Hour, atMost: 24 * time.Hour,
-	claim: 30 * time.Second, ping: 4 * time.Second, slice: time.Second, sweep: 10 * time.Second, owner: 25, share: 20,
+	claim: 30 * time.Second, ping: 4 * time.Second, slice: time.Second, sweep: 10 * time.Second, owner: ownerSlots, share: endpointSlots,
 }
 
 // wait returns the wait after this number of attempts, or false if there is no further one.

@@ -27,6 +27,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -63,6 +64,16 @@ type people struct {
 	mu    sync.Mutex
 	roles map[uuid.UUID]identity.Role
 	keys  map[uuid.UUID]identity.ScopeSet
+	gone  map[uuid.UUID]bool // accounts that are not active
+}
+
+func (p *people) exists(_ context.Context, id uuid.UUID) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.roles[id] == "" && !p.gone[id] {
+		return fault.NotFound("user")
+	}
+	return nil
 }
 
 // Keys stands for module auth.
@@ -101,6 +112,7 @@ func (p *people) becomes(id uuid.UUID, role identity.Role) {
 	defer p.mu.Unlock()
 	p.roles[id] = role
 	if role == "" {
+		p.gone[id] = true
 		delete(p.roles, id)
 	}
 }
@@ -109,7 +121,7 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	h := &bundle{
 		t: t, ctx: context.Background(), url: pgtest.URL(t), versions: map[uuid.UUID]int64{},
-		people: &people{roles: map[uuid.UUID]identity.Role{}, keys: map[uuid.UUID]identity.ScopeSet{}},
+		people: &people{roles: map[uuid.UUID]identity.Role{}, keys: map[uuid.UUID]identity.ScopeSet{}, gone: map[uuid.UUID]bool{}},
 	}
 	h.pool = h.open()
 	h.alice, h.bob, h.admin = h.account(identity.User), h.account(identity.User), h.account(identity.Admin)
@@ -215,7 +227,7 @@ func (h *bundle) idle(change ...func(*Module)) *node {
 	inserter, err := queue.NewInserter(pool, slog.New(slog.DiscardHandler))
 	h.must(err)
 	n.Module = New(Deps{
-		Pool: pool, Queue: inserter, Events: log, Roles: h.people.Roles, Keys: h.people.Keys, Types: types, InFlight: &idempotency.InFlight{},
+		Pool: pool, Queue: inserter, Events: log, Roles: h.people.Roles, Keys: h.people.Keys, AccountExists: h.people.exists, Types: types, InFlight: &idempotency.InFlight{},
 		Plaintext: true, Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Version: "test", Log: out, Metrics: prometheus.NewRegistry(),
 	})
 	n.policy.waits = []time.Duration{10 * time.Millisecond, 20 * time.Millisecond, 30 * time.Millisecond}

@@ -22,6 +22,9 @@ import (
 const (
 	Slots   = 100
 	Workers = Slots + 28
+
+	ownerSlots    = 25 // of one owner; fewer while others need them
+	endpointSlots = 20 // of one endpoint
 )
 
 // shares limits the concurrent attempts of one owner and of one endpoint on this node, so that

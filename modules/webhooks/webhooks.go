@@ -44,6 +44,8 @@ type Deps struct {
 	Roles func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
 	// Keys returns what the valid API keys among these may do now, in the same way.
 	Keys func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	// AccountExists is a 404 if there was never an account with the id.
+	AccountExists func(ctx context.Context, id uuid.UUID) error
 	// Redact removes from events what may no longer be read; it may be nil.
 	Redact   func(ctx context.Context, list []events.Event) error
 	Types    []string // the event types that an endpoint may select
@@ -51,7 +53,9 @@ type Deps struct {
 	// Plaintext allows http:// besides https://.
 	Plaintext bool
 	// Allowed are networks that are not public and to which deliveries may be sent.
-	Allowed  []netip.Prefix
+	Allowed []netip.Prefix
+	// Ports are those that URLs may have; if empty, 80, 443 and all above 1023.
+	Ports    []uint16
 	Resolver *net.Resolver // default: the system's
 	Keep     time.Duration // how long deliveries are kept; 30 days when zero
 	Version  string        // of the product, for the User-Agent
@@ -62,12 +66,15 @@ type Deps struct {
 
 // Module is safe for concurrent use.
 type Module struct {
-	pool    *postgres.Pool
-	queue   *queue.Client
-	events  *events.Log
-	roles   func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
-	keys    func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
-	redact  func(ctx context.Context, list []events.Event) error
+	pool   *postgres.Pool
+	queue  *queue.Client
+	events *events.Log
+	roles  func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.Role, error)
+	keys   func(ctx context.Context, q postgres.Querier, ids []uuid.UUID) (map[uuid.UUID]identity.ScopeSet, error)
+	redact func(ctx context.Context, list []events.Event) error
+
+	accountExists func(ctx context.Context, id uuid.UUID) error
+
 	types   []string
 	running *idempotency.InFlight
 	keep    time.Duration
@@ -92,10 +99,10 @@ func New(d Deps) *Module {
 		d.Keep = 30 * 24 * time.Hour
 	}
 	m := &Module{
-		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, types: d.Types, running: d.InFlight,
+		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, accountExists: d.AccountExists, types: d.Types, running: d.InFlight,
 		keep: d.Keep, tracers: d.Tracers, log: d.Log, policy: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
 	}
-	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Resolver)
+	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Ports, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
 	m.shares = newShares(Slots, m.policy.owner, m.policy.share)
 	m.reader = events.NewConsumer(d.Events, "webhooks", m.fanOut, d.Log)
@@ -121,6 +128,7 @@ func (m *Module) tasks() []periodic.Task {
 	return []periodic.Task{
 		{Name: "sweep webhooks", Interval: m.policy.sweep, Jitter: 0.25, Log: m.log, Run: m.SweepOnce},
 		{Name: "delete old webhook deliveries", Interval: cleanEvery, Jitter: 0.5, Log: m.log, Run: m.CleanOnce},
+		{Name: "disable webhooks of inactive accounts", Interval: reconcileEvery, Jitter: 0.5, Log: m.log, Run: m.disableLeft},
 		{Name: "disable webhooks of revoked keys", Wake: m.revoked, Log: m.log, Run: m.endWithKeys},
 	}
 }

@@ -9,9 +9,11 @@ import (
 )
 
 // kept reports whether an error is stored with the key. Errors about credentials, permissions,
-// limits, invalid input and internal failures are not, because they may not occur again.
+// limits, invalid input and internal failures are not, because they may not occur again. That a
+// resource does not exist, or belongs to somebody else, is not stored either: nothing was done that a
+// repetition could do twice, and otherwise any account could fill the table with made-up ids.
 func kept(f *fault.Error) bool {
-	return f.Kind == fault.KindNotFound || f.Kind == fault.KindConflict || f.Kind == fault.KindPreconditionFailed
+	return f.Kind == fault.KindConflict || f.Kind == fault.KindPreconditionFailed
 }
 
 func isRefusal(status int) bool { return status < 100 }

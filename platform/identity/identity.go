@@ -7,6 +7,7 @@ package identity
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -48,6 +49,20 @@ type Caller struct {
 	// Restriction is what the account must do first; until then only routes that allow it can be
 	// used. It is empty for almost all callers.
 	Restriction Restriction
+	// PasswordAt is when the user of the session last gave the password: at the log-in or a later
+	// confirmation. A refresh does not change it. It is zero for API keys. It may be older than the
+	// last confirmation, which another node may have received a moment ago, but never newer.
+	PasswordAt time.Time
+}
+
+// RecentPassword is how long after the password was given a session may create credentials and end
+// those of others (SPEC A11). Firebase Authentication recommends the same five minutes for
+// sensitive operations ("Manage session cookies", check of auth_time).
+const RecentPassword = 5 * time.Minute
+
+// HasRecentPassword reports whether the user gave the password within RecentPassword before now.
+func (c Caller) HasRecentPassword(now time.Time) bool {
+	return !c.PasswordAt.IsZero() && now.Sub(c.PasswordAt) < RecentPassword
 }
 
 // Account is the present state of an account, as the database has it.
@@ -64,8 +79,23 @@ type Restriction string
 // Unrestricted is the restriction of callers that may use all routes of their role.
 const Unrestricted Restriction = ""
 
+// PasswordChangeRequired is the restriction of an account whose password somebody else knows, because
+// it was generated or is a setting of the server (SPEC A12).
+const PasswordChangeRequired Restriction = "password-change-required"
+
+// TOTPRequired is the restriction of administrators without an active second factor when the
+// installation requires one (SPEC A13).
+const TOTPRequired Restriction = "totp-enrolment-required"
+
+// EmailNotVerified is the restriction of an account whose e-mail address must be verified (SPEC A9).
+const EmailNotVerified Restriction = "email-not-verified"
+
 // details are what the 403 of a restriction says.
-var details = map[Restriction]string{}
+var details = map[Restriction]string{
+	PasswordChangeRequired: "Change the initial password of the account with POST /v1/auth/password first, and log in with the new one.",
+	TOTPRequired:           "Administrators need a second factor here. Set one up with POST /v1/auth/totp and POST /v1/auth/totp/activate first.",
+	EmailNotVerified:       "Confirm your e-mail address first, with the code of the message that was sent to it. POST /v1/auth/verification sends another one.",
+}
 
 // Fault returns the refusal of all routes that do not allow the restriction.
 func (r Restriction) Fault() error {

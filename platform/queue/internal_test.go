@@ -80,11 +80,10 @@ func TestTracing(t *testing.T) {
 		metadata string
 		err      error
 		remote   bool
-		state    string
 		status   codes.Code
 	}{
 		{metadata: `{` + good + `}`, remote: true},
-		{metadata: `{` + good + `,"tracestate":"a=b","snoozes":3,"x":{"y":[1]}}`, remote: true, state: "a=b"},
+		{metadata: `{` + good + `,"tracestate":"a=b","snoozes":3,"x":{"y":[1]}}`, remote: true},
 		{metadata: `{` + good + `,"tracestate":7}`, remote: true},
 		{metadata: `{"traceparent":["00"]}`},
 		{metadata: `{"traceparent":"garbage"}`},
@@ -107,7 +106,7 @@ func TestTracing(t *testing.T) {
 		if !errors.Is(err, row.err) || !r.span.ended || r.span.status != row.status {
 			t.Errorf("%s: %v, ended %v, %v", row.metadata, err, r.span.ended, r.span.status)
 		}
-		if r.parent.IsRemote() != row.remote || r.parent.TraceState().String() != row.state {
+		if r.parent.IsRemote() != row.remote || r.parent.TraceState().Len() > 0 {
 			t.Errorf("%s: parent %v", row.metadata, r.parent)
 		}
 		if row.remote && (r.parent.TraceID().String() != id || r.parent.SpanID().String() != parent || !r.parent.IsSampled()) {

@@ -14,7 +14,7 @@ import (
 )
 
 // Tracing is a middleware of River that continues the trace of the request that inserted the job.
-// The metadata of the job holds the W3C trace context (SPEC F3).
+// The metadata of the job holds the traceparent of W3C Trace Context (SPEC F3).
 type Tracing struct{ Tracers trace.TracerProvider }
 
 // IsMiddleware implements rivertype.Middleware.
@@ -25,14 +25,10 @@ func (t Tracing) Work(ctx context.Context, job *rivertype.JobRow, inner func(con
 	// The metadata has other members too, and not all of them are strings.
 	var members map[string]json.RawMessage
 	if json.Unmarshal(job.Metadata, &members) == nil {
-		carrier := propagation.MapCarrier{}
-		for _, name := range []string{"traceparent", "tracestate"} {
-			var value string
-			if json.Unmarshal(members[name], &value) == nil && value != "" {
-				carrier[name] = value
-			}
+		var parent string
+		if json.Unmarshal(members["traceparent"], &parent) == nil {
+			ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": parent})
 		}
-		ctx = propagation.TraceContext{}.Extract(ctx, carrier)
 	}
 
 	ctx, span := t.Tracers.Tracer("orderflow/queue").Start(ctx, "job "+job.Kind,

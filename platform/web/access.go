@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -42,8 +41,8 @@ type access struct {
 
 func (a *access) handle(c *fiber.Ctx) error {
 	start := time.Now()
-	ctx := propagation.TraceContext{}.Extract(c.UserContext(), headers{c})
-	ctx, span := a.tracer.Start(ctx, c.Method(), trace.WithSpanKind(trace.SpanKindServer))
+	ctx, options := traced(c)
+	ctx, span := a.tracer.Start(ctx, c.Method(), options...)
 	c.SetUserContext(ctx)
 
 	status, route := http.StatusInternalServerError, "" // kept if a handler panics
@@ -83,6 +82,9 @@ func (a *access) report(c *fiber.Ctx, span trace.Span, route string, status int,
 		slog.Int("status", status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", RequestIDFrom(ctx)),
+	}
+	if id := clientRequestID(ctx); id != "" {
+		attrs = append(attrs, slog.String("client_request_id", id))
 	}
 	if caller, ok := identity.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("user_id", caller.UserID.String()))
@@ -126,10 +128,3 @@ func durations(reg prometheus.Registerer) *prometheus.HistogramVec {
 	}
 	return h
 }
-
-// headers adapts the headers of a request to a propagator.
-type headers struct{ c *fiber.Ctx }
-
-func (h headers) Get(key string) string { return h.c.Get(key) }
-func (h headers) Set(key, value string) { h.c.Set(key, value) }
-func (h headers) Keys() []string        { return nil }

@@ -20,7 +20,7 @@ func TestAccessNamesPatternsOnly(t *testing.T) {
 	var out strings.Builder
 	reg := prometheus.NewRegistry()
 	b := &bundle{app: fiber.New(Config())}
-	b.app.Use(RequestID(), Access(slog.New(slog.NewJSONHandler(&out, nil)), reg, nil), asRole)
+	b.app.Use(func(c *fiber.Ctx) error { return TrustTraces(c.Get("X-Gateway") != "")(c) }, RequestID(), Access(slog.New(slog.NewJSONHandler(&out, nil)), reg, nil), asRole)
 	Access(nil, reg, nil) // a second one shares the histogram
 	b.api = New(b.app, Options{})
 	Handle(b.api, Route{Method: "GET", Path: "/v1/users/{email}", Name: "user", Role: identity.User},
@@ -31,11 +31,16 @@ func TestAccessNamesPatternsOnly(t *testing.T) {
 			return nil, nil
 		})
 
-	b.do(t, "GET", "/v1/users/eve@example.com?q=secret", "", "X-Role", "user",
-		"Traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
+	const traced = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+	b.do(t, "GET", "/v1/users/eve@example.com?q=secret", "", "X-Role", "user", "Traceparent", traced)
+	untrusted := out.String()
+	b.do(t, "GET", "/v1/users/eve@example.com?q=secret", "", "X-Role", "user", "Traceparent", traced, "X-Gateway", "1")
 	b.do(t, "GET", "/v1/eve@example.com", "")
 	b.do(t, "PUT", "/v1/users/eve@example.com", "")
 
+	if !strings.Contains(untrusted, `,"client_request_id":"req-1"`) || strings.Contains(untrusted, `,"request_id":"req-1"`) || strings.Contains(untrusted, "0123456789abcdef") {
+		t.Errorf("a caller that is not trusted chose the ids in %s", untrusted)
+	}
 	log := out.String()
 	for _, want := range []string{
 		`"method":"GET","route":"/v1/users/{email}","status":204`, `"request_id":"req-1","user_id":"0190a0a0-`,
@@ -58,7 +63,7 @@ func TestAccessNamesPatternsOnly(t *testing.T) {
 func TestContextOfAHandler(t *testing.T) {
 	t.Parallel()
 	b := &bundle{app: fiber.New(Config())}
-	b.app.Use(RequestID(), ClientAddress([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/32")}), Deadline(time.Minute))
+	b.app.Use(TrustTraces(true), RequestID(), ClientAddress([]netip.Prefix{netip.MustParsePrefix("0.0.0.0/32")}), Deadline(time.Minute))
 	b.api = New(b.app, Options{})
 	type seen struct {
 		Address string `json:"address"`

@@ -158,6 +158,24 @@ func (r *request) URL() url.URL {
 // body.
 func (r *request) SetReadDeadline(time.Time) error { return nil }
 
+// SetListMember sets one member of a list field in the response to the request of ctx, such as a
+// policy of RateLimit. It replaces the member that begins with the same item, up to the first
+// semicolon. It does nothing if ctx belongs to no request.
+func SetListMember(ctx context.Context, field, member string) {
+	r := requestFrom(ctx)
+	if r == nil {
+		return
+	}
+	item, _, _ := strings.Cut(member, ";")
+	var members []string
+	for present := range strings.SplitSeq(string(r.c.Response().Header.Peek(field)), ", ") {
+		if other, _, _ := strings.Cut(present, ";"); present != "" && other != item {
+			members = append(members, present)
+		}
+	}
+	r.c.Set(field, strings.Join(append(members, member), ", "))
+}
+
 func requestFrom(ctx context.Context) *request {
 	r, _ := ctx.Value(requestKey{}).(*request)
 	return r

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -282,7 +284,7 @@ func TestLargeBodiesAreBounded(t *testing.T) {
 	over, cancel := context.WithTimeout(t.Context(), time.Nanosecond) // the callers hardly wait
 	defer cancel()
 	<-over.Done()
-	l := newLargeBodies()
+	l := newLargeBodies(LargeBodies)
 
 	release, err := l.receive(t.Context(), "a")
 	brief, stop := context.WithTimeout(t.Context(), time.Millisecond)
@@ -305,22 +307,74 @@ func TestLargeBodiesAreBounded(t *testing.T) {
 	other()
 
 	var slots []func()
-	for range decodesPerNode {
-		release, err := l.decode(t.Context(), "a")
+	for range LargeBodies {
+		release, err := l.process(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
 		}
 		slots = append(slots, release)
 	}
-	if _, err := l.decode(over, "b"); !fault.Is(err, "busy") {
+	if _, err := l.process(over, "b"); !fault.Is(err, "busy") {
 		t.Error(err)
 	}
 	for _, release := range slots {
 		release()
 	}
-	if release, err := l.decode(t.Context(), "b"); err != nil {
+	if release, err := l.process(t.Context(), "b"); err != nil {
 		t.Error(err)
 	} else {
 		release()
 	}
+}
+
+// F10: a large body keeps its slot until its response is complete; a small one only while it is decoded.
+func TestLargeBodiesAreProcessedInTurn_F10(t *testing.T) {
+	t.Parallel()
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	app := fiber.New(Config())
+	app.Use(RequestID(), func(c *fiber.Ctx) error {
+		caller := identity.Caller{UserID: uuid.NewSHA1(uuid.Nil, []byte(c.Get("X-Account"))), Role: identity.User}
+		c.SetUserContext(identity.NewContext(c.UserContext(), caller))
+		return c.Next()
+	})
+	api := New(app, Options{LargeBodies: 1})
+	Handle(api, Route{Method: "POST", Path: "/v1/bulk", Name: "bulk", Role: identity.User, Status: 200, MaxBody: 4 << 20},
+		func(_ context.Context, in *struct{ Body []string }) (*struct{ Body line }, error) {
+			if in.Body[0] == "slow" {
+				entered <- struct{}{}
+				<-proceed
+			}
+			return &struct{ Body line }{}, nil
+		})
+	post := func(account, word string, size int) int {
+		req := httptest.NewRequest(http.MethodPost, "/v1/bulk", strings.NewReader(`["`+word+`"`+strings.Repeat(" ", size)+`]`))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Account", account)
+		res, err := app.Test(req, -1)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	large := BodyLimit + 1
+
+	first := make(chan int)
+	go func() { first <- post("a", "slow", large) }()
+	<-entered
+	if got := post("b", "fast", large); got != http.StatusServiceUnavailable {
+		t.Errorf("beside a large body: %d", got)
+	}
+	proceed <- struct{}{}
+	if got := <-first; got != http.StatusOK {
+		t.Errorf("the first: %d", got)
+	}
+	go func() { first <- post("a", "slow", 10) }()
+	<-entered
+	if got := post("b", "fast", large); got != http.StatusOK {
+		t.Errorf("beside a small body: %d", got)
+	}
+	proceed <- struct{}{}
+	<-first
 }

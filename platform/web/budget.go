@@ -106,4 +106,13 @@ func CallerKey(c *fiber.Ctx) string {
 	return anonymousPrefix + clientaddr.Network(clientaddr.From(c.UserContext())).String()
 }
 
+// CallerNetwork returns the key by which all accounts behind one network address are counted
+// together, or "" for a request without a credential, which CallerKey counts by its network.
+func CallerNetwork(c *fiber.Ctx) string {
+	if _, ok := identity.FromContext(c.UserContext()); !ok {
+		return ""
+	}
+	return clientaddr.Network(clientaddr.From(c.UserContext())).String()
+}
+
 func isAnonymous(caller string) bool { return strings.HasPrefix(caller, anonymousPrefix) }

@@ -13,7 +13,7 @@ const (
 	corsRequestHeaders = "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, If-None-Match, " +
 		"Last-Event-ID, X-Request-ID, traceparent, tracestate, baggage"
 	corsResponseHeaders = "Allow, Content-Disposition, Content-Length, ETag, Idempotency-Replayed, Link, Location, RateLimit, " +
-		"RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-ID"
+		"RateLimit-Policy, Retry-After, WWW-Authenticate, X-Client-Request-ID, X-Request-ID"
 	// The number of seconds for which a browser caches a preflight; two hours are the maximum in
 	// Chromium. After its removal from the list an origin can send requests for that long, but
 	// cannot read responses.

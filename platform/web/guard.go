@@ -1,7 +1,10 @@
 package web
 
 import (
+	"context"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -15,6 +18,7 @@ type localKey int
 
 const (
 	refusedKey localKey = iota // the error of the presented credential
+	currentKey                 // CallerReader
 	patternKey                 // "/v1/orders/{id}"
 	publicKey                  // string: Options.PublicURL
 	logKey                     // *slog.Logger
@@ -32,10 +36,43 @@ type requirement struct {
 	also  []identity.Scope
 
 	allowRestricted bool
+
+	recentPassword  bool
+	withoutPassword func(c identity.Caller, param func(name string) string) bool
 }
 
 func (r Route) requirement() requirement {
-	return requirement{r.Role, r.Scope, r.ExtraScopes, r.AllowRestricted}
+	return requirement{r.Role, r.Scope, r.ExtraScopes, r.AllowRestricted, r.RecentPassword, r.WithoutPassword}
+}
+
+// CallerReader reads the present state of a caller from the database.
+type CallerReader func(context.Context, identity.Caller) (identity.Caller, error)
+
+// ReadCallerWith sets the reader that is asked before a request is refused because the password of
+// its caller is not recent: another node may have received the confirmation a moment ago. Without
+// one the caller in the context decides.
+func ReadCallerWith(c *fiber.Ctx, read CallerReader) { c.Locals(currentKey, read) }
+
+// checkPassword refuses a caller whose password was not given recently (SPEC A11).
+func (need requirement) checkPassword(c *fiber.Ctx, caller identity.Caller) error {
+	exempt := need.withoutPassword != nil && need.withoutPassword(caller, func(name string) string { return c.Params(name) })
+	if !need.recentPassword || exempt || caller.HasRecentPassword(time.Now()) {
+		return nil
+	}
+	if read, ok := c.Locals(currentKey).(CallerReader); ok {
+		now, err := read(c.UserContext(), caller)
+		if err != nil {
+			return err
+		}
+		if now.HasRecentPassword(time.Now()) {
+			c.SetUserContext(identity.NewContext(c.UserContext(), now))
+			return nil
+		}
+	}
+	// The parameters are those of RFC 9470 section 3, whose status is 401: clients that see a 401
+	// would refresh the token, which does not help.
+	c.Set(fiber.HeaderWWWAuthenticate, challenge+`, error="insufficient_user_authentication", max_age="`+strconv.Itoa(int(identity.RecentPassword/time.Second))+`"`)
+	return fault.New(fault.KindForbidden, "password-confirmation-required", "Confirm your password with POST /v1/auth/confirm, and repeat the request within five minutes.")
 }
 
 // authorize compares the caller with the requirements of the route. On routes for anyone, an API
@@ -63,7 +100,7 @@ func (need requirement) authorize(c *fiber.Ctx) error {
 			return identity.ScopeMissing(scope)
 		}
 	}
-	return nil
+	return need.checkPassword(c, caller)
 }
 
 // scopes returns all scopes that an API key needs.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -112,10 +113,19 @@ func TestMediaTypes(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	public := &bundle{app: fiber.New(Config())}
+	public.app.Use(RequestID())
+	public.app.Get("/v1/empty", func(c *fiber.Ctx) error { return c.SendString(RequestIDFrom(c.UserContext())) })
 	for sent, kept := range map[string]bool{"abc": true, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "a b": false, "é": false} {
 		got := b.do(t, "GET", "/v1/empty", "", "X-Request-Id", sent).Header.Get("X-Request-Id")
 		if (got == sent) != kept || got == "" {
 			t.Errorf("%q became %q", sent, got)
+		}
+
+		res := public.do(t, "GET", "/v1/empty", "", "X-Request-Id", sent)
+		id, beside := res.Header.Get("X-Request-Id"), res.Header.Get("X-Client-Request-Id")
+		if _, err := uuid.Parse(id); err != nil || res.body != id || (beside == sent) != kept || !kept && beside != "" {
+			t.Errorf("%q became %q beside %q, to handlers %q", sent, id, beside, res.body)
 		}
 	}
 }
@@ -259,7 +269,7 @@ func TestNothingAliasesTheRequest(t *testing.T) {
 	var mu sync.Mutex
 	var all []kept
 	app := fiber.New(Config())
-	app.Use(RequestID())
+	app.Use(TrustTraces(true), RequestID())
 	api := New(app, Options{})
 	Handle(api, Route{Method: "POST", Path: "/v1/keep/{p}", Name: "keep", Role: identity.Anyone},
 		func(ctx context.Context, in *struct {

@@ -153,11 +153,16 @@ func (p *plan) checkBody(r *request, large *largeBodies) (done func(), err error
 		return done, err
 	}
 	if p.limit > BodyLimit {
-		release, err := large.decode(r.c.UserContext(), CallerKey(r.c))
+		release, err := large.process(r.c.UserContext(), CallerKey(r.c))
 		if err != nil {
 			return done, err
 		}
-		defer release()
+		if len(raw) <= BodyLimit {
+			defer release()
+		} else {
+			extended := done
+			done = func() { extended(); release() }
+		}
 	}
 	return done, p.validateBody(r, raw)
 }

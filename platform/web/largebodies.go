@@ -9,26 +9,31 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
+// LargeBodies is the number of large bodies that a process processes at once, unless Options set
+// another one.
+const LargeBodies = 4
+
 // Both waits together are shorter than the deadline of a route.
 const (
-	decodesPerNode = 4 // large bodies that are decoded at once
-	receiveWait    = 3 * time.Second
-	decodeWait     = 1500 * time.Millisecond
+	receiveWait = 3 * time.Second
+	processWait = 1500 * time.Millisecond
 )
 
 // largeBodies limits the cost of routes with a limit above BodyLimit: each caller may send and
-// decode one such body at a time, and a few of all callers are decoded at once.
+// decode one such body at a time, and a few of all callers are processed at once. Processing a body
+// takes about seven times its size in memory, so a body above BodyLimit keeps its slot until the
+// response is complete; a smaller one only while it is decoded.
 type largeBodies struct {
-	receiving, decoding *bulkhead.Bulkhead[string]
+	receiving, processing *bulkhead.Bulkhead[string]
 }
 
-func newLargeBodies() *largeBodies {
+func newLargeBodies(atOnce int) *largeBodies {
 	const callers, waiting = 1024, 16
 	return &largeBodies{
 		receiving: bulkhead.New[string](bulkhead.Options{
 			Slots: callers, Classes: []bulkhead.Class{{PerKey: 1, Queue: callers, QueuePerKey: waiting}},
 		}),
-		decoding: bulkhead.New[string](bulkhead.Options{Slots: decodesPerNode, Classes: []bulkhead.Class{{Queue: callers, QueuePerKey: 1}}}),
+		processing: bulkhead.New[string](bulkhead.Options{Slots: atOnce, Classes: []bulkhead.Class{{Queue: callers, QueuePerKey: 1}}}),
 	}
 }
 
@@ -47,11 +52,11 @@ func (l *largeBodies) receive(ctx context.Context, caller string) (release func(
 	return release, nil
 }
 
-// decode waits for a slot; callers are served in turn. It returns a 503 if that takes too long.
-func (l *largeBodies) decode(ctx context.Context, caller string) (release func(), err error) {
-	waiting, cancel := context.WithTimeout(ctx, decodeWait)
+// process waits for a slot; callers are served in turn. It returns a 503 if that takes too long.
+func (l *largeBodies) process(ctx context.Context, caller string) (release func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, processWait)
 	defer cancel()
-	if release, err = l.decoding.Acquire(waiting, 0, caller); err != nil {
+	if release, err = l.processing.Acquire(waiting, 0, caller); err != nil {
 		return nil, busy()
 	}
 	return release, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -51,6 +52,7 @@ func describe(o Options) *huma.OpenAPI {
 			Responses: problemResponses(problem),
 			Headers: map[string]*huma.Header{
 				"RequestId":       header("The id of this request, as in the logs"),
+				"ClientRequestId": header("The X-Request-Id that the client sent, which is in the logs too"),
 				"RateLimit":       header("What is left of the limit (draft-ietf-httpapi-ratelimit-headers)"),
 				"RateLimitPolicy": header("The limit that applies"),
 			},
@@ -107,9 +109,10 @@ func header(doc string) *huma.Header {
 
 func usualHeaders() map[string]*huma.Header {
 	return map[string]*huma.Header{
-		"X-Request-Id":     {Ref: "#/components/headers/RequestId"},
-		"RateLimit":        {Ref: "#/components/headers/RateLimit"},
-		"RateLimit-Policy": {Ref: "#/components/headers/RateLimitPolicy"},
+		"X-Request-Id":        {Ref: "#/components/headers/RequestId"},
+		"X-Client-Request-Id": {Ref: "#/components/headers/ClientRequestId"},
+		"RateLimit":           {Ref: "#/components/headers/RateLimit"},
+		"RateLimit-Policy":    {Ref: "#/components/headers/RateLimitPolicy"},
 	}
 }
 
@@ -125,6 +128,9 @@ func (r Route) operation() huma.Operation {
 		Metadata:      map[string]any{requirementKey: r.requirement(), idempotentKey: r.Idempotent},
 		Extensions:    map[string]any{"x-role": r.Role, "x-scope": cmp.Or(r.Scope, identity.NoKeys)},
 		Security:      r.security(),
+	}
+	if r.RecentPassword {
+		op.Extensions["x-recent-password"] = int(identity.RecentPassword / time.Second)
 	}
 	if len(r.ExtraScopes) > 0 {
 		op.Extensions["x-scopes-also"] = r.ExtraScopes
@@ -147,9 +153,16 @@ func (r Route) description() string {
 	case !r.keyless():
 		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + r.requirement().scopes("` and `") + "`.")
 	case r.Role != identity.Anyone:
-		return strings.TrimSpace(r.Doc + "\n\nNot open to API keys.")
+		return strings.TrimSpace(r.Doc + "\n\n" + r.passwordDoc() + "Not open to API keys.")
 	}
 	return r.Doc
+}
+
+func (r Route) passwordDoc() string {
+	if !r.RecentPassword {
+		return ""
+	}
+	return "403 `password-confirmation-required` unless you logged in or confirmed your password (`POST /v1/auth/confirm`) in the last five minutes. "
 }
 
 // security lists the alternatives; {} means that no credential is required.

@@ -11,8 +11,13 @@ import (
 
 const maxRequestID = 128
 
-// RequestID gives every request an id: the X-Request-Id of the client if it consists of 1 to 128
-// visible ASCII characters, otherwise a UUIDv7. The response, the logs and problems contain it.
+const headerClientRequestID = "X-Client-Request-Id"
+
+// RequestID gives every request an id, a UUIDv7. The response, the logs, the audit trail and
+// problems contain it. An X-Request-Id of the client that consists of 1 to 128 visible ASCII
+// characters stands beside it, in the log and as X-Client-Request-Id in the response: in its place,
+// a client could give its requests the id of another's (ASVS 16.4.1). With TrustTraces, the id of
+// the client is the id of the request.
 func RequestID() fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		ensureRequestID(c)
@@ -28,12 +33,25 @@ func ensureRequestID(c *fiber.Ctx) string {
 	if id := RequestIDFrom(c.UserContext()); id != "" {
 		return id
 	}
-	id := c.Get(fiber.HeaderXRequestID)
-	if !saneID(id) {
-		id = newID()
+	id := newID()
+	if sent := c.Get(fiber.HeaderXRequestID); saneID(sent) {
+		if trustsTraces(c) {
+			id = sent
+		} else {
+			c.SetUserContext(context.WithValue(c.UserContext(), clientIDKey{}, sent))
+		}
+		c.Set(headerClientRequestID, sent)
 	}
 	c.SetUserContext(requestid.With(c.UserContext(), id))
 	c.Set(fiber.HeaderXRequestID, id)
+	return id
+}
+
+type clientIDKey struct{}
+
+// clientRequestID returns the id that the client gave to its request, or "".
+func clientRequestID(ctx context.Context) string {
+	id, _ := ctx.Value(clientIDKey{}).(string)
 	return id
 }
 

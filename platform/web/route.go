@@ -34,6 +34,14 @@ type Route struct {
 	// get rid of it.
 	AllowRestricted bool
 
+	// RecentPassword requires that the user of the session gave the password within
+	// identity.RecentPassword; otherwise the route answers 403 "password-confirmation-required". It
+	// is for routes of sessions alone.
+	RecentPassword bool
+	// WithoutPassword exempts requests from RecentPassword by the parameters of their path, such as
+	// one that ends the caller's own session. nil exempts none.
+	WithoutPassword func(c identity.Caller, param func(name string) string) bool
+
 	// For Raw and Stream, where no type describes the response.
 	Produces string // content types on success, separated by commas, such as text/event-stream
 
@@ -165,6 +173,9 @@ func (a *API) Routes() []Route {
 func (a *API) add(r *Route) {
 	if r.Role != identity.Anyone && r.Role != identity.User && r.Role != identity.Admin {
 		panic(fmt.Sprintf("web: %s %s has no role", r.Method, r.Path))
+	}
+	if r.RecentPassword && (r.Role == identity.Anyone || !r.keyless()) {
+		panic(fmt.Sprintf("web: %s %s needs a recent password, which API keys and anonymous callers do not have", r.Method, r.Path))
 	}
 	for _, scope := range append([]identity.Scope{r.Scope}, r.ExtraScopes...) {
 		if scope != "" && scope != identity.NoKeys && !scope.Valid() {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gofiber/fiber/v2"
@@ -65,7 +66,7 @@ func setup(t *testing.T) *bundle {
 	b := &bundle{log: &strings.Builder{}}
 	log := slog.New(slog.NewJSONHandler(b.log, nil))
 	b.app = fiber.New(Config(Options{Log: log, Origins: shops}))
-	b.app.Use(Recover(log), RequestID(), CORS(shops), Access(log, nil, nil), Headers(), Preflight(b.app, shops), ClientAddress(nil), JSONOnly(), Deadline(testwait.Limit), asRole)
+	b.app.Use(Recover(log), TrustTraces(true), RequestID(), CORS(shops), Access(log, nil, nil), Headers(), Preflight(b.app, shops), ClientAddress(nil), JSONOnly(), Deadline(testwait.Limit), asRole)
 	b.api = New(b.app, Options{Title: "Test", Log: log})
 
 	Handle(b.api, Route{Method: "POST", Path: "/v1/baskets", Name: "place", Role: identity.User, Status: 201},
@@ -91,6 +92,13 @@ func setup(t *testing.T) *bundle {
 		})
 	Handle(b.api, Route{Method: "GET", Path: "/v1/profile", Name: "profile", Role: identity.User, AllowRestricted: true},
 		func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
+	vault := Route{Method: "GET", Path: "/v1/vault", Name: "vault", Role: identity.User, RecentPassword: true}
+	Handle(b.api, vault, func(ctx context.Context, _ *struct{}) (*struct{ Body line }, error) {
+		return &struct{ Body line }{line{SKU: identity.MustFromContext(ctx).PasswordAt.Format(time.RFC3339)}}, nil
+	})
+	vault.Path, vault.Name = "/v1/vault/{id}", "vault-part"
+	vault.WithoutPassword = func(c identity.Caller, param func(string) string) bool { return param("id") == c.UserID.String() }
+	Handle(b.api, vault, func(context.Context, *idInput) (*struct{}, error) { return nil, nil })
 	Handle(b.api, Route{Method: "DELETE", Path: "/v1/baskets/{id}", Name: "delete", Role: identity.Admin},
 		func(context.Context, *idInput) (*struct{}, error) { return nil, nil })
 	Handle(b.api, Route{Method: "GET", Path: "/v1/fail/{kind}", Name: "fail", Role: identity.Anyone},
@@ -123,7 +131,20 @@ func asRole(c *fiber.Ctx) error {
 		RejectCredential(c, fault.New(fault.KindUnauthenticated, "token-expired", "The token has expired."))
 	default:
 		caller := identity.Caller{UserID: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"), Role: identity.Role(role), Restriction: identity.Restriction(c.Get("X-Restriction"))}
+		caller.PasswordAt, _ = time.Parse(time.RFC3339, c.Get("X-Password-At"))
 		c.SetUserContext(identity.NewContext(c.UserContext(), caller))
+		switch really := c.Get("X-Really-At"); really {
+		case "":
+		case "down":
+			ReadCallerWith(c, func(context.Context, identity.Caller) (identity.Caller, error) {
+				return identity.Caller{}, fault.New(fault.KindUnavailable, "unavailable", "Later.")
+			})
+		default:
+			ReadCallerWith(c, func(_ context.Context, c identity.Caller) (identity.Caller, error) {
+				c.PasswordAt, _ = time.Parse(time.RFC3339, really)
+				return c, nil
+			})
+		}
 	}
 	return c.Next()
 }

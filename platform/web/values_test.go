@@ -208,6 +208,9 @@ func TestRoutesAreCheckedAtStart(t *testing.T) {
 		"no role": {Method: "GET", Path: "/v1/x", Name: "a"},
 		"hidden":  {Method: "GET", Path: "/v1/baskets/stats", Name: "b", Role: identity.Anyone},
 		"twice":   {Method: "GET", Path: "/v1/baskets", Name: "c", Role: identity.Anyone},
+
+		"a password of nobody":    {Method: "GET", Path: "/v1/y", Name: "d", Role: identity.Anyone, RecentPassword: true},
+		"a password of a machine": {Method: "GET", Path: "/v1/z", Name: "e", Role: identity.User, Scope: identity.OrdersRead, RecentPassword: true},
 	} {
 		func() {
 			defer func() {
@@ -219,7 +222,7 @@ func TestRoutesAreCheckedAtStart(t *testing.T) {
 		}()
 	}
 	routes := b.api.Routes()
-	if len(routes) != 10 || routes[0].Path != "/v1/baskets" || routes[0].Method != http.MethodGet || routes[1].Method != http.MethodPost {
+	if len(routes) != 12 || routes[0].Path != "/v1/baskets" || routes[0].Method != http.MethodGet || routes[1].Method != http.MethodPost {
 		t.Errorf("%+v", routes)
 	}
 }

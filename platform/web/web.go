@@ -41,6 +41,7 @@ type Options struct {
 	Title, Version, Description string
 	Log                         *slog.Logger // default: slog.Default()
 	BodyBudget                  int          // bytes of request bodies in memory at once; default BodyBudget
+	LargeBodies                 int          // bodies above BodyLimit that are processed at once; default LargeBodies
 	Origins                     Origins      // their pages may read errors that precede the handlers; see CORS
 
 	// PublicURL is the only origin at which clients reach the API, such as https://api.example.com;
@@ -117,7 +118,7 @@ func New(app *fiber.App, o Options) *API {
 	settle()
 	a := &API{
 		app: app, log: orDefault(o.Log), scopes: o.Scopes, bodies: map[string]int{},
-		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newLargeBodies(),
+		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newLargeBodies(cmp.Or(o.LargeBodies, LargeBodies)),
 	}
 	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()
 	a.API = huma.NewAPI(huma.Config{OpenAPI: describe(o)}, &adapter{Adapter: fibers, api: a})

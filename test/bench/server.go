@@ -89,7 +89,7 @@ func (s *server) spawn(roles, database, port string, env []string) (err error) {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir, "TMPDIR=" + os.TempDir(),
 		"APP_ENV=development", "HOST=127.0.0.1", "PORT=" + port, "LOG_LEVEL=warn",
 		"DATABASE_URL=" + database, "REDIS_URL=" + s.redisURL,
-		"RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off", "STREAMS_PER_ACCOUNT=20000", "BCRYPT_COST=4",
+		"RATE_LIMIT=off", "ORDER_RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off", "STREAMS_PER_ACCOUNT=20000", "BCRYPT_COST=4",
 		"ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + password,
 	}, env...)
 	s.exited, err = embedded.Spawn(s.cmd)

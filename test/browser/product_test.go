@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
@@ -98,4 +100,28 @@ func TestTryPage(t *testing.T) {
 	register(t, base)
 
 	pagetest.TryFlow(t, ctx, base, email, password)
+}
+
+// SPEC A9: without a mail server, /try shows the messages of development, with which an address is
+// confirmed.
+func TestTryShowsMessages_A9(t *testing.T) {
+	t.Parallel()
+	ctx := pagetest.Browser(t)
+	base := launch(t, "EMAIL_VERIFICATION=required")
+
+	do(t, ctx,
+		chromedp.Navigate(base+"/try"),
+		chromedp.WaitVisible(chromedp.CSS("#no-mail")),
+		chromedp.Click(chromedp.CSS(`.switch input[value="register"]`)),
+		chromedp.SendKeys(chromedp.CSS("#email"), email),
+		chromedp.SendKeys(chromedp.CSS("#password"), password),
+		chromedp.Click(chromedp.CSS("#enter")),
+		chromedp.WaitVisible(chromedp.CSS("#shop")),
+		chromedp.WaitVisible(chromedp.CSS("#mails .mail button:enabled")))
+	shoot(t, ctx, "", "messages")
+	do(t, ctx, chromedp.Click(chromedp.CSS("#mails .mail button")))
+	pagetest.WaitState(t, ctx, "live")
+	order := pagetest.Place(t, ctx, 1)
+	pagetest.WaitStatus(t, ctx, order, "PROCESSING")
+	shoot(t, ctx, "", "confirmed")
 }

@@ -115,8 +115,8 @@ func TestDocs(t *testing.T) {
 
 	do(t, ctx,
 		chromedp.Navigate(f.URL+"/docs"),
-		chromedp.WaitVisible(chromedp.CSS(".opblock-summary-post")),
-		chromedp.Click(chromedp.CSS(".opblock-summary-post button.opblock-summary-control")),
+		chromedp.WaitVisible(chromedp.CSS(".opblock-post")),
+		chromedp.Click(chromedp.CSS(".opblock-post button.opblock-summary-control")),
 		chromedp.Click(chromedp.CSS(".opblock-post .execute"), chromedp.NodeVisible),
 		chromedp.WaitVisible(chromedp.CSS(".live-responses-table .response-col_status")),
 		chromedp.Click(chromedp.CSS(".models-control")),

@@ -164,7 +164,7 @@ func (l *lab) environment(port, database string) []string {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + l.dir, "TMPDIR=" + os.TempDir(), "GORACE=halt_on_error=0",
 		"APP_ENV=development", "HOST=127.0.0.1", "PORT=" + port, "LOG_LEVEL=warn",
 		"DATABASE_URL=" + database, "DATABASE_MAX_CONNS=10", "REDIS_URL=" + l.redis.url(),
-		"RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off", "STREAMS_PER_ACCOUNT=20000", "BCRYPT_COST=4",
+		"RATE_LIMIT=off", "ORDER_RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off", "STREAMS_PER_ACCOUNT=20000", "BCRYPT_COST=4",
 		"ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + password,
 		"PAYMENT_PROVIDER=simulated", "PAYMENT_SIMULATOR_URL=" + l.bank.url(), "RESERVATION_TTL=1m",
 	}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,8 +37,10 @@ func previousVersion(t *testing.T, root, dir string) (binary string) {
 	return binary
 }
 
-// previousCommit returns the newest commit of the first-parent history whose migrations are a
-// proper subset of those in the working tree. It passes over commits in which a common migration
+// previousCommit returns the newest commit of the first-parent history whose migrations are the
+// first ones of those in the working tree. It passes over commits that lack a migration with a
+// lower number than one that they have, as between two merges of branches: no database of a release
+// has that schema, and "migrate" refuses it. It also passes over commits in which a common migration
 // has other statements: such a migration was edited before its release, and no database of a
 // release has its earlier form.
 func previousCommit(ctx context.Context, root string) (string, error) {
@@ -62,16 +65,24 @@ func previousCommit(ctx context.Context, root string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if isProperSubset(then, now) {
+		if isBeginning(then, now) {
 			return commit, nil
 		}
 	}
 	return "", fmt.Errorf("no commit of the history (shallow: %s) has fewer migrations", shallow)
 }
 
-func isProperSubset(then, now map[string]string) bool {
+func isBeginning(then, now map[string]string) bool {
+	last := 0
 	for number, statements := range then {
 		if now[number] != statements {
+			return false
+		}
+		n, _ := strconv.Atoi(number)
+		last = max(last, n)
+	}
+	for number := range now {
+		if n, _ := strconv.Atoi(number); n < last && then[number] == "" {
 			return false
 		}
 	}
@@ -181,7 +192,7 @@ func TestPreviousIsFoundByStatements(t *testing.T) {
 	}
 
 	one, two := map[string]string{"1": "a"}, map[string]string{"1": "a", "2": "b"}
-	if !isProperSubset(one, two) || isProperSubset(two, two) || isProperSubset(map[string]string{"1": "x"}, two) || isProperSubset(nil, two) {
-		t.Error("the previous version has fewer migrations, and those that it has are the present ones")
+	if !isBeginning(one, two) || isBeginning(two, two) || isBeginning(map[string]string{"1": "x"}, two) || isBeginning(map[string]string{"2": "b"}, two) || isBeginning(nil, two) {
+		t.Error("the previous version has fewer migrations, and those that it has are the first of the present ones")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -108,8 +109,9 @@ func newScene(t *testing.T) *scene {
 		"APP_ENV=production", "HOST=127.0.0.1", "LOG_LEVEL=warn",
 		"DATABASE_URL=" + db.URL(), "DATABASE_MAX_CONNS=10", "REDIS_URL=" + pgtest.Redis(t), "PLAINTEXT_HOSTS=127.0.0.1",
 		"JWT_KEYS=upgrade=" + secret(), "BCRYPT_COST=10", "ADMIN_EMAIL=" + adminEmail, "ADMIN_PASSWORD=" + adminPassword,
-		"RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off",
+		"RATE_LIMIT=off", "ORDER_RATE_LIMIT=off", "LOGIN_RATE_LIMIT=off", "REGISTRATION_RATE_LIMIT=off",
 		"PAYMENT_PROVIDER=simulated", "ALLOW_SIMULATED_PAYMENTS=on", "PAYMENT_TEST_TOKENS=on", "PAYMENT_SIMULATOR_URL=" + bank.URL, "WEBHOOK_ALLOWED_NETWORKS=127.0.0.1",
+		"WEBHOOK_ALLOWED_PORTS=" + hooks.URL[strings.LastIndex(hooks.URL, ":")+1:],
 		"SSL_CERT_FILE=" + hooks.certificate(t, dir),
 	}
 	return &scene{
@@ -137,9 +139,12 @@ func folder(t *testing.T) string {
 	return dir
 }
 
+// logIn logs the administrator in, who must first replace the password of the settings.
 func (s *scene) logIn(t *testing.T, n *node) {
 	t.Helper()
-	s.root = s.session(t, n, adminEmail, adminPassword).caller
+	initial := s.session(t, n, adminEmail, adminPassword)
+	a := initial.want(t, n, http.StatusOK, "POST", "/v1/auth/password", fmt.Sprintf(`{"currentPassword":%q,"newPassword":"an otter in a teapot"}`, adminPassword))
+	s.root = caller{a.text("accessToken")}
 }
 
 func (s *scene) name(what string) string {

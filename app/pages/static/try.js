@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import * as log from "./log.js";
+import * as mail from "./mail.js";
 import * as orders from "./orders.js";
 import * as shop from "./shop.js";
 import { $, problem } from "./dom.js";
@@ -108,6 +109,8 @@ $("logout").addEventListener("click", async () => {
 });
 $("cut").addEventListener("click", () => stream.cut());
 $("resume").addEventListener("click", () => stream.resume());
+
+mail.setUp(() => { if (!$("shop").hidden) { stream.stop(); stream.start(); reload(); } });
 
 modeChanged();
 show(false);

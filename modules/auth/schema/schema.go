@@ -24,6 +24,7 @@ func (Session) Fields() []ent.Field {
 		field.Time("expires_at"),
 		field.Time("ended_at").Optional().Nillable(),
 		field.String("end_reason").Optional().Nillable(),
+		field.Time("confirmed_at").Optional().Nillable(),
 	}
 }
 

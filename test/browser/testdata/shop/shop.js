@@ -116,7 +116,7 @@ async function visit() {
   return {
     order: id,
     login: login.status,
-    placed: [placed.status, placed.headers.get("Location"), placed.headers.get("ETag"), placed.headers.get("X-Request-ID")],
+    placed: [placed.status, placed.headers.get("Location"), placed.headers.get("ETag"), placed.headers.get("X-Client-Request-ID")],
     again: [again.status, again.body.id, again.headers.get("Idempotency-Replayed")],
     unchanged: unchanged.status,
     stale: [stale.status, stale.body.code],
