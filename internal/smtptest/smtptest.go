@@ -22,7 +22,7 @@ import (
 // User and Password are the credentials that a server with Options.Auth accepts.
 const (
 	User     = "mailer"
-	Password = "mailer-mailer-mailer" //nolint:gosec // of this server alone
+	Password = "mailer-mailer-mailer"
 )
 
 // Options describe what a server offers. The zero value is a server without TLS and AUTH.

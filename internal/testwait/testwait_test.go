@@ -3,6 +3,7 @@ package testwait_test
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,12 +40,12 @@ func TestWhatComesLate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		late := time.After(testwait.Limit - time.Second)
-		var due bool
-		time.AfterFunc(testwait.Limit-time.Second, func() { due = true })
+		var due atomic.Bool
+		time.AfterFunc(testwait.Limit-time.Second, func() { due.Store(true) })
 
 		for name, wait := range map[string]func(testing.TB){
 			"for":   func(t testing.TB) { testwait.For(t, "a tick", late) },
-			"until": func(t testing.TB) { testwait.Until(t, "the time", func() bool { synctest.Wait(); return due }) },
+			"until": func(t testing.TB) { testwait.Until(t, "the time", func() bool { synctest.Wait(); return due.Load() }) },
 		} {
 			if failed, took := outcome(t, wait); failed != "" {
 				t.Errorf("%s: %s after %s", name, failed, took)

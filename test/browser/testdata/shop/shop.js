@@ -89,8 +89,11 @@ async function visit() {
   const placed = await call("POST", "/v1/orders", { token, body: order, headers: key });
   const again = await call("POST", "/v1/orders", { token, body: order, headers: key });
   const id = placed.body.id;
-  const read = await call("GET", `/v1/orders/${id}`, { token });
-  const unchanged = await call("GET", `/v1/orders/${id}`, { token, headers: { "If-None-Match": read.headers.get("ETag") } });
+  let read, unchanged;
+  do { // the order is being processed, so it may change between the two requests
+    read = await call("GET", `/v1/orders/${id}`, { token });
+    unchanged = await call("GET", `/v1/orders/${id}`, { token, headers: { "If-None-Match": read.headers.get("ETag") } });
+  } while (unchanged.status === 200 && unchanged.headers.get("ETag") !== read.headers.get("ETag"));
   const stale = await call("POST", `/v1/orders/${id}/cancel`, { token, body: {}, headers: { "If-Match": '"999"' } });
   const missing = await call("GET", "/v1/orders/01900000-0000-7000-8000-000000000000", { token });
   const nowhere = await call("GET", "/v1/nowhere");
