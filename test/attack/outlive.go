@@ -166,7 +166,7 @@ func (x *trial) outlive(l loss) {
 	second := x.order(victim, sku)
 	x.pause(time.Second)
 	if socket.has(second) || stream.has(second) {
-		x.found("an order is told %s after the loss", short(took))
+		x.found("an event of an order is received %s after the loss", short(took))
 	}
 	if poll.has(first) || poll.has(second) {
 		x.found("the long poll tells an order that was placed 1.2 s after the loss")

@@ -125,7 +125,7 @@ func (l *lab) serve(ctx context.Context, wrapper []string, env ...string) (_ *no
 	}
 	defer internal.Close()
 	n.host, n.base, n.internal = port.Address(), "http://"+port.Address(), "http://"+internal.Address()
-	redis := fmt.Sprintf("%s/%d", l.redis, l.made.Load()%200)
+	redis := fmt.Sprintf("%s/%d", l.redis, l.dbs.Made()%200)
 	n.env = append(l.environment(database, redis, port.String(), internal.String(), n.password), env...)
 	if code, out := l.command(ctx, n.env, "migrate"); code != 0 {
 		return nil, fmt.Errorf("migrate: %s", out)

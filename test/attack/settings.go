@@ -221,13 +221,13 @@ func databaseRole(x *trial) {
 	address, drop, err := x.database(x)
 	x.must(err, "create a database")
 	x.atEnd(drop)
-	role := x.prefix + "_server"
+	role := x.dbs.Prefix + "_server"
 	password := secret()
-	_, err = x.admin.Exec(x, fmt.Sprintf("create role %s login password '%s'", role, password))
+	_, err = x.dbs.Admin.Exec(x, fmt.Sprintf("create role %s login password '%s'", role, password))
 	x.must(err, "create a role")
 	x.atEnd(func() {
 		drop()
-		_, _ = x.admin.Exec(context.WithoutCancel(x), "drop role if exists "+role) // also after an interrupt
+		_, _ = x.dbs.Admin.Exec(context.WithoutCancel(x), "drop role if exists "+role) // also after an interrupt
 	})
 	env := x.environment(address, "redis://:"+secret()+"@127.0.0.1:1/0", "1", "2", secret()[:40])
 	if code, out := x.command(x, env, "migrate", "--grant="+role); code != 0 {
