@@ -87,6 +87,40 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 		return errors.New("--email is missing")
 	}
 
+	password, made := p.cfg.AdminPassword.Reveal(), false
+	if password == "" {
+		password, made = rand.Text(), true
+	}
+	var created bool
+	err := p.changeAccounts(ctx, func(ctx context.Context, n *node) (err error) {
+		created, err = n.users.CreateAdmin(ctx, users.NewAdmin{
+			Email: *email, Password: password, Name: *name, MustChange: made || p.cfg.IsProduction(), TakeOver: *takeOver,
+		})
+		if fault.Is(err, "email-taken") {
+			return fmt.Errorf("an account that is not an administrator has the address %s; with --take-over it is deleted and the administrator created", *email)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !created {
+		return fmt.Errorf("there is an administrator with the address %s already", *email)
+	}
+	if made {
+		_, err = fmt.Fprintf(out, "Created the administrator %s with the password %s\nIt must be changed (POST /v1/auth/password) before the account can be used.\n", *email, password)
+	} else {
+		_, err = fmt.Fprintf(out, "Created the administrator %s.\n", *email)
+	}
+	return err
+}
+
+// changeAccounts runs a command that changes accounts, and seals the audit entries that it records.
+func (p *program) changeAccounts(ctx context.Context, do func(ctx context.Context, n *node) error) error {
+	keys, err := audit.ParseKeys(p.cfg.AuditKeys.Reveal())
+	if err != nil {
+		return err
+	}
 	data, err := openServices(ctx, p.cfg)
 	if err != nil {
 		return err
@@ -98,35 +132,13 @@ func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer
 	}
 	defer n.close()
 
-	password, made := p.cfg.AdminPassword.Reveal(), false
-	if password == "" {
-		password, made = rand.Text(), true
-	}
-	keys, err := audit.ParseKeys(p.cfg.AuditKeys.Reveal())
-	if err != nil {
-		return err
-	}
-	created, err := n.users.CreateAdmin(audit.AsCommand(ctx), users.NewAdmin{
-		Email: *email, Password: password, Name: *name, MustChange: made || p.cfg.IsProduction(), TakeOver: *takeOver,
-	})
-	if fault.Is(err, "email-taken") {
-		return fmt.Errorf("an account that is not an administrator has the address %s; with --take-over it is deleted and the administrator created", *email)
-	}
-	if err != nil {
+	if err := do(audit.AsCommand(ctx), n); err != nil {
 		return err
 	}
 	if err := audit.NewSealer(n.pool, keys, 0, n.log).Seal(ctx); err != nil {
 		n.log.WarnContext(ctx, "the audit entry is left for a node to seal", "error", err)
 	}
-	if !created {
-		return fmt.Errorf("there is an administrator with the address %s already", *email)
-	}
-	if made {
-		_, err = fmt.Fprintf(out, "Created the administrator %s with the password %s\nIt must be changed (POST /v1/auth/password) before the account can be used.\n", *email, password)
-	} else {
-		_, err = fmt.Fprintf(out, "Created the administrator %s.\n", *email)
-	}
-	return err
+	return nil
 }
 
 // openAccounts returns a node that changes accounts and does nothing else. The caller closes it.

@@ -115,7 +115,7 @@ func TestUnverifiedAccounts_A9(t *testing.T) {
 	}
 }
 
-// ASVS 5.0 6.3.7: the owner is told of what happens to the account, on whichever node it happens.
+// ASVS 5.0 6.3.7: the owner is notified of changes of the account that any node makes.
 func TestOwnersAreNotified_A9(t *testing.T) {
 	t.Parallel()
 	s := serveTest(t, settings(t))

@@ -127,8 +127,8 @@ type scene struct {
 	loss   loss
 	before string // an order of ann's from before the loss, cancelled by the actor
 	after  string // one from after it; empty until everything that ends has ended
-	// A webhook of somebody who keeps the right is told of both orders: then a delivery to
-	// another one would have been made too.
+	// control receives the deliveries of a webhook whose owner keeps the permission. When it has received
+	// the event of an order, a delivery to the other webhooks would have been made as well.
 	control <-chan told
 }
 
@@ -211,7 +211,7 @@ var outliving = []struct {
 
 // systemJobs act for no caller, so nothing that a caller loses concerns them.
 var systemJobs = map[string]string{
-	"order_process": "an accepted order is processed, whoever placed it",
+	"order_process": "an accepted order is processed even if the account that placed it has ended",
 	"users_mail":    "a message goes to the address that the account has when it is sent, and tells what has happened",
 }
 

@@ -111,12 +111,11 @@ func packageOf(o origin) cdx.Component {
 	if o.License != "" {
 		c.Licenses = &cdx.Licenses{{License: &cdx.License{ID: o.License}}}
 	}
-	if o.Source != "" {
-		source := cdx.ExternalReference{Type: cdx.ERTypeDistribution, URL: o.Source}
-		if sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(o.Integrity, "sha512-")); err == nil && len(sum) > 0 {
-			source.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA512, Value: hex.EncodeToString(sum)}}
-		}
-		c.ExternalReferences = &[]cdx.ExternalReference{source}
+	if sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(o.Integrity, "sha512-")); err == nil && len(sum) > 0 {
+		c.ExternalReferences = &[]cdx.ExternalReference{{ // the package URL names the archive without naming a registry
+			Type: cdx.ERTypeDistribution, URL: c.PackageURL,
+			Hashes: &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA512, Value: hex.EncodeToString(sum)}},
+		}}
 	}
 	for _, inner := range o.Contains {
 		add(&c, library("npm", inner.Package, inner.Version))

@@ -44,7 +44,6 @@ type origin struct {
 	Package   string    `json:"package"` // of npm
 	Version   string    `json:"version"`
 	License   string    `json:"license"`   // of SPDX
-	Source    string    `json:"source"`    // a URL
 	Integrity string    `json:"integrity"` // of the source, as npm states it
 	Derived   bool      `json:"derived"`   // the files are made from the package, and are not copies
 	Contains  []bundled `json:"contains"`
