@@ -79,7 +79,13 @@ func (s *stage) appear(n int, key bool) {
 	s.t.Helper()
 	s.owner = s.user(fmt.Sprint("second", n))
 	s.id = s.owner.want(200, "GET", "/v1/users/me", "").text("id")
+	// The new role closes the sockets of the account once. The scene begins after that.
+	probe := s.owner.socket("")
+	probe.until("ready", "")
 	s.root.want(200, "PATCH", "/v1/users/"+s.id, `{"role":"admin"}`)
+	if code := probe.ended(); code != 4401 {
+		s.t.Fatalf("the socket of a promoted user is closed with %d", code)
+	}
 	s.actor = s.owner
 	if key {
 		expires := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
