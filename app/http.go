@@ -119,7 +119,7 @@ func (n *node) limit() fiber.Handler {
 			return web.Fail(c, fault.New(fault.KindRateLimited, "rate-limited", "Too many requests; see Retry-After.").With("policy", redis.Exceeded(c)))
 		},
 		Next: func(c *fiber.Ctx) bool { // the files of the page, which are in memory
-			return c.Method() == http.MethodGet && slices.Contains(pages.SwaggerFiles, c.Path())
+			return n.cfg.ServesPages() && c.Method() == http.MethodGet && slices.Contains(pages.SwaggerFiles, c.Path())
 		},
 	})
 }

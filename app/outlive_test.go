@@ -298,11 +298,15 @@ func (s *scene) openStream() opened {
 	}}
 }
 
+// openPoll begins to wait before the right is lost: otherwise it would be a request with the new rights.
 func (s *scene) openPoll() opened {
+	const open = "orderflow_sockets_open"
+	before := s.metric(open)
 	poll := s.poll(s.actor)
+	testwait.Until(s.t, "the poll to wait", func() bool { return s.metric(open) > before })
 	return opened{after: func() {
 		if a := <-poll; a.status != 401 && (a.status != 200 || a.text("data.0.id") != "") {
-			s.errorf("the poll is answered %.500s", a)
+			s.errorf("the poll is answered %.500s, the order from after the loss is %s, the account %s", a, s.after, s.id)
 		}
 	}}
 }

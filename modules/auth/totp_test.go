@@ -249,7 +249,9 @@ func TestCodesAreUsedOnce_A13(t *testing.T) {
 	d := nodes[0].enrols(nodes[0].logsIn().access, c)
 
 	rapid.Check(t, func(rt *rapid.T) {
-		c.pass(3) // so that all of the codes are new
+		for c.pass(3); d.code(-1) == d.code(0) || d.code(-1) == d.code(1) || d.code(0) == d.code(1); {
+			c.pass(3) // until all of the codes are new, and each is that of one step
+		}
 		choices := []string{d.code(-1), d.code(0), d.code(1), d.codes[0], d.codes[1], d.wrong()}
 		picks := rapid.SliceOfN(rapid.SampledFrom(choices), 2, 8).Draw(rt, "codes")
 		before := nodes[0].count(`select count(*) from sessions`)
@@ -293,7 +295,8 @@ func TestCodesAreUsedOnce_A13(t *testing.T) {
 			}
 		}
 		if got := nodes[1].triesCode(d.code(-1)); len(accepted) > 0 && accepted[d.code(1)]+accepted[d.code(0)] > 0 && got.status == 200 {
-			rt.Fatal("an older code was accepted")
+			rt.Fatalf("the code %s was accepted after %v, of the codes %v; the last step is now %d, the current one %d", d.code(-1), accepted,
+				choices[:3], nodes[0].count(`select last_step from totp_factors`), c.now().Unix()/stepSeconds)
 		}
 	})
 }

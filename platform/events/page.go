@@ -52,9 +52,14 @@ const pageSQL = `
 
 // The condition on one user's page lets the index events_user_stream alone provide the order. With
 // user_id = $4 the planner may prefer to read the events of all users and to discard nearly all.
+//
+// The bounds are subqueries so that the planner does not know their values. It multiplies the
+// selectivities of the two conditions on user_id, and for the newest accounts, whose identifiers are
+// greater than all others, the product is near zero. It would then read and sort the user's whole
+// history instead of one page in the order of the index.
 var (
-	pageOfAll  = fmt.Sprintf(pageSQL, `(e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
-	pageOfUser = fmt.Sprintf(pageSQL, `(e.user_id, e.xid, e.seq) > ($4, $1, $2) and e.user_id <= $4`, `e.user_id, e.xid, e.seq`)
+	pageOfAll  = fmt.Sprintf(pageSQL, `(e.xid, e.seq) > ((select $1::xid8), (select $2::bigint))`, `e.xid, e.seq`)
+	pageOfUser = fmt.Sprintf(pageSQL, `(e.user_id, e.xid, e.seq) > ((select $4::uuid), $1, $2) and e.user_id <= (select $4::uuid)`, `e.user_id, e.xid, e.seq`)
 	// An order has few events, so all of them are read and sorted.
 	pageOfOrder = fmt.Sprintf(pageSQL, `e.order_id = $4 and $5::uuid in (e.user_id, '`+uuid.Nil.String()+`') and (e.xid, e.seq) > ($1, $2)`, `e.xid, e.seq`)
 )
