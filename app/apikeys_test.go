@@ -119,7 +119,7 @@ func TestAccountEndsWhileItCreates_A5(t *testing.T) {
 		all.Wait()
 	}
 
-	if report, err := verify(t.Context(), conn, audit.Keys{}, false, 10); err != nil || report.Broken != 0 {
+	if report, err := verify(t.Context(), conn, audit.Keys{}, false, 10, nil); err != nil || report.Broken != 0 {
 		t.Errorf("%v, %+v", err, report)
 	}
 }
@@ -185,7 +185,7 @@ func TestKeysFallWithTheirOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if report, err := verify(t.Context(), conn, audit.Keys{}, false, 10); err != nil || report.Broken != 0 {
+	if report, err := verify(t.Context(), conn, audit.Keys{}, false, 10, nil); err != nil || report.Broken != 0 {
 		t.Errorf("%v, %+v", err, report)
 	}
 }
@@ -231,7 +231,7 @@ func TestVerifyKnowsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	report, err := verify(t.Context(), conn, audit.Keys{}, false, 10)
+	report, err := verify(t.Context(), conn, audit.Keys{}, false, 10, nil)
 	if err != nil || report.Broken != 0 {
 		t.Errorf("%v, %+v", err, report)
 	}

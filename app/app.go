@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
@@ -15,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/orderflow-dev/orderflow/config"
+	"github.com/orderflow-dev/orderflow/internal/embedded"
 	"github.com/orderflow-dev/orderflow/internal/reads"
 	"github.com/orderflow-dev/orderflow/internal/redis"
 	"github.com/orderflow-dev/orderflow/migrations"
@@ -46,12 +46,19 @@ type node struct {
 	limiter  *redis.Limiter
 	eventLog *events.Log
 	tail     *events.Tail
+
+	private       *embedded.Postgres // nil if the database is configured
+	serverVersion string             // of PostgreSQL
+	redisFault    error              // of the start; nil if Redis serves this process
+
 	reads    *reads.Reads
 	keys     auth.Keys
 	totpKeys auth.Keys
 	sessions *auth.Sessions
 	worker   *queue.Client // nil if this process does not work jobs
 	health   *health
+	clock    *clock
+	cluster  *cluster // nil if this process does not work jobs
 
 	terminal io.Writer    // where messages of development are printed
 	outbox   *mail.Outbox // nil unless messages stay in this process
@@ -110,10 +117,14 @@ func (p *program) serve(ctx context.Context, out io.Writer) error {
 	return p.serveOn(ctx, usual, log, on, out)
 }
 
-func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, on listeners, out io.Writer) error {
+func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, on listeners, out io.Writer) (err error) {
 	defer on.close()
 
 	cfg := p.cfg
+	states := p.starting(ctx, log, on)
+	defer func() { states.stopped(context.WithoutCancel(ctx), err) }()
+	started := answerWhileStarting(on, log)
+	defer started()
 	data, err := openServices(ctx, cfg)
 	if err != nil {
 		return err
@@ -146,7 +157,12 @@ func (p *program) serveOn(ctx context.Context, limits limits, log *slog.Logger, 
 	if err != nil {
 		return err
 	}
-	return n.run(ctx, on, func() { _, _ = io.WriteString(out, welcome) })
+	n.private = data.postgres
+	started()
+	return n.run(ctx, on, func() {
+		states.ready(ctx, n)
+		_, _ = io.WriteString(out, welcome)
+	})
 }
 
 // build opens the platform and constructs the modules.
@@ -165,10 +181,10 @@ func (p *program) build(ctx context.Context, limits limits, log *slog.Logger, tr
 	if err := n.join(p.extensions); err != nil {
 		return nil, err
 	}
-	n.observe()
 	if err := n.prepareWorkers(); err != nil {
 		return nil, err
 	}
+	n.observe()
 	if err := n.routes(p.scopes); err != nil {
 		return nil, err
 	}
@@ -203,20 +219,20 @@ func (n *node) open(ctx context.Context, data *services) (err error) {
 		return fmt.Errorf("REDIS_URL: %w", err)
 	}
 	n.limiter = redis.NewLimiter(n.redis)
-
 	n.eventLog, err = events.OpenLog(ctx, n.pool)
 	if errors.Is(err, events.ErrForeignLog) {
 		return events.ErrForeignLog
 	}
 	if err != nil {
-		return fmt.Errorf("%w (run orderflow migrate first)", err)
+		return err
 	}
-	if err := n.warnOfPrivileges(ctx); err != nil {
+	if err := errors.Join(n.warnOfPrivileges(ctx), n.identify(ctx)); err != nil {
 		return err
 	}
 	n.tail = events.NewTail(n.eventLog, n.log)
 	n.wakeEvents = n.channel("events", n.tail.Wake)
-	n.health = &health{pool: n.pool, url: data.databaseURL, redis: n.redis, limiter: n.limiter, tail: n.tail}
+	n.clock = &clock{pool: n.pool, log: n.log}
+	n.health = &health{clock: n.clock, pool: n.pool, url: data.databaseURL, redis: n.redis, limiter: n.limiter, tail: n.tail}
 	n.sessions = auth.NewSessions(n.pool, n.log)
 	if n.keys, err = signingKeys(ctx, n.cfg, n.pool); err != nil {
 		return err
@@ -253,12 +269,6 @@ func totpKeys(ctx context.Context, cfg *config.Config, pool *postgres.Pool) (aut
 		return auth.Keys{}, nil
 	}
 	return auth.DevTOTPKeys(ctx, pool)
-}
-
-func logger(cfg *config.Config) *slog.Logger {
-	var level slog.LevelVar
-	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // checked by config
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
 }
 
 // atLeast drops records below a level.

@@ -28,7 +28,7 @@ var frames = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	n := notifications.New(notifications.Deps{
 		Tail: events.NewTail(nil, slog.Default()), Kinds: orders.Kinds(), Metrics: prometheus.NewRegistry(), Log: slog.Default(),
 	})
-	raw, err := n.AsyncAPI("test")
+	raw, err := n.AsyncAPI("test", "")
 	if err != nil {
 		return nil, err
 	}

@@ -320,7 +320,7 @@ func TestSettingsAndCommandsAreAudited_F11(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := program.adminCommand(t.Context(), []string{"create", "--email=second@example.com"}, io.Discard); err != nil {
+	if err := runCommand(t, program, io.Discard, "admin", "create", "--email=second@example.com"); err != nil {
 		t.Fatal(err)
 	}
 	root := s.admin()

@@ -86,7 +86,7 @@ func (p *probe) queriesAt(name string, is schema) (list []attempt) {
 		return nil // a credential: it is refused before anything is read
 	}
 	pointer := "/query/" + name
-	free := kind(is.Type) == "string" && is.Format == "" && len(is.Enum) == 0
+	free := kind(is.Type) == "string" && (is.Format == "" || is.Format == "words") && len(is.Enum) == 0
 	for _, value := range []string{
 		"", "x", "-1", "1.5", "%2b1e9", "9223372036854775808", strings.Repeat("9", 1000), "%27--", "%25", "_", "\\", "%e2%80%ae", "%F0%9F%98%80%cc%81", "2026-02-30T00:00:00Z",
 	} {

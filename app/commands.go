@@ -2,180 +2,146 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"net/http"
-	"strings"
-	"time"
+	"os"
+	"slices"
 
-	"go.opentelemetry.io/otel/trace/noop"
+	"github.com/spf13/cobra"
 
 	"github.com/orderflow-dev/orderflow/config"
-	"github.com/orderflow-dev/orderflow/migrations"
-	"github.com/orderflow-dev/orderflow/modules/auth"
-	"github.com/orderflow-dev/orderflow/modules/users"
-	"github.com/orderflow-dev/orderflow/modules/webhooks"
-	"github.com/orderflow-dev/orderflow/platform/audit"
-	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// flagSet reads the flags of a command. Its usage goes to the command's output, so that a test of
-// a wrong flag does not print it among the results of other tests.
-func flagSet(command string, out io.Writer) *flag.FlagSet {
-	flags := flag.NewFlagSet(command, flag.ContinueOnError)
-	flags.SetOutput(out)
-	return flags
+// commandLine constructs the commands of a program. The functions that read settings are called
+// only when a command runs, so that help, completion and errors in the arguments need no valid settings.
+type commandLine struct {
+	name string
+	extensions
+
+	// For tests: the program and the variables, in place of those of the environment.
+	fixed       *program
+	environment func(name string) string
+	questions   func(question string) (string, error)
 }
 
-func (p *program) serveCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flagSet("serve", out)
-	roles := flags.String("roles", strings.Join(p.cfg.Roles, ","), "api, worker or api,worker")
-	if err := flags.Parse(args); err != nil {
-		return err
+// commands returns the commands in the order in which the help lists them. Each has its own file.
+func (c commandLine) commands() []*cobra.Command {
+	return []*cobra.Command{
+		c.serveCommand(),
+		c.migrateCommand(),
+		c.configCommand(),
+		c.adminCommand(),
+		c.verifyCommand(),
+		c.psqlCommand(),
+		c.eventsCommand(),
+		c.listenCommand(),
+		c.healthCommand(),
+		c.versionCommand(),
 	}
-	p.cfg.Roles = strings.Split(*roles, ",")
-	for _, r := range p.cfg.Roles {
-		if r != "api" && r != "worker" {
-			return fmt.Errorf("--roles: there is no role %q; give api, worker or api,worker", r)
+}
+
+const about = `Orderflow accepts orders over REST, processes them durably and announces every change over
+webhooks, WebSockets and Server-Sent Events.
+
+Without a command, it serves. Settings are read from the environment and from the file .env in the
+working directory; .env.example explains them.`
+
+// root returns the command tree.
+func (c commandLine) root(out io.Writer) *cobra.Command {
+	root := c.serveCommand() // a program without a command serves, and takes the flags of serve
+	root.Use = c.name
+	root.Short, root.Long = "Order processing API", about
+	root.Args = onlySubcommands
+	root.Version = versionOf()
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetOut(out)
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpFunc(helpWithExitCodes(root.HelpFunc()))
+	root.AddCommand(c.commands()...)
+	root.SetHelpCommand(helpCommand())
+	return root
+}
+
+// addTo adds the commands of the options. It returns an error if one has no name or a name that is taken.
+func (e extensions) addTo(root *cobra.Command) error {
+	for _, constructor := range e.commands {
+		var cmd *cobra.Command
+		if constructor != nil {
+			cmd = constructor()
 		}
-	}
-	return p.serve(ctx, out)
-}
-
-func (p *program) migrateCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flagSet("migrate", out)
-	role := flags.String("grant", p.cfg.RuntimeRole, "database role of the servers, which gets the privileges that they need")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	data, err := openServices(ctx, p.cfg)
-	if err != nil {
-		return err
-	}
-	defer data.close()
-
-	err = migrations.UpAndGrant(ctx, data.databaseURL, *role, p.schemas...)
-	if errors.Is(err, migrations.ErrNotARole) {
-		return fmt.Errorf("--grant, DATABASE_RUNTIME_ROLE: %w", migrations.ErrNotARole)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out, "The database is up to date.")
-	return err
-}
-
-func (p *program) adminCommand(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 && args[0] == "reset-totp" {
-		return p.resetTOTPCommand(ctx, args[1:], out)
-	}
-	if len(args) == 0 || args[0] != "create" {
-		return errors.New("usage: orderflow admin create --email=ADDRESS [--name=NAME] [--take-over], or orderflow admin reset-totp --email=ADDRESS")
-	}
-	flags := flagSet("admin create", out)
-	email := flags.String("email", p.cfg.AdminEmail, "address to log in with")
-	name := flags.String("name", "Administrator", "name to show")
-	takeOver := flags.Bool("take-over", false, "delete the account of a user that has the address, with its sessions, API keys and webhooks; an administrator is never deleted")
-	if err := flags.Parse(args[1:]); err != nil {
-		return err
-	}
-	if *email == "" {
-		return errors.New("--email is missing")
-	}
-
-	password, made := p.cfg.AdminPassword.Reveal(), false
-	if password == "" {
-		password, made = rand.Text(), true
-	}
-	var created bool
-	err := p.changeAccounts(ctx, func(ctx context.Context, n *node) (err error) {
-		created, err = n.users.CreateAdmin(ctx, users.NewAdmin{
-			Email: *email, Password: password, Name: *name, MustChange: made || p.cfg.IsProduction(), TakeOver: *takeOver,
-		})
-		if fault.Is(err, "email-taken") {
-			return fmt.Errorf("an account that is not an administrator has the address %s; with --take-over it is deleted and the administrator created", *email)
+		if cmd == nil || cmd.Name() == "" {
+			return errors.New("a command of an option has no name")
 		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if !created {
-		return fmt.Errorf("there is an administrator with the address %s already", *email)
-	}
-	if made {
-		_, err = fmt.Fprintf(out, "Created the administrator %s with the password %s\nIt must be changed (POST /v1/auth/password) before the account can be used.\n", *email, password)
-	} else {
-		_, err = fmt.Fprintf(out, "Created the administrator %s.\n", *email)
-	}
-	return err
-}
-
-// changeAccounts runs a command that changes accounts, and seals the audit entries that it records.
-func (p *program) changeAccounts(ctx context.Context, do func(ctx context.Context, n *node) error) error {
-	keys, err := audit.ParseKeys(p.cfg.AuditKeys.Reveal())
-	if err != nil {
-		return err
-	}
-	data, err := openServices(ctx, p.cfg)
-	if err != nil {
-		return err
-	}
-	defer data.close()
-	n, err := p.openAccounts(ctx, data)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-
-	if err := do(audit.AsCommand(ctx), n); err != nil {
-		return err
-	}
-	if err := audit.NewSealer(n.pool, keys, 0, n.log).Seal(ctx); err != nil {
-		n.log.WarnContext(ctx, "the audit entry is left for a node to seal", "error", err)
+		taken := func(c *cobra.Command) bool { return c.Name() == cmd.Name() || c.HasAlias(cmd.Name()) }
+		if cmd.Name() == "hash" || slices.ContainsFunc(root.Commands(), taken) {
+			return fmt.Errorf("command %q: there are two of that name", cmd.Name())
+		}
+		root.AddCommand(cmd)
 	}
 	return nil
 }
 
-// openAccounts returns a node that changes accounts and does nothing else. The caller closes it.
-func (p *program) openAccounts(ctx context.Context, data *services) (*node, error) {
-	n := newNode(p.cfg, usual, logger(p.cfg), noop.NewTracerProvider())
-	pool, err := postgres.Open(ctx, data.databaseURL, 2)
-	if err != nil {
-		n.close()
-		return nil, err
+// execute runs the command that args name.
+func (c commandLine) execute(ctx context.Context, args []string, out io.Writer) error {
+	root := c.root(out)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	if err := c.addTo(root); err != nil {
+		return err
 	}
-	n.pool = pool
-	n.sessions = auth.NewSessions(n.pool, n.log)
-	n.added = p.extensions
-	if _, err := n.newUsers(&Platform{Pool: n.pool, Log: n.log, Production: p.cfg.IsProduction()}); err != nil {
-		n.close()
-		return nil, err
+	if args == nil {
+		args = []string{} // cobra would read those of the process
 	}
-	n.webhooks = webhooks.New(webhooks.Deps{Pool: n.pool, Log: n.log, Metrics: n.registry}) // disables those of an account that ends
-	return n, nil
+	root.SetArgs(args)
+	return hintAtMigrate(root.ExecuteContext(ctx))
 }
 
-// healthCommand is the health check of a container without a shell.
-func healthCommand(ctx context.Context, cfg *config.Config, _ []string, _ io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
+// hintAtMigrate says what to do if a table, a column or a function is missing.
+func hintAtMigrate(err error) error {
+	if slices.Contains([]string{"42P01", "42703", "42883"}, postgres.Code(err)) {
+		return fmt.Errorf("the database is not migrated to this version; run orderflow migrate first: %w", err)
+	}
+	return err
+}
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+probeAddress(cfg)+"/readyz", nil)
-	if err != nil {
-		return errors.New("HOST, INTERNAL_HOST: not an address or a host name")
+// settings reads the settings alone. A container asks for its health every few seconds, and
+// constructing all modules each time would cost more than the question.
+func (c commandLine) settings() (*config.Config, error) {
+	if c.fixed != nil {
+		return c.fixed.cfg, nil
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("the probes cannot be reached: %s", fault.Reason(err)) // the error itself quotes the host
+	return load(c.extensions)
+}
+
+// program reads the settings and constructs the outline of all modules.
+func (c commandLine) program() (*program, error) {
+	if c.fixed != nil {
+		return c.fixed, nil
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", res.Status)
+	report := c.report()
+	if err := report.Err(); err != nil {
+		return nil, errors.Join(err, c.check())
 	}
-	return nil
+	for _, unknown := range report.Unknown {
+		logger(report.Config).Warn("a variable is not a setting", "variable", unknown)
+	}
+	return newProgram(report.Config, c.extensions)
+}
+
+// variable returns a variable of the environment that is no setting of the server.
+func (c commandLine) variable(name string) string {
+	if c.environment != nil {
+		return c.environment(name)
+	}
+	return os.Getenv(name)
+}
+
+// prompt returns the function that asks the user for a secret, or nil without a terminal.
+func (c commandLine) prompt() func(question string) (string, error) {
+	if c.questions != nil {
+		return c.questions
+	}
+	return terminalPrompt()
 }

@@ -15,6 +15,12 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
+// runCommand runs a command of the program, with its settings.
+func runCommand(t *testing.T, p *program, out io.Writer, args ...string) error {
+	t.Helper()
+	return commandLine{name: productName, extensions: p.extensions, fixed: p}.execute(t.Context(), args, out)
+}
+
 // A container asks for its health every few seconds, so the probe constructs none of the
 // modules. It is not parallel, because settings come from the environment.
 func TestProbeConstructsNoModule(t *testing.T) {
@@ -63,12 +69,12 @@ func TestAddressOfTheAdministratorIsTaken_F2(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	err = program.adminCommand(t.Context(), []string{"create"}, &out)
+	err = runCommand(t, program, &out, "admin", "create")
 	if err == nil || !strings.Contains(err.Error(), "--take-over") {
 		t.Errorf("without the flag: %v", err)
 	}
 	stranger.want(200, "GET", "/v1/orders", "")
-	if err := program.adminCommand(t.Context(), []string{"create", "--take-over"}, &out); err != nil {
+	if err := runCommand(t, program, &out, "admin", "create", "--take-over"); err != nil {
 		t.Fatal(err)
 	}
 
@@ -84,7 +90,7 @@ func TestAddressOfTheAdministratorIsTaken_F2(t *testing.T) {
 	if hooks := root.want(200, "GET", "/v1/users/"+id+"/webhooks", ""); hooks.text("data.0.id") != hook || hooks.text("data.0.disabledReason") != "account" {
 		t.Errorf("the webhooks are %s", hooks)
 	}
-	err = program.adminCommand(t.Context(), []string{"create", "--take-over"}, &out)
+	err = runCommand(t, program, &out, "admin", "create", "--take-over")
 	if err == nil || !strings.Contains(err.Error(), "administrator") {
 		t.Errorf("from an administrator: %v", err)
 	}

@@ -178,7 +178,7 @@ func TestLimitIsExactOverTwoNodes(t *testing.T) {
 	if counted[200] != 20 || counted[429] != 40 {
 		t.Errorf("answers by status: %v", counted)
 	}
-	if n := one.metric("orderflow_limiter_local_decisions") + two.metric("orderflow_limiter_local_decisions"); n != 0 {
+	if n := one.metric("orderflow_limiter_local_decisions_total") + two.metric("orderflow_limiter_local_decisions_total"); n != 0 {
 		t.Errorf("%v calls were counted by one node alone", n)
 	}
 }

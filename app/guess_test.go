@@ -45,7 +45,7 @@ func together(t *testing.T, nodes []*server, do func(t *testing.T, n int) string
 	t.Helper()
 	fault := do(t, 0)
 	for i, s := range nodes {
-		if n := s.metric("orderflow_limiter_local_decisions"); n != 0 {
+		if n := s.metric("orderflow_limiter_local_decisions_total"); n != 0 {
 			t.Errorf("node %d counted %v calls alone", i, n)
 		}
 	}

@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,12 +26,14 @@ type health struct {
 	redis    *redis.Client
 	limiter  *redis.Limiter
 	tail     *events.Tail
+	clock    *clock
 	stopping atomic.Bool
 
 	reached atomic.Bool  // the database has been reached once
 	failing atomic.Int64 // the first of the consecutive failed checks, in Unix nanoseconds
 
-	last cached[healthReport] // the last answer of /health
+	last       cached[healthReport] // the last answer of /health
+	redisFault cached[error]        // nil if Redis serves this process
 
 	mu       sync.Mutex
 	migrated bool // stays true, because migrations are never reverted under a running process
@@ -55,7 +59,21 @@ func (h *health) readyz(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderRetryAfter, "1")
 		return c.Status(http.StatusServiceUnavailable).SendString(why + "\n")
 	}
-	return c.SendString("ok\n")
+	return c.SendString("ok\n" + h.redisNote(ctx))
+}
+
+// redisNote is a line about a Redis that refuses this process. The node is ready all the same, because
+// it serves requests without Redis.
+func (h *health) redisNote(ctx context.Context) string {
+	if refused, ok := errors.AsType[*redis.RefusedError](h.askRedis(ctx)); ok {
+		return "redis " + refused.Error() + "; limits are counted on this node alone\n"
+	}
+	return ""
+}
+
+// askRedis checks Redis at most once a second.
+func (h *health) askRedis(ctx context.Context) error {
+	return h.redisFault.get(func() error { return h.redis.Check(context.WithoutCancel(ctx)) })
 }
 
 func (h *health) notReady(ctx context.Context) string {
@@ -125,7 +143,47 @@ func (h *health) database(ctx context.Context) (database, log part) {
 	if foreign {
 		return database, part{Status: "down", Detail: events.ErrForeignLog.Error()}
 	}
-	return database, part{Status: "ok", MS: millis(h.tail.Lag())}
+	return database, h.events(ctx)
+}
+
+// standstill is the age of an event that is not delivered from which /health reports it.
+const standstill = 2 * time.Second
+
+// events reports the lag of this node and, while events are held back, the transaction that holds them.
+func (h *health) events(ctx context.Context) part {
+	lag := h.tail.Lag()
+	p := part{Status: "ok", MS: millis(lag)}
+	if lag < standstill {
+		return p
+	}
+	p.Status, p.Detail = "degraded", "events are not delivered"
+	if holder, err := postgres.OldestWriter(ctx, h.pool); err == nil && holder != nil {
+		p.Detail = "events wait for the end of a transaction: " + holder.String()
+	}
+	return p
+}
+
+// time reports whether the clocks of this node and of the database agree.
+func (h *health) time() part {
+	if h.clock.isWide() {
+		return part{Status: "degraded", Detail: "the clock of the database differs by " + h.clock.skew().Round(time.Millisecond).String()}
+	}
+	return part{Status: "ok"}
+}
+
+// isReady is notReady for metrics.
+func (h *health) isReady() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return h.notReady(ctx) == ""
+}
+
+// lacksMigrations reports whether migrations are known to be missing.
+func (h *health) lacksMigrations() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	done, err := h.isMigrated(ctx)
+	return err == nil && !done
 }
 
 func (h *health) isMigrated(ctx context.Context) (bool, error) {
@@ -162,6 +220,19 @@ func (h *health) health(c *fiber.Ctx) error {
 	return c.Status(code).JSON(body)
 }
 
+// redisPart tells a Redis that refuses this process from one that cannot be reached.
+func (h *health) redisPart(ctx context.Context) part {
+	var err error
+	p := timed(func() error {
+		err = h.redis.Check(ctx)
+		return err
+	})
+	if refused, ok := errors.AsType[*redis.RefusedError](err); ok {
+		p.Detail = refused.Error()
+	}
+	return p
+}
+
 func (h *health) check() healthReport {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -169,8 +240,9 @@ func (h *health) check() healthReport {
 	database, log := h.database(ctx)
 	parts := map[string]part{
 		"database": database,
-		"redis":    timed(func() error { return h.redis.Ping(ctx).Err() }),
+		"redis":    h.redisPart(ctx),
 		"events":   log,
+		"clock":    h.time(),
 	}
 	migrated, err := h.isMigrated(ctx)
 	switch {
@@ -189,9 +261,9 @@ func (h *health) check() healthReport {
 
 	status := "ok"
 	switch {
-	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || parts["events"].Status != "ok":
+	case parts["database"].Status != "ok" || parts["migrations"].Status != "ok" || parts["events"].Status == "down":
 		status = "down"
-	case parts["redis"].Status != "ok" || parts["limiter"].Status != "ok":
+	case slices.ContainsFunc(slices.Collect(maps.Values(parts)), func(p part) bool { return p.Status != "ok" }):
 		status = "degraded"
 	}
 	return healthReport{status, versionOf(), parts}

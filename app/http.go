@@ -21,7 +21,12 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
-const aboutAPI = "Takes orders, processes them durably, and tells everyone concerned.\n\n" +
+// aboutAPI begins with the first steps of the guide.
+const aboutAPI = "Takes orders, processes them durably, and tells everyone concerned. The [guide](/guide) explains the API and lists all error codes.\n\n" +
+	"1. Register with `POST /v1/auth/register`, and log in with `POST /v1/auth/login`.\n" +
+	"2. Send the `accessToken` with each request: `Authorization: Bearer ...`. It is valid for 15 minutes; `POST /v1/auth/refresh` returns another one.\n" +
+	"3. Choose from `GET /v1/products`, and place an order with `POST /v1/orders` and an `Idempotency-Key`, so that it is safe to send the request again.\n" +
+	"4. Follow it with `GET /v1/events?wait=20`, and continue from `nextCursor`; or over a WebSocket, Server-Sent Events or webhooks.\n\n" +
 	"Pages of the origins in the server's `ALLOWED_ORIGINS` may use all of it from a browser (CORS): they send the `Authorization` header, " +
 	"not cookies, and may read every response, errors and streams included. Pages of other origins may not read any response."
 
@@ -31,12 +36,15 @@ const aboutAPI = "Takes orders, processes them durably, and tells everyone conce
 func (n *node) routes(scopes []identity.Scope) error {
 	options := web.Options{
 		Title: "Orderflow", Version: versionOf(), Log: n.log,
-		Description: aboutAPI, Origins: n.cfg.Origins, PublicURL: n.cfg.PublicURL, Scopes: scopes,
+		Description: aboutAPI, Tags: tags, Codes: n.errorCodes(), Origins: n.cfg.Origins, PublicURL: n.cfg.PublicURL, Scopes: scopes,
 	}
 	options.BodyBudget, options.LargeBodies = bodyLimits(debug.SetMemoryLimit(-1))
 	n.http = fiber.New(web.Config(options))
 	api := web.New(n.http, options)
 	n.http.Use(web.Headers(options), web.Recover(n.log), web.TrustTraces(bool(n.cfg.TrustedTraces)), web.RequestID(), web.CORS(n.cfg.Origins))
+	if n.cfg.Compression {
+		n.http.Use(web.Compress())
+	}
 	probes := n.http
 	if n.cfg.InternalPort != 0 {
 		n.internal = fiber.New(internalConfig(options))
@@ -80,9 +88,15 @@ func (n *node) routes(scopes []identity.Scope) error {
 	if n.outbox != nil {
 		outbox = n.outbox.Messages
 	}
+	dir := ""
+	if !n.cfg.IsProduction() {
+		dir = pages.SourceDir()
+	}
 	pages.Mount(n.http, pages.Options{
-		Outbox: outbox, OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf()) },
-		Schemas: schemas, Version: versionOf(),
+		Dir: dir,
+
+		Outbox: outbox, OpenAPI: api.Document, AsyncAPI: func() ([]byte, error) { return n.notifications.AsyncAPI(versionOf(), n.cfg.PublicURL) },
+		Schemas: schemas, Version: versionOf(), Guide: n.guide,
 	})
 	return nil
 }

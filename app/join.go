@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -92,8 +93,10 @@ func (n *node) prepareWorkers() (err error) {
 		}
 	}
 	n.worker, err = queue.NewWorker(n.pool, queue.Options{
-		Workers: workers, MaxWorkers: n.cfg.WorkerSlots, Queues: queues, Middleware: queue.Tracing{Tracers: n.tracers}, Log: n.quiet(),
+		Workers: workers, MaxWorkers: n.cfg.WorkerSlots, Queues: queues, Log: n.quiet(),
+		Middleware: []rivertype.Middleware{queue.NewMetrics(n.registry), queue.Tracing{Tracers: n.tracers}},
 	})
+	n.cluster = &cluster{pool: n.pool, worker: n.worker, census: n.orders.Census, every: n.limits.figures, log: n.log}
 	return err
 }
 

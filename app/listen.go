@@ -3,249 +3,152 @@ package app
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
-	"net/url"
-	"os"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/fasthttp/websocket"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
 
-	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/signature"
-	"github.com/orderflow-dev/orderflow/modules/webhooks"
+	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// listenCommand forwards the events of a server's socket to a local address in the form of
-// webhook messages, so that developers need no public address.
-func listenCommand(ctx context.Context, _ *config.Config, args []string, out io.Writer) error {
-	l := &listening{key: os.Getenv("ORDERFLOW_API_KEY"), password: os.Getenv("ORDERFLOW_PASSWORD")}
-	return l.listen(ctx, args, out)
-}
+func (c commandLine) listenCommand() *cobra.Command {
+	var f followFlags
+	cmd := &cobra.Command{
+		Use:   "listen",
+		Short: "For development: post the events of a server to a URL, as a webhook would get them",
+		Long: `For development: post the events of a server to a URL on this machine, with the body, the headers and
+the signature of a webhook. No public address is needed. Without --forward, it only prints the events.
 
-func (l *listening) listen(ctx context.Context, args []string, out io.Writer) error {
-	l.out, l.secret = out, signature.NewSecret()
-	flags := flagSet("listen", out)
-	flags.StringVar(&l.forward, "forward", "", "URL to post the events to")
-	flags.StringVar(&l.types, "types", "", "only these types, with commas between")
-	flags.StringVar(&l.server, "server", "http://localhost:3000", "where Orderflow is")
-	flags.StringVar(&l.email, "email", "", "address to log in with; the password is ORDERFLOW_PASSWORD. Otherwise ORDERFLOW_API_KEY")
-	flags.StringVar(&l.cursor, "after", "", "begin behind this cursor instead of now")
-	if err := flags.Parse(args); err != nil {
-		return err
+The secret of the signatures is generated once and kept in DATA_DIR/listen-secret;
+ORDERFLOW_WEBHOOK_SECRET sets another one. Events are posted one after the other. A receiver that cannot be
+reached is waited for; one that answers with another status than 2xx gets the message up to three times.
+After a disconnect it goes on behind the last event.
+
+` + credentialsHelp,
+		Example: c.examples("listen --email=ann@example.com", "listen --email=ann@example.com --forward=http://localhost:4000/hooks"),
+		Args:    noArguments,
 	}
-	if err := l.check(); err != nil {
-		return err
-	}
-	l.say("The events are signed with %s\n", l.secret.Reveal())
-	return l.run(ctx)
-}
-
-// listening follows the socket and reconnects after errors.
-type listening struct {
-	out                            io.Writer
-	server, forward, types, cursor string
-	email, password, key           string
-	secret                         signature.Secret
-	number                         int64
-	client                         http.Client
-}
-
-const (
-	listenRetry   = 200 * time.Millisecond // doubles up to
-	listenRetries = 10 * time.Second
-	listenSilence = time.Minute // without a frame or a ping, a connection counts as dead
-	listenPost    = 15 * time.Second
-)
-
-func (l *listening) check() error {
-	l.server = strings.TrimRight(l.server, "/")
-	for name, value := range map[string]string{"forward": l.forward, "server": l.server} {
-		u, err := url.Parse(value)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("--%s: %q is not a URL such as http://localhost:4000/hooks", name, value)
+	f.add(cmd)
+	forward := cmd.Flags().String("forward", "", "`URL` to post the events to")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("forward") && !isWebURL(*forward) {
+			return usageErrorf(cmd, "--forward: %q is not a URL such as http://localhost:4000/hooks", *forward)
 		}
-	}
-	if l.key == "" && (l.email == "" || l.password == "") {
-		return errors.New("who is listening? Set ORDERFLOW_API_KEY, or --email and ORDERFLOW_PASSWORD")
-	}
-	l.client = http.Client{
-		Timeout:       listenPost,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return nil
-}
-
-func (l *listening) say(format string, args ...any) { _, _ = fmt.Fprintf(l.out, format, args...) }
-
-// refused is a response that a retry cannot change.
-type refused struct{ error }
-
-func (l *listening) run(ctx context.Context) error {
-	pause := listenRetry
-	for {
-		before := l.cursor
-		err := l.follow(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // asked to stop, which is no failure
-		}
-		if never, ok := errors.AsType[*refused](err); ok {
-			return never.error
-		}
-		if l.cursor != before {
-			pause = listenRetry
-		}
-		l.say("Cut off (%v); goes on from where it was.\n", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // jitter, not a secret
-		}
-		pause = min(pause*2, listenRetries)
-	}
-}
-
-// follow opens the socket and forwards events until the connection ends.
-func (l *listening) follow(ctx context.Context) error {
-	conn, err := l.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	conn.SetPingHandler(func(text string) error {
-		_ = conn.SetReadDeadline(time.Now().Add(listenSilence))
-		return conn.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(time.Second))
-	})
-	for {
-		_ = conn.SetReadDeadline(time.Now().Add(listenSilence))
-		_, text, err := conn.ReadMessage()
+		follow, err := c.follower(cmd, f)
 		if err != nil {
 			return err
 		}
-		if err := l.take(ctx, text); err != nil {
-			return err
+		out := cmd.OutOrStdout()
+		follow.say = func(format string, args ...any) { _, _ = fmt.Fprintf(out, format, args...) }
+		follow.take = func(_ context.Context, e events.Message, text []byte) error { return printEvent(out, false, e, text) }
+		if *forward != "" {
+			secret, err := c.listenSecret()
+			if err != nil {
+				return err
+			}
+			follow.say("Forwarding to %s, signed with %s\n", *forward, secret.Reveal())
+			follow.take = newForwarder(*forward, secret, follow.say).take
 		}
+		err = follow.run(cmd.Context())
+		if err == nil && follow.cursor != "" {
+			follow.say("Stopped. --after=%s goes on from here.\n", follow.cursor)
+		}
+		return err
 	}
+	return cmd
 }
 
-// take forwards one event and then stores its cursor, so that after a disconnect the event is
-// repeated and not lost.
-func (l *listening) take(ctx context.Context, text []byte) error {
-	var m webhooks.Message
-	if err := json.Unmarshal(text, &m); err != nil {
-		return fmt.Errorf("not a frame of Orderflow: %w", err)
-	}
-	switch m.Type {
-	case "ready":
-		l.say("Listening at %s, forwarding to %s\n", l.server, l.forward)
-	case "reset":
-		l.say("The server does not have that place: it is too long ago, or its database went back. What was in between is lost. Goes on from now.\n")
-	default:
-		l.number++
-		m.DeliveryNumber = l.number
-		l.post(ctx, m)
+const (
+	listenPost  = 15 * time.Second // as for webhooks
+	listenTries = 3                // of a message that the receiver answers with another status than 2xx
+	listenWait  = 500 * time.Millisecond
+	listenWaits = 5 * time.Second
+)
+
+// forwarder posts events as the messages of a webhook.
+type forwarder struct {
+	url    string
+	secret signature.Secret
+	client http.Client
+	say    func(format string, args ...any)
+	number int64         // of the last delivery
+	wait   time.Duration // before the second attempt; doubles
+}
+
+func newForwarder(url string, secret signature.Secret, say func(string, ...any)) *forwarder {
+	return &forwarder{url: url, secret: secret, say: say, wait: listenWait, client: http.Client{
+		Timeout:       listenPost,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{ForceAttemptHTTP2: true, DisableCompression: true, IdleConnTimeout: 30 * time.Second},
+	}}
+}
+
+// take posts an event until the receiver has accepted it or has answered listenTries times. Its error is that
+// of ctx.
+func (f *forwarder) take(ctx context.Context, e events.Message, text []byte) error {
+	f.number++
+	body := asDelivery(text, f.number)
+	id := deliveryID(e.ID)
+	for pause, answers := f.wait, 0; ; pause = min(pause*2, listenWaits) {
+		began := time.Now()
+		status, err := f.post(ctx, id, body)
 		if ctx.Err() != nil {
+			f.number--
 			return ctx.Err()
 		}
+		outcome := strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
+		if err != nil {
+			outcome = "not reached, waiting: " + fault.Reason(err)
+		} else {
+			answers++
+		}
+		f.say("%s  %-26s %s/%d  -> %s, %d ms\n", began.Format("15:04:05.000"), e.Type, e.Subject, e.Version, outcome, time.Since(began).Milliseconds())
+		if err == nil && (status >= 200 && status < 300 || status == http.StatusGone || answers == listenTries) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			f.number--
+			return ctx.Err()
+		case <-time.After(pause):
+		}
 	}
-	l.cursor = m.Cursor
-	return nil
 }
 
-// post sends an event once in the form of a webhook message and returns the result.
-func (l *listening) post(ctx context.Context, m webhooks.Message) {
-	began, outcome := time.Now(), ""
-	body, err := json.Marshal(m)
-	if err == nil {
-		outcome, err = l.exchange(ctx, m, body)
-	}
+// post makes one attempt with the headers of a webhook.
+func (f *forwarder) post(ctx context.Context, id string, body []byte) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url, bytes.NewReader(body))
 	if err != nil {
-		outcome = err.Error()
-	}
-	l.say("%s  %-24s %s/%d  -> %s, %d ms\n", began.Format("15:04:05.000"), m.Type, m.Subject, m.Version, outcome, time.Since(began).Milliseconds())
-}
-
-func (l *listening) exchange(ctx context.Context, m webhooks.Message, body []byte) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.forward, bytes.NewReader(body))
-	if err != nil {
-		return "", err
+		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "Orderflow/"+versionOf())
-	id := fmt.Sprintf("msg_%s_%d", strings.ReplaceAll(m.Subject.String(), "-", ""), m.Version)
-	signature.Sign(req.Header, []signature.Secret{l.secret}, id, time.Now(), body)
-	res, err := l.client.Do(req)
+	req.Header["Idempotency-Key"] = []string{} // not sent: it allows net/http to retry when an idle connection was closed
+	signature.Sign(req.Header, []signature.Secret{f.secret}, id, time.Now(), body)
+	res, err := f.client.Do(req)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
-	return res.Status, nil
+	return res.StatusCode, nil
 }
 
-func (l *listening) dial(ctx context.Context) (*websocket.Conn, error) {
-	token, err := l.token(ctx)
-	if err != nil {
-		return nil, err
-	}
-	query := url.Values{}
-	if l.cursor != "" {
-		query.Set("after", l.cursor)
-	}
-	if l.types != "" {
-		query.Set("types", l.types)
-	}
-	address := "ws" + strings.TrimPrefix(l.server, "http") + "/v1/events/ws?" + query.Encode()
-	dialer := websocket.Dialer{HandshakeTimeout: 5 * time.Second, Proxy: http.ProxyFromEnvironment}
-	conn, res, err := dialer.DialContext(ctx, address, http.Header{"Authorization": {"Bearer " + token}})
-	if res == nil || err == nil {
-		return conn, err
-	}
-	defer res.Body.Close()
-	return nil, l.refusal(res)
+// asDelivery returns the body of a webhook: the event as it came, and the number of the delivery.
+func asDelivery(event []byte, number int64) []byte {
+	event = bytes.TrimRight(event, " \r\n")
+	return fmt.Appendf(nil, `%s,"deliverynumber":%d}`, bytes.TrimSuffix(event, []byte("}")), number)
 }
 
-// refusal distinguishes permanent from temporary rejections.
-func (l *listening) refusal(res *http.Response) error {
-	raw, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-	err := fmt.Errorf("%s: %s", res.Status, strings.TrimSpace(string(raw)))
-	if res.StatusCode >= 400 && res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests {
-		return &refused{err}
-	}
-	return err
-}
-
-// token returns the API key or the token of a new login. It is only needed to open a socket.
-func (l *listening) token(ctx context.Context) (string, error) {
-	if l.key != "" {
-		return l.key, nil
-	}
-	body, err := json.Marshal(map[string]string{"email": l.email, "password": l.password})
-	if err != nil {
-		return "", err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.server+"/v1/auth/login", bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := l.client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return "", l.refusal(res)
-	}
-	var tokens struct {
-		AccessToken string `json:"accessToken"`
-	}
-	err = json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&tokens)
-	return tokens.AccessToken, err
+// deliveryID has the form of a webhook's message id. It is the same whenever the event is posted, so that
+// receivers recognise a repetition.
+func deliveryID(event string) string {
+	return "msg_" + strings.ReplaceAll(uuid.NewSHA1(uuid.NameSpaceURL, []byte("orderflow:"+event)).String(), "-", "")
 }

@@ -63,6 +63,14 @@ func probeAddress(cfg *config.Config) string {
 	return net.JoinHostPort(dialable(host), strconv.Itoa(port))
 }
 
+// serverURL returns the URL at which a client finds the server of these settings.
+func serverURL(cfg *config.Config) string {
+	if cfg.PublicURL != "" {
+		return cfg.PublicURL
+	}
+	return "http://" + net.JoinHostPort(dialable(cfg.Host), strconv.Itoa(cfg.Port))
+}
+
 // dialable replaces the unspecified address, to which a server can listen but no client can
 // portably connect, by loopback.
 func dialable(host string) string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -20,33 +21,9 @@ import (
 // version is set by the linker for releases.
 var version = ""
 
-const usage = `orderflow takes orders over REST, processes them durably and tells everyone over a WebSocket.
-
-usage: orderflow [command]
-
-  serve [--roles=api,worker]   run it; the default
-  migrate [--grant=ROLE]       bring the database up to this version, give ROLE, the role of
-                               the servers, the privileges that it needs, then exit
-  admin create --email=ADDRESS [--name=NAME] [--take-over]
-                               create an administrator; the password is read from
-                               ADMIN_PASSWORD, or made up and printed; --take-over first
-                               deletes an ordinary account that has the address
-  admin reset-totp --email=ADDRESS
-                               remove the second factor of an account and end its sessions,
-                               for an administrator whom no other one can help
-  verify [--settled] [--limit=10] [--json]
-                               read the database and name every law that it breaks;
-                               exit 1 if there is one, 2 if it could not tell
-  listen --forward=URL [--types=TYPE,...] [--server=http://localhost:3000]
-                               for development: post a server's events to URL as a webhook
-                               would get them; as ORDERFLOW_API_KEY, or as --email with
-                               ORDERFLOW_PASSWORD
-  healthcheck                  ask the server of these settings whether it is ready; for
-                               containers
-  version                      print the version
-
-Settings come from the environment and from .env; .env.example explains them.
-`
+// productName is the name of the command line in its help and errors, unless the executable has
+// another name.
+const productName = "orderflow"
 
 // hashCommand starts this program as the child process that hashes passwords. Tests run another
 // executable and leave it empty.
@@ -56,7 +33,8 @@ var hashCommand []string
 // with its status. It must be called from the main function: to hash passwords at a
 // low priority, it starts the same executable again (ADR 13).
 //
-// The options add to the product. Without any, this is command orderflow.
+// The options add to the product. Without any, this is command orderflow. The help and the
+// completion scripts use the name of the executable.
 func Main(options ...Option) {
 	if len(os.Args) == 2 && os.Args[1] == "hash" {
 		signal.Ignore(os.Interrupt) // from a terminal: the parent ends this process
@@ -71,79 +49,30 @@ func Main(options ...Option) {
 	}
 	boundMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := Run(ctx, os.Args[1:], os.Stdout, options...)
+	name := programName(os.Args[0])
+	err := commandLine{name: name, extensions: extensionsOf(options)}.execute(ctx, os.Args[1:], os.Stdout)
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "orderflow:", err)
-		os.Exit(exitCode(err))
+	if err != nil && !isReported(err) {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 	}
+	os.Exit(exitCode(err))
 }
 
-// Run does what Main does, but returns the error, and returns nil once ctx ends and
-// everything has stopped. It handles no signals, bounds no memory and hashes passwords in
+// programName returns the name under which the executable was started.
+func programName(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), ".exe")
+	if name == "" || name == "." || strings.ContainsAny(name, " \t/\\") {
+		return productName
+	}
+	return name
+}
+
+// Run does what Main does, but returns the error. The command serve returns nil once ctx ends and
+// everything has stopped. Run handles no signals, bounds no memory and hashes passwords in
 // this process. It is for tests of programs that extend the product; the settings are those
 // of the environment and of .env, as usual.
 func Run(ctx context.Context, args []string, out io.Writer, options ...Option) error {
-	command := "serve"
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		command, args = args[0], args[1:]
-	}
-	if command == "help" || len(args) > 0 && (args[0] == "-h" || args[0] == "--help") {
-		_, err := io.WriteString(out, usage)
-		return err
-	}
-	if command == "version" {
-		_, err := fmt.Fprintln(out, versionOf())
-		return err
-	}
-
-	do, known := commands[command]
-	if !known {
-		return fmt.Errorf("there is no command %q\n\n%s", command, usage)
-	}
-	err := verdict(command, do(ctx, extensionsOf(options), args, out))
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil //nolint:nilerr // asked to stop while starting, which is no failure
-	}
-	return err
-}
-
-type command func(context.Context, extensions, []string, io.Writer) error
-
-var commands = map[string]command{
-	"serve":       withProgram((*program).serveCommand),
-	"migrate":     withProgram((*program).migrateCommand),
-	"admin":       withProgram((*program).adminCommand),
-	"verify":      withProgram((*program).verifyCommand),
-	"healthcheck": withSettings(healthCommand),
-	"listen":      withSettings(listenCommand),
-}
-
-// withProgram gives a command the program: the settings, and the outline of all modules.
-func withProgram(do func(*program, context.Context, []string, io.Writer) error) command {
-	return func(ctx context.Context, e extensions, args []string, out io.Writer) error {
-		cfg, err := load(e)
-		if err != nil {
-			return err
-		}
-		p, err := newProgram(cfg, e)
-		if err != nil {
-			return err
-		}
-		return do(p, ctx, args, out)
-	}
-}
-
-// withSettings gives a command the settings alone. A container asks for its health every few
-// seconds, and constructing all modules each time would cost more than the question.
-func withSettings(do func(context.Context, *config.Config, []string, io.Writer) error) command {
-	return func(ctx context.Context, e extensions, args []string, out io.Writer) error {
-		cfg, err := load(e)
-		if err != nil {
-			return err
-		}
-		return do(ctx, cfg, args, out)
-	}
+	return commandLine{name: productName, extensions: extensionsOf(options)}.execute(ctx, args, out)
 }
 
 // load reads the settings. When they are wrong it names what is wrong with the extensions, too.
@@ -153,14 +82,6 @@ func load(e extensions) (*config.Config, error) {
 		return nil, errors.Join(err, e.check())
 	}
 	return cfg, nil
-}
-
-// exitCode is 1, but for verify, whose 1 means that it did find something.
-func exitCode(err error) int {
-	if _, unknown := errors.AsType[*notVerified](err); unknown {
-		return 2
-	}
-	return 1
 }
 
 func versionOf() string {

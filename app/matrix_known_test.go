@@ -53,6 +53,8 @@ func (k known) value(pointer, name string) (text string, ok bool) {
 		return `"order.shipped"`, true
 	}
 	switch name {
+	case "expectedTotal": // of the present prices
+		return "", true
 	case "sku":
 		return `"KETTLE"`, true
 	case "email":

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
@@ -57,10 +58,16 @@ func (a *asker) client(s *server) *client {
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cfg := settings(t)
+	return newMatrixOn(t, cfg, cfg.DatabaseURL.Reveal())
+}
+
+// newMatrixOn is newMatrix with settings of a node that may reach its database in another way.
+func newMatrixOn(t *testing.T, cfg config.Config, database string) *matrix {
+	t.Helper()
 	cfg.SessionsPerAccount = 1000 // each refresh and each ended session is one of its own
 	m := &matrix{t: t, s: serveTest(t, cfg, WithStep(orders.Step{Name: heldStep, Check: holdIfAsked})), held: map[string]string{}, placed: map[string][]string{}}
 	var err error
-	if m.db, err = pgxpool.New(t.Context(), cfg.DatabaseURL.Reveal()); err != nil {
+	if m.db, err = pgxpool.New(t.Context(), database); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(m.db.Close)

@@ -138,12 +138,14 @@ type description struct {
 	Components struct{ Schemas map[string]schema }
 }
 
+type parameter struct {
+	Name, In string
+	Required bool
+	Schema   schema
+}
+
 type operation struct {
-	Parameters []struct {
-		Name, In string
-		Required bool
-		Schema   schema
-	}
+	Parameters  []parameter
 	RequestBody struct {
 		Required bool
 		Content  map[string]struct{ Schema schema }

@@ -13,6 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/laws"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -25,7 +26,7 @@ import (
 //
 // What else a module can do is found by assertion: HasWorkers, HasQueues, Runner,
 // BackgroundWorker, HasMigrations, EventConsumer, HasSteps, Observer,
-// HasInvariants and HasAuditActions. A module
+// HasInvariants, HasAuditActions and HasErrorCodes. A module
 // makes sure that it has an ability with a line such as
 //
 //	var _ app.EventConsumer = (*Module)(nil)
@@ -112,6 +113,13 @@ type HasInvariants interface {
 type HasAuditActions interface {
 	// AuditActions lists the actions that the module records, for the filters of GET /v1/audit.
 	AuditActions() []audit.Action
+}
+
+// HasErrorCodes is a module that documents the codes of its faults, which then are in the list of codes
+// of the guide (/guide), to which the type of each problem document links.
+type HasErrorCodes interface {
+	// ErrorCodes returns the codes that the module uses beside those of every route.
+	ErrorCodes() fault.Catalog
 }
 
 // Invariant is one statement that must always hold in the database. Its name is in

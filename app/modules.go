@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -16,11 +17,13 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/inventory"
 	"github.com/orderflow-dev/orderflow/modules/notifications"
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/modules/users"
 	"github.com/orderflow-dev/orderflow/modules/webhooks"
 	"github.com/orderflow-dev/orderflow/platform/audit"
 	"github.com/orderflow-dev/orderflow/platform/events"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -68,7 +71,7 @@ func (n *node) newAuth(*Platform) (Module, error) {
 		Pool: n.pool, Sessions: n.sessions, Accounts: n.users, Limiter: n.limiter, LoginLimit: redis.Limit(n.cfg.LoginRateLimit), Notices: n.users,
 		Keys: n.keys, Issuer: n.cfg.Issuer, Audience: n.cfg.Audience, FailedLookupLimit: redis.Limit(n.cfg.RateLimit),
 		SessionMaxAge: n.cfg.SessionMaxAge, SessionsPerAccount: n.cfg.SessionsPerAccount, KeysPerAccount: n.limits.keys, KeyMaxAge: n.cfg.APIKeyMaxAge,
-		TOTP: auth.TOTP{Mode: auth.TOTPMode(n.cfg.AdminTOTP), Keys: n.totpKeys}, Wake: wake, Log: n.log,
+		TOTP: auth.TOTP{Mode: auth.TOTPMode(n.cfg.AdminTOTP), Keys: n.totpKeys}, Wake: wake, Log: n.log, Metrics: n.registry,
 	})
 	return authModule{n.auth}, nil
 }
@@ -113,7 +116,7 @@ func (n *node) newOrders(p *Platform) (Module, error) {
 	n.orders = orders.New(orders.Deps{
 		Pool: n.pool, Queue: p.Queue, Events: n.eventLog, Catalogue: n.inventory, Stock: n.inventory,
 		Open:        func(b *pgx.Batch, ids []uuid.UUID) orders.Settlement { return n.payments.Open(b, ids) },
-		NeedsMethod: n.payments.NeedsMethod(), ReservationTTL: n.cfg.ReservationTTL, InFlight: p.InFlight, CurrentCaller: n.auth.CurrentCaller, Reads: n.reads,
+		NeedsMethod: n.payments.NeedsMethod(), CheckAmount: n.payments.CheckAmount, OwnerCancelsUntil: lifecycle.Status(strings.ToUpper(n.cfg.CancelUntil)), ReservationTTL: n.cfg.ReservationTTL, InFlight: p.InFlight, CurrentCaller: n.auth.CurrentCaller, Reads: n.reads,
 		Budget: orderBudget{n.limiter, redis.Limit(n.cfg.OrderRateLimit)},
 		Wake:   func() { n.tail.Wake(); n.wakeEvents() }, Log: n.log, Metrics: n.registry,
 	})
@@ -136,6 +139,8 @@ func (webhooksModule) Queues() map[string]int {
 func (w webhooksModule) Work(ctx context.Context) error { return w.m.Run(ctx) }
 
 func (w webhooksModule) AuditActions() []audit.Action { return w.m.AuditActions() }
+
+func (webhooksModule) ErrorCodes() fault.Catalog { return (*webhooks.Module)(nil).ErrorCodes() }
 
 func (n *node) newWebhooks(p *Platform) (Module, error) {
 	n.webhooks = webhooks.New(webhooks.Deps{

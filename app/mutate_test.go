@@ -174,7 +174,7 @@ var values = []value{
 	{"empty object", `{}`, "object"}, {"object in object", `{"a":{"b":{}}}`, "object"},
 
 	{"zero", `0`, "integer"}, {"minus zero", `-0`, "integer"}, {"minus one", `-1`, "integer"}, {"2^63-1", `9223372036854775807`, "integer"},
-	{"1.0", `1.0`, "fraction"}, {"1.5", `1.5`, "fraction"}, {"1e3", `1e3`, "fraction"}, {"1e-400", `1e-400`, "fraction"},
+	{"1.0", `1.0`, "integer"}, {"1.5", `1.5`, "fraction"}, {"1e3", `1e3`, "integer"}, {"1e-400", `1e-400`, "fraction"},
 	{"1e400", `1e400`, "huge"}, {"-1e400", `-1e400`, "huge"}, {"2^63", `9223372036854775808`, "integer"},
 	{"-2^63-1", `-9223372036854775809`, "huge"}, {"2^64", `18446744073709551616`, "huge"}, {"10,000 digits", strings.Repeat("9", 10_000), "huge"},
 	{"NaN", `NaN`, "broken"}, {"Infinity", `-Infinity`, "broken"}, {"hexadecimal", `0x10`, "broken"}, {"leading zero", `01`, "broken"},

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/orderflow-dev/orderflow/modules/payments"
 	"github.com/orderflow-dev/orderflow/platform/mail"
 )
@@ -49,12 +51,21 @@ func WithMailer(constructor NewMailer) Option {
 	return func(e *extensions) { e.mailers = append(e.mailers, constructor) }
 }
 
+// WithCommand adds a command to the command line. The constructor is called for each run of the program,
+// also for one of another command, so it only constructs: what the command does is its RunE. Its help,
+// completion and errors work like those of the product's commands. An error of RunE is printed, and the
+// exit code is 1. The name must not be that of a command of the product.
+func WithCommand(constructor func() *cobra.Command) Option {
+	return func(e *extensions) { e.commands = append(e.commands, constructor) }
+}
+
 // extensions are the additions of the options. The zero value is the product alone.
 type extensions struct {
 	modules   []NewModule
 	providers []namedProvider
 	steps     []addedStep
 	mailers   []NewMailer
+	commands  []func() *cobra.Command
 }
 
 type namedProvider struct {

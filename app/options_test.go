@@ -179,7 +179,7 @@ func TestModuleOfAnOption(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "insert into tallies values ('too many', 101)"); err != nil {
 		t.Fatal(err)
 	}
-	report, err := verify(t.Context(), conn, audit.Keys{}, false, 10, p.invariants...)
+	report, err := verify(t.Context(), conn, audit.Keys{}, false, 10, nil, p.invariants...)
 	if err != nil || report.Broken != 1 || report.findings[len(report.findings)-1].Name != "tallies-count" {
 		t.Errorf("verify: %v, %+v", err, report)
 	}

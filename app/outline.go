@@ -15,6 +15,7 @@ import (
 	"github.com/orderflow-dev/orderflow/migrations"
 	"github.com/orderflow-dev/orderflow/modules/auth"
 	"github.com/orderflow-dev/orderflow/platform/audit"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/web"
 )
@@ -33,6 +34,7 @@ type outline struct {
 	schemas    []migrations.Module // of modules that bring tables or consume events
 	invariants []Invariant
 	actions    []audit.Action // of the audit trail
+	codes      fault.Catalog
 }
 
 // newProgram checks that the modules fit together and reports all errors.
@@ -57,7 +59,8 @@ func outlineOf(cfg *config.Config, e extensions) (o outline, err error) {
 	}
 	o.api = web.New(fiber.New(web.Config(web.Options{Log: log})), web.Options{Log: log})
 	errs := []error{n.mount(o.api)}
-	o.scopes, o.actions = o.api.Scopes(), n.auditActions()
+	o.scopes, o.actions, o.codes = o.api.Scopes(), n.auditActions(), n.errorCodes()
+	errs = append(errs, checkCodes(o.codes))
 	for _, m := range n.modules {
 		if h, ok := m.(HasInvariants); ok {
 			for _, i := range h.Invariants() {

@@ -180,7 +180,7 @@ var outliving = []struct {
 		open:    (*scene).openStoredResponse,
 	},
 	{
-		name: "delivery to a webhook", operations: []string{"create-webhook"}, jobs: []string{"webhook_deliver"},
+		name: "delivery to a webhook", operations: []string{"create-webhook"}, jobs: []string{"webhook_deliver", "webhook_backlog"},
 		checked: "when it is stored, and at every attempt",
 		result: "held, and the webhook is disabled with the reason `credential`, if the key that created it has ended; " +
 			"withheld if the owner may no longer see the order. A webhook that a session created belongs to its owner and ends with the account",

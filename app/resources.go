@@ -224,6 +224,14 @@ var sharedResources = []sharedResource{
 		tests:     []string{"modules/webhooks TestTooMany"},
 	},
 	{
+		name:      "secrets of a webhook",
+		account:   "the present one, the previous one and {modules/webhooks.maxEarlier} before it, of each webhook",
+		remainder: "each webhook has its own limit; a replaced secret signs for a day",
+		beyond:    "409 `too-many-secrets`",
+		covers:    []string{"code too-many-secrets"},
+		tests:     []string{"modules/webhooks TestRotations_E8"},
+	},
+	{
 		name: "requests to webhooks",
 		account: "{modules/webhooks.ownerSlots} slots, and no further one unless more are free than the account holds; {modules/webhooks.endpointSlots} for one " +
 			"endpoint",
@@ -242,10 +250,17 @@ var sharedResources = []sharedResource{
 		tests:     []string{"modules/webhooks TestTestsAreBounded"},
 	},
 	{
-		name:      "writing events to inboxes and deliveries of webhooks",
-		account:   "the events of its orders, which `ORDER_RATE_LIMIT` bounds",
+		name:      "creating deliveries of webhooks",
+		account:   "{modules/webhooks.inlineOfOwner} in a page of {platform/events.readerPage} events",
+		remainder: "{modules/webhooks.inlineOfPage} in a page; what others leave of it is divided between the owners with more",
+		beyond:    "the other deliveries of the owner are created by a job, a page a turn with other such owners",
+		tests:     []string{"modules/webhooks TestQuota_F10", "modules/webhooks TestOneOwnerDoesNotDelayOthers_F10"},
+	},
+	{
+		name:      "writing events to inboxes",
+		account:   "the events of its orders, which `ORDER_RATE_LIMIT` bounds; one notification for an event at most",
 		remainder: "in the order of the log, pages of {platform/events.readerPage} events; not divided between accounts",
-		beyond:    "notifications and deliveries of all accounts are later",
+		beyond:    "notifications of all accounts are later",
 		tests:     []string{"app TestOrdersAreCountedExactly_F13"},
 	},
 	{

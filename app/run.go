@@ -20,6 +20,10 @@ func (n *node) run(ctx context.Context, on listeners, ready func()) error {
 	}
 	background := start(ctx)
 	background.run("tail", n.tail.Run)
+	background.run("clock", n.clock.run)
+	if n.private != nil {
+		background.run("private database", func(ctx context.Context) error { return n.private.Run(ctx, n.log) })
+	}
 	for _, c := range n.channels {
 		background.run("publish "+c.name, c.publisher.Run)
 		background.run("listen "+c.name, n.listen(c))
@@ -32,6 +36,7 @@ func (n *node) run(ctx context.Context, on listeners, ready func()) error {
 	if n.worker != nil {
 		working.run("queue", func(ctx context.Context) error { return queue.Run(ctx, n.worker, 5*time.Second) })
 		working.run("clean", func(ctx context.Context) error { return idempotency.Clean(ctx, n.pool, n.log) })
+		working.run("figures", n.cluster.run)
 		n.workModules(working)
 	}
 
@@ -51,7 +56,7 @@ func (n *node) run(ctx context.Context, on listeners, ready func()) error {
 	case failed = <-probing.failed:
 	}
 
-	n.log.Info("stopping")
+	n.log.Info("draining", "because", reasonOf(failed))
 	n.health.stopping.Store(true)
 	if n.cfg.IsProduction() {
 		time.Sleep(2 * time.Second) //nolint:forbidigo // until the balancer has seen that we are not ready; ctx, which could cut it short, is over

@@ -100,7 +100,7 @@ func TestRuntimeRole(t *testing.T) {
 
 	var verdict strings.Builder
 	program := must(newProgram(&cfg, extensions{}))
-	if err := program.verifyCommand(t.Context(), nil, &verdict); err != nil {
+	if err := runCommand(t, program, &verdict, "verify"); err != nil {
 		t.Errorf("verify: %v\n%s", err, verdict.String())
 	}
 

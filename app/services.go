@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/config"
 	"github.com/orderflow-dev/orderflow/internal/embedded"
 	"github.com/orderflow-dev/orderflow/platform/fault"
-	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // services are the database and Redis that this process uses: those that are
@@ -30,14 +25,14 @@ type services struct {
 func openServices(ctx context.Context, cfg *config.Config) (*services, error) {
 	s := &services{databaseURL: cfg.DatabaseURL.Reveal(), redisURL: cfg.RedisURL.Reveal()}
 	if s.databaseURL != "" {
-		return s, await(ctx, s.databaseURL)
+		return s, await(ctx, s.databaseURL, logger(cfg))
 	}
 
-	dir, err := filepath.Abs(cfg.DataDir)
+	private, err := privatePostgres(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("DATA_DIR: %w", err)
+		return nil, err
 	}
-	s.postgres, err = embedded.Start(ctx, embedded.Options{Dir: filepath.Join(dir, "postgres"), Database: "orderflow"})
+	s.postgres, err = embedded.Start(ctx, private)
 	if taken, ok := errors.AsType[*embedded.InUseError](err); ok {
 		return nil, fmt.Errorf("another orderflow (process %d) is using this DATA_DIR; stop it, or give this one its own DATA_DIR and PORT", taken.PID)
 	}
@@ -49,6 +44,40 @@ func openServices(ctx context.Context, cfg *config.Config) (*services, error) {
 	}
 	s.databaseURL = s.postgres.URL()
 	return s, nil
+}
+
+// openDatabase is openServices for commands other than serve: they use the private PostgreSQL of a server that
+// is running with this DATA_DIR, and start it only if none is.
+func openDatabase(ctx context.Context, cfg *config.Config) (*services, error) {
+	if cfg.DatabaseURL != "" {
+		return openServices(ctx, cfg)
+	}
+	url, err := attach(ctx, cfg)
+	if errors.Is(err, embedded.ErrNotRunning) {
+		return openServices(ctx, cfg)
+	}
+	return &services{databaseURL: url}, err
+}
+
+// attach returns the URL of the private PostgreSQL of a running server.
+func attach(ctx context.Context, cfg *config.Config) (string, error) {
+	private, err := privatePostgres(cfg)
+	if err != nil {
+		return "", err
+	}
+	url, err := embedded.Attach(ctx, private)
+	if path, ok := errors.AsType[*fs.PathError](err); ok { // which it names, and DATA_DIR is a part of it
+		return "", fmt.Errorf("DATA_DIR: %s: %s", path.Op, fault.Reason(err))
+	}
+	return url, err
+}
+
+func privatePostgres(cfg *config.Config) (embedded.Options, error) {
+	dir, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		return embedded.Options{}, fmt.Errorf("DATA_DIR: %w", err)
+	}
+	return embedded.Options{Dir: filepath.Join(dir, "postgres"), Database: "orderflow"}, nil
 }
 
 // openRedis is apart, since only serving needs it.
@@ -76,45 +105,11 @@ func (s *services) close() {
 	}
 }
 
-// await waits up to a minute for a configured database, because containers start in any order.
-func await(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-
-	for {
-		try, stop := context.WithTimeout(ctx, 3*time.Second)
-		conn, err := pgx.Connect(try, url)
-		stop()
-		if err == nil {
-			return conn.Close(context.WithoutCancel(ctx))
-		}
-		if postgres.Misconfigured(err) {
-			return fmt.Errorf("DATABASE_URL: %w", postgres.RedactURL(err))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("DATABASE_URL: no connection within a minute: %w", postgres.RedactURL(err))
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-}
-
 // keptPassword returns the administrator's generated password. It is generated once and stored
 // in the data directory, so that it can be shown again.
 func keptPassword(dir string, generate func() string) (string, error) {
-	path := filepath.Join(dir, "admin-password")
-	raw, err := os.ReadFile(path)
-	if err == nil {
-		return strings.TrimSpace(string(raw)), nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read the administrator's password: %w", err)
-	}
-	password := generate()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(path, []byte(password+"\n"), 0o600); err != nil {
+	password, err := keptSecret(dir, "admin-password", generate)
+	if err != nil {
 		return "", fmt.Errorf("keep the administrator's password: %w", err)
 	}
 	return password, nil

@@ -3,8 +3,8 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -169,6 +169,9 @@ func say(t *testing.T, settings map[string]string, dotenv string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := Run(ctx, []string{"healthcheck"}, &out)
+	if dotenv != "" {
+		err = errors.Join(err, Run(ctx, []string{"config", "check"}, &out))
+	}
 
 	streams := must(os.ReadFile(file.Name()))
 	return fmt.Sprint(out.String(), string(streams), err)
@@ -267,8 +270,5 @@ func TestSecretsHideFromEveryVerb(t *testing.T) {
 				t.Errorf("%s of a %T: %s", verb, v, said)
 			}
 		}
-	}
-	if _, err := fmt.Fprint(io.Discard, cfg.Describe()); err != nil || strings.Contains(cfg.Describe(), planted) {
-		t.Error(cfg.Describe())
 	}
 }

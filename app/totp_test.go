@@ -166,11 +166,11 @@ func TestRequiredSecondFactor_A13(t *testing.T) {
 	}
 	var out bytes.Buffer
 	for args, want := range map[string]string{"": "--email is missing", "--email=nobody@example.com": "there is no account", "--email=" + ann.email: "has no second factor"} {
-		if err := program.adminCommand(t.Context(), append([]string{"reset-totp"}, strings.Fields(args)...), &out); err == nil || !strings.Contains(err.Error(), want) {
+		if err := runCommand(t, program, &out, append([]string{"admin", "reset-totp"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("reset-totp %s: %v", args, err)
 		}
 	}
-	if err := program.adminCommand(t.Context(), []string{"reset-totp", "--email=" + adminEmail}, &out); err != nil || !strings.Contains(out.String(), "Removed the second factor of "+adminEmail) {
+	if err := runCommand(t, program, &out, "admin", "reset-totp", "--email="+adminEmail); err != nil || !strings.Contains(out.String(), "Removed the second factor of "+adminEmail) {
 		t.Fatalf("%v %s", err, out.String())
 	}
 	for _, s := range nodes {

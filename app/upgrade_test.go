@@ -73,7 +73,7 @@ func upgradeFrom(t *testing.T, dump string) {
 	}
 	holds := func(when string) {
 		t.Helper()
-		r, err := checkAll(t.Context(), conn, audit.Keys{}, false, 5)
+		r, err := checkAll(t.Context(), conn, audit.Keys{}, false, 5, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,23 +25,9 @@ func (e *notVerified) Error() string { return "could not verify: " + e.cause.Err
 // Unwrap gives the reason.
 func (e *notVerified) Unwrap() error { return e.cause }
 
-// verdict marks what went wrong with verify itself, a bad setting included.
-func verdict(command string, err error) error {
-	if command != "verify" || err == nil || errors.Is(err, errBroken) {
-		return err
-	}
-	return &notVerified{err}
-}
-
-func (p *program) verifyCommand(ctx context.Context, args []string, out io.Writer) error {
-	flags := flagSet("verify", out)
-	limit := flags.Int("limit", 10, "how many subjects to name of each broken law")
-	asJSON := flags.Bool("json", false, "print one JSON document")
-	settled := flags.Bool("settled", false, "also require that nothing is pending: no job, no order in processing, no payment or refund in progress")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	data, err := openServices(ctx, p.cfg)
+// verifyDatabase checks the database of the settings and prints the report.
+func (p *program) verifyDatabase(ctx context.Context, v verifyRequest, out io.Writer) error {
+	data, err := openDatabase(ctx, p.cfg)
 	if err != nil {
 		return err
 	}
@@ -59,11 +45,13 @@ func (p *program) verifyCommand(ctx context.Context, args []string, out io.Write
 	if err != nil {
 		return err
 	}
-	report, err := verify(ctx, conn, keys, *settled, max(*limit, 0), p.invariants...)
+	shown := newProgress(v.terminal)
+	report, err := verify(ctx, conn, keys, v.settled, v.limit, shown, p.invariants...)
+	shown.end()
 	if err != nil {
 		return err
 	}
-	if err := report.print(out, *asJSON); err != nil {
+	if err := report.print(out, v.json); err != nil {
 		return err
 	}
 	if report.Broken > 0 {
@@ -81,6 +69,7 @@ func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 	}
 	maps.Copy(cfg.RuntimeParams, map[string]string{
 		"application_name": "orderflow verify", "timezone": "UTC", "work_mem": "64MB", "jit": "off",
+		"enable_nestloop":   "off", // whole tables are joined; on tables without statistics the planner would take them for small and need hours
 		"statement_timeout": "0", "idle_in_transaction_session_timeout": "0",
 	})
 	conn, err := pgx.ConnectConfig(ctx, cfg)
@@ -93,12 +82,12 @@ func connectToVerify(ctx context.Context, url string) (*pgx.Conn, error) {
 // verify asks every law in one snapshot, so that what is under way meanwhile is
 // seen either whole or not at all. It takes no lock and no transaction id: writers
 // and the event stream go on; only vacuum waits.
-func verify(ctx context.Context, conn *pgx.Conn, keys audit.Keys, settled bool, limit int, more ...Invariant) (*report, error) {
+func verify(ctx context.Context, conn *pgx.Conn, keys audit.Keys, settled bool, limit int, shown *progress, more ...Invariant) (*report, error) {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx))
 
-	return checkAll(ctx, tx, keys, settled, limit, more...)
+	return checkAll(ctx, tx, keys, settled, limit, shown, more...)
 }

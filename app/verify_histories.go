@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/order"
@@ -19,9 +20,10 @@ const ordersAtOnce = 500
 
 // histories walks over all orders by id, each with its lines, its steps and its events, and
 // returns how many there were. Every page is three reads along primary keys.
-func histories(ctx context.Context, q postgres.Querier, found func(order string, b orders.Breach)) (n int, err error) {
+func histories(ctx context.Context, q postgres.Querier, shown *progress, found func(order string, b orders.Breach)) (n int, err error) {
 	db := ent.On(q)
 	for after := uuid.Nil; ; {
+		shown.now("Checking the histories of orders, %d so far", n)
 		rows, err := db.Order.Query().Where(order.IDGT(after)).Order(order.ByID()).Limit(ordersAtOnce).All(ctx)
 		if err != nil || len(rows) == 0 {
 			return n, err
@@ -35,7 +37,14 @@ func histories(ctx context.Context, q postgres.Querier, found func(order string,
 		if err != nil {
 			return n, fmt.Errorf("read events: %w", err)
 		}
+		deleted, err := referencesOfDeleted(ctx, q, after, upTo)
+		if err != nil {
+			return n, err
+		}
 		for _, o := range list {
+			if reference := deleted[o.Row.ID]; reference != "" {
+				o.Row.Reference = &reference
+			}
 			for _, b := range orders.Check(o, events[o.Row.ID]) {
 				found("order "+o.Row.ID.String(), b)
 			}
@@ -62,4 +71,24 @@ func eventsBetween(ctx context.Context, q postgres.Querier, after, upTo uuid.UUI
 		list[e.OrderID] = append(list[e.OrderID], e)
 	}
 	return list, rows.Err()
+}
+
+// referencesOfDeleted returns the references that deleted orders had: they are free for other orders, and
+// still part of the history (SPEC C22).
+func referencesOfDeleted(ctx context.Context, q postgres.Querier, after, upTo uuid.UUID) (map[uuid.UUID]string, error) {
+	rows, err := q.Query(ctx, `select id, deleted_reference from orders where id > $1 and id <= $2 and deleted_reference is not null and reference is null`, after, upTo)
+	if err != nil {
+		return nil, fmt.Errorf("read the references of deleted orders: %w", err)
+	}
+	list := map[uuid.UUID]string{}
+	var id uuid.UUID
+	var reference string
+	_, err = pgx.ForEachRow(rows, []any{&id, &reference}, func() error {
+		list[id] = reference
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the references of deleted orders: %w", err)
+	}
+	return list, nil
 }

@@ -32,7 +32,7 @@ var eventLaws = []laws.Law{
 		// Only for endpoints that had to receive the event. If an endpoint was created or
 		// changed, or the role of its owner changed, within a minute of the event, both
 		// outcomes are correct.
-		Name: "undelivered", Spec: "E8", Says: "an event before the position of the webhook consumer has a delivery to each endpoint that is subscribed to it",
+		Name: "undelivered", Spec: "E8", Says: "an event before the position of the webhook consumer has a delivery to each endpoint that is subscribed to it, or is in its backlog",
 		Query: passed("webhooks", "orderflow.keep_deliveries") + `
 			select format('event %s/%s', e.order_id, e.version), format('is a %s of user %s and has no delivery to webhook %s', e.type, e.user_id, w.id)
 			from webhooks w
@@ -40,7 +40,23 @@ var eventLaws = []laws.Law{
 			join passed e on (u.role = 'admin' or e.user_id = u.id) and (w.user_id is null or w.user_id = e.user_id)
 			where w.deleted_at is null and e.at > greatest(w.created_at, w.updated_at, u.updated_at) + interval '1 minute'
 			  and (w.types::jsonb = '[]' or w.types::jsonb ? e.type)
-			  and not exists (select from webhook_deliveries d where d.webhook_id = w.id and d.order_id = e.order_id and d.version = e.version)`,
+			  and not exists (select from webhook_deliveries d where d.webhook_id = w.id and d.order_id = e.order_id and d.version = e.version)
+			  and not exists (select from event_readers b where b.name = 'webhooks/' || w.id::text and (e.xid, e.seq) > (b.xid, b.seq))`,
+	},
+	{
+		Name: "webhook-backlog", Spec: "D6, E8, F10", Says: "the owner of a webhook with a backlog has a job that will run",
+		Query: `
+			select 'webhook ' || w.id, format('is behind since %s, and no job is alive', e.at)
+			from event_readers r
+			join events e on (e.xid, e.seq) = (r.xid, r.seq)
+			join webhooks w on r.name = 'webhooks/' || w.id::text
+			where e.at < now() - interval '2 minutes' and w.owner_id::text not in (
+				select j.args->>'ownerId' from river_job j
+				where j.queue = 'webhooks' and j.kind = 'webhook_backlog' and j.state in ('available', 'pending', 'retryable', 'running', 'scheduled'))`,
+	},
+	{
+		Name: "rest-backlogs", Spec: "E8", Settled: true, Says: "when nothing is pending, no webhook has a backlog",
+		Query: `select r.name, 'has a position of its own' from event_readers r where r.name like 'webhooks/%'`,
 	},
 	{
 		Name: "webhook-event", Spec: "E1, E8", Says: "a delivery belongs to an event of the log with the same type and user",

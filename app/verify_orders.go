@@ -51,16 +51,17 @@ var ordersLaws = []laws.Law{
 			where (o.deleted_at is null) <> (e.order_id is null)`,
 	},
 	{
+		// Each condition on the payments is a subquery of its own, not a join with a grouped subquery: without
+		// statistics the planner would group all payments again for each order.
 		Name: "no-next-step", Spec: "D6", Says: "an order with a pending step has a deadline or an open dead letter",
 		Query: `
 			select 'order ' || o.id, format('is %s, payments %s, refunding %s, and has neither a deadline nor a dead letter',
-				o.status, coalesce(p.states, 'none'), o.refunding)
+				o.status, coalesce((select string_agg(state, ' ' order by id) from payments p where p.order_id = o.id), 'none'), o.refunding)
 			from orders o
-			left join (select order_id, string_agg(state, ' ' order by id) as states, bool_or(state = 'authorizing') as asking,
-			                  bool_or(state = 'authorized') as authorized from payments group by order_id) p on p.order_id = o.id
 			where o.due_at is null and o.stalled is null and (
-				o.status = any($1) or p.asking or o.refunding > 0
-				or p.authorized and o.status = any($2))`,
+				o.status = any($1) or o.refunding > 0
+				or exists (select from payments p where p.order_id = o.id and p.state = 'authorizing')
+				or o.status = any($2) and exists (select from payments p where p.order_id = o.id and p.state = 'authorized'))`,
 		Args: []any{lifecycle.Automatic(), lifecycle.Settling()},
 	},
 	{

@@ -41,6 +41,7 @@ func (r *report) json(out io.Writer) error {
 		Says     string   `json:"says"`
 		Spec     string   `json:"spec"`
 		Broken   int      `json:"broken"`
+		Seconds  float64  `json:"seconds"` // 0 for the laws of histories, which are checked together
 		Subjects []sample `json:"subjects"`
 	}
 	doc := struct {
@@ -50,7 +51,7 @@ func (r *report) json(out io.Writer) error {
 		Laws    []lawJSON `json:"laws"`
 	}{OK: r.Broken == 0, Orders: r.orders, Seconds: r.took.Seconds()}
 	for _, f := range r.findings {
-		doc.Laws = append(doc.Laws, lawJSON{f.Name, f.Says, f.Spec, f.broken, append([]sample{}, f.samples...)})
+		doc.Laws = append(doc.Laws, lawJSON{f.Name, f.Says, f.Spec, f.broken, f.took.Seconds(), append([]sample{}, f.samples...)})
 	}
 	e := json.NewEncoder(out)
 	e.SetIndent("", "  ")

@@ -35,6 +35,7 @@ func Invariants() []Invariant {
 type finding struct {
 	laws.Law
 	broken  int
+	took    time.Duration
 	samples []sample // the first few
 }
 
@@ -60,23 +61,27 @@ type report struct {
 
 // checkAll checks the laws in an open transaction. Its memory does not grow with the tables,
 // because rows are streamed and only the first limit violations of each law are kept.
-func checkAll(ctx context.Context, q postgres.Querier, keys audit.Keys, settled bool, limit int, more ...Invariant) (*report, error) {
+func checkAll(ctx context.Context, q postgres.Querier, keys audit.Keys, settled bool, limit int, shown *progress, more ...Invariant) (*report, error) {
 	began := time.Now()
 	r := &report{}
 	byName := map[string]*finding{}
-	for _, l := range slices.Concat(allLaws(keys), more) {
+	all := slices.Concat(allLaws(keys), more)
+	for i, l := range all {
+		shown.now("Checking invariant %d of %d: %s", i+1, len(all), l.Name)
 		if l.Settled && !settled {
 			continue
 		}
 		f := &finding{Law: l}
 		r.findings, byName[l.Name] = append(r.findings, f), f
+		start := time.Now()
 		if err := l.Check(ctx, q, func(subject, detail string) { f.add(limit, subject, detail) }); err != nil {
 			return nil, err
 		}
+		f.took = time.Since(start)
 	}
 
 	var err error
-	r.orders, err = histories(ctx, q, func(order string, b orders.Breach) { byName[b.Law].add(limit, order, b.Detail) })
+	r.orders, err = histories(ctx, q, shown, func(order string, b orders.Breach) { byName[b.Law].add(limit, order, b.Detail) })
 	if err != nil {
 		return nil, fmt.Errorf("walk over the histories: %w", err)
 	}

@@ -80,7 +80,7 @@ func tell(t *testing.T) *story {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	testwait.Until(t, "rest", func() bool {
-		r, err := verify(t.Context(), conn, audit.Keys{}, true, 0)
+		r, err := verify(t.Context(), conn, audit.Keys{}, true, 0, nil)
 		return err == nil && r.Broken == 0 && len(r.findings) > 0 && restful(t, conn)
 	})
 	s.stop()
@@ -178,6 +178,9 @@ func TestEveryLawIsSeenBroken(t *testing.T) {
 		{"ended-account", `update users set deleted_at = now() where role = 'user'`, "webhook "},
 		{"webhook-job", `update webhook_deliveries set status = 'pending', due_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
 		{"webhook-job", `insert into webhook_replays select gen_random_uuid(), id, 1, 9, '[]', '[]', 1, 'running', 0, 0, now() - interval '3 minutes', now(), null from webhooks`, "replay "},
+		{"webhook-backlog", `insert into event_readers (name, xid, seq) select 'webhooks/' || w.id, e.xid, e.seq from webhooks w, (select xid, seq from events order by xid, seq limit 1) e;
+			update events set at = at - interval '1 hour'`, "webhook "},
+		{"rest-backlogs", `insert into event_readers (name, xid, seq) select 'webhooks/' || w.id, e.xid, e.seq from webhooks w, (select xid, seq from events order by xid, seq limit 1) e`, "webhooks/"},
 		{"webhook-waiting", `update webhook_deliveries set status = 'waiting', created_at = now() - interval '3 minutes' where number = 3`, "delivery 3 of webhook "},
 		{"audit-chain", `update audit_entries set count = 2 where action = 'user.registered'`, "audit entry "},
 		{"audit-unsealed", `with e as (insert into audit_entries (id, action, outcome, actor_type, subject_type, subject_id, changes, request_id, network)
@@ -222,7 +225,7 @@ func (s *story) broken(t *testing.T, law, change string) *report {
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}
-	r, err := checkAll(t.Context(), tx, audit.Keys{}, true, 3)
+	r, err := checkAll(t.Context(), tx, audit.Keys{}, true, 3, nil)
 	if err != nil {
 		t.Fatalf("%s: %v", law, err)
 	}

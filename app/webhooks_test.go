@@ -1,20 +1,16 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
@@ -105,82 +101,5 @@ func TestWebhooks(t *testing.T) {
 	}
 	if a := second.want(200, "GET", "/v1/webhooks/"+all, ""); a.at("enabled") != false || a.text("disabledReason") != "account" {
 		t.Errorf("%s", a)
-	}
-}
-
-// SPEC F2, E8: listen forwards what comes over the socket, in order, signed with the
-// secret that it prints, and goes on after the server was away.
-func TestListen(t *testing.T) {
-	t.Parallel()
-	cfg := settings(t)
-	s := serveTest(t, cfg)
-	s.admin().product("KETTLE", 100)
-	ann := s.user("ann")
-	url, got := receiver(t)
-	network := newRelay(t, strings.TrimPrefix(s.base, "http://"))
-	way := "http://" + network.address
-
-	l := &listening{password: userPassword}
-	out := &syncbuf.Buffer{}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() {
-		done <- l.listen(ctx, []string{"--forward=" + url, "--server=" + way, "--email=" + ann.email, "--types=order.created,order.processing"}, out)
-	}()
-	testwait.Until(t, "it to listen", func() bool { return strings.Contains(out.String(), "Listening") })
-	first := ann.order("KETTLE", 1)
-	secret := regexp.MustCompile(`whsec_\S+`).FindString(out.String())
-	for i, kind := range []string{"order.created", "order.processing"} {
-		in := nextTold(t, got)
-		verified(t, secret, in)
-		if in.Type != kind || in.Subject != first || in.DeliveryNumber != i+1 {
-			t.Errorf("forwarded %s", in.raw)
-		}
-	}
-	testwait.Until(t, "the outcome to be printed", func() bool { return strings.Count(out.String(), "200 OK") == 2 })
-
-	network.stop()
-	second := ann.order("KETTLE", 1)
-	ann.becomes(second, "PROCESSING")
-	network.start()
-
-	for _, kind := range []string{"order.created", "order.processing"} {
-		if in := nextTold(t, got); in.Type != kind || in.Subject != second {
-			t.Errorf("forwarded %s", in.raw)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if len(got) != 0 || !strings.Contains(out.String(), "Cut off") {
-		t.Errorf("%d more; it says\n%s", len(got), out)
-	}
-}
-
-// What can never work ends at once and says why.
-func TestListenRefuses(t *testing.T) {
-	t.Parallel()
-	s := serveTest(t, settings(t))
-	for want, args := range map[string][]string{
-		"--forward:":          {"--server=" + s.base},
-		"--server:":           {"--forward=http://localhost:4000", "--server=localhost"},
-		"who is listening":    {"--forward=http://localhost:4000"},
-		"401":                 {"--forward=http://localhost:4000", "--server=" + s.base, "--email=nobody@example.com"},
-		"flag provided but":   {"--port=1"},
-		"invalid-api-key":     {"--forward=http://localhost:4000", "--server=" + s.base},
-		"is not a cursor":     {"--forward=http://localhost:4000", "--server=" + s.base, "--email=" + adminEmail, "--after=x"},
-		"invalid-credentials": {"--forward=http://localhost:4000", "--server=" + s.base, "--email=" + adminEmail},
-	} {
-		l := &listening{password: adminPassword}
-		switch want {
-		case "invalid-api-key":
-			l.key = "ofk_nothing"
-		case "invalid-credentials":
-			l.password = "another"
-		}
-		if err := l.listen(t.Context(), args, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: %v, want %s", args, err, want)
-		}
 	}
 }

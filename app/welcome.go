@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -24,7 +25,7 @@ func (n *node) welcome(ctx context.Context, data *services, on listeners) (strin
 	case n.cfg.AdminEmail != "":
 		there, err := n.firstAdmin(ctx, n.cfg.AdminEmail, n.cfg.AdminPassword.Reveal())
 		if err != nil {
-			return "", fmt.Errorf("ADMIN_EMAIL, ADMIN_PASSWORD: %w", err)
+			return "", wrongAdmin(err)
 		}
 		if there {
 			login = n.cfg.AdminEmail + " with ADMIN_PASSWORD"
@@ -48,7 +49,7 @@ func (n *node) welcome(ctx context.Context, data *services, on listeners) (strin
 		}
 	}
 	if n.cfg.IsProduction() {
-		return "", nil // the log says it
+		return "", nil // the log has the line "ready"
 	}
 
 	base := ""
@@ -77,6 +78,9 @@ func (n *node) welcome(ctx context.Context, data *services, on listeners) (strin
 	if private {
 		line("Data", data.postgres.Dir())
 	}
+	if n.redisFault != nil {
+		line("Redis", n.redisFault.Error()+" (REDIS_URL); limits are counted on this node alone")
+	}
 	b.WriteString("\n")
 	return b.String(), nil
 }
@@ -91,6 +95,19 @@ func (n *node) firstAdmin(ctx context.Context, email, password string) (there bo
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// wrongAdmin names the settings that an administrator cannot have. It does not quote them.
+func wrongAdmin(err error) error {
+	invalid, ok := fault.As(err)
+	if !ok || len(invalid.Fields) == 0 {
+		return fmt.Errorf("ADMIN_EMAIL, ADMIN_PASSWORD: %w", err)
+	}
+	var errs []error
+	for _, f := range invalid.Fields {
+		errs = append(errs, fmt.Errorf("ADMIN_%s: %s", strings.ToUpper(strings.TrimPrefix(f.Pointer, "/")), f.Message))
+	}
+	return errors.Join(errs...)
 }
 
 func baseURL(host string, listener net.Listener) string {

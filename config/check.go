@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -83,8 +85,11 @@ func (c *Config) check(providers []string) (problems []string) {
 	if err := new(slog.LevelVar).UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("LOG_LEVEL", "must be debug, info, warn or error")
 	}
-	if (c.AdminEmail == "") != (c.AdminPassword == "") {
-		bad("ADMIN_EMAIL", "and ADMIN_PASSWORD go together")
+	if c.LogFormat != LogAuto && c.LogFormat != LogText && c.LogFormat != LogJSON {
+		bad("LOG_FORMAT", "must be auto, text or json")
+	}
+	if c.AdminEmail != "" && c.AdminPassword == "" { // the other way round, the address is a flag of admin create
+		bad("ADMIN_EMAIL", "needs ADMIN_PASSWORD as well")
 	}
 	if n := len(c.AdminPassword); n > 0 && (n < 8 || n > 72) {
 		bad("ADMIN_PASSWORD", "must have 8 to 72 bytes")
@@ -117,10 +122,25 @@ func (c *Config) database() (*pgconn.Config, []string) {
 	}
 	d, err := pgconn.ParseConfig(c.DatabaseURL.Reveal())
 	if err != nil {
-		// The error of the driver is not used, because it quotes parts of the URL.
-		return nil, []string{"DATABASE_URL: cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full"}
+		return nil, []string{"DATABASE_URL: " + describeDatabase(c.DatabaseURL, err)}
 	}
 	return d, nil
+}
+
+// sslModes are the values of sslmode (PostgreSQL documentation, section 34.19.1).
+var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}
+
+// describeDatabase describes a URL that the driver does not accept. The error of the driver quotes
+// parts of the URL, so only its type is used.
+func describeDatabase(value Secret, err error) string {
+	u, parseErr := url.Parse(value.Reveal())
+	if parseErr == nil && u.Query().Has("sslmode") && !slices.Contains(sslModes, u.Query().Get("sslmode")) {
+		return "sslmode must be " + strings.Join(sslModes[:len(sslModes)-1], ", ") + " or verify-full"
+	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return "a file of sslrootcert, sslcert, sslkey or passfile cannot be read" + unreadableReason(file)
+	}
+	return "cannot be read; it should look like postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full"
 }
 
 func (c *Config) checkPayments(providers []string) (problems []string) {
@@ -137,6 +157,9 @@ func (c *Config) checkPayments(providers []string) (problems []string) {
 	}
 	problems = append(problems, checkWebURL("PAYMENT_SIMULATOR_URL", c.SimulatorURL, "")...)
 	problems = append(problems, checkWebURL("STRIPE_API_URL", c.StripeAPIURL, "")...)
+	if c.CancelUntil != "shipped" && c.CancelUntil != "processing" {
+		problems = append(problems, "CANCEL_UNTIL: must be shipped or processing")
+	}
 	if c.ReservationTTL < time.Minute {
 		problems = append(problems, "RESERVATION_TTL: must be at least 1m")
 	}

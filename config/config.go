@@ -9,10 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +21,13 @@ import (
 const (
 	Development = "development"
 	Production  = "production"
+)
+
+// The values of LOG_FORMAT. LogAuto is LogText on a terminal in development, and LogJSON otherwise.
+const (
+	LogAuto = "auto"
+	LogText = "text"
+	LogJSON = "json"
 )
 
 // The values of REGISTRATION.
@@ -94,6 +98,7 @@ type Config struct {
 	TrustedProxies        Networks `env:"TRUSTED_PROXIES"`
 	TrustedTraces         Switch   `env:"TRUSTED_TRACES" envDefault:"off"`
 	Origins               []string `env:"ALLOWED_ORIGINS"`
+	Compression           Switch   `env:"COMPRESSION" envDefault:"on"`
 	Pages                 *Switch  `env:"PAGES"` // Development: on, Production: off
 	PlaintextHosts        []string `env:"PLAINTEXT_HOSTS"`
 
@@ -103,6 +108,7 @@ type Config struct {
 	SimulatorURL    Secret        `env:"PAYMENT_SIMULATOR_URL"`
 	StripeSecretKey Secret        `env:"STRIPE_SECRET_KEY"`
 	StripeAPIURL    Secret        `env:"STRIPE_API_URL"`
+	CancelUntil     string        `env:"CANCEL_UNTIL" envDefault:"shipped"` // owners cancel orders until they are shipped, or only until processing begins
 	ReservationTTL  time.Duration `env:"RESERVATION_TTL" envDefault:"30m"`
 
 	Steps       Steps  `env:"STEPS_BEFORE_PAYMENT"`
@@ -117,6 +123,7 @@ type Config struct {
 	AuditRetention        time.Duration `env:"AUDIT_RETENTION"` // zero: forever
 	AuditKeys             Secret        `env:"AUDIT_KEYS"`
 	LogLevel              string        `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat             string        `env:"LOG_FORMAT" envDefault:"auto"`
 	TracesURL             Secret        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 
@@ -191,27 +198,22 @@ func (s *Secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Load reads the file .env, if it exists, and the environment, which takes precedence. Its error
-// lists all problems, one per line. A Secret may also come from a file, see readSecretFiles.
-// PAYMENT_PROVIDER may also name one of providers, which a program adds to the providers of the
-// product.
+// Load is Read for callers that need nothing but valid settings. Its error lists all problems, one
+// per line.
 func Load(providers ...string) (*Config, error) {
-	if err := loadDotenv(".env"); err != nil {
-		return nil, err
-	}
-	return from(env.ToMap(os.Environ()), providers...)
+	report := Read(providers...)
+	return report.Config, report.Err()
 }
 
 func from(environment map[string]string, providers ...string) (*Config, error) {
-	for name, value := range environment {
-		if strings.TrimSpace(value) == "" {
-			delete(environment, name) // an empty variable counts as not set
-		}
-	}
+	report := read(environment, nil, providers)
+	return report.Config, report.Err()
+}
 
-	var c Config
+// validate parses and checks the variables. It returns all problems, sorted.
+func (c *Config) validate(environment map[string]string, providers []string) []string {
 	problems := readSecretFiles(environment)
-	problems = append(problems, parse(&c, environment)...)
+	problems = append(problems, parse(c, environment)...)
 	c.setDefaults()
 	for _, p := range c.check(providers) {
 		name, _, _ := strings.Cut(p, ":")
@@ -219,11 +221,8 @@ func from(environment map[string]string, providers ...string) (*Config, error) {
 			problems = append(problems, p) // the value is zero now and must not be checked again
 		}
 	}
-	if len(problems) > 0 {
-		slices.Sort(problems)
-		return nil, errors.New("configuration:\n  " + strings.Join(slices.Compact(problems), "\n  "))
-	}
-	return &c, nil
+	slices.Sort(problems)
+	return slices.Compact(problems)
 }
 
 func parse(c *Config, environment map[string]string) (problems []string) {
@@ -317,21 +316,4 @@ func (c *Config) setDefaults() {
 			list[i] = strings.TrimSpace(list[i])
 		}
 	}
-}
-
-// Describe returns the settings for a log line at start-up, without secrets.
-func (c *Config) Describe() string {
-	return fmt.Sprintf("env=%s host=%s port=%d internal=%s:%d roles=%s database=%s redis=%s go=%s",
-		c.Env, c.Host, c.Port, c.InternalHost, c.InternalPort, strings.Join(c.Roles, ","), where(c.DatabaseURL), where(c.RedisURL), runtime.Version())
-}
-
-func where(s Secret) string {
-	if s == "" {
-		return "private"
-	}
-	u, err := url.Parse(s.Reveal())
-	if err != nil || u.Host == "" {
-		return "configured"
-	}
-	return u.Host
 }

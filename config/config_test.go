@@ -36,7 +36,7 @@ func TestEveryBadValueIsNamed(t *testing.T) {
 	bad := map[string]string{
 		"APP_ENV": "staging", "PORT": "many", "ROLES": "api,cook", "DATABASE_URL": "mysql://x", "REDIS_URL": "x",
 		"RATE_LIMIT": "fast", "RATE_LIMIT_PER_ADDRESS": "5x", "ORDER_RATE_LIMIT": "many", "LOGIN_RATE_LIMIT": "0/1m", "TRUSTED_PROXIES": "10.0.0.0/33", "ALLOWED_ORIGINS": "*",
-		"BCRYPT_COST": "3", "EVENT_RETENTION": "-1h", "LOG_LEVEL": "loud", "ADMIN_EMAIL": "a@b.c", "JWT_KEYS": "a=short",
+		"BCRYPT_COST": "3", "EVENT_RETENTION": "-1h", "LOG_LEVEL": "loud", "LOG_FORMAT": "xml", "ADMIN_EMAIL": "a@b.c", "JWT_KEYS": "a=short",
 		"DATABASE_MAX_CONNS": "1", "WORKER_SLOTS": "0",
 		"PAYMENT_PROVIDER": "cash", "PAYMENT_SIMULATOR_URL": "bank", "STRIPE_API_URL": "ftp://x", "RESERVATION_TTL": "1s",
 		"WEBHOOK_ALLOWED_NETWORKS": "localhost", "WEBHOOK_RETENTION": "1h",
@@ -89,7 +89,7 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	for _, out := range []string{fmt.Sprint(*c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", *c), c.Describe()} {
+	for _, out := range []string{fmt.Sprint(*c), fmt.Sprintf("%+v", *c), fmt.Sprintf("%#v", *c), c.DatabaseHost()} {
 		if strings.Contains(out, "q8Zk3") || strings.Contains(out, "hunter22") {
 			t.Errorf("a secret is printed: %s", out)
 		}
@@ -189,5 +189,16 @@ func TestMailInPlaintext_A9_F7(t *testing.T) {
 	c, err := from(map[string]string{"SMTP_URL": "smtp://mail.example.com", "MAIL_FROM": "no-reply@example.com"})
 	if err != nil || !c.SMTPPlaintext() {
 		t.Errorf("development requires STARTTLS: %v", err)
+	}
+}
+
+// SPEC F15: ADMIN_PASSWORD alone is for admin create, which has the address as a flag.
+func TestAdminPasswordAlone_F15(t *testing.T) {
+	t.Parallel()
+	if _, err := from(map[string]string{"ADMIN_PASSWORD": "a quiet blue morning"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := from(map[string]string{"ADMIN_EMAIL": "eve@example.com"}); err == nil || !strings.Contains(err.Error(), "ADMIN_EMAIL") {
+		t.Errorf("an address without a password: %v", err)
 	}
 }

@@ -11,32 +11,41 @@ import (
 	"unicode/utf8"
 )
 
-// loadDotenv sets the variables of a file that the environment does not contain. A missing file
-// counts as an empty one.
+// assignment is a variable of a file .env.
+type assignment struct {
+	line    int  // on which it begins
+	isInUse bool // false if the environment has the variable as well
+}
+
+// loadDotenv sets the variables of a file that the environment does not contain, and returns all
+// variables of the file. A missing file counts as an empty one.
 //
 // This parser replaces godotenv, which quotes the rest of the file in its errors, expands $ in
 // passwords, and rejects a byte order mark.
-func loadDotenv(name string) error {
+func loadDotenv(name string) (map[string]assignment, error) {
 	raw, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return map[string]assignment{}, nil
 	}
 	if err != nil {
-		return err // names the file and quotes nothing, because nothing has been read
+		return nil, err // names the file and quotes nothing, because nothing has been read
 	}
-	vars, err := parseDotenv(raw)
+	parsed, err := parseDotenvFile(raw)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
-	for name, value := range vars {
-		if _, set := os.LookupEnv(name); set {
+	assignments := map[string]assignment{}
+	for name, value := range parsed.vars {
+		_, isSet := os.LookupEnv(name)
+		assignments[name] = assignment{line: parsed.at[name], isInUse: !isSet}
+		if isSet {
 			continue
 		}
 		if err := os.Setenv(name, value); err != nil {
-			return fmt.Errorf("%s: a variable cannot be set", name)
+			return nil, &lineError{parsed.at[name], "sets a variable that cannot be set"}
 		}
 	}
-	return nil
+	return assignments, nil
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
@@ -50,37 +59,47 @@ type lineError struct {
 
 func (e *lineError) Error() string { return fmt.Sprintf("line %d %s", e.line, e.what) }
 
-// parseDotenv reads lines of the form NAME=value, with an optional "export " before. Nothing in a
+// maxLineErrors is the number of malformed lines of a file that are reported.
+const maxLineErrors = 10
+
+// parseDotenvFile reads lines of the form NAME=value, with an optional "export " before. Nothing in a
 // value is expanded.
 //
 //   - Without quotes, a value ends with the line, or before a # that follows a space.
 //   - In single quotes, it may contain anything but single quotes, including line breaks.
 //   - In double quotes, \n, \r, \", \\ and \$ are escapes; other backslashes are kept.
 //
-// If a variable occurs several times, the last line counts.
-func parseDotenv(raw []byte) (map[string]string, error) {
+// If a variable occurs several times, the last line counts. The error joins a *lineError for each
+// malformed line, for the first ten of them.
+func parseDotenvFile(raw []byte) (*dotenv, error) {
 	if bytes.HasPrefix(raw, []byte{0xff, 0xfe}) || bytes.HasPrefix(raw, []byte{0xfe, 0xff}) {
 		return nil, &lineError{1, "is UTF-16; save the file as UTF-8"}
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))
-	p := &dotenv{lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), vars: map[string]string{}}
-	for p.at < len(p.lines) {
+	p := &dotenv{
+		lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
+		vars:  map[string]string{}, at: map[string]int{},
+	}
+	var errs []error
+	for p.next < len(p.lines) && len(errs) < maxLineErrors {
 		if err := p.statement(); err != nil {
-			return nil, err
+			errs = append(errs, err)
 		}
 	}
-	return p.vars, nil
+	return p, errors.Join(errs...)
 }
 
+// dotenv is a file .env and the position of the parser in it.
 type dotenv struct {
 	lines []string
-	at    int // index of the next line
-	vars  map[string]string
+	next  int               // index of the next line
+	vars  map[string]string // values by variable
+	at    map[string]int    // numbers of the lines by variable
 }
 
 func (p *dotenv) statement() error {
-	line := strings.TrimSpace(p.lines[p.at])
-	p.at++
+	line := strings.TrimSpace(p.lines[p.next])
+	p.next++
 	if line == "" || line[0] == '#' {
 		return nil
 	}
@@ -96,7 +115,7 @@ func (p *dotenv) statement() error {
 		return p.bad("has no name before the =, or one with other characters than letters, digits and _")
 	}
 
-	first := p.at
+	first := p.next
 	value, err := p.value(value)
 	if err != nil {
 		return err
@@ -104,17 +123,17 @@ func (p *dotenv) statement() error {
 	switch {
 	case strings.ContainsRune(value, 0):
 		err = &lineError{first, "holds a NUL character"}
-	case strings.ContainsRune(strings.Join(p.lines[first-1:p.at], ""), '\r'):
+	case strings.ContainsRune(strings.Join(p.lines[first-1:p.next], ""), '\r'):
 		err = &lineError{first, "holds a carriage return"}
 	case !utf8.ValidString(value):
 		err = &lineError{first, "is not UTF-8"}
 	default:
-		p.vars[name] = value
+		p.vars[name], p.at[name] = value, first
 	}
 	return err
 }
 
-func (p *dotenv) bad(what string) error { return &lineError{p.at, what} }
+func (p *dotenv) bad(what string) error { return &lineError{p.next, what} }
 
 func (p *dotenv) value(text string) (string, error) {
 	trimmed := strings.TrimLeft(text, " \t")
@@ -128,7 +147,7 @@ func (p *dotenv) value(text string) (string, error) {
 		return strings.TrimSpace(text), nil
 	}
 
-	quote, first := trimmed[0], p.at
+	quote, first := trimmed[0], p.next
 	var value strings.Builder
 	for rest := trimmed[1:]; ; {
 		end, isClosed := readQuoted(&value, rest, quote)
@@ -138,12 +157,12 @@ func (p *dotenv) value(text string) (string, error) {
 			}
 			return value.String(), nil
 		}
-		if p.at == len(p.lines) {
+		if p.next == len(p.lines) {
 			return "", &lineError{first, "opens a quote that is never closed"}
 		}
 		value.WriteByte('\n')
-		rest = p.lines[p.at]
-		p.at++
+		rest = p.lines[p.next]
+		p.next++
 	}
 }
 

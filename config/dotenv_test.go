@@ -43,7 +43,8 @@ func TestDotenvValues(t *testing.T) {
 		"P=ü€𝄞":                      {"P": "ü€𝄞"},
 		"#\xff\nA=1":                 {"A": "1"},
 	} {
-		got, err := parseDotenv([]byte(text))
+		file, err := parseDotenvFile([]byte(text))
+		got := file.vars
 		if (err != nil) != (want == nil) || want != nil && !maps.Equal(got, want) {
 			t.Errorf("%q is %q, %v; want %q", text, got, err, want)
 		}
@@ -72,7 +73,7 @@ func TestDotenvErrors(t *testing.T) {
 		"\xff\xfeA\x00":                  1,
 		string(utf16LE("A=canary\nB=1")): 1,
 	} {
-		_, err := parseDotenv([]byte(text))
+		_, err := parseDotenvFile([]byte(text))
 
 		bad, ok := errors.AsType[*lineError](err)
 		if !ok || bad.line != line || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "can") {
@@ -94,7 +95,7 @@ func utf16LE(s string) []byte {
 //nolint:paralleltest // it changes the environment
 func TestDotenvAndTheEnvironment(t *testing.T) {
 	name := filepath.Join(t.TempDir(), ".env")
-	if err := loadDotenv(name); err != nil {
+	if _, err := loadDotenv(name); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("ORDERFLOW_TEST_A", "real")
@@ -107,10 +108,14 @@ func TestDotenvAndTheEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	err := loadDotenv(name)
+	file, err := loadDotenv(name)
 
 	got := fmt.Sprint(os.Getenv("ORDERFLOW_TEST_A"), "|", os.Getenv("ORDERFLOW_TEST_B"), "|", os.Getenv("ORDERFLOW_TEST_C"))
 	if err != nil || got != "real||file$1" {
 		t.Errorf("%s, %v", got, err)
+	}
+	want := map[string]assignment{"ORDERFLOW_TEST_A": {1, false}, "ORDERFLOW_TEST_B": {2, false}, "ORDERFLOW_TEST_C": {3, true}}
+	if !maps.Equal(file, want) {
+		t.Errorf("the variables of the file are %v, want %v", file, want)
 	}
 }

@@ -69,8 +69,13 @@ func readSecretFile(path string) (string, error) {
 
 // unreadable drops the path, which the errors of package os quote.
 func unreadable(err error) error {
+	return valueError("the file cannot be read" + unreadableReason(err))
+}
+
+// unreadableReason returns the reason of the operating system, with a colon before it.
+func unreadableReason(err error) string {
 	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return valueError("the file cannot be read: " + errno.Error())
+		return ": " + errno.Error()
 	}
-	return valueError("the file cannot be read")
+	return ""
 }

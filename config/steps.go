@@ -91,3 +91,15 @@ func (c *Config) checkStepsSecret() []string {
 	}
 	return nil
 }
+
+// masked writes the list without its URLs.
+func (s Steps) masked() string {
+	list := make([]string, len(s))
+	for i, step := range s {
+		list[i] = step.Name + "=" + step.URL.String()
+		if step.Manual {
+			list[i] = step.Name + "=manual"
+		}
+	}
+	return strings.Join(list, ",")
+}

@@ -134,6 +134,7 @@ func config(url string) (*pgx.ConnConfig, error) {
 	// A waiting request for a table lock blocks all later ones on that table.
 	cfg.RuntimeParams["lock_timeout"] = "3s"
 	cfg.RuntimeParams["statement_timeout"] = "0"
+	cfg.AfterConnect = postgres.RequireUTF8
 	return cfg, nil
 }
 

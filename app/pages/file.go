@@ -17,7 +17,7 @@ var static embed.FS
 
 // file is a body with what does not change about it.
 type file struct {
-	body        []byte
+	body        *web.StaticBody
 	media, etag string
 }
 
@@ -37,7 +37,7 @@ func newFile(name string, body []byte) file {
 		panic("pages: no media type for " + name)
 	}
 	sum := sha256.Sum256(body)
-	return file{body: body, media: media, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+	return file{body: web.NewStaticBody(body), media: media, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 }
 
 func embedded(name string) file {
@@ -74,6 +74,6 @@ func (f file) serve(policy string) fiber.Handler {
 			return c.SendStatus(fiber.StatusNotModified)
 		}
 		c.Set(fiber.HeaderContentType, f.media)
-		return c.Send(f.body)
+		return f.body.Send(c)
 	}
 }

@@ -7,15 +7,14 @@
 package pages
 
 import (
-	"bytes"
 	"fmt"
-	"html"
 	"sync"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/orderflow-dev/orderflow/platform/jsontime"
 	"github.com/orderflow-dev/orderflow/platform/mail"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // Options say what the pages show. All of them may be left empty.
@@ -28,7 +27,13 @@ type Options struct {
 	AsyncAPI func() ([]byte, error)
 	// Schemas are one JSON Schema for each type of event.
 	Schemas map[string][]byte
+	// Guide are the chapters of /guide. They are rendered once, at the first request. Without any
+	// there is no /guide.
+	Guide   func() []Chapter
 	Version string // of the product; default: dev
+	// Dir is a folder from which pages and assets are read for each request, in development: see
+	// SourceDir. Without it those in the binary are served.
+	Dir string
 	// Outbox returns the messages that /try shows, in development. They contain codes to reset the
 	// passwords of all accounts. Without it /try shows none.
 	Outbox func() []mail.Sent
@@ -53,9 +58,15 @@ func Mount(app fiber.Router, o Options) {
 		o.Version = "dev"
 	}
 
+	if o.Dir != "" {
+		mountDisk(app, o.Dir, o.Version) // comes first, so it hides the routes below
+	}
 	app.Get("/", landing(o.Version).serve(ours))
 	app.Get("/try", embedded("try.html").serve(ours))
 	app.Get("/docs", embedded("docs.html").serve(swagger))
+	if o.Guide != nil {
+		app.Get("/guide", once(func() (file, error) { return guide(o.Guide()) }))
+	}
 	for _, name := range assets() {
 		app.Get("/assets/"+name, embedded(name).serve(ours))
 	}
@@ -79,22 +90,28 @@ func landing(version string) file {
 	if err != nil {
 		panic(err)
 	}
-	// Not html/template: templates call methods by name, and so the linker would keep every
-	// exported method of every type in the binary (ADR 20).
-	return newFile("index.html", bytes.ReplaceAll(page, []byte("{{.Version}}"), []byte(html.EscapeString(version))))
+	return newFile("index.html", withVersion(page, version))
 }
 
 // description serves what the code describes itself as (SPEC F5).
 func description(document func() ([]byte, error)) fiber.Handler {
-	once := sync.OnceValues(func() (fiber.Handler, error) {
+	return once(func() (file, error) {
 		body, err := document()
 		if err != nil {
-			return nil, fmt.Errorf("describe the API: %w", err)
+			return file{}, fmt.Errorf("describe the API: %w", err)
 		}
-		return newFile("description.json", body).serve(ours), nil
+		return newFile("description.json", body), nil
+	})
+}
+
+// once serves a file that is made at the first request.
+func once(produce func() (file, error)) fiber.Handler {
+	ready := sync.OnceValues(func() (fiber.Handler, error) {
+		f, err := produce()
+		return f.serve(ours), err
 	})
 	return func(c *fiber.Ctx) error {
-		serve, err := once()
+		serve, err := ready()
 		if err != nil {
 			return err
 		}
@@ -116,6 +133,7 @@ func messages(outbox func() []mail.Sent) fiber.Handler {
 			list = append(list, message{jsontime.At(m.At), m.To, m.Subject, m.Text})
 		}
 		c.Set(fiber.HeaderCacheControl, "no-store")
+		web.Uncompressed(c)
 		return c.JSON(fiber.Map{"data": list})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"github.com/orderflow-dev/orderflow/app/pages"
 	"github.com/orderflow-dev/orderflow/platform/web"
@@ -47,12 +48,14 @@ func get(t *testing.T, app *fiber.App, path string, header ...string) (*http.Res
 // SPEC F5: the description and what shows it are served by the binary.
 func TestServed(t *testing.T) {
 	t.Parallel()
-	app := setup(t, pages.Options{Version: "1.2.3", OpenAPI: func() ([]byte, error) { return []byte(`{"openapi":"3.1.0"}`), nil }})
+	app := setup(t, pages.Options{Version: "1.2.3", Guide: chapters("# One\n"), OpenAPI: func() ([]byte, error) { return []byte(`{"openapi":"3.1.0"}`), nil }})
 
 	for _, row := range []struct{ path, media, contains string }{
 		{"/", "text/html; charset=utf-8", "Version 1.2.3"},
 		{"/try", "text/html; charset=utf-8", `<script type="module" src="/assets/try.js">`},
-		{"/docs", "text/html; charset=utf-8", `<main id="ui">`},
+		{"/docs", "text/html; charset=utf-8", `<div id="ui">`},
+		{"/guide", "text/html; charset=utf-8", `<h2 id="one">One</h2>`},
+		{"/assets/guide.css", "text/css; charset=utf-8", ".contents"},
 		{"/openapi.json", "application/json", `{"openapi":"3.1.0"}`},
 		{"/assets/try.js", "text/javascript; charset=utf-8", "import"},
 		{"/assets/try.css", "text/css; charset=utf-8", ".shop"},
@@ -89,7 +92,7 @@ func TestNotServed(t *testing.T) {
 	t.Parallel()
 	app := setup(t, pages.Options{})
 
-	for _, path := range []string{"/openapi.json", "/docs/", "/docs/index.html", "/docs/oauth2-redirect.html", "/assets/", "/assets/try.html", "/assets/../pages.go"} {
+	for _, path := range []string{"/openapi.json", "/guide", "/docs/", "/docs/index.html", "/docs/oauth2-redirect.html", "/assets/", "/assets/try.html", "/assets/../pages.go"} {
 		if res, _ := get(t, app, path); res.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d, want 404", path, res.StatusCode)
 		}
@@ -116,10 +119,10 @@ var elsewhere = regexp.MustCompile(`(?i)(src|href|action)\s*=\s*["']?(https?:)?/
 // that would refuse it.
 func TestNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
-	app := setup(t, pages.Options{})
+	app := setup(t, pages.Options{Guide: chapters("# One\n\n<b onclick=\"x()\">raw</b> <script>x()</script>\n\n| a |\n|:-:|\n| b |\n")})
 	inline := regexp.MustCompile(`(?i)<script(>|[^>]*[^/]>[^<])|<style|\son\w+=|\sstyle=`)
 
-	for _, path := range []string{"/", "/try", "/docs"} {
+	for _, path := range []string{"/", "/try", "/docs", "/guide"} {
 		res, body := get(t, app, path)
 
 		policy := res.Header.Get("Content-Security-Policy")
@@ -184,4 +187,33 @@ func TestSwaggerIsThatOfItsManifest(t *testing.T) {
 	if res, _ := get(t, app, "/docs"); !strings.Contains(res.Header.Get("Content-Security-Policy"), "trusted-types dompurify") {
 		t.Errorf("the policy is %s", res.Header.Get("Content-Security-Policy"))
 	}
+}
+
+// SPEC E21: the files of Swagger UI are compressed in the binary, and are not compressed again, whatever
+// the client accepts.
+func TestCompressedOnce_E21(t *testing.T) {
+	t.Parallel()
+	app := fiber.New()
+	app.Use(web.Compress())
+	pages.Mount(app, pages.Options{})
+	for _, path := range pages.SwaggerFiles {
+		for _, accept := range []string{"gzip", "gzip, deflate, br, zstd", "br", "br, gzip;q=0.1", "identity", "*"} {
+			res, body := get(t, app, path, "Accept-Encoding", accept)
+			read, err := decoded(res.Header.Get("Content-Encoding"), body)
+			if err != nil || !strings.Contains(read, "swagger-ui") {
+				t.Errorf("%s for a client that accepts %q: %q, %v", path, accept, res.Header.Get("Content-Encoding"), err)
+			}
+		}
+	}
+}
+
+func decoded(coding, body string) (string, error) {
+	raw, err := []byte(body), error(nil)
+	switch coding {
+	case "gzip":
+		raw, err = fasthttp.AppendGunzipBytes(nil, raw)
+	case "br":
+		raw, err = fasthttp.AppendUnbrotliBytes(nil, raw)
+	}
+	return string(raw), err
 }

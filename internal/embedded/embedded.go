@@ -27,6 +27,9 @@ type Options struct {
 // ErrInUse matches every *InUseError with errors.Is.
 var ErrInUse = errors.New("data folder is in use")
 
+// ErrNotRunning means that no live process owns the folder.
+var ErrNotRunning = errors.New("no server is running")
+
 // InUseError means that another live process owns the folder. That process is not disturbed.
 type InUseError struct {
 	Dir string

@@ -12,19 +12,32 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// Postgres is a running server that this process owns.
+// Postgres is a server that this process owns.
 type Postgres struct {
-	cluster cluster
-	cmd     *exec.Cmd
-	log     *tail
-	db      string
+	cluster  cluster
+	db       string
+	options  Options
+	sources  sources
+	password string
 
-	port, password string
+	mu         sync.Mutex // held while the server is started again
+	lock       io.Closer  // of the folder; nil after its release
+	supervised bool       // Run keeps the lock when the server exits
+	stopped    bool       // Stop or Crash was called
+	*server
+}
+
+// server is one process of the server, from its start to its exit.
+type server struct {
+	cmd  *exec.Cmd
+	log  *tail
+	port string
 
 	exited <-chan struct{} // closed when the process has exited
 	done   chan struct{}   // closed when the lock and the log file are closed too
@@ -54,26 +67,34 @@ func start(ctx context.Context, o Options, from sources) (_ *Postgres, err error
 		}
 	}()
 
-	lock, err := acquire(home)
-	if err != nil {
+	p := &Postgres{cluster: cluster{home: home, as: as}, db: o.Database, options: o, sources: from}
+	if p.lock, err = acquire(home); err != nil {
 		return nil, err
 	}
-	p := &Postgres{cluster: cluster{home: home, as: as}, db: o.Database, done: make(chan struct{})}
-	p.log, err = openLog(o.Log, filepath.Join(home, "server.log"))
-	if err != nil {
-		lock.Close()
+	if err := p.open(ctx); err != nil {
+		p.release()
 
 		return nil, err
 	}
-	if err := p.start(ctx, o, from); err != nil {
-		p.log.Close()
-		lock.Close()
-
-		return nil, err
-	}
-	go p.watch(lock)
 
 	return p, nil
+}
+
+// open starts the server. The caller holds the lock of the folder.
+func (p *Postgres) open(ctx context.Context) (err error) {
+	s := &server{done: make(chan struct{})}
+	p.server = s
+	if s.log, err = openLog(p.options.Log, filepath.Join(p.cluster.home, "server.log")); err != nil {
+		return err
+	}
+	if err := p.start(ctx, p.options, p.sources); err != nil {
+		s.log.Close()
+
+		return err
+	}
+	go p.watch(s)
+
+	return nil
 }
 
 // start starts the server and waits until it is ready. On error no process is left.
@@ -130,15 +151,32 @@ func (p *Postgres) createDatabase(ctx context.Context) error {
 }
 
 // watch keeps the lock while the server runs, so that no other process can start a second one.
-func (p *Postgres) watch(lock io.Closer) {
-	<-p.exited
-	p.log.Close()
-	lock.Close()
-	close(p.done)
+func (p *Postgres) watch(s *server) {
+	<-s.exited
+	s.log.Close()
+	p.mu.Lock()
+	if p.stopped || !p.supervised {
+		p.release()
+	}
+	p.mu.Unlock()
+	close(s.done)
+}
+
+// release releases the lock of the folder.
+func (p *Postgres) release() {
+	if p.lock != nil {
+		p.lock.Close()
+		p.lock = nil
+	}
 }
 
 // URL returns the URL of the database. It contains the password, so do not log it.
-func (p *Postgres) URL() string { return p.address(p.db) }
+func (p *Postgres) URL() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.address(p.db)
+}
 
 func (p *Postgres) address(database string) string {
 	u := url.URL{
@@ -154,25 +192,43 @@ func (p *Postgres) address(database string) string {
 // to the user.
 func (p *Postgres) Dir() string { return p.cluster.home }
 
-// Done returns a channel that is closed when the server has exited for any reason.
-func (p *Postgres) Done() <-chan struct{} { return p.done }
+// Done returns a channel that is closed when the present process of the server has exited for any
+// reason.
+func (p *Postgres) Done() <-chan struct{} { return p.running().done }
+
+func (p *Postgres) running() *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.server
+}
+
+// end returns the running server and prevents that Run starts another one.
+func (p *Postgres) end() *server {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stopped = true
+
+	return p.server
+}
 
 // Stop disconnects all clients, shuts the server down and waits for it. If ctx ends first, the
 // server stops immediately, which requires a recovery at the next start but loses no committed
 // data. It returns nil when it is called again or after the server has exited.
 func (p *Postgres) Stop(ctx context.Context) error {
-	_ = p.cmd.Process.Signal(syscall.SIGINT) // an error means that the process has exited
+	s := p.end()
+	_ = s.cmd.Process.Signal(syscall.SIGINT) // an error means that the process has exited
 	select {
-	case <-p.done:
+	case <-s.done:
 		return nil
 	default:
 	}
 	select {
-	case <-p.done:
+	case <-s.done:
 		return nil
 	case <-ctx.Done():
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
-		<-p.done
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+		<-s.done
 
 		return fmt.Errorf("stop postgres in %s: %w", p.cluster.home, ctx.Err())
 	}
@@ -182,14 +238,15 @@ func (p *Postgres) Stop(ctx context.Context) error {
 // clients and writes no checkpoint, so the next Start runs a recovery. It is for tests of crash
 // recovery.
 func (p *Postgres) Crash() {
-	_ = p.cmd.Process.Signal(syscall.SIGQUIT)
-	<-p.done
+	s := p.end()
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+	<-s.done
 }
 
 // Promote turns a standby into a primary with the data received so far, and returns when it accepts
 // writes.
 func (p *Postgres) Promote(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, p.address("postgres"))
+	conn, err := pgx.Connect(ctx, p.URL())
 	if err != nil {
 		return fmt.Errorf("promote the standby in %s: %w", p.cluster.home, err)
 	}

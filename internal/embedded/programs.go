@@ -51,6 +51,24 @@ func defaultSources() sources {
 	return from
 }
 
+// FindClient returns the path of a client program of PostgreSQL, such as psql: the one on the PATH, or that of the
+// newest version in the usual folders. It returns "" when the machine has none.
+func FindClient(name string) string {
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, glob := range defaultSources().globs {
+		found, _ := filepath.Glob(filepath.Join(glob, name)) // sorted, and the patterns are constants
+		for _, path := range slices.Backward(found) {
+			if path, err := exec.LookPath(path); err == nil {
+				return path
+			}
+		}
+	}
+
+	return ""
+}
+
 // find returns programs of the given major version, or those of the newest one when it is "".
 func (s sources) find(ctx context.Context, as account, major string) (programs, error) {
 	installed := s.installed(ctx, as)

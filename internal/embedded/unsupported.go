@@ -5,6 +5,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os/exec"
 )
 
@@ -22,6 +23,15 @@ func Start(_ context.Context, o Options) (*Postgres, error) {
 	return nil, errUnsupported
 }
 
+// Attach returns the error of Start.
+func Attach(context.Context, Options) (string, error) { return "", errUnsupported }
+
+// FindClient returns the path of a client program of PostgreSQL on the PATH, or "".
+func FindClient(name string) string {
+	path, _ := exec.LookPath(name) // "" with an error
+	return path
+}
+
 // URL returns "".
 func (*Postgres) URL() string { return "" }
 
@@ -30,6 +40,9 @@ func (*Postgres) Dir() string { return "" }
 
 // Done returns nil.
 func (*Postgres) Done() <-chan struct{} { return nil }
+
+// Run returns the error of Start.
+func (*Postgres) Run(context.Context, *slog.Logger) error { return errUnsupported }
 
 // Stop does nothing.
 func (*Postgres) Stop(context.Context) error { return nil }

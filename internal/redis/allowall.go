@@ -145,4 +145,6 @@ func (l *Limiter) Cancel(ctx context.Context, local bool, calls ...Call) {
 }
 
 // keyOf returns a key with another prefix than those of redis_rate, which begin with "rate:".
-func keyOf(c Call) string { return "calls:" + hash(c.Key).String() }
+func keyOf(c Call) string { return keyPrefix + hash(c.Key).String() }
+
+const keyPrefix = "calls:"

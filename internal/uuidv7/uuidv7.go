@@ -9,9 +9,16 @@ import (
 )
 
 // First returns a bound below every UUIDv7 that is made at t or later, and above every one that
-// is made before the millisecond of t. It is not itself a valid UUIDv7.
+// is made before the millisecond of t. It is not itself a valid UUIDv7. For a time before 1970 it
+// is uuid.Nil, for one that 48 bits cannot hold uuid.Max.
 func First(t time.Time) (id uuid.UUID) {
 	ms := t.UnixMilli()
+	switch {
+	case ms < 0:
+		return uuid.Nil
+	case ms >= 1<<48:
+		return uuid.Max
+	}
 	for i := range 6 {
 		id[i] = byte(ms >> (40 - 8*i))
 	}

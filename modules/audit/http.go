@@ -18,6 +18,7 @@ const tag = "Audit trail"
 
 // Routes registers the module's part of the API.
 func (m *Module) Routes(api *web.API) {
+	api.NameEnum("AuditOutcome", "success", "failure", "refused")
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/audit", Name: "list-audit-entries", Tag: tag, Role: identity.Admin, Scope: identity.AuditRead,
 		Summary: "List the audit trail, newest first",
@@ -33,6 +34,8 @@ func (m *Module) Routes(api *web.API) {
 
 // Actor is the author of an entry.
 type Actor struct {
+	_ struct{} `schema:"AuditActor"`
+
 	Type      string     `json:"type" enum:"user,admin,anonymous,system,command" doc:"anonymous is a request without a credential, system the server itself, and command a command that an operator ran"`
 	UserID    *uuid.UUID `json:"userId" nullable:"true" format:"uuid"`
 	SessionID *uuid.UUID `json:"sessionId" nullable:"true" format:"uuid"`
@@ -41,12 +44,16 @@ type Actor struct {
 
 // Subject is the thing that an action concerned.
 type Subject struct {
+	_ struct{} `schema:"AuditSubject"`
+
 	Type string `json:"type" example:"user"`
 	ID   string `json:"id" doc:"An id; an HMAC for the unknown e-mail address of a failed log-in"`
 }
 
 // Change is the change of one field.
 type Change struct {
+	_ struct{} `schema:"AuditChange"`
+
 	Field  string `json:"field" example:"role"`
 	Before any    `json:"before" doc:"null if there was none, or if the trail does not contain the values of the field"`
 	After  any    `json:"after"`
@@ -54,6 +61,8 @@ type Change struct {
 
 // Entry is the JSON form of an entry.
 type Entry struct {
+	_ struct{} `schema:"AuditEntry"`
+
 	ID        uuid.UUID     `json:"id" format:"uuid"`
 	At        jsontime.Time `json:"at"`
 	Action    string        `json:"action" example:"user.role-changed"`
@@ -70,8 +79,8 @@ type Entry struct {
 func render(s audit.Stored) (e Entry, err error) {
 	e = Entry{
 		ID: s.ID, At: jsontime.At(s.At), Action: s.Action, Outcome: string(s.Outcome),
-		Actor:   Actor{s.Actor.Type, idOrNil(s.Actor.ID), idOrNil(s.Actor.SessionID), idOrNil(s.Actor.KeyID)},
-		Subject: Subject{s.SubjectType, s.Subject}, UserID: idOrNil(s.User), RequestID: textOrNil(s.RequestID), Network: textOrNil(s.Network), Count: s.Count,
+		Actor:   Actor{Type: s.Actor.Type, UserID: idOrNil(s.Actor.ID), SessionID: idOrNil(s.Actor.SessionID), KeyID: idOrNil(s.Actor.KeyID)},
+		Subject: Subject{Type: s.SubjectType, ID: s.Subject}, UserID: idOrNil(s.User), RequestID: textOrNil(s.RequestID), Network: textOrNil(s.Network), Count: s.Count,
 	}
 	return e, json.Unmarshal(s.Changes, &e.Changes)
 }
@@ -92,14 +101,14 @@ func textOrNil(s string) *string {
 
 type listEntriesInput struct {
 	web.Paging
-	ActorID     uuid.UUID     `query:"actorId" format:"uuid" doc:"Only entries of which this account is the author"`
-	UserID      uuid.UUID     `query:"userId" format:"uuid" doc:"Only entries that concern this account"`
-	Action      string        `query:"action" pattern:"^[a-z]+(-[a-z]+)*\\.([a-z]+(-[a-z]+)*)?$" maxLength:"64" doc:"Only this action, or with a dot at the end all actions of a resource, such as user."`
-	SubjectType string        `query:"subjectType" pattern:"^[a-z]+(-[a-z]+)*$" maxLength:"64"`
-	SubjectID   string        `query:"subjectId" minLength:"1" maxLength:"100"`
-	RequestID   string        `query:"requestId" minLength:"1" maxLength:"128" doc:"Only entries of the request with this X-Request-Id"`
-	From        jsontime.Time `query:"from" doc:"At this time or later"`
-	To          jsontime.Time `query:"to" doc:"At this time or earlier"`
+	ActorID     uuid.UUID      `query:"actorId" format:"uuid" doc:"Only entries of which this account is the author"`
+	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Only entries that concern this account"`
+	Action      string         `query:"action" pattern:"^[a-z]+(-[a-z]+)*\\.([a-z]+(-[a-z]+)*)?$" maxLength:"64" doc:"Only this action, or with a dot at the end all actions of a resource, such as user."`
+	SubjectType string         `query:"subjectType" pattern:"^[a-z]+(-[a-z]+)*$" maxLength:"64"`
+	SubjectID   string         `query:"subjectId" minLength:"1" maxLength:"100"`
+	RequestID   string         `query:"requestId" minLength:"1" maxLength:"128" doc:"Only entries of the request with this X-Request-Id"`
+	From        jsontime.Param `query:"from" doc:"At this time or later; a date means midnight UTC"`
+	To          jsontime.Param `query:"to" doc:"At this time or earlier; a date means midnight UTC, the beginning of the day"`
 }
 
 func (m *Module) listAuditEntries(ctx context.Context, in *listEntriesInput) (*web.PageOf[Entry], error) {

@@ -25,6 +25,12 @@ func (m *Module) keyRoutes(api *web.API) {
 		Doc: "The secret is only in this response. The response is not stored, so the route has no Idempotency-Key: if the response is lost, delete the key and create another one. " +
 			"Send the secret as a bearer token in place of an access token. A key may do what both its scopes and its owner's role allow, " +
 			"and its requests count against the owner's rate limit. 409 `too-many-keys` if you have 25 keys.",
+		Codes:   []string{"too-many-keys"},
+		Example: `{"name":"warehouse scanner","scopes":["orders:read","events:read"]}`,
+		Check: web.CheckBody(func(_ context.Context, k APIKeyRequest) error {
+			_, err := m.validateNewKey(k)
+			return err
+		}),
 	}, m.createAPIKey)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-api-keys", Tag: tag, Role: identity.User, Scope: identity.NoKeys,
@@ -44,6 +50,8 @@ func (m *Module) keyRoutes(api *web.API) {
 		Summary: "Rotate the secret of an API key", RecentPassword: true,
 		Doc: "The previous secret stays valid for a day, or for `graceSeconds`; the one before it becomes invalid. " +
 			"Open sockets of the key are closed and can be resumed. 409 `key-expired`.",
+		Codes:   []string{"key-expired"},
+		Example: `{"graceSeconds":3600}`,
 	}, m.rotateAPIKey)
 }
 
@@ -74,15 +82,15 @@ func renderKey(k apiKey) APIKey {
 	}
 }
 
-// NewAPIKey describes an API key to create.
-type NewAPIKey struct {
+// APIKeyRequest describes an API key to create.
+type APIKeyRequest struct {
 	Name      string         `json:"name" minLength:"1" maxLength:"100" doc:"The purpose of the key" example:"warehouse scanner"`
 	Scopes    web.ScopeList  `json:"scopes" doc:"The scopes of the key"`
 	ExpiresAt *jsontime.Time `json:"expiresAt,omitempty" nullable:"true" doc:"If absent or null, the key never expires, or at the end of the server's API_KEY_MAX_AGE, which no key may exceed"`
 }
 
 type createKeyInput struct {
-	Body NewAPIKey
+	Body APIKeyRequest
 }
 
 type newKeyAnswer struct {
@@ -91,20 +99,29 @@ type newKeyAnswer struct {
 }
 
 func (m *Module) createAPIKey(ctx context.Context, in *createKeyInput) (*newKeyAnswer, error) {
-	var expires *time.Time
-	if in.Body.ExpiresAt != nil {
-		expires = new(in.Body.ExpiresAt.Std())
-	}
-	wrong := validateKey(in.Body.Name, expires)
-	expires, late := m.limitExpiry(expires)
-	if wrong = append(wrong, late...); wrong != nil {
-		return nil, fault.Invalid(wrong...)
+	expires, err := m.validateNewKey(in.Body)
+	if err != nil {
+		return nil, err
 	}
 	k, secret, err := m.createKey(ctx, identity.MustFromContext(ctx), in.Body.Name, identity.ScopesOf(in.Body.Scopes...), expires)
 	if err != nil {
 		return nil, err
 	}
 	return &newKeyAnswer{"/v1/api-keys/" + k.id.String(), APIKeyWithSecret{renderKey(k), secret}}, nil
+}
+
+// validateNewKey returns the time at which a new key expires, or all faults of the request.
+func (m *Module) validateNewKey(k APIKeyRequest) (*time.Time, error) {
+	var expires *time.Time
+	if k.ExpiresAt != nil {
+		expires = new(k.ExpiresAt.Std())
+	}
+	wrong := validateKey(k.Name, expires)
+	expires, late := m.limitExpiry(expires)
+	if wrong = append(wrong, late...); wrong != nil {
+		return nil, fault.Invalid(wrong...)
+	}
+	return expires, nil
 }
 
 func validateKey(name string, expires *time.Time) (wrong []fault.Field) {
@@ -158,14 +175,14 @@ func (m *Module) deleteAPIKey(ctx context.Context, in *keyInput) (*struct{}, err
 	return nil, m.revokeKey(ctx, identity.MustFromContext(ctx).UserID, in.ID)
 }
 
-// APIKeyRotation says how the secret of an API key is replaced.
-type APIKeyRotation struct {
+// APIKeyRotationRequest says how the secret of an API key is replaced.
+type APIKeyRotationRequest struct {
 	GraceSeconds *int `json:"graceSeconds,omitempty" minimum:"0" maximum:"604800" default:"86400" doc:"How long the previous secret stays valid"`
 }
 
 type rotateKeyInput struct {
 	ID   uuid.UUID `path:"id" format:"uuid"`
-	Body *APIKeyRotation
+	Body *APIKeyRotationRequest
 }
 
 func (m *Module) rotateAPIKey(ctx context.Context, in *rotateKeyInput) (*struct{ Body APIKeyWithSecret }, error) {

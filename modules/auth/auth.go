@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/orderflow-dev/orderflow/internal/periodic"
@@ -72,6 +73,7 @@ type Deps struct {
 	Notices            Notices       // to the owners of accounts; none when nil
 	Wake               func()        // wakes the other nodes to poll now; called after commits
 	Log                *slog.Logger
+	Metrics            prometheus.Registerer // may be nil
 }
 
 // Module authenticates the requests of one process. It is safe for concurrent use.
@@ -89,6 +91,7 @@ type Module struct {
 	ended         *endedSessions
 	totp          secondFactor
 	log           *slog.Logger
+	metrics       metrics
 }
 
 // New returns the module; Run keeps it informed of changes. It panics without keys, issuer or
@@ -119,6 +122,7 @@ func New(d Deps) *Module {
 		maxKeys:       cmp.Or(d.KeysPerAccount, maxKeys),
 		keyMaxAge:     d.KeyMaxAge,
 		log:           d.Log,
+		metrics:       newMetrics(d.Metrics),
 	}
 }
 

@@ -197,7 +197,7 @@ func TestForgedTokens(t *testing.T) {
 	if len(corpus) < 100 {
 		t.Errorf("only %d forgeries", len(corpus))
 	}
-	const want = `{"type":"about:blank","title":"Unauthorized","status":401,` +
+	const want = `{"type":"/guide#invalid-token","title":"Unauthorized","status":401,` +
 		`"detail":"The access token is not valid, or no longer.","instance":"/v1/who","code":"invalid-token","requestId":"same"}`
 
 	for name, token := range corpus {

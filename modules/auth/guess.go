@@ -41,11 +41,13 @@ func (m *Module) countAttempt(ctx context.Context, g guess, prove func() error) 
 	if err != nil {
 		if fault.Is(err, "too-many-attempts") {
 			_ = m.recordAttempt(ctx, g, err) // it is counted in memory
+			m.metrics.attempt(g, "limited")
 		}
 		return err
 	}
 	err = prove()
 	what := outcomeOf(err)
+	m.metrics.attempt(g, map[outcome]string{right: "accepted", wrong: "rejected", undecided: "failed"}[what])
 	refused := end(context.WithoutCancel(ctx), what)
 	if what == wrong {
 		if err := m.recordAttempt(ctx, g, err); err != nil {

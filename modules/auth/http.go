@@ -22,6 +22,8 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Log in", Role: identity.Anyone, Scope: identity.NoKeys, Errors: []int{http.StatusUnauthorized},
 		Doc: "An unknown e-mail address and a wrong password both return 401 `invalid-credentials`. If the password is right and the account has a second factor, a request without `code` " +
 			"returns 401 `totp-required` and one with a wrong code 401 `invalid-code`, which is limited like a wrong password; after 100 wrong codes in a row 401 `totp-locked`, and only a recovery code is accepted. 503 `busy` if too many logins are in progress.",
+		Codes:   []string{"invalid-credentials", "totp-required", "invalid-code", "too-many-attempts"},
+		Example: `{"email":"ada@example.com","password":"an otter in a teapot"}`,
 	}, m.login)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/refresh", Name: "refresh", Tag: "Accounts",
@@ -29,6 +31,8 @@ func (m *Module) Routes(api *web.API) {
 		Doc: "A refresh token can be used once. For 10 seconds after its use, the same request returns the same new refresh token again, for two tabs and for a lost response. " +
 			"Using it again later, or using one from before it, ends the session and returns 401 `invalid-refresh-token`, like any invalid token. " +
 			"429 `too-many-refreshes` if the session was refreshed more than ten times at once and then more than once in ten seconds; the token stays valid.",
+		Codes:   []string{"invalid-refresh-token", "too-many-refreshes"},
+		Example: `{"refreshToken":"ofr_example"}`,
 	}, m.refresh)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/logout", Name: "logout", Tag: "Accounts",
@@ -54,11 +58,15 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Confirm your password", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true, Status: http.StatusNoContent,
 		Doc: "Routes that create credentials or end those of others need a password that was given in the last five minutes, at the log-in or here; a refresh does not count. " +
 			"The confirmation is for the session of the request and takes effect on all nodes at once. 422 `wrong-password` if the password is wrong. If the account has a second factor, 422 `totp-required` without a code and `invalid-code` with a wrong one. 429 `too-many-attempts` after too many wrong ones.",
+		Codes:   []string{"wrong-password", "totp-required", "invalid-code", "too-many-attempts"},
+		Example: `{"password":"an otter in a teapot"}`,
 	}, m.confirmPassword)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/password", Name: "change-password", Tag: "Accounts",
 		Summary: "Change your password", Role: identity.User, Scope: identity.NoKeys, AllowRestricted: true,
-		Doc: "Ends all your sessions and returns a new one. API keys stay valid unless `revokeKeys` is true. An account with an initial password, which somebody else generated or set, gets 403 `password-change-required` from all other routes until it has changed it. 422 `wrong-password` if the current password is wrong. If the account has a second factor, 422 `totp-required` without a code and 422 `invalid-code` with a wrong one.",
+		Doc:     "Ends all your sessions and returns a new one. API keys stay valid unless `revokeKeys` is true. An account with an initial password, which somebody else generated or set, gets 403 `password-change-required` from all other routes until it has changed it. 422 `wrong-password` if the current password is wrong. If the account has a second factor, 422 `totp-required` without a code and 422 `invalid-code` with a wrong one.",
+		Codes:   []string{"wrong-password", "totp-required", "invalid-code", "too-many-attempts"},
+		Example: `{"currentPassword":"an otter in a teapot","newPassword":"a badger in a bathtub"}`,
 	}, m.changePassword)
 	m.keyRoutes(api)
 	m.totpRoutes(api)
@@ -131,8 +139,8 @@ func (m *Module) logout(ctx context.Context, _ *struct{}) (*struct{}, error) {
 	return nil, m.logOut(ctx, identity.MustFromContext(ctx))
 }
 
-// PasswordUpdate is the body of a change of password.
-type PasswordUpdate struct {
+// PasswordChangeRequest is the body of a change of password.
+type PasswordChangeRequest struct {
 	CurrentPassword string `json:"currentPassword"`
 	NewPassword     string `json:"newPassword" doc:"8 to 72 bytes in UTF-8"`
 	Code            string `json:"code,omitempty" maxLength:"64" doc:"A code of the second factor, or a recovery code, if the account has a second factor"`
@@ -141,7 +149,7 @@ type PasswordUpdate struct {
 
 type passwordInput struct {
 	From origin
-	Body PasswordUpdate
+	Body PasswordChangeRequest
 }
 
 func (m *Module) changePassword(ctx context.Context, in *passwordInput) (*tokensAnswer, error) {
@@ -173,14 +181,14 @@ func (m *Module) endSessions(ctx context.Context, in *endSessionsInput) (*struct
 	return nil, m.endAll(ctx, caller.UserID, keep, "ended-by-user")
 }
 
-// PasswordConfirmation is the body of a confirmation of the password.
-type PasswordConfirmation struct {
+// PasswordConfirmationRequest is the body of a confirmation of the password.
+type PasswordConfirmationRequest struct {
 	Password string `json:"password" doc:"Your current password"`
 	Code     string `json:"code,omitempty" maxLength:"64" doc:"A code of the second factor, or a recovery code, if the account has a second factor"`
 }
 
 type confirmInput struct {
-	Body PasswordConfirmation
+	Body PasswordConfirmationRequest
 }
 
 func (m *Module) confirmPassword(ctx context.Context, in *confirmInput) (*struct{}, error) {

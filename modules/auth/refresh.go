@@ -69,6 +69,7 @@ func (m *Module) rotateRefresh(ctx context.Context, text string) (pair, error) {
 	}
 	if reused { // the session was ended and the transaction is committed
 		m.sessions.changed(caller.UserID, caller.SessionID)
+		m.metrics.reused.Inc()
 		m.log.WarnContext(ctx, "used refresh token presented again", "session", caller.SessionID, "user", caller.UserID)
 		return pair{}, invalidRefresh()
 	}

@@ -16,39 +16,50 @@ func (m *Module) totpRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/auth/totp", Name: "get-totp", Tag: "Accounts",
 		Summary: "Read the state of your second factor", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusConflict}, AllowRestricted: true,
-		Doc: "409 `totp-off` on all routes of second factors if they are turned off (`ADMIN_TOTP=off`).",
+		Doc:   "409 `totp-off` on all routes of second factors if they are turned off (`ADMIN_TOTP=off`).",
+		Codes: []string{"totp-off"},
 	}, m.getTOTP)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/totp", Name: "enrol-totp", Tag: "Accounts",
 		Summary: "Get a secret for an authenticator app", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusConflict}, AllowRestricted: true, RecentPassword: true,
 		Doc: "The secret is shown in this response only, and protects nothing until `activate-totp` has received a code of it, within 15 minutes. " +
 			"It replaces a secret that was not activated. 409 `totp-active` if the account has a second factor, `totp-not-configured` if the server has no `TOTP_KEYS`.",
+		Codes: []string{"totp-active", "totp-not-configured", "totp-off"},
 	}, m.enrolTOTP)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/totp/activate", Name: "activate-totp", Tag: "Accounts",
 		Summary: "Activate your second factor with its first code", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusConflict}, AllowRestricted: true,
 		Doc: "Returns the recovery codes, which are shown in this response only, and ends all other sessions of the account. From now on a log-in needs a code. " +
 			"422 `invalid-code` if the code is wrong; wrong codes are limited like wrong passwords. 409 `totp-not-started` without a secret.",
+		Codes:   []string{"totp-not-started", "invalid-code", "too-many-attempts"},
+		Example: `{"code":"123456"}`,
 	}, m.activateTOTP)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/totp/recovery-codes", Name: "replace-recovery-codes", Tag: "Accounts",
 		Summary: "Replace your recovery codes", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusConflict},
-		Doc: "The earlier codes are no longer valid. The new ones are shown in this response only. 409 `totp-not-active` without a second factor, 422 `invalid-code` if the code is wrong.",
+		Doc:     "The earlier codes are no longer valid. The new ones are shown in this response only. 409 `totp-not-active` without a second factor, 422 `invalid-code` if the code is wrong.",
+		Codes:   []string{"totp-not-active", "invalid-code"},
+		Example: `{"code":"123456"}`,
 	}, m.replaceRecoveryCodes)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/auth/totp", Name: "remove-totp", Tag: "Accounts",
 		Summary: "Remove your second factor", Role: identity.User, Scope: identity.NoKeys, Status: http.StatusNoContent, Errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}, RecentPassword: true,
-		Doc: "A recovery code is accepted as well. 409 `totp-not-active` without a second factor, 422 `invalid-code` if the code is wrong.",
+		Doc:     "A recovery code is accepted as well. 409 `totp-not-active` without a second factor, 422 `invalid-code` if the code is wrong.",
+		Codes:   []string{"totp-not-active", "invalid-code"},
+		Example: `{"code":"123456"}`,
 	}, m.removeTOTP)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/users/{id}/totp", Name: "reset-totp", Tag: "Users",
 		Summary: "Remove the second factor of an account", Role: identity.Admin, Scope: identity.NoKeys, Status: http.StatusNoContent, Errors: []int{http.StatusConflict}, RecentPassword: true,
-		Doc: "For owners who have lost their device and their recovery codes. Ends all sessions of the account. 409 `totp-not-active` if the account has no second factor, `own-account` for your own.",
+		Doc:   "For owners who have lost their device and their recovery codes. Ends all sessions of the account. 409 `totp-not-active` if the account has no second factor, `own-account` for your own.",
+		Codes: []string{"totp-not-active", "own-account"},
 	}, m.resetTOTP)
 }
 
 // SecondFactor is the JSON form of the state of a second factor.
 type SecondFactor struct {
+	_ struct{} `schema:"TOTPStatus"`
+
 	State             string         `json:"state" enum:"none,pending,active" doc:"pending: a secret waits for its first code"`
 	ActivatedAt       *jsontime.Time `json:"activatedAt" nullable:"true"`
 	RecoveryCodesLeft int            `json:"recoveryCodesLeft" doc:"Recovery codes that were not used"`
@@ -72,24 +83,26 @@ func (m *Module) getTOTP(ctx context.Context, _ *struct{}) (*secondFactorAnswer,
 	return &secondFactorAnswer{Body: body}, nil
 }
 
-// Enrolment is a secret for an authenticator app.
-type Enrolment struct {
+// TOTPEnrolment is a secret for an authenticator app.
+type TOTPEnrolment struct {
 	Secret     string `json:"secret" doc:"In base32, for typing it in"`
 	OtpauthURL string `json:"otpauthUrl" doc:"The same as a URL, for a QR code"`
 }
 
-type enrolmentAnswer struct{ Body Enrolment }
+type enrolmentAnswer struct{ Body TOTPEnrolment }
 
 func (m *Module) enrolTOTP(ctx context.Context, _ *struct{}) (*enrolmentAnswer, error) {
 	e, err := m.enrol(ctx, identity.MustFromContext(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return &enrolmentAnswer{Body: Enrolment{Secret: e.secret, OtpauthURL: e.url}}, nil
+	return &enrolmentAnswer{Body: TOTPEnrolment{Secret: e.secret, OtpauthURL: e.url}}, nil
 }
 
 // Code is the body of a request that needs a code of the second factor.
 type Code struct {
+	_ struct{} `schema:"TOTPCodeRequest"`
+
 	Code string `json:"code" maxLength:"64" example:"123456" doc:"Six digits of the authenticator app, or a recovery code; spaces and hyphens do not matter"`
 }
 

@@ -20,8 +20,8 @@ const maxStock = 1_000_000_000_000
 
 // adjust changes the stock by delta, once per key (SPEC B5).
 func (m *Module) adjust(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Movement], sku string, delta int64, reason string) (idempotency.Result[*ent.Movement], error) {
-	if delta == 0 {
-		return idempotency.Result[*ent.Movement]{}, fault.Invalid(fault.Field{Pointer: "/delta", Code: "invalid", Message: "must not be zero"})
+	if err := (AdjustmentRequest{Delta: delta}).validate(); err != nil {
+		return idempotency.Result[*ent.Movement]{}, err
 	}
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Movement, error) {
 		return move(ctx, tx, by.Actor(), sku, delta, reason)

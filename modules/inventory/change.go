@@ -27,10 +27,8 @@ type condition func(version int64) error
 
 // change changes a product that is not deleted. A change without effect is not written.
 func (m *Module) change(ctx context.Context, by identity.Caller, sku string, meets condition, c change) (p *ent.Product, err error) {
-	if c.name != nil {
-		if err := checkName(*c.name); err != nil {
-			return nil, err
-		}
+	if err := validateProduct(c.name, c.price); err != nil {
+		return nil, err
 	}
 	listed := false
 	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {

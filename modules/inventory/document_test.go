@@ -24,9 +24,9 @@ func TestDocument_F5(t *testing.T) {
 	}
 	must(t, json.Unmarshal(raw, &doc))
 	for schema, want := range map[string]string{
-		"NewProduct":    "[name sku unitPrice]",
-		"ProductChange": "[]",
-		"NewAdjustment": "[delta reason]",
+		"ProductRequest":    "[name sku unitPrice]",
+		"ProductChange":     "[]",
+		"AdjustmentRequest": "[delta reason]",
 	} {
 		s := doc.Components.Schemas[schema]
 		if got := fmt.Sprint(slices.Sorted(slices.Values(s.Required))); got != want {

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -62,7 +63,7 @@ func (m *Module) Routes(api *web.API) {
 		Method: "GET", Path: "/v1/products", Name: "list-products", Tag: tag, Role: identity.Anyone, Scope: identity.ProductsRead,
 		Summary: "List products by sku",
 		Doc: "Returns active products; administrators, and their API keys with the scopes `products:read` and `products:write`, get all products unless `active` is given. " +
-			"`q` matches any part of the sku or the name, case-insensitively. A page of a search examines at most " +
+			"`q` matches parts of the sku or the name without regard to case, Unicode form and punctuation; several must all occur. A page of a search examines at most " +
 			"5,000 products, so in a larger catalogue it may be short or empty and still have a `nextCursor`.",
 	}, m.listProducts)
 	web.Handle(api, web.Route{
@@ -74,11 +75,17 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Create a product",
 		Doc: "The sku of a deleted product can be used again; units that are reserved for orders stay reserved. " +
 			"409 is `sku-taken` or `below-reserved`.",
+		Codes:   []string{"sku-taken"},
+		Example: `{"sku":"GRINDER-01","name":"Hand grinder","unitPrice":{"amount":8900,"currency":"EUR"},"stock":35}`,
+		Check:   web.CheckBody(func(_ context.Context, p ProductRequest) error { return validateProduct(&p.Name, &p.UnitPrice) }),
 	}, productCreated, m.createProduct)
 	web.Handle(api, web.Route{
 		Method: "PATCH", Path: "/v1/products/{sku}", Name: "change-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
 		Summary: "Change a product",
 		Doc:     "A JSON merge patch: absent members are not changed. With `stock` null, the stock is no longer tracked. 409 is `below-reserved`.",
+		Codes:   []string{"below-reserved"},
+		Example: `{"unitPrice":{"amount":7900,"currency":"EUR"}}`,
+		Check:   web.CheckBody(func(_ context.Context, p ProductUpdate) error { return validateProduct(p.Name, p.UnitPrice) }),
 	}, m.changeProduct)
 	web.Handle(api, web.Route{
 		Method: "DELETE", Path: "/v1/products/{sku}", Name: "delete-product", Tag: tag, Role: identity.Admin, Scope: identity.ProductsWrite, Errors: []int{http.StatusPreconditionFailed},
@@ -87,6 +94,9 @@ func (m *Module) Routes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: "POST", Path: "/v1/products/{sku}/adjustments", Name: "adjust-stock", Tag: tag, Role: identity.Admin, Scope: identity.StockWrite, Status: http.StatusCreated,
 		Summary: "Adjust a product's stock", Doc: "409 is `below-reserved` or `untracked`.",
+		Codes:   []string{"untracked"},
+		Example: `{"delta":20,"reason":"delivery 4711"}`,
+		Check:   web.CheckBody(func(_ context.Context, a AdjustmentRequest) error { return a.validate() }),
 	}, stockAdjusted, m.adjustStock)
 	web.Handle(api, web.Route{
 		Method: "GET", Path: "/v1/products/{sku}/adjustments", Name: "list-adjustments", Tag: tag, Role: identity.Admin, Scope: identity.StockRead,
@@ -105,14 +115,14 @@ type BySKU struct {
 
 // Conditional is the input of routes that accept If-Match.
 type Conditional struct {
-	IfMatch string `header:"If-Match" doc:"Execute the request only if this is the product's ETag; 412 otherwise"`
+	IfMatch string `header:"If-Match" doc:"Execute the request only if one of these is the product's ETag; 412 otherwise"`
 }
 
 // condition returns a check of the header, which fails with 412 for another version.
 func (h Conditional) condition() (condition, error) {
-	want, anyVersion, given, err := web.ParseIfMatch(h.IfMatch)
+	wanted, err := web.ParseIfMatch(h.IfMatch)
 	return func(version int64) error {
-		if !given || anyVersion || version == want {
+		if wanted.Allows(version) {
 			return nil
 		}
 		return fault.New(fault.KindPreconditionFailed, "stale", "The product has changed; its version is %d.", version)

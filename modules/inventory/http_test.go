@@ -37,7 +37,9 @@ func open(t *testing.T) *front {
 		}
 		return c.Next()
 	})
-	f.api = web.New(f.app, web.Options{})
+	codes := web.ErrorCodes()
+	codes.Add(f.ErrorCodes())
+	f.api = web.New(f.app, web.Options{Codes: codes})
 	f.Routes(f.api)
 	return f
 }

@@ -1,10 +1,11 @@
 package inventory
 
 import (
-	"encoding/json"
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // nullable distinguishes an absent member from null, as a merge patch requires.
@@ -13,10 +14,10 @@ type nullable[T any] struct {
 	value *T // nil is null
 }
 
-// UnmarshalJSON is only called if the member is present.
-func (n *nullable[T]) UnmarshalJSON(raw []byte) error {
+// UnmarshalJSONFrom is only called if the member is present. It keeps the options of the decoder.
+func (n *nullable[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	n.given = true
-	return json.Unmarshal(raw, &n.value)
+	return json.UnmarshalDecode(dec, &n.value)
 }
 
 // Schema returns the schema of T with null as an additional value.

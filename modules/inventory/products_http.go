@@ -16,7 +16,7 @@ import (
 func (m *Module) listProducts(ctx context.Context, in *struct {
 	web.Paging
 	Active string `query:"active" enum:"true,false" doc:"true: only active products; false: only inactive ones, which only administrators see"`
-	Q      string `query:"q" minLength:"1" maxLength:"100" doc:"A part of the sku or the name"`
+	Q      string `query:"q" format:"words" minLength:"1" maxLength:"100" doc:"Parts of the sku or the name, separated by spaces, that must all occur"`
 }) (*web.PageOf[Product], error) {
 	return web.KeysetFrom(ctx, in.Paging, func(after string) ([]Product, string, error) {
 		active, some := shown(ctx, in.Active)
@@ -62,7 +62,7 @@ var productCreated = web.Responder[*ent.Product, Product]{
 	Body:     func(_ context.Context, p *ent.Product) Product { return render(p) },
 }
 
-func (m *Module) createProduct(ctx context.Context, in *struct{ Body NewProduct }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
+func (m *Module) createProduct(ctx context.Context, in *struct{ Body ProductRequest }, key idempotency.Key[*ent.Product]) (idempotency.Result[*ent.Product], error) {
 	return m.create(ctx, identity.MustFromContext(ctx), key, in.Body)
 }
 
@@ -105,10 +105,17 @@ func (m *Module) deleteProduct(ctx context.Context, in *struct {
 	return nil, m.remove(ctx, in.SKU, meets)
 }
 
-// NewAdjustment is the body of a request to adjust the stock.
-type NewAdjustment struct {
+// AdjustmentRequest is the body of a request to adjust the stock.
+type AdjustmentRequest struct {
 	Delta  int64  `json:"delta" doc:"Units to add; negative to remove; not zero" example:"-2"`
 	Reason string `json:"reason" minLength:"1" maxLength:"500" example:"broken in transit"`
+}
+
+func (a AdjustmentRequest) validate() error {
+	if a.Delta == 0 {
+		return fault.Invalid(fault.Field{Pointer: "/delta", Code: "invalid", Message: "must not be zero"})
+	}
+	return nil
 }
 
 var stockAdjusted = web.Responder[*ent.Movement, Adjustment]{
@@ -117,7 +124,7 @@ var stockAdjusted = web.Responder[*ent.Movement, Adjustment]{
 
 func (m *Module) adjustStock(ctx context.Context, in *struct {
 	BySKU
-	Body NewAdjustment
+	Body AdjustmentRequest
 }, key idempotency.Key[*ent.Movement]) (idempotency.Result[*ent.Movement], error) {
 	return m.adjust(ctx, identity.MustFromContext(ctx), key, in.SKU, in.Body.Delta, in.Body.Reason)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Demo is a product of the demo catalogue.
-var Demo = []NewProduct{
+var Demo = []ProductRequest{
 	demo("BEANS-ESPRESSO-1KG", "Espresso beans, 1 kg", 2490, 240),
 	demo("BEANS-FILTER-250G", "Filter beans, washed, 250 g", 1150, 400),
 	demo("FILTERS-V60-100", "Paper filters for V60, 100 pieces", 590, 1200),
@@ -25,8 +25,8 @@ var Demo = []NewProduct{
 
 const untracked = -1
 
-func demo(sku, name string, cents, stock int64) NewProduct {
-	i := NewProduct{SKU: sku, Name: name, UnitPrice: money.Money{Amount: cents, Currency: "EUR"}}
+func demo(sku, name string, cents, stock int64) ProductRequest {
+	i := ProductRequest{SKU: sku, Name: name, UnitPrice: money.Money{Amount: cents, Currency: "EUR"}}
 	if stock != untracked {
 		i.Stock = &stock
 	}
@@ -35,7 +35,7 @@ func demo(sku, name string, cents, stock int64) NewProduct {
 
 // Seed creates the items if there has never been a product, deleted ones
 // included. Any number of nodes may call it at once: the first one does it.
-func (m *Module) Seed(ctx context.Context, items []NewProduct) error {
+func (m *Module) Seed(ctx context.Context, items []ProductRequest) error {
 	seeded := false
 	err := postgres.InTx(ctx, m.pool, func(tx pgx.Tx) (err error) {
 		seeded, err = seed(ctx, tx, items)
@@ -51,7 +51,7 @@ func (m *Module) Seed(ctx context.Context, items []NewProduct) error {
 
 // seed locks the catalogue row first, contrary to the module's order of locks. A deadlock with
 // the creation of a first product is resolved by the retry of InTx.
-func seed(ctx context.Context, tx pgx.Tx, items []NewProduct) (bool, error) {
+func seed(ctx context.Context, tx pgx.Tx, items []ProductRequest) (bool, error) {
 	if _, err := tx.Exec(ctx, `select from catalogue for update`); err != nil {
 		return false, err
 	}

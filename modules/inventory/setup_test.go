@@ -59,7 +59,7 @@ func (s *bundle) tx(m *Module, do func(tx pgx.Tx) error) {
 func (s *bundle) stock(stock *int64, skus ...string) {
 	s.t.Helper()
 	for _, sku := range skus {
-		p := NewProduct{SKU: sku, Name: "The " + sku, UnitPrice: money.Money{Amount: 1000, Currency: "EUR"}, Stock: stock}
+		p := ProductRequest{SKU: sku, Name: "The " + sku, UnitPrice: money.Money{Amount: 1000, Currency: "EUR"}, Stock: stock}
 		_, err := s.create(context.Background(), s.admin, idempotency.Key[*ent.Product]{}, p)
 		must(s.t, err)
 	}

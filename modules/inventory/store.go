@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
@@ -11,17 +12,18 @@ import (
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/ent/movement"
 	"github.com/orderflow-dev/orderflow/ent/product"
+	"github.com/orderflow-dev/orderflow/internal/words"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// searchWindow is the number of products that one page of a search examines.
-const searchWindow = 5_000
+// windowSize is the number of products that one page of a search examines.
+const windowSize = 5_000
 
 // filter is what a list shows.
 type filter struct {
 	active *bool
-	text   string // part of the sku or the name, case-insensitive; empty for all
+	text   string // parts that must all occur in the sku or the name; empty for all
 	after  string // a sku; "" is the start
 	limit  int
 }
@@ -46,32 +48,21 @@ func (m *Module) list(ctx context.Context, f filter) (page []*ent.Product, next 
 	return page, next, nil
 }
 
-// search looks for text anywhere in the sku or the name. No index supports that, so a page
+// search looks for the parts of the text anywhere in the sku or the name, by the rule of package
+// words and not by the locale of the database. No index supports that, so a page
 // examines at most one window of products, which limits its cost. A page of a larger catalogue
 // may therefore be short or empty although more pages follow.
 func (m *Module) search(ctx context.Context, f filter) (page []*ent.Product, next string, err error) {
-	var hits []string
-	var end *string // the last sku of the window, when the window is full
-	err = m.pool.QueryRow(ctx, `
-		with seen as materialized (
-			select sku, name, active, deleted_at from products where sku > $1 order by sku limit $5
-		)
-		select array(select sku from seen
-		             where (strpos(lower(sku), lower($3)) > 0 or strpos(lower(name), lower($3)) > 0)
-		               and deleted_at is null and ($2::boolean is null or active = $2)
-		             order by sku limit $4),
-		       (select sku from seen order by sku offset $5::bigint - 1)`,
-		f.after, f.active, f.text, f.limit+1, searchWindow).Scan(&hits, &end)
+	hits, last, err := m.searchWindow(ctx, f)
 	if err != nil {
 		return nil, "", fmt.Errorf("search products: %w", err)
 	}
-
 	switch {
 	case len(hits) > f.limit:
 		hits = hits[:f.limit]
 		next = hits[f.limit-1]
-	case end != nil:
-		next = *end
+	default:
+		next = last
 	}
 	page, err = ent.On(m.pool).Product.Query().
 		Where(product.IDIn(hits...), product.DeletedAtIsNil()).Order(product.ByID()).All(ctx)
@@ -79,6 +70,45 @@ func (m *Module) search(ctx context.Context, f filter) (page []*ent.Product, nex
 		return nil, "", fmt.Errorf("read products: %w", err)
 	}
 	return page, next, nil
+}
+
+// searchWindow returns the skus that match, at most one more than the limit, and the last sku of the
+// window if it is full.
+func (m *Module) searchWindow(ctx context.Context, f filter) (hits []string, last string, err error) {
+	parts := words.Phrases(f.text)
+	if len(parts) == 0 {
+		return nil, "", nil
+	}
+	rows, err := m.pool.Query(ctx, `
+		select sku, name, deleted_at is null and ($2::boolean is null or active = $2)
+		from products where sku > $1 order by sku limit $3`, f.after, f.active, windowSize)
+	if err != nil {
+		return nil, "", err
+	}
+	var (
+		sku, name string
+		listed    bool
+		seen      int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&sku, &name, &listed}, func() error {
+		if seen++; seen == windowSize {
+			last = sku
+		}
+		if listed && len(hits) <= f.limit && containsAll(words.Phrase(sku), words.Phrase(name), parts) {
+			hits = append(hits, sku)
+		}
+		return nil
+	})
+	return hits, last, err
+}
+
+func containsAll(sku, name string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(sku, part) && !strings.Contains(name, part) {
+			return false
+		}
+	}
+	return true
 }
 
 // movements returns a product's movements, newest first, and the id to go on

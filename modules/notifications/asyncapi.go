@@ -3,36 +3,41 @@ package notifications
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
+	"net/url"
 	"slices"
+
+	"github.com/orderflow-dev/orderflow/platform/events"
 )
 
 // AsyncAPI returns the AsyncAPI 3.0 document of the frames of sockets and streams and of the
-// messages of webhooks (SPEC F5).
-func (m *Module) AsyncAPI(version string) ([]byte, error) {
+// messages of webhooks (SPEC F5, R24). publicURL is the origin of the API, or "" if it is not known.
+func (m *Module) AsyncAPI(version, publicURL string) ([]byte, error) {
 	d := newDescriber("#/components/schemas/")
+	if err := m.describeAll(d); err != nil {
+		return nil, err
+	}
+	schemas, err := d.named()
+	if err != nil {
+		return nil, err
+	}
 	messages, err := m.messages(d)
 	if err != nil {
 		return nil, err
 	}
-	schemas, err := d.shared()
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(m.kinds))
-	for i, k := range m.kinds {
-		names[i] = k.Type
-	}
+	names := events.Types(m.kinds)
 	stream := append(slices.Clone(names), kindReady, kindReset, kindUnread)
 	return json.MarshalIndent(object{
 		"asyncapi": "3.0.0",
 		"info": object{
 			"title": "Orderflow events", "version": version,
+			"license": object{"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+			"tags":    []any{object{"name": "Events", "description": "Every change of an order."}},
 			"description": "Every change of an order is one event. All transports carry the same events, in the same order, with the same cursors: " +
 				"a client that resumes after its last cursor, on any transport and node, gets all later events. Events are CloudEvents 1.0 in the JSON format. " +
 				"Members may be added; ignore unknown members. `/openapi.json` describes the rest of the API.",
 		},
 		"defaultContentType": "application/json",
+		"servers":            servers(publicURL),
 		"channels":           channels(stream, names),
 		"operations":         operations(stream, names),
 		"components": object{
@@ -45,12 +50,27 @@ func (m *Module) AsyncAPI(version string) ([]byte, error) {
 	}, "", "  ")
 }
 
+// servers describes one origin for both protocols.
+func servers(publicURL string) object {
+	host, secure := "localhost:3000", ""
+	if u, err := url.Parse(publicURL); err == nil && u.Host != "" {
+		host = u.Host
+		if u.Scheme == "https" {
+			secure = "s"
+		}
+	}
+	return object{
+		"websocket": object{"host": host, "protocol": "ws" + secure, "description": "WebSockets"},
+		"http":      object{"host": host, "protocol": "http" + secure, "description": "Server-Sent Events"},
+	}
+}
+
 // channels describes the socket and the event stream, which carry the messages of stream, and the
 // endpoints of webhooks, which get those of webhook.
 func channels(stream, webhook []string) object {
 	query := object{"type": "object", "properties": object{
 		"ticket":  object{"type": "string", "description": "A ticket in place of the Authorization header"},
-		"after":   object{"type": "string", "description": "Resume behind this cursor"},
+		"after":   object{"type": "string", "description": "Resume after this cursor; start begins with the oldest event that is kept"},
 		"types":   object{"type": "string", "description": "Only these types, with commas between"},
 		"orderId": object{"type": "string", "format": "uuid", "description": "Only this order"},
 		"userId":  object{"type": "string", "format": "uuid", "description": "Administrators only: whose orders"},
@@ -64,13 +84,13 @@ func channels(stream, webhook []string) object {
 	}
 	return object{
 		"socket": object{
-			"address": socketPath, "title": "WebSocket", "messages": messages(stream),
+			"address": socketPath, "title": "WebSocket", "servers": []any{ref("/servers/websocket")}, "messages": messages(stream),
 			"description": "Each frame is one message. The client sends nothing. The server closes the socket with 4401 when the session or key ends, 4408 when the client " +
 				"reads too slowly, and 1001 when the server stops.",
 			"bindings": object{"ws": object{"method": "GET", "query": query, "bindingVersion": "0.1.0"}},
 		},
 		"stream": object{
-			"address": streamPath, "title": "Server-Sent Events", "messages": messages(stream),
+			"address": streamPath, "title": "Server-Sent Events", "servers": []any{ref("/servers/http")}, "messages": messages(stream),
 			"description": "An event is an unnamed message with its cursor as the id; other messages are named after their type.",
 		},
 		"webhook": object{
@@ -93,15 +113,16 @@ func operations(stream, webhook []string) object {
 	return object{
 		"socket": object{
 			"action": "send", "channel": ref("/channels/socket"), "messages": messages("socket", stream), "security": credentials,
-			"summary": "Sends events over a WebSocket",
+			"summary": "Sends events over a WebSocket", "description": "Every message is one text frame. With after, it begins behind this cursor.",
 		},
 		"stream": object{
 			"action": "send", "channel": ref("/channels/stream"), "messages": messages("stream", stream), "security": credentials,
-			"summary": "Sends events as Server-Sent Events",
+			"summary": "Sends events as Server-Sent Events", "description": "Every message is one event of the stream. With Last-Event-ID or after, it begins behind this cursor.",
 		},
 		"webhook": object{
 			"action": "send", "channel": ref("/channels/webhook"), "messages": messages("webhook", webhook),
-			"summary": "Delivers events to an endpoint", "bindings": object{"http": object{"method": "POST", "bindingVersion": "0.3.0"}},
+			"summary": "Delivers events to an endpoint", "description": "Every message is one request, which is repeated until the endpoint accepts it.",
+			"bindings": object{"http": object{"method": "POST", "bindingVersion": "0.3.0"}},
 		},
 	}
 }
@@ -111,37 +132,24 @@ func ref(path string) object { return object{"$ref": "#" + path} }
 func (m *Module) messages(d *describer) (object, error) {
 	all := object{}
 	for _, k := range m.kinds {
-		schema, err := d.event(k)
-		if err != nil {
-			return nil, fmt.Errorf("describe %s: %w", k.Type, err)
-		}
 		raw, err := Example(k)
 		if err != nil {
 			return nil, fmt.Errorf("give an example of %s: %w", k.Type, err)
 		}
 		all[k.Type] = object{
-			"name": k.Type, "title": k.Type, "summary": k.Doc, "payload": schema,
+			"name": k.Type, "title": k.Type, "summary": k.Doc, "payload": d.ref(eventName(k.Type)),
 			"examples": []any{object{"name": "example", "payload": json.RawMessage(raw)}},
 		}
 	}
-	for name, doc := range map[string]string{
-		kindReady: "The first message: the stream begins after this cursor.",
-		kindReset: "The cursor cannot be resumed: it is too old, or the database was restored to an earlier state without some events that were sent. " +
-			"It is the first message, or a later one if the database is restored while the stream is open. Read the current state; the stream continues after this cursor.",
-		kindUnread: "The number of unread notifications of the subscriber. It is not an event: only the latest one is valid. It has the cursor of its position in the stream.",
-	} {
-		schema, err := d.of(reflect.TypeFor[Control]())
-		if err != nil {
-			return nil, err
+	for _, c := range controlDocs {
+		example := Control{Type: c.kind, Cursor: exampleCursor}
+		if c.kind == kindUnread {
+			example.Unread = new(int64(3))
 		}
-		members, _ := schema["properties"].(object)
-		members["type"] = object{"const": name}
-		if name == kindUnread {
-			schema["required"] = append(schema["required"].([]any), "unread")
-		} else {
-			delete(members, "unread")
+		all[c.kind] = object{
+			"name": c.kind, "title": c.kind, "summary": c.doc, "payload": d.ref(frameName(c.kind)),
+			"examples": []any{object{"name": "example", "payload": example}},
 		}
-		all[name] = object{"name": name, "title": name, "summary": doc, "payload": schema}
 	}
 	return all, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,6 +20,7 @@ type filter struct {
 	order  uuid.UUID     // only this order; uuid.Nil for all
 	types  []string      // empty for all
 	resume bool          // the client gave a cursor
+	start  bool          // begin with the oldest event that is kept for resuming
 	at     events.Cursor // the position after which the subscription starts
 	orders Orders        // nil if no order is ever deleted
 }
@@ -38,6 +40,16 @@ func (f *filter) page(ctx context.Context, log *events.Log, after events.Cursor,
 		return page, err
 	}
 	return f.withoutDeleted(ctx, page)
+}
+
+// afterStart is the value of after that stands for the position before the oldest event that is
+// kept for resuming (SPEC G10). It cannot be confused with a cursor, which begins with an epoch.
+const afterStart = "start"
+
+// oldest returns the position before the oldest event that is kept for resuming. The minute is the
+// time that the caller has to come back with a cursor of its first page.
+func oldest(ctx context.Context, log *events.Log, keep time.Duration) (events.Cursor, error) {
+	return log.Since(ctx, time.Now().Add(time.Minute-keep))
 }
 
 // asked is a filter as the client sends it.
@@ -76,9 +88,13 @@ func (m *Module) filter(caller identity.Caller, q asked) (f filter, err error) {
 			}
 		}
 	}
-	if q.after != "" {
+	switch cursor, _, _ := strings.Cut(q.after, resumptionMark); {
+	case q.after == "":
+	case cursor == afterStart:
+		f.start = true
+	default:
 		f.resume = true
-		if f.at, err = events.ParseCursor(q.after); err != nil {
+		if f.at, err = events.ParseCursor(cursor); err != nil {
 			wrong = append(wrong, badParameter("after", "is not a cursor"))
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // Narrow is embedded in the inputs of all routes that read events.
 type Narrow struct {
-	After   string   `query:"after" maxLength:"100" doc:"Resume after this cursor"`
+	After   string   `query:"after" maxLength:"100" doc:"Resume after this cursor; start begins with the oldest event that is kept"`
 	Types   []string `query:"types,explode" maxItems:"50" maxLength:"1000" doc:"Only these types; repeat the parameter or separate the types by commas"`
 	OrderID string   `query:"orderId" format:"uuid" doc:"Only this order"`
 	UserID  string   `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
@@ -22,7 +22,7 @@ func (n Narrow) asked() asked {
 // filterParams returns new parameters for each route, because registering a route changes them.
 func filterParams() []*huma.Param {
 	return []*huma.Param{
-		parameter("after", "Resume behind this cursor", &huma.Schema{Type: "string", MaxLength: new(100)}),
+		parameter("after", "Resume after this cursor; `start` begins with the oldest event that is kept", &huma.Schema{Type: "string", MaxLength: new(100)}),
 		parameter("types", "Only these types; repeat it or separate by commas", &huma.Schema{
 			Type: "array", Items: &huma.Schema{Type: "string", MaxLength: new(1000)}, MaxItems: new(50)}),
 		parameter("orderId", "Only this order", &huma.Schema{Type: "string", Format: "uuid"}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,11 @@ const (
 	socketPath = "/v1/events/ws"
 	streamPath = "/v1/events/stream"
 	socketKey  = "socket"
+
+	lastEventID = "Last-Event-ID"
+	// resumptionMark separates the cursor from the resumption token in the ids of a stream that was
+	// opened with a ticket. Neither contains it.
+	resumptionMark = "~"
 )
 
 // Routes registers the module's part of the API.
@@ -30,13 +36,15 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/events/tickets", Name: "create-ticket", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "Create a ticket for a socket or stream", Status: http.StatusCreated,
-		Doc: "For clients that cannot set headers of a WebSocket or an event stream, such as browsers. A ticket is valid for one connection within 30 seconds.",
+		Doc: "For clients that cannot set headers of a WebSocket or an event stream, such as browsers. A ticket is valid for one connection within 30 seconds. " +
+			"An `EventSource` that has received a message reconnects with the same URL by itself, for as long as the session or API key is valid.",
 	}, m.createTicket)
 
 	m.socketRoute(api)
 	m.streamRoute(api)
 	m.pageRoute(api)
 	m.inboxRoutes(api)
+	api.SetSchemas(m.openAPISchemas)
 }
 
 func (m *Module) socketRoute(api *web.API) {
@@ -55,13 +63,14 @@ func (m *Module) socketRoute(api *web.API) {
 		Summary: "Stream events over a WebSocket", Status: http.StatusSwitchingProtocols,
 		Errors: []int{http.StatusForbidden, http.StatusUpgradeRequired},
 		Doc: "Streams the events of your own orders, or of all orders for administrators. Every frame has a cursor; reconnect to any node with " +
-			"`?after=<cursor>` to get all later events. If the cursor is too old, or the database no longer has its event after a " +
+			"`?after=<cursor>` to get all later events. `?after=start` begins with the oldest event that is kept for resuming; without `after` the stream begins now. If the cursor is too old, or the database no longer has its event after a " +
 			"restore, the server sends a `reset` frame; it also sends one on an open socket when the database is restored to an earlier state. " +
 			"`/asyncapi.json` describes the frames. 429 `too-many-streams` if the account has the maximum number of open sockets and streams " +
 			"on this node (50).",
 		Params: slices.Concat([]*huma.Param{
 			parameter("ticket", "A ticket in place of the Authorization header", &huma.Schema{Type: "string", MaxLength: new(200)}),
 		}, filterParams()),
+		Codes: []string{"two-credentials", "invalid-ticket", "foreign-origin", "too-many-streams"},
 	}, m.prepareSocket, upgrade)
 }
 
@@ -100,7 +109,11 @@ func (m *Module) Credentials() fiber.Handler {
 			web.RejectCredential(c, fault.New(fault.KindUnauthenticated, "two-credentials", "Send either a ticket or the Authorization header, not both."))
 			return c.Next()
 		}
-		caller, err := m.sessions.RedeemTicket(c.UserContext(), ticket)
+		_, token, resumes := strings.Cut(c.Get(lastEventID), resumptionMark)
+		if resumes = resumes && c.Path() == streamPath; resumes {
+			defer reconnectLater(c)
+		}
+		caller, err := m.callerOf(c.UserContext(), ticket, token, resumes)
 		if err != nil {
 			web.RejectCredential(c, err)
 		} else {
@@ -108,6 +121,14 @@ func (m *Module) Credentials() fiber.Handler {
 		}
 		return c.Next()
 	}
+}
+
+// callerOf redeems the ticket, or resumes a stream with it.
+func (m *Module) callerOf(ctx context.Context, ticket, token string, resumes bool) (identity.Caller, error) {
+	if resumes {
+		return m.sessions.ResumeTicket(ctx, ticket, token)
+	}
+	return m.sessions.RedeemTicket(ctx, ticket)
 }
 
 // prepareSocket makes all checks before the handshake, while an HTTP response is possible.

@@ -112,6 +112,14 @@ func (h *hub) ranOver(f *subscriber) bool {
 	return f.overrun
 }
 
+// passed returns the position of the hub if it is after that of a live subscriber with an empty queue,
+// which then has all its events up to there.
+func (h *hub) passed(f *subscriber) (at events.Cursor, moved bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.at, f.live && !f.overrun && !f.doubted && f.queue.isEmpty() && f.at.Before(h.at)
+}
+
 func (h *hub) leave(f *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -24,11 +24,13 @@ func (m *Module) inboxRoutes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/notifications", Name: "mark-notifications", Tag: inboxTag,
 		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark notifications as read",
-		Doc: "Marks all notifications, or with `upTo` only this one and older ones, so that a notification that arrived meanwhile stays unread.",
+		Doc:     "Marks all notifications, or with `upTo` only this one and older ones, so that a notification that arrived meanwhile stays unread.",
+		Example: `{"read":true}`,
 	}, m.markNotifications)
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/notifications/{id}", Name: "mark-notification", Tag: inboxTag,
 		Role: identity.User, Scope: identity.NotificationsWrite, Summary: "Mark a notification as read or unread", Errors: []int{http.StatusNotFound},
+		Example: `{"read":true}`,
 	}, m.markNotification)
 }
 
@@ -56,6 +58,8 @@ func (m *Module) render(row *ent.Notification) Notification {
 
 // Inbox is a page of a user's notifications.
 type Inbox struct {
+	_ struct{} `schema:"NotificationPage"`
+
 	web.Page[Notification]
 	Unread int64 `json:"unread" doc:"The number of unread notifications in the inbox"`
 }

@@ -30,6 +30,11 @@ type Sessions interface {
 	IssueTicket(ctx context.Context, caller identity.Caller) (ticket string, expires time.Time, err error)
 	// RedeemTicket uses up a ticket and returns its caller. Of concurrent calls, one succeeds.
 	RedeemTicket(ctx context.Context, ticket string) (identity.Caller, error)
+	// ResumptionToken returns a token with which ResumeTicket returns the caller of a used ticket.
+	ResumptionToken(ticket string, caller identity.Caller) string
+	// ResumeTicket returns the caller of a used ticket with its token, as long as the session or key has
+	// not ended.
+	ResumeTicket(ctx context.Context, ticket, token string) (identity.Caller, error)
 }
 
 // Deps are the dependencies of the module.

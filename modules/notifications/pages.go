@@ -62,7 +62,7 @@ func (m *Module) begin(ctx context.Context, caller identity.Caller, f *filter) (
 		return m.events.Expired(ctx, f.at, f.owner, m.keep)
 	}
 	err = m.limitedRead(reads.Page, caller.UserID)(ctx, func() (err error) {
-		f.at, err = m.events.Since(ctx, time.Now().Add(time.Minute-m.keep))
+		f.at, err = oldest(ctx, m.events, m.keep)
 		return err
 	})
 	return false, err

@@ -14,11 +14,12 @@ func (m *Module) pageRoute(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/events", Name: "list-events", Tag: tag, Role: identity.User, Scope: identity.EventsRead,
 		Summary: "List events, oldest first", Errors: []int{http.StatusForbidden},
-		Doc: "The same events, order and cursors as on the socket. Without `after`, the list begins with the oldest event that is kept for " +
+		Doc: "The same events, order and cursors as on the socket. Without `after`, as with `after=start`, the list begins with the oldest event that is kept for " +
 			"resuming. The response always has a `nextCursor`, which can be used as `after` at any time, also for the socket and the " +
 			"stream. With `wait`, a request that finds no events waits for new ones (long polling); it returns 401 if the session or key ends meanwhile. " +
 			"429 `too-many-streams` if 20 requests of the account are waiting on this node, and `too-many-reads` if too many of its reads are queued. " +
 			"Texts written by people are removed from the events of deleted orders; with `orderId`, a deleted order has only the event `order.deleted`, and only after `after`.",
+		Codes: []string{"too-many-streams", "too-many-reads"},
 	}, m.listEvents)
 }
 

@@ -66,6 +66,12 @@ func (q *queue) remind() {
 	q.rouse()
 }
 
+func (q *queue) isEmpty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.list) == 0
+}
+
 func (q *queue) rouse() {
 	if q.awake || q.closed {
 		return

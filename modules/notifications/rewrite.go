@@ -90,13 +90,20 @@ func (f *subscriber) verify(ctx context.Context) error {
 
 // recheck verifies the position of a subscriber after the log was replaced. If the position is
 // still in the log, the subscriber continues from it; otherwise it gets a reset and continues
-// from the current end.
+// from the current end. If only events are gone that were not for this subscriber, it gets a ready frame with the
+// position that replaces the one of its last ready frame.
 func (f *subscriber) recheck() ([]*frame, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
 	defer cancel()
 
 	f.catching = true
 	err := f.verify(ctx)
+	if errors.Is(err, events.ErrRewritten) && f.at == f.idled {
+		f.at = f.shown
+		if err = f.verify(ctx); err == nil {
+			return []*frame{Control{Type: kindReady, Cursor: f.at.String()}.frame()}, nil
+		}
+	}
 	if err == nil || !errors.Is(err, events.ErrRewritten) {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -43,6 +44,46 @@ func (h *bundle) last() events.Event {
 	page, err := h.nodes[0].events.After(h.ctx, events.Cursor{}, uuid.Nil, 10_000)
 	h.must(err)
 	return page.Events[len(page.Events)-1]
+}
+
+// E3: only events of others are lost. A subscriber whose position went on with them is not reset: it gets
+// another position, and then everything that is new.
+func TestQuietFollowersAreNotReset_E3(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node(func(m *Module) { m.limits.pingEvery = 20 * time.Millisecond })
+	h.commit(eventOf(h.bob, "order.created"))
+	n.settle()
+	kept := h.last()
+	bobs, stream := n.listen(h.bob, ""), n.stream(h.bob, "").begins()
+	next := func() said {
+		for {
+			if l := stream.next(); !l.comment {
+				return l
+			}
+		}
+	}
+	h.commit(eventsOf(h.alice, 2)...)
+	moved := bobs.next()
+	if streamed := next(); moved.Type != kindReady || streamed.event != kindReady || moved.Cursor != h.last().Cursor.String() {
+		t.Fatalf("%+v, %+v", moved, streamed)
+	}
+
+	instead := []events.Event{eventOf(h.alice, "order.created"), eventOf(h.bob, "order.created")}
+	h.goBack(kept, instead...)
+	until(t, "the node notices", func() bool { h.wake(); return n.tail.Rewrites() == 1 })
+
+	for name, m := range map[string]message{"socket": bobs.next(), "stream": next().message} {
+		if m.Type != kindReady || m.Cursor != kept.Cursor.String() {
+			t.Errorf("%s: %+v, want the position %s", name, m, kept.Cursor)
+		}
+	}
+	if m := bobs.next(); m.ID != instead[1].Message().ID {
+		t.Errorf("socket: %+v", m)
+	}
+	if l := next(); l.message.ID != instead[1].Message().ID {
+		t.Errorf("stream: %+v", l)
+	}
 }
 
 // E3: the log goes back under open subscribers of all transports. Those who are ahead of

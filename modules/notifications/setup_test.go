@@ -134,6 +134,24 @@ func (s *sessions) IssueTicket(_ context.Context, c identity.Caller) (string, ti
 	return ticket, time.Now().Add(30 * time.Second), nil
 }
 
+// ResumptionToken is readable here: who may resume with which ticket.
+func (s *sessions) ResumptionToken(ticket string, c identity.Caller) string {
+	return c.Credential().String() + "." + ticket[len(ticket)-8:]
+}
+
+func (s *sessions) ResumeTicket(ctx context.Context, ticket, token string) (identity.Caller, error) {
+	credential, end, _ := strings.Cut(token, ".")
+	id, err := uuid.Parse(credential)
+	if err != nil || !strings.HasSuffix(ticket, end) || end == "" {
+		return identity.Caller{}, fault.New(fault.KindUnauthenticated, "invalid-ticket", "The ticket is not valid.")
+	}
+	c, err := s.CurrentCaller(ctx, id)
+	if fault.Is(err, "invalid-token") {
+		err = fault.New(fault.KindUnauthenticated, "invalid-ticket", "The ticket is not valid.")
+	}
+	return c, err
+}
+
 func (s *sessions) RedeemTicket(_ context.Context, ticket string) (identity.Caller, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

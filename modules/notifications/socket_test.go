@@ -498,3 +498,38 @@ func TestUnrenderableEvent(t *testing.T) {
 		t.Error("the error was not reported")
 	}
 }
+
+// SPEC E3: the position of a follower moves with the events that its filter leaves out, on sockets and
+// streams; otherwise its cursor would expire although it was connected all along.
+func TestFilteredFollowersMove_E3(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node(func(m *Module) { m.limits.pingEvery = 20 * time.Millisecond })
+	c := n.dial(h.alice, "types=order.shipped")
+	first := c.next()
+	l := n.stream(h.alice, "types=order.shipped").begins()
+	h.commit(eventsOf(h.alice, 2)...)
+
+	moved := c.next()
+	here, err := n.events.Head(h.ctx)
+	h.must(err)
+	if moved.Type != "ready" || moved.Cursor == first.Cursor || moved.Cursor != here.String() {
+		t.Errorf("%+v, want the position %s", moved, here)
+	}
+	streamed := l.next()
+	for streamed.comment {
+		streamed = l.next()
+	}
+	if streamed.event != "ready" || streamed.id != here.String() {
+		t.Errorf("%+v, want the position %s", streamed, here)
+	}
+
+	shipped := eventOf(h.alice, "order.shipped")
+	h.commit(shipped)
+	c.expect([]string{shipped.Message().ID})
+	again := n.dial(h.alice, "after="+moved.Cursor+"&types=order.shipped")
+	if m := again.next(); m.Type != "ready" || m.Cursor != moved.Cursor {
+		t.Errorf("%+v", m)
+	}
+	again.expect([]string{shipped.Message().ID})
+}

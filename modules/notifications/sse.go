@@ -20,11 +20,14 @@ const streamPing = 15 * time.Second
 // stream is a subscriber whose frames are written as Server-Sent Events.
 type stream struct {
 	*subscriber
-	slot   *slot         // of the account, released by Close
-	bell   wakeup.Signal // sent when a frame is queued or the stream ends
-	joined bool
-	closed bool // the reason for the end has been written
-	text   bytes.Buffer
+	slot *slot // of the account, released by Close
+	// resumption follows the cursor in each id, so that an EventSource, which repeats the URL with a
+	// used ticket, can authenticate when it reconnects (SPEC E20). Empty without a ticket.
+	resumption string
+	bell       wakeup.Signal // sent when a frame is queued or the stream ends
+	joined     bool
+	closed     bool // the reason for the end has been written
+	text       bytes.Buffer
 }
 
 func (m *Module) newStream(caller identity.Caller, f filter) *stream {
@@ -63,7 +66,7 @@ func (s *stream) Next(ctx context.Context) ([]byte, error) {
 		select {
 		case <-s.bell:
 		case <-patience.C:
-			return s.render([]*frame{ping}), nil
+			return s.render(s.idle()), nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -79,10 +82,10 @@ func (s *stream) render(frames []*frame) []byte {
 			s.text.WriteString(": ping\n\n")
 			continue
 		case f.cursor.Epoch != "":
-			fmt.Fprintf(&s.text, "id: %s\n", f.cursor)
+			fmt.Fprintf(&s.text, "id: %s%s\n", f.cursor, s.resumption)
 		default:
 			if f.kind != kindUnread {
-				fmt.Fprintf(&s.text, "id: %s\n", s.at)
+				fmt.Fprintf(&s.text, "id: %s%s\n", s.at, s.resumption)
 			}
 			fmt.Fprintf(&s.text, "event: %s\n", f.kind)
 		}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/fasthttp/websocket"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -96,7 +98,7 @@ func (l *listening) next() said {
 // begins reads the first message, which must be "ready".
 func (l *listening) begins() *listening {
 	l.t.Helper()
-	if m := l.next(); m.event != "ready" || m.id == "" || m.id != m.message.Cursor {
+	if m := l.next(); m.event != "ready" || cursorOf(m.id) == "" || cursorOf(m.id) != m.message.Cursor {
 		l.t.Fatalf("first message %+v", m)
 	}
 	return l
@@ -110,7 +112,7 @@ func (l *listening) expect(want []string) (last string) {
 		for m.event == kindUnread {
 			m = l.next()
 		}
-		if m.event != "" || m.id == "" || m.id != m.message.Cursor {
+		if m.event != "" || cursorOf(m.id) == "" || cursorOf(m.id) != m.message.Cursor {
 			l.t.Fatalf("no event: %+v", m)
 		}
 		got, last = append(got, m.message.ID), m.id
@@ -119,6 +121,12 @@ func (l *listening) expect(want []string) (last string) {
 		l.t.Errorf("not the events of the log, or in another order:\n%s", differ(got, want))
 	}
 	return last
+}
+
+// cursorOf removes the resumption token, which only streams with a ticket have.
+func cursorOf(id string) string {
+	cursor, _, _ := strings.Cut(id, resumptionMark)
+	return cursor
 }
 
 // SPEC E4: one's own events, from the cursor, in the order of the log, and then live.
@@ -247,6 +255,70 @@ func TestStreamByTicket(t *testing.T) {
 
 	if status, _, body := n.call(http.MethodGet, streamPath+"?ticket="+ticket, nil); status != 401 {
 		t.Errorf("a second time: %d %s", status, body)
+	}
+}
+
+// SPEC E20: with the URL of a used ticket and the id of a message, the stream opens again on any
+// node behind that message, as often as needed, until the session ends.
+func TestStreamResumesWithItsTicket_E20(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	first, second := h.node(), h.node()
+	ticket, _, err := h.sessions.IssueTicket(h.ctx, h.alice)
+	h.must(err)
+	url := "ticket=" + ticket + "&after=" + h.beginning()
+	h.commit(eventsOf(h.alice, 2)...)
+
+	l := first.streamAs(http.Header{}, url).begins()
+	id := l.expect(h.truth(h.alice.UserID))
+	for _, n := range []*node{second, first, second} {
+		l.close()
+		seen := len(h.truth(h.alice.UserID))
+		h.commit(eventOf(h.bob, "order.created"), eventOf(h.alice, "order.created"))
+		l = n.streamAs(http.Header{}, url, lastEventID, id).begins()
+		id = l.expect(h.truth(h.alice.UserID)[seen:])
+	}
+
+	rejected := func(name, ticket, id string) {
+		t.Helper()
+		if status, _, body := first.call(http.MethodGet, streamPath+"?ticket="+ticket, http.Header{lastEventID: {id}}); status != 401 || !strings.Contains(body, "invalid-ticket") {
+			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	cursor, token, _ := strings.Cut(id, resumptionMark)
+	rejected("the URL alone", ticket, "")
+	rejected("without the token", ticket, cursor)
+	rejected("with another ticket", "t-1", id)
+	if conn, resp, err := websocket.DefaultDialer.Dial(first.target("ticket="+ticket), http.Header{lastEventID: {id}}); err == nil || resp.StatusCode != 401 {
+		t.Errorf("a socket: %v, %v", conn, err)
+	}
+	// The id is a cursor wherever a cursor is expected.
+	first.stream(h.alice, "after="+id).begins()
+	h.sessions.logout(h.alice)
+	rejected("after the session ended", ticket, cursor+resumptionMark+token)
+}
+
+// SPEC E20: an EventSource does not reconnect after an error, so it gets none that may pass.
+func TestStreamReconnectsLater_E20(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node(streams(1))
+	ticket, _, err := h.sessions.IssueTicket(h.ctx, h.alice)
+	h.must(err)
+	l := n.streamAs(http.Header{}, "ticket="+ticket) // still open below
+	resuming := http.Header{lastEventID: {l.next().id}}
+
+	status, header, body := n.call(http.MethodGet, streamPath+"?ticket="+ticket, resuming)
+	if status != 200 || header.Get("Content-Type") != eventStream || !regexp.MustCompile(`^retry: 10\d{3}\n\n$`).MatchString(body) {
+		t.Errorf("resumed: %d %v %q", status, header, body)
+	}
+	if status, _, body := n.call(http.MethodGet, streamPath, bearer(h.alice)); status != 429 {
+		t.Errorf("by a header: %d %s", status, body)
+	}
+	next, _, err := h.sessions.IssueTicket(h.ctx, h.alice)
+	h.must(err)
+	if status, _, body := n.call(http.MethodGet, streamPath+"?ticket="+next, nil); status != 429 {
+		t.Errorf("the first time: %d %s", status, body)
 	}
 }
 

@@ -65,6 +65,9 @@ type subscriber struct {
 	begun    bool
 	catching bool // the missing events are in the log, up to and including to
 	to       events.Cursor
+	// The position that idle reported last, and the one before: what is between them was not for this
+	// subscriber.
+	idled, shown events.Cursor
 
 	// Guarded by hub.mu.
 	live    bool      // has caught up at least once
@@ -192,27 +195,62 @@ func (f *subscriber) begin() (*frame, error) {
 	}
 	f.hub.doubts(f) // ignored, because the position is verified now
 	first := Control{Type: kindReady}
-	if f.resume {
-		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
-		defer cancel()
-
-		gone, err := f.log.Expired(ctx, f.at, f.owner, f.keep)
-		if err == nil && !gone && f.to.Before(f.at) {
-			err = f.verify(ctx)
-			gone = errors.Is(err, events.ErrRewritten)
-		}
-		if gone {
-			first.Type, err = kindReset, f.restart(ctx)
-		}
+	switch {
+	case f.resume:
+		gone, err := f.resumes()
 		if err != nil {
 			return nil, err
 		}
-	} else {
+		if gone {
+			first.Type = kindReset
+		}
+	case f.start:
+		if err := f.rewind(); err != nil {
+			return nil, err
+		}
+	default:
 		f.at = f.to
 	}
 	f.catching = true
 	first.Cursor = f.at.String()
 	return first.frame(), nil
+}
+
+// resumes verifies the client's cursor. It reports whether the cursor cannot be resumed; then the
+// stream starts at the current position.
+func (f *subscriber) resumes() (gone bool, err error) {
+	ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+	defer cancel()
+
+	gone, err = f.log.Expired(ctx, f.at, f.owner, f.keep)
+	if err == nil && !gone && f.to.Before(f.at) {
+		err = f.verify(ctx)
+		gone = errors.Is(err, events.ErrRewritten)
+	}
+	if gone {
+		err = f.restart(ctx)
+	}
+	return gone, err
+}
+
+// rewind moves the subscriber before the oldest event that is kept for resuming (SPEC G10). The
+// position is never after that of the tail, so that the subscriber misses nothing that the tail
+// delivers.
+func (f *subscriber) rewind() error {
+	waiting, cancel := context.WithTimeout(f.ctx, f.limits.slotWithin)
+	defer cancel()
+	return f.limitedRead(waiting, func() error {
+		ctx, cancel := context.WithTimeout(f.ctx, f.limits.readWithin)
+		defer cancel()
+		at, err := oldest(ctx, f.log, f.keep)
+		if err != nil {
+			return err
+		}
+		if f.at = at; f.to.Before(at) {
+			f.at = f.to
+		}
+		return nil
+	})
 }
 
 // recheckCredential checks the session or key again, because it may have ended between the handshake
@@ -278,7 +316,22 @@ func (f *subscriber) news(all taken) []*frame {
 		frames = append(frames, Control{Type: kindUnread, Cursor: f.at.String(), Unread: all.unread}.frame())
 	}
 	if all.ping {
-		frames = append(frames, ping)
+		frames = append(frames, f.idle()...)
 	}
 	return frames
+}
+
+// idle returns the frames for a connection on which nothing was sent for a while. If the log went on with
+// events that the subscriber does not get, a ready frame tells the client the position: otherwise its
+// cursor would be that of the last event that it got, and expire although it was connected all along.
+func (f *subscriber) idle() []*frame {
+	at, moved := f.hub.passed(f)
+	if !moved {
+		return []*frame{ping}
+	}
+	if f.at != f.idled {
+		f.shown = f.at
+	}
+	f.at, f.idled = at, at
+	return []*frame{Control{Type: kindReady, Cursor: at.String()}.frame(), ping}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -17,9 +18,9 @@ import (
 
 // command runs do once per key on an order that the caller may see, and returns the order.
 // The checks and writes are one transaction that holds the order's lock (SPEC C9). ifMatch is
-// the version that the caller expects, or nil.
-func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Result[Order], error) {
-	key.Still = stillVisible(caller, id, false, actionsOf(caller))
+// the versions that the caller expects.
+func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch []int64, key idempotency.Key[Order], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) error) (idempotency.Result[Order], error) {
+	key.Still = stillVisible(caller, id, false, m.actionsOf(caller))
 	return answer(ctx, m, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := do(ctx, u, o); err != nil {
 			return Order{}, err
@@ -29,12 +30,12 @@ func (m *Module) command(ctx context.Context, caller identity.Caller, id uuid.UU
 }
 
 // answer is command for use cases that return something other than the order.
-func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
+func answer[T any](ctx context.Context, m *Module, caller identity.Caller, id uuid.UUID, ifMatch []int64, key idempotency.Key[T], do func(ctx context.Context, u *unitOfWork, o *lockedOrder) (T, error)) (idempotency.Result[T], error) {
 	return answerDeleted(ctx, m, caller, id, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (none T, err error) {
 		if o.Deleted {
 			return none, fault.NotFound("order")
 		}
-		if ifMatch != nil && *ifMatch != o.Version {
+		if ifMatch != nil && !slices.Contains(ifMatch, o.Version) {
 			return none, stale(o.Version)
 		}
 		return do(ctx, u, o)
@@ -70,17 +71,17 @@ func (m *Module) openFor(ctx context.Context, tx pgx.Tx, caller identity.Caller,
 		return nil, nil, err
 	}
 	u.caller = caller
-	if len(u.orders) == 0 || u.role(u.orders[0]) == 0 {
+	if len(u.orders) == 0 || roleOf(u.orders[0].row, caller) == 0 {
 		return nil, nil, fault.NotFound("order")
 	}
 	return u, u.orders[0], nil
 }
 
-// role returns the roles of the caller towards an order.
-func (u *unitOfWork) role(o *lockedOrder) lifecycle.Role { return roleOf(o.row, u.caller) }
+// role returns the roles in which the caller may change an order.
+func (u *unitOfWork) role(o *lockedOrder) lifecycle.Role { return u.m.mayDo(o.row, u.caller) }
 
 // render returns the order after the command, as the caller may see it.
-func (u *unitOfWork) render(o *lockedOrder) Order { return render(o.current(), u.caller) }
+func (u *unitOfWork) render(o *lockedOrder) Order { return u.m.render(o.current(), u.caller) }
 
 // refusal converts the aggregate's errors to faults (SPEC C9).
 func refusal(err error) error {
@@ -89,8 +90,12 @@ func refusal(err error) error {
 		if allowed == nil {
 			allowed = []lifecycle.Status{}
 		}
-		return fault.New(fault.KindConflict, "illegal-transition", "An order that is %s cannot become %s.", illegal.From, illegal.To).
+		f := fault.New(fault.KindConflict, "illegal-transition", "An order that is %s cannot become %s.", illegal.From, illegal.To).
 			With("from", illegal.From).With("to", illegal.To).With("allowed", allowed)
+		if illegal.From.Meaning().Final {
+			return f.WithFinal()
+		}
+		return f
 	}
 	if unsettled, ok := errors.AsType[*lifecycle.PaymentUnsettled](err); ok {
 		return fault.New(fault.KindConflict, "payment-unsettled", "The previous payment attempt is not settled yet; try again shortly.").

@@ -30,7 +30,7 @@ func (m *Module) cancelOrder(ctx context.Context, in *cancelOrderInput, key idem
 type setOrderStatusInput struct {
 	OrderInput
 	Conditional
-	Body StatusChange
+	Body StatusChangeRequest
 }
 
 func (m *Module) setOrderStatus(ctx context.Context, in *setOrderStatusInput) (*web.Output[Order], error) {

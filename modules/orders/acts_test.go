@@ -15,7 +15,7 @@ import (
 // is called by its own name.
 
 func (b *bundle) move(id uuid.UUID, to lifecycle.Status) error {
-	_, err := b.SetStatus(b.ctx, b.admin, id, orders.StatusChange{Status: to, Reason: new("because")}, nil)
+	_, err := b.SetStatus(b.ctx, b.admin, id, orders.StatusChangeRequest{Status: to, Reason: new("because")}, nil)
 	return err
 }
 

@@ -133,7 +133,11 @@ func (b *bulk) rejectTaken(ctx context.Context, tx pgx.Tx, taken []int) error {
 		return err
 	}
 	for n, i := range taken {
-		b.rejections[i] = referenceTaken(owners[references[n]])
+		owner, found := owners[references[n]]
+		if !found {
+			return referenceFreed()
+		}
+		b.rejections[i] = referenceTaken(owner)
 	}
 	if !b.atomic {
 		return nil

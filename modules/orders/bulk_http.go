@@ -28,6 +28,8 @@ func (m *Module) bulkRoutes(api *web.API) {
 			"`index` of the order and the `orderId` of the order that has the reference. The request takes as many orders from the account's " +
 			"limit (`ORDER_RATE_LIMIT`, the policy `orders` of `RateLimit`) as it has, also those that are rejected: 429 `too-many-orders`, and 422 if it " +
 			"has more than the limit ever allows.",
+		Codes:   []string{"too-many-orders"},
+		Example: `{"mode":"independent","orders":[{"items":[{"sku":"KETTLE-GOOSENECK","quantity":1}],"reference":"PO-2026-0043"},{"items":[{"sku":"SCALE-TIMER","quantity":1}],"reference":"PO-2026-0044"}]}`,
 	}, ordersPlaced, m.placeOrders)
 }
 

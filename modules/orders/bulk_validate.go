@@ -41,18 +41,15 @@ func (m *Module) validateAll(ctx context.Context, caller identity.Caller, reques
 	})
 }
 
-// newBulk makes a placement of each request and records the rejections that do not depend
-// on the catalogue.
+// newBulk makes a placement of each request and records the rejections by the schema.
 func (m *Module) newBulk(ctx context.Context, caller identity.Caller, requests []BulkOrder) *bulk {
 	b := &bulk{orders: make([]*placement, len(requests)), rejections: make([]*fault.Error, len(requests))}
-	trace := traceOf(ctx)
 	for i, r := range requests {
 		if r.Fault != nil {
 			b.rejections[i] = r.Fault
 			continue
 		}
-		b.orders[i] = &placement{caller: caller, request: r.Request, trace: trace}
-		b.rejections[i] = m.validateRequest(&b.orders[i].request)
+		b.orders[i] = m.newPlacement(ctx, caller, r.Request)
 	}
 	return b
 }

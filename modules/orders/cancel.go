@@ -11,9 +11,9 @@ import (
 )
 
 // Cancel cancels an order and releases its stock in the same commit; a job voids its payment
-// (SPEC C7). An order that is already cancelled is returned unchanged. ifMatch is the version
-// that the caller expects, or nil.
-func (m *Module) Cancel(ctx context.Context, caller identity.Caller, id uuid.UUID, reason *string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+// (SPEC C7). An order that is already cancelled is returned unchanged. ifMatch has the versions
+// that the caller expects.
+func (m *Module) Cancel(ctx context.Context, caller identity.Caller, id uuid.UUID, reason *string, ifMatch []int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.cancel(ctx, o, u.role(o), reason)
 	})

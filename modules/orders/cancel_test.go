@@ -10,9 +10,11 @@ import (
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
+	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 func (b *bundle) cancel(c identity.Caller, id uuid.UUID) orders.Order {
@@ -75,7 +77,7 @@ func TestCancelByTable(t *testing.T) {
 	}{
 		{lifecycle.Pending, b.alice, true}, {lifecycle.Pending, b.admin, true},
 		{lifecycle.Confirmed, b.alice, true}, {lifecycle.Confirmed, b.admin, true},
-		{lifecycle.Processing, b.alice, false}, {lifecycle.Processing, b.admin, true},
+		{lifecycle.Processing, b.alice, true}, {lifecycle.Processing, b.admin, true},
 		{lifecycle.Shipped, b.alice, false}, {lifecycle.Shipped, b.admin, false},
 		{lifecycle.OnHold, b.alice, true}, {lifecycle.OnHold, b.admin, true},
 		{lifecycle.Failed, b.alice, false}, {lifecycle.Failed, b.admin, false},
@@ -143,8 +145,8 @@ func TestCancelIfMatch(t *testing.T) {
 	b.products(map[string]int64{"A": -1})
 	o := b.processed(b.alice, basket("A", 1))
 
-	_, stale := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(1)), idempotency.Key[orders.Order]{})
-	_, fresh := b.Cancel(b.ctx, b.admin, o.ID, nil, new(int64(5)), idempotency.Key[orders.Order]{})
+	_, stale := b.Cancel(b.ctx, b.admin, o.ID, nil, web.IfMatch{1}, idempotency.Key[orders.Order]{})
+	_, fresh := b.Cancel(b.ctx, b.admin, o.ID, nil, web.IfMatch{5}, idempotency.Key[orders.Order]{})
 
 	if f, _ := fault.As(stale); f == nil || f.Kind != fault.KindPreconditionFailed {
 		t.Errorf("stale: %v", stale)
@@ -162,14 +164,63 @@ func TestCancelReplays(t *testing.T) {
 	o := b.processed(b.alice, basket("A", 1))
 	k := key(b.alice, "k", "body")
 
+	b.exec(`update orders set status = 'COMPLETED' where id = $1`, o.ID)
 	_, first := b.Cancel(b.ctx, b.alice, o.ID, nil, nil, k)
-	b.cancel(b.admin, o.ID) // now it would be answered 200
+	b.exec(`update orders set status = 'PROCESSING' where id = $1`, o.ID) // which no order becomes; now it would be answered 200
 	_, again := b.Cancel(b.ctx, b.alice, o.ID, nil, nil, k)
 
 	f, _ := fault.As(again)
-	if first == nil || f == nil || f.Code != "illegal-transition" || !f.Replayed || f.Extra["from"] != "PROCESSING" {
+	if first == nil || f == nil || f.Code != "illegal-transition" || !f.Replayed || f.Extra["from"] != "COMPLETED" {
 		t.Errorf("first %v, again %+v", first, f)
 	}
+}
+
+// SPEC C3: a conflict with a state that moves is not stored: when the state has moved, the same request is
+// carried out.
+func TestMovingConflictsAreNotStored_C3(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.products(map[string]int64{"A": -1})
+	o := b.processed(b.alice, basket("A", 1))
+	k := key(b.admin, "k", "body")
+	refund := func() error {
+		_, err := b.Refund(b.ctx, b.admin, o.ID, euro(1), nil, nil, "why", idempotency.Key[settlement.Refund]{Request: k.Request})
+		return err
+	}
+	if err := refund(); !fault.Is(err, "nothing-captured") {
+		t.Fatal(err)
+	}
+	b.ship(o.ID)
+	b.turn(o.ID)
+	if err := refund(); err != nil {
+		t.Errorf("refund after the capture: %v", err)
+	}
+
+	stale := key(b.admin, "stale", "body")
+	if _, err := b.Hold(b.ctx, b.admin, o.ID, "why", web.IfMatch{1}, stale); !fault.Is(err, "stale") {
+		t.Fatal(err)
+	}
+	if _, err := b.Hold(b.ctx, b.admin, o.ID, "why", nil, stale); !fault.Is(err, "illegal-transition") {
+		t.Errorf("the 412 was stored: %v", err)
+	}
+}
+
+// SPEC C7: CANCEL_UNTIL=processing ends the time in which owners cancel; not that of administrators.
+func TestCancelUntilProcessing_C24(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.OwnerCancelsUntil = lifecycle.Processing
+	b.products(map[string]int64{"A": -1})
+	pending, o := b.place(b.alice, basket("A", 1)), b.processed(b.alice, basket("A", 1))
+
+	if got, err := b.Get(b.ctx, b.alice, o.ID); err != nil || len(got.AllowedActions) != 0 {
+		t.Errorf("allowed %v, %v", got.AllowedActions, err)
+	}
+	if _, err := b.Cancel(b.ctx, b.alice, o.ID, nil, nil, idempotency.Key[orders.Order]{}); !fault.Is(err, "illegal-transition") {
+		t.Errorf("cancelled while PROCESSING: %v", err)
+	}
+	b.cancel(b.alice, pending.ID)
+	b.cancel(b.admin, o.ID)
 }
 
 // B4 under races: advancing and cancelling at once, stock ends where it began.

@@ -78,7 +78,7 @@ func (r *checkRequest) giveUp(_ context.Context, _ *unitOfWork, o *lockedOrder, 
 // CompleteStep records that a person decided to continue for the step that holds an order, and
 // releases the order. A step that is passed already is answered as it is. Its faults are
 // not-found for a step that the order does not have, and step-not-held.
-func (m *Module) CompleteStep(ctx context.Context, caller identity.Caller, id uuid.UUID, step string, reason *string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+func (m *Module) CompleteStep(ctx context.Context, caller identity.Caller, id uuid.UUID, step string, reason *string, ifMatch []int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.completeStep(ctx, o, step, reason)
 	})

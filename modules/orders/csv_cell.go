@@ -33,7 +33,7 @@ func appendCell(b []byte, text string) []byte {
 			begins = true
 		case r == '"':
 			b = append(b, '"') // which does not end the beginning: some programs remove quotes
-		case begins && !printable.IsVisible(r):
+		case begins && (!printable.IsVisible(r) || unicode.Is(unicode.Cf, r)): // format characters, which some programs show
 		case begins:
 			if beginsFormula(r) && (!isNumber(text[i:]) || onlyBlank(text[:i])) {
 				b = append(b, '\'')

@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,28 +46,11 @@ type DeadLetterQuery struct {
 
 // DeadLetters returns dead letters, oldest first.
 func (m *Module) DeadLetters(ctx context.Context, f DeadLetterQuery) ([]DeadLetter, error) {
-	var (
-		conditions = []string{"(d.resolved_at is not null) = $1"}
-		args       = []any{f.Resolved}
-	)
-	when := func(set bool, condition string, arg any) {
-		if set {
-			args = append(args, arg)
-			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
-		}
-	}
-	when(len(f.IDs) > 0, "d.id = any($%d)", f.IDs)
-	when(len(f.Orders) > 0, "d.order_id = any($%d)", f.Orders)
-	when(f.Step != "", "d.step = $%d", f.Step)
-	when(f.Error != "", "strpos(d.error, $%d) > 0", f.Error)
-	when(!f.From.IsZero(), "d.created_at >= $%d", f.From)
-	when(!f.To.IsZero(), "d.created_at <= $%d", f.To)
-	when(f.After != uuid.Nil, "d.id > $%d", f.After)
-	args = append(args, f.Limit)
+	var args []any
+	from := f.letters(&args)
 	rows, err := m.Pool.Query(ctx, `
 		select d.id, d.order_id, o.status, d.step, d.error, d.attempts, d.created_at, d.resolved_at, d.resolution, d.resolved_by, d.reason
-		from dead_letters d join orders o on o.id = d.order_id
-		where `+strings.Join(conditions, " and ")+fmt.Sprintf(" order by d.id limit $%d", len(args)), args...)
+		from (`+from+`) d join lateral (select status from orders where id = d.order_id offset 0) o on true order by d.id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
@@ -120,7 +102,7 @@ func (m *Module) Resolve(ctx context.Context, caller identity.Caller, id uuid.UU
 		return idempotency.Result[Order]{}, err
 	}
 	// A deleted order may have stalled as well, and only this use case can resolve it.
-	key.Still = stillVisible(caller, l.OrderID, true, actionsOf(caller))
+	key.Still = stillVisible(caller, l.OrderID, true, m.actionsOf(caller))
 	return answerDeleted(ctx, m, caller, l.OrderID, key, func(ctx context.Context, u *unitOfWork, o *lockedOrder) (Order, error) {
 		if err := u.resolve(ctx, o, l, how, reason); err != nil {
 			return Order{}, err

@@ -26,19 +26,23 @@ func (m *Module) deadRoutes(api *web.API) {
 		Method: http.MethodPost, Path: "/v1/dead-letters/bulk", Name: "resolve-dead-letters", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
 		Summary: "Resolve many dead letters",
 		Doc:     "Resolves up to 500 open dead letters, each order in its own transaction, and fewer if the time limit is reached; repeat the request for the rest. Resolved dead letters are not changed, so repeating the request is safe. With `dryRun` it only lists the dead letters that match.",
+		Example: `{"action":"retry","filter":{"step":"capture"},"dryRun":true}`,
 	}, m.resolveDeadLetters)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/dead-letters/{id}", Name: "get-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersRead,
 		Summary: "Read a dead letter", Errors: []int{http.StatusNotFound},
 	}, m.getDeadLetter)
-	for _, r := range []struct{ how, summary, doc string }{
-		{retry, "Retry the step of a dead letter", "A failed order is reopened; any other order continues at the step that stalled."},
-		{skip, "Skip the step of a dead letter", "The order is not changed, and the step is not attempted again."},
-		{cancel, "Cancel the order of a dead letter", "Only while the order can be cancelled."},
+	for _, r := range []struct {
+		how, summary, doc, code string
+	}{
+		{retry, "Retry the step of a dead letter", "A failed order is reopened; any other order continues at the step that stalled.", "order-deleted"},
+		{skip, "Skip the step of a dead letter", "The order is not changed, and the step is not attempted again.", "resolved"},
+		{cancel, "Cancel the order of a dead letter", "Only while the order can be cancelled.", "illegal-transition"},
 	} {
 		web.HandleIdempotent(api, web.Route{
 			Method: http.MethodPost, Path: "/v1/dead-letters/{id}/" + r.how, Name: r.how + "-dead-letter", Tag: deadTag, Role: identity.Admin, Scope: identity.DeadLettersWrite,
 			Summary: r.summary, Doc: r.doc + " Returns the order.", Errors: []int{http.StatusNotFound, http.StatusConflict},
+			Codes: []string{"resolved", r.code}, Example: `{"reason":"the provider confirmed it by phone"}`,
 		}, orderChanged, m.resolveDeadLetter(r.how))
 	}
 }
@@ -76,11 +80,11 @@ func (m *Module) getDeadLetter(ctx context.Context, in *DeadLetterPath) (*struct
 
 type resolveDeadLetterInput struct {
 	DeadLetterPath
-	Body *DeadLetterResolution
+	Body *DeadLetterResolutionRequest
 }
 
-// DeadLetterResolution is the body of a request to resolve a dead letter.
-type DeadLetterResolution struct {
+// DeadLetterResolutionRequest is the body of a request to resolve a dead letter.
+type DeadLetterResolutionRequest struct {
 	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for skip"`
 }
 
@@ -90,8 +94,8 @@ func (m *Module) resolveDeadLetter(how string) func(context.Context, *resolveDea
 	}
 }
 
-// DeadLetterSelection is an action on all dead letters that match a filter.
-type DeadLetterSelection struct {
+// DeadLetterBulkRequest is an action on all dead letters that match a filter.
+type DeadLetterBulkRequest struct {
 	Action string           `json:"action" enum:"retry,skip,cancel"`
 	Filter DeadLetterFilter `json:"filter"`
 	Reason *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for skip"`
@@ -108,7 +112,7 @@ type DeadLetterFilter struct {
 	To       jsontime.Time `json:"createdTo,omitzero"`
 }
 
-func (m *Module) resolveDeadLetters(ctx context.Context, in *struct{ Body DeadLetterSelection }) (*web.PageOf[DeadLetterResult], error) {
+func (m *Module) resolveDeadLetters(ctx context.Context, in *struct{ Body DeadLetterBulkRequest }) (*web.PageOf[DeadLetterResult], error) {
 	f := in.Body.Filter
 	results, err := m.ResolveMany(ctx, identity.MustFromContext(ctx), DeadLetterQuery{
 		IDs: f.IDs, Orders: f.OrderIDs, Step: f.Step, Error: f.Error, From: time.Time(f.From), To: time.Time(f.To),

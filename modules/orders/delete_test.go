@@ -11,6 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/identity"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // C8: an open order is cancelled before it is deleted. Its stock is released and its payment
@@ -103,7 +104,7 @@ func TestShippedIsNotDeleted(t *testing.T) {
 	before := b.get(id)
 
 	err := b.Delete(b.ctx, b.admin, id, nil)
-	stale := b.Delete(b.ctx, b.admin, id, new(int64(1)))
+	stale := b.Delete(b.ctx, b.admin, id, web.IfMatch{1})
 
 	refused(t, err, "illegal-transition")
 	refused(t, stale, "stale")

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/orderflow-dev/orderflow/ent/order"
+	"github.com/orderflow-dev/orderflow/internal/words"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
@@ -102,14 +103,14 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 
 // exported returns the query for the ids: the ranges of the requested statuses, merged.
 func exported(f Filter) (query string, args []any) {
-	words := ""
-	if list := searched(f.Words); len(list) > 0 {
-		args = append(args, list)
-		words = " and exists (select from order_terms t where t.order_id = o.id and t.terms @> $1)"
+	found := ""
+	if f.Words != "" {
+		args = append(args, words.Query(f.Words))
+		found = " and cardinality($1::text[]) > 0 and exists (select from order_terms t where t.order_id = o.id and t.terms @> $1)"
 	}
 	var parts []string
 	for _, s := range orEvery(f.Statuses) {
-		parts = append(parts, "(select o.id from orders o where "+conditions(f, s, &args)+words+" order by o.id desc)")
+		parts = append(parts, "(select o.id from orders o where "+conditions(f, s, &args)+found+" order by o.id desc)")
 	}
 	return "select id from (" + strings.Join(parts, " union all ") + ") as n order by id desc", args
 }
@@ -119,7 +120,7 @@ func exported(f Filter) (query string, args []any) {
 // should merge index ranges while reading: sorting millions of ids first would delay the first
 // row until the statement times out.
 func advise(b *pgx.Batch, f Filter) {
-	if f.Reference != "" || len(searched(f.Words)) > 0 {
+	if f.Reference != "" || f.Words != "" {
 		b.Queue(`select set_config('cursor_tuple_fraction', '1', true), set_config('enable_seqscan', 'off', true)`)
 	} else {
 		b.Queue(`select set_config('enable_sort', 'off', true)`)

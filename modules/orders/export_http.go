@@ -18,6 +18,7 @@ func (m *Module) exportRoutes(api *web.API) {
 			"the terminating chunk of HTTP. The server ends an export within a second after your session or key ends or your role changes, when the " +
 			"client reads nothing for 20 seconds or less than 64 KiB/s on average, and after 10 minutes. `too-many-exports` is 429 while your account " +
 			"has another export on any node, and 503 while too many exports run on this node.",
+		Codes: []string{"too-many-exports", "too-many-reads"},
 	}, m.exportOrders)
 }
 

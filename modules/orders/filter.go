@@ -3,10 +3,12 @@ package orders
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
@@ -20,7 +22,7 @@ type Filter struct {
 	Statuses  []lifecycle.Status
 	Reference string
 	From, To  time.Time
-	Words     string
+	Words     string    // empty for all orders; a text without a word finds none
 	Before    uuid.UUID // the last id of the page before
 	Limit     int
 }
@@ -76,7 +78,8 @@ func conditions(f Filter, status lifecycle.Status, args *[]any) string {
 		also("o.status = $%d", status)
 	}
 	if f.Reference != "" {
-		also("o.reference = $%d", f.Reference)
+		// Orders that were placed before references were composed have them as they were given.
+		also("o.reference = any($%d)", spellings(f.Reference))
 	}
 	from, to := bounds(f)
 	also("o.id >= $%d", from)
@@ -84,13 +87,9 @@ func conditions(f Filter, status lifecycle.Status, args *[]any) string {
 	return strings.Join(list, " and ")
 }
 
-// searched returns the terms that must all occur. A query of one word also matches as a whole,
-// because a reference such as po-17 is stored as one term.
-func searched(q string) []string {
-	if fields := strings.Fields(strings.ToLower(q)); len(fields) == 1 {
-		if parts := split(q); len(parts) != 1 || parts[0] != fields[0] {
-			return fields
-		}
-	}
-	return split(q)
+// spellings returns a reference as it is stored, composed, and as it may have been stored before.
+func spellings(reference string) []string {
+	list := []string{norm.NFC.String(reference), norm.NFD.String(reference), reference}
+	slices.Sort(list)
+	return slices.Compact(list)
 }

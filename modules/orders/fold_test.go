@@ -70,7 +70,7 @@ func (b *bundle) placeAny(r *rapid.T) uuid.UUID {
 func (b *bundle) doAny(r *rapid.T, id uuid.UUID) {
 	move := func(to lifecycle.Status) func() error {
 		return func() error {
-			m := orders.StatusChange{Status: to, Reason: new("because")}
+			m := orders.StatusChangeRequest{Status: to, Reason: new("because")}
 			if to == lifecycle.Shipped {
 				m.Tracking = new("1Z999")
 			}

@@ -11,21 +11,34 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
-// StatusChange is the body of a request to set an order's status.
-type StatusChange struct {
+// StatusChangeRequest is the body of a request to set an order's status.
+type StatusChangeRequest struct {
 	Status   lifecycle.Status `json:"status"`
 	Reason   *string          `json:"reason,omitzero" minLength:"1" maxLength:"500" doc:"Required for ON_HOLD"`
 	Tracking *string          `json:"tracking,omitzero" minLength:"1" maxLength:"200" doc:"The carrier's tracking number; only with SHIPPED and COMPLETED"`
 }
 
+// validate returns all faults that the schema does not describe. Those of a status that the schema
+// refuses are not known.
+func (c StatusChangeRequest) validate() error {
+	var wrong []fault.Field
+	if c.Tracking != nil && c.Status != "" && c.Status != lifecycle.Shipped && c.Status != lifecycle.Completed {
+		wrong = append(wrong, fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "is only allowed with SHIPPED or COMPLETED"})
+	}
+	if c.Status == lifecycle.OnHold && c.Reason == nil {
+		wrong = append(wrong, fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
+	}
+	if len(wrong) > 0 {
+		return fault.Invalid(wrong...)
+	}
+	return nil
+}
+
 // SetStatus makes the transition to the requested status: ship, complete, hold, release, reopen
 // or cancel (SPEC C8).
-func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to StatusChange, ifMatch *int64) (Order, error) {
-	if to.Tracking != nil && to.Status != lifecycle.Shipped && to.Status != lifecycle.Completed {
-		return Order{}, fault.Invalid(fault.Field{Pointer: "/tracking", Code: "not-allowed", Message: "is only allowed with SHIPPED or COMPLETED"})
-	}
-	if to.Status == lifecycle.OnHold && to.Reason == nil {
-		return Order{}, fault.Invalid(fault.Field{Pointer: "/reason", Code: "required", Message: "is required to put an order on hold"})
+func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.UUID, to StatusChangeRequest, ifMatch []int64) (Order, error) {
+	if err := to.validate(); err != nil {
+		return Order{}, err
 	}
 	moved, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		return u.moveTo(ctx, o, to)
@@ -34,7 +47,7 @@ func (m *Module) SetStatus(ctx context.Context, caller identity.Caller, id uuid.
 }
 
 // moveTo acts as an administrator: transitions of the system or the owner are rejected.
-func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange) error {
+func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChangeRequest) error {
 	switch {
 	case to.Status == lifecycle.Cancelled:
 		return u.cancel(ctx, o, lifecycle.Admin, to.Reason)
@@ -53,7 +66,7 @@ func (u *unitOfWork) moveTo(ctx context.Context, o *lockedOrder, to StatusChange
 
 // fulfil ships or completes an order: its reserved stock is consumed in the same commit, and a
 // job captures its payment.
-func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to StatusChange) error {
+func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to StatusChangeRequest) error {
 	// Check first, because a shipment that is rejected must not change any stock.
 	if err := lifecycle.Check(o.State, to.Status, lifecycle.Admin); err != nil {
 		return err
@@ -71,14 +84,14 @@ func (u *unitOfWork) fulfil(ctx context.Context, o *lockedOrder, to StatusChange
 
 // Hold puts an order on hold until it is released or cancelled. It keeps its stock and its
 // authorization (SPEC C8).
-func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+func (m *Module) Hold(ctx context.Context, caller identity.Caller, id uuid.UUID, reason string, ifMatch []int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
 		return o.record(o.Hold(u.role(o), &reason))
 	})
 }
 
 // Release returns an order on hold to the status before the hold (SPEC C8).
-func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
+func (m *Module) Release(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch []int64, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
 	return m.command(ctx, caller, id, ifMatch, key, func(_ context.Context, u *unitOfWork, o *lockedOrder) error {
 		to := o.HeldFrom
 		if to == "" {
@@ -109,7 +122,7 @@ func (u *unitOfWork) release(o *lockedOrder, role lifecycle.Role, to lifecycle.S
 }
 
 // Delete hides an order from the API; an open order is cancelled first (SPEC C8).
-func (m *Module) Delete(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch *int64) error {
+func (m *Module) Delete(ctx context.Context, caller identity.Caller, id uuid.UUID, ifMatch []int64) error {
 	_, err := m.command(ctx, caller, id, ifMatch, idempotency.Key[Order]{}, func(ctx context.Context, u *unitOfWork, o *lockedOrder) error {
 		if !o.Status.Meaning().Closed {
 			if err := u.cancel(ctx, o, u.role(o), new("deleted")); err != nil {

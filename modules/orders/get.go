@@ -32,7 +32,7 @@ func (m *Module) Get(ctx context.Context, caller identity.Caller, id uuid.UUID) 
 	case full.Row == nil || !visible(full.Row, caller):
 		return Order{}, fault.NotFound("order")
 	}
-	return render(full, caller), nil
+	return m.render(full, caller), nil
 }
 
 // getAll reads a batch of orders. Its result is the zero value for an order that does not exist.

@@ -117,7 +117,7 @@ func TestPageOfTwoSnapshots_C5(t *testing.T) {
 	b.place(b.alice, basket("A", 2))
 	b.exec(`create sequence statements`)
 	// The newer order is there for the first statement and gone for the second.
-	page := storage.Page{Limit: 1, Parts: []string{"(o.id = $2 or nextval('statements') = 1)"}, Args: []any{older}}
+	page := storage.Page{Limit: 1, Parts: []storage.Range{{Where: "(o.id = $2 or nextval('statements') = 1)", Order: "o.id desc"}}, Args: []any{older}}
 
 	_, changed := page.Read(b.ctx, b.pool)
 	again, err := page.Read(b.ctx, b.pool)
@@ -137,7 +137,7 @@ func TestReadsUseIndexes_G2(t *testing.T) {
 	b.products(map[string]int64{"A": 10})
 	b.place(b.alice, basket("A", 1))
 	explain := &explainer{Querier: b.pool}
-	page := storage.Page{Limit: 11, Parts: []string{"o.user_id = $2"}, Args: []any{b.alice.UserID}}
+	page := storage.Page{Limit: 11, Parts: []storage.Range{{Where: "o.user_id between $2 and $2", Order: "o.user_id, o.id desc"}}, Args: []any{b.alice.UserID}}
 
 	_, err := storage.Read(b.ctx, explain, []uuid.UUID{uuid.New(), uuid.New()})
 	b.must(err)

@@ -24,17 +24,11 @@ var (
 
 // Conditional is the input of routes that accept If-Match.
 type Conditional struct {
-	IfMatch string `header:"If-Match" doc:"Execute the request only if this is the order's ETag; 412 otherwise"`
+	IfMatch string `header:"If-Match" doc:"Execute the request only if one of these is the order's ETag; 412 otherwise"`
 }
 
-// seen returns the version of the header, or nil for any version.
-func (c Conditional) seen() (*int64, error) {
-	version, anyVersion, present, err := web.ParseIfMatch(c.IfMatch)
-	if err != nil || !present || anyVersion {
-		return nil, err
-	}
-	return &version, nil
-}
+// seen returns the versions of the header.
+func (c Conditional) seen() (web.IfMatch, error) { return web.ParseIfMatch(c.IfMatch) }
 
 // optional returns the value of a body that may be absent; then it is the zero value.
 func optional[T any](body *T) (value T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -120,21 +121,24 @@ func (m *Module) insertOne(ctx context.Context, tx pgx.Tx, p *placement) (idempo
 }
 
 // rejectReference returns the fault with the id of the order that has the reference
-// (SPEC C4). It stores the fault under the idempotency key, so the caller must commit.
+// (SPEC C4).
 func rejectReference(ctx context.Context, tx pgx.Tx, p *placement) error {
 	existing, err := db(tx).Order.Query().
 		Where(order.UserID(p.row.UserID), order.Reference(*p.row.Reference)).
 		OnlyID(ctx)
+	if ent.IsNotFound(err) {
+		return referenceFreed()
+	}
 	if err != nil {
 		return fmt.Errorf("find the order with a reference: %w", err)
 	}
-	taken := referenceTaken(existing)
-	if p.key.Given() {
-		if err := idempotency.Replace(ctx, tx, idempotency.KeepRefusal(p.key.Request, taken)); err != nil {
-			return err
-		}
-	}
-	return taken
+	return referenceTaken(existing)
+}
+
+// referenceFreed is returned if the order with a reference was deleted after the reference was found
+// to be taken.
+func referenceFreed() *fault.Error {
+	return fault.New(fault.KindUnavailable, "busy", "The order with this reference was deleted just now; try again.").WithRetryAfter(time.Second)
 }
 
 func referenceTaken(by uuid.UUID) *fault.Error {
@@ -177,9 +181,9 @@ func queueRest(b *pgx.Batch, list []*placement) {
 		select * from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])`,
 		owners, numbers, skus, names, quantities, units, sums)
 	b.Queue(`
-		insert into order_terms (order_id, terms)
-		select id, string_to_array(words, ' ') from unnest($1::uuid[], $2::text[]) as t (id, words)`,
-		ids, words)
+		insert into order_terms (order_id, terms, rule)
+		select id, string_to_array(words, ' '), $3 from unnest($1::uuid[], $2::text[]) as t (id, words)`,
+		ids, words, termsRule)
 	events.AppendBatch(b, first)
 }
 

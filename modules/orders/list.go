@@ -30,7 +30,7 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 		return nil, false, err
 	}
 	find := m.find
-	if len(searched(f.Words)) > 0 {
+	if f.Words != "" {
 		find = m.search
 	}
 	err = m.consistently(ctx, func(q postgres.Querier) error {
@@ -43,7 +43,7 @@ func (m *Module) List(ctx context.Context, caller identity.Caller, f Filter) (pa
 		}
 		page = make([]Order, len(list))
 		for i, o := range list {
-			page[i] = render(o, caller)
+			page[i] = m.render(o, caller)
 		}
 		return nil
 	})
@@ -66,14 +66,11 @@ func (m *Module) consistently(ctx context.Context, read func(q postgres.Querier)
 	})
 }
 
-// find reads one order more than the limit. It reads a page of every requested status and merges
-// them, so that every part is a range of one index without orders of other statuses (SPEC G2).
+// find reads one order more than the limit.
 func (m *Module) find(ctx context.Context, q postgres.Querier, f Filter) ([]storage.Full, error) {
 	page := storage.Page{Limit: f.Limit + 1}
 	args := []any{page.Limit} // $1 is the limit
-	for _, s := range orEvery(f.Statuses) {
-		page.Parts = append(page.Parts, conditions(f, s, &args))
-	}
+	page.Parts = ranges(f, &args)
 	page.Args = args[1:]
 	return page.Read(ctx, q)
 }

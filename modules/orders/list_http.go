@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -16,17 +15,17 @@ import (
 // OrderFilters are the filters of lists and exports.
 type OrderFilters struct {
 	UserID      uuid.UUID      `query:"userId" format:"uuid" doc:"Administrators only: the orders of this user"`
-	Status      []StatusFilter `query:"status,explode" doc:"Only this status; repeat for several"`
+	Status      []StatusFilter `query:"status,explode" doc:"Only this status; repeat the parameter or separate several by commas"`
 	Reference   string         `query:"reference" maxLength:"100" doc:"Only orders with exactly this reference"`
-	CreatedFrom jsontime.Time  `query:"createdFrom" doc:"Created at this time or later"`
-	CreatedTo   jsontime.Time  `query:"createdTo" doc:"Created at this time or earlier"`
-	Q           string         `query:"q" maxLength:"200" doc:"Words that must all occur in the reference, the note, the skus or the product names"`
+	CreatedFrom jsontime.Param `query:"createdFrom" doc:"Created at this time or later; a date means midnight UTC"`
+	CreatedTo   jsontime.Param `query:"createdTo" doc:"Created at this time or earlier; a date means midnight UTC, the beginning of the day"`
+	Q           string         `query:"q" format:"words" maxLength:"200" doc:"Words that must all occur in the reference, the note, the skus or the product names"`
 }
 
 func (n OrderFilters) filter() Filter {
 	return Filter{
 		UserID: n.UserID, Statuses: distinct(n.Status), Reference: n.Reference, Words: n.Q,
-		From: time.Time(n.CreatedFrom), To: time.Time(n.CreatedTo),
+		From: n.CreatedFrom.Std(), To: n.CreatedTo.Std(),
 	}
 }
 

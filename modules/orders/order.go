@@ -41,9 +41,9 @@ type Order struct {
 type Line = lifecycle.Line
 
 // render returns the order as a caller may see it.
-func render(full storage.Full, reader identity.Caller) Order {
+func (m *Module) render(full storage.Full, reader identity.Caller) Order {
 	o := snapshot(full)
-	o.AllowedActions = allowedActions(full.Row, reader)
+	o.AllowedActions = m.allowedActions(full.Row, reader)
 	return o
 }
 
@@ -84,7 +84,17 @@ func visible(row *ent.Order, caller identity.Caller) bool {
 	return row.DeletedAt == nil && roleOf(row, caller) != 0
 }
 
-func allowedActions(row *ent.Order, reader identity.Caller) []string {
+// mayDo returns the roles in which a caller may change an order. Owners whose time to cancel is over
+// (OwnerCancelsUntil) only read it.
+func (m *Module) mayDo(row *ent.Order, c identity.Caller) lifecycle.Role {
+	role := roleOf(row, c)
+	if m.OwnerCancelsUntil == lifecycle.Processing && row.Status == string(lifecycle.Processing) {
+		role &^= lifecycle.Owner
+	}
+	return role
+}
+
+func (m *Module) allowedActions(row *ent.Order, reader identity.Caller) []string {
 	o := lifecycle.Order{State: storage.State(row), Deadlines: storage.Deadlines(row)}
-	return o.AllowedActions(roleOf(row, reader))
+	return o.AllowedActions(m.mayDo(row, reader))
 }

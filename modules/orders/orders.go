@@ -17,6 +17,7 @@ import (
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/internal/reads"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/batch"
@@ -74,11 +75,17 @@ type Deps struct {
 	Stock     Stock
 	// Open queues the queries for the orders' payments. They must follow the statement that
 	// locks the orders.
-	Open           func(b *pgx.Batch, orders []uuid.UUID) Settlement
-	NeedsMethod    bool          // whether an order must have a payment method
+	Open        func(b *pgx.Batch, orders []uuid.UUID) Settlement
+	NeedsMethod bool // whether an order must have a payment method
+	// CheckAmount returns why the payment provider will never take an amount, or "". If it is nil, every
+	// amount can be paid.
+	CheckAmount    func(money.Money) string
 	ReservationTTL time.Duration // how long the stock of an unpaid order stays reserved (SPEC D7)
-	InFlight       *idempotency.InFlight
-	Reads          *reads.Reads // limits expensive reads per account
+	// OwnerCancelsUntil is the status that ends the time in which owners cancel their orders:
+	// lifecycle.Shipped, also if it is empty, or lifecycle.Processing.
+	OwnerCancelsUntil lifecycle.Status
+	InFlight          *idempotency.InFlight
+	Reads             *reads.Reads // limits expensive reads per account
 	// Budget limits the orders that an account places. Without one there is no limit.
 	Budget Budget
 	// CurrentCaller returns the current caller of a credential. If it is nil, the caller that

@@ -34,7 +34,8 @@ func (m *Module) Place(ctx context.Context, caller identity.Caller, request Orde
 }
 
 func (m *Module) place(ctx context.Context, caller identity.Caller, request OrderRequest, key idempotency.Key[Order]) (idempotency.Result[Order], error) {
-	p := &placement{caller: caller, request: request, key: key, trace: traceOf(ctx)}
+	p := m.newPlacement(ctx, caller, request)
+	p.key = key
 	if err := m.prepare(ctx, p); err != nil {
 		return replayOr(ctx, m, key, err)
 	}
@@ -107,13 +108,24 @@ func (m *Module) placeAll(ctx context.Context, all []*placement) ([]batch.Result
 }
 
 // insertEach inserts placements one after the other in one transaction. A fault concerns
-// one placement; any other error ends the transaction.
+// one placement, whose rows are rolled back, its key included; any other error ends the transaction.
 func (m *Module) insertEach(ctx context.Context, tx pgx.Tx, list []*placement) (map[*placement]batch.Result[idempotency.Result[Order]], error) {
 	results := make(map[*placement]batch.Result[idempotency.Result[Order]], len(list))
 	for _, p := range list {
-		placed, err := m.insertOne(ctx, tx, p)
-		if _, isFault := fault.As(err); err != nil && !isFault {
-			return nil, err
+		savepoint, err := tx.Begin(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("set a savepoint: %w", err)
+		}
+		placed, err := m.insertOne(ctx, savepoint, p)
+		end := savepoint.Commit
+		if err != nil {
+			if _, isFault := fault.As(err); !isFault {
+				return nil, err
+			}
+			end = savepoint.Rollback
+		}
+		if err := end(ctx); err != nil {
+			return nil, fmt.Errorf("end a savepoint: %w", err)
 		}
 		results[p] = batch.Result[idempotency.Result[Order]]{Value: placed, Err: err}
 	}

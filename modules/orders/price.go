@@ -6,35 +6,44 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/internal/uuidv7"
 	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/fault"
+	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-// validateRequest validates what does not depend on the catalogue, and sets defaults.
-func (m *Module) validateRequest(w *OrderRequest) *fault.Error {
+// newPlacement sets the defaults of a request and validates what does not depend on the catalogue.
+// The faults are reported together with those of its prices.
+func (m *Module) newPlacement(ctx context.Context, caller identity.Caller, w OrderRequest) *placement {
+	p := &placement{m: m, caller: caller, request: w, trace: traceOf(ctx)}
 	if len(w.Metadata) > maxMetadata {
-		return fault.Invalid(fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
+		p.faults = append(p.faults, fault.Field{Pointer: "/metadata", Code: "max-length", Message: "is larger than 16 KiB"})
 	}
 	if w.PaymentMethod == nil && m.NeedsMethod {
-		return fault.Invalid(fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
+		p.faults = append(p.faults, fault.Field{Pointer: "/paymentMethod", Code: "required", Message: "is required"})
 	}
 	if w.OnShortage == "" {
-		w.OnShortage = storage.FailOnShortage
+		p.request.OnShortage = storage.FailOnShortage
 	}
-	return nil
+	if w.Reference != nil {
+		p.request.Reference = new(norm.NFC.String(*w.Reference))
+	}
+	return p
+}
+
+// check returns the faults that Place would find in a request that the schema refuses.
+func (m *Module) check(ctx context.Context, w OrderRequest) error {
+	return m.prepare(ctx, m.newPlacement(ctx, identity.MustFromContext(ctx), w))
 }
 
 // prepare validates and prices an order before it joins the batch.
 func (m *Module) prepare(ctx context.Context, p *placement) error {
-	if f := m.validateRequest(&p.request); f != nil {
-		return f
-	}
 	offer, version, err := m.Catalogue.Offers(ctx, skusOf(p.request.Items))
 	if err != nil {
 		return err
@@ -57,9 +66,12 @@ func (m *Module) prepare(ctx context.Context, p *placement) error {
 // price makes the order's rows from the request and the catalogue. Its fault lists all
 // invalid lines.
 func (p *placement) price(ctx context.Context, offer func(string) (string, money.Money, bool, bool), version int64) error {
-	lines, total, faults := price(p.request.Items, offer)
-	if len(faults) > 0 {
+	lines, total, faults := p.m.price(p.request.Items, offer)
+	if faults = append(faults, p.faults...); len(faults) > 0 {
 		return fault.Invalid(faults...)
+	}
+	if expected := p.request.ExpectedTotal; expected != nil && *expected != total {
+		return priceChanged(total)
 	}
 
 	id, err := uuid.NewV7()
@@ -80,6 +92,11 @@ func (p *placement) price(ctx context.Context, offer func(string) (string, money
 	return p.render(ctx, placed.Recorded[0])
 }
 
+func priceChanged(total money.Money) *fault.Error {
+	return fault.New(fault.KindConflict, "price-changed", "The total is %d %s in minor units, not what was expected.", total.Amount, total.Currency).
+		With("total", total)
+}
+
 // render makes the first event and the response. It runs on the caller's goroutine before
 // the transaction, so that the batch only has to write.
 func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err error) {
@@ -89,7 +106,7 @@ func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err err
 	if p.event, err = encodeEvent(placed, p.row.UserID, &accepted); err != nil {
 		return err
 	}
-	o.AllowedActions = allowedActions(p.row, p.caller)
+	o.AllowedActions = p.m.allowedActions(p.row, p.caller)
 	p.placed, err = p.key.Result(ctx, o)
 	if err != nil {
 		return fmt.Errorf("render order %s: %w", p.row.ID, err)
@@ -98,7 +115,7 @@ func (p *placement) render(ctx context.Context, placed lifecycle.Event) (err err
 }
 
 // price returns the lines with names and prices from the catalogue, and their exact total.
-func price(items []OrderRequestItem, offer func(string) (string, money.Money, bool, bool)) (lines []Line, total money.Money, faults []fault.Field) {
+func (m *Module) price(items []OrderRequestItem, offer func(string) (string, money.Money, bool, bool)) (lines []Line, total money.Money, faults []fault.Field) {
 	reject := func(i int, member, code, message string) {
 		faults = append(faults, fault.Field{Pointer: fmt.Sprintf("/items/%d/%s", i, member), Code: code, Message: message})
 	}
@@ -130,6 +147,11 @@ func price(items []OrderRequestItem, offer func(string) (string, money.Money, bo
 		}
 		lines[i] = Line{
 			SKU: item.SKU, Name: name, Quantity: item.Quantity, UnitPrice: unit, Total: money.Money{Amount: sum, Currency: unit.Currency},
+		}
+	}
+	if len(faults) == 0 && m.CheckAmount != nil {
+		if why := m.CheckAmount(total); why != "" {
+			faults = append(faults, fault.Field{Pointer: "/items", Code: "amount-not-payable", Message: fmt.Sprintf("the total of %d %s %s", total.Amount, total.Currency, why)})
 		}
 	}
 	return lines, total, faults

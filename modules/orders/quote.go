@@ -13,14 +13,14 @@ import (
 
 // Quote has the current price of an order and whether the stock suffices. It reserves nothing.
 type Quote struct {
-	Items     []QuoteLine `json:"items" nullable:"false"`
+	Items     []QuoteItem `json:"items" nullable:"false"`
 	Total     money.Money `json:"total"`
 	Available bool        `json:"available" doc:"Whether the stock suffices for all lines"`
 	Shortages []Shortage  `json:"shortages" nullable:"false" doc:"The skus whose stock does not suffice"`
 }
 
-// QuoteLine is a line of a quote.
-type QuoteLine struct {
+// QuoteItem is a line of a quote.
+type QuoteItem struct {
 	Line
 	Available bool `json:"available" doc:"Whether the stock of the sku suffices for all lines with this sku"`
 }
@@ -44,7 +44,7 @@ func (m *Module) Quote(ctx context.Context, items []OrderRequestItem) (Quote, er
 	if err != nil {
 		return Quote{}, err
 	}
-	lines, total, faults := price(items, offer)
+	lines, total, faults := m.price(items, offer)
 	if len(faults) > 0 {
 		return Quote{}, fault.Invalid(faults...)
 	}
@@ -60,7 +60,7 @@ func (m *Module) Quote(ctx context.Context, items []OrderRequestItem) (Quote, er
 		short[s.SKU] = true
 	}
 	for _, line := range lines {
-		q.Items = append(q.Items, QuoteLine{Line: line, Available: !short[line.SKU]})
+		q.Items = append(q.Items, QuoteItem{Line: line, Available: !short[line.SKU]})
 	}
 	return q, nil
 }

@@ -13,6 +13,11 @@ func (m *Module) quoteRoutes(api *web.API) {
 		Method: http.MethodPost, Path: "/v1/orders/quote", Name: "quote-order", Tag: tag, Role: identity.User, Scope: identity.OrdersRead,
 		Summary: "Price an order and check the stock",
 		Doc:     "Returns the errors that placing the order would return. Nothing is stored or reserved.",
+		Example: `{"items":[{"sku":"KETTLE-GOOSENECK","quantity":2}]}`,
+		Check: web.CheckBody(func(ctx context.Context, q QuoteRequest) error {
+			_, err := m.Quote(ctx, q.Items)
+			return err
+		}),
 	}, m.quoteOrder)
 }
 

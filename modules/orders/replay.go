@@ -48,8 +48,8 @@ func stillVisible[T any](caller identity.Caller, id uuid.UUID, deletedToo bool, 
 
 // actionsOf returns a function for stillVisible that sets a stored order's allowed actions
 // to what the caller may do now.
-func actionsOf(caller identity.Caller) func(*ent.Order, *Order) {
-	return func(row *ent.Order, o *Order) { o.AllowedActions = allowedActions(row, caller) }
+func (m *Module) actionsOf(caller identity.Caller) func(*ent.Order, *Order) {
+	return func(row *ent.Order, o *Order) { o.AllowedActions = m.allowedActions(row, caller) }
 }
 
 // stillPlaced is for the response of Place: if the order was deleted, it returns a fault.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/modules/orders"
+	"github.com/orderflow-dev/orderflow/modules/orders/lifecycle"
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
@@ -45,6 +46,7 @@ func TestReplayAsksForTheRight_C3(t *testing.T) {
 			return shown(b.Hold(b.ctx, c, o.ID, "secret reason", nil, of(k)))
 		},
 		"release": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
+			b.exec(`update orders set status = 'COMPLETED', due_at = null where id = $1`, o.ID)
 			return shown(b.Release(b.ctx, c, o.ID, nil, of(k))) // a refusal that is kept: it tells the status
 		},
 		"refund": func(c identity.Caller, o orders.Order, k idempotency.Request) (string, bool, error) {
@@ -53,7 +55,11 @@ func TestReplayAsksForTheRight_C3(t *testing.T) {
 		},
 	}
 	for name, act := range acts {
-		o := b.place(b.alice, basket("A", 1))
+		o := b.processed(b.alice, basket("A", 1))
+		if name == "refund" {
+			o = b.shipped(basket("A", 1))
+			b.must(b.move(o.ID, lifecycle.Completed))
+		}
 		k := roleKey[orders.Order](b.admin, "POST "+name, nil).Request
 		first, _, firstErr := act(b.admin, o, k)
 		again, replayed, againErr := act(b.admin, o, k)

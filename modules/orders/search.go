@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/orderflow-dev/orderflow/internal/words"
 	"github.com/orderflow-dev/orderflow/modules/orders/storage"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
@@ -24,6 +25,9 @@ const searchWindow = 2000
 // to choose. So search scans a window of limited size, and uses the index only if the window
 // does not fill the page.
 func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]storage.Full, error) {
+	if len(words.Query(f.Words)) == 0 {
+		return nil, nil
+	}
 	ids, whole, err := m.searchNewest(ctx, q, f)
 	if err == nil && !whole && len(ids) <= f.Limit {
 		ids, err = m.searchIndex(ctx, f)
@@ -40,10 +44,10 @@ func (m *Module) search(ctx context.Context, q postgres.Querier, f Filter) ([]st
 // whole is true if the window has all of these. The optimization fences (offset 0) make the
 // planner look orders up one by one, newest first, until the page is full.
 func (m *Module) searchNewest(ctx context.Context, q postgres.Querier, f Filter) (ids []uuid.UUID, whole bool, err error) {
-	args := []any{searched(f.Words), f.Limit + 1, searchWindow}
+	args := []any{words.Query(f.Words), f.Limit + 1, searchWindow}
 	var parts []string
-	for _, s := range orEvery(f.Statuses) {
-		parts = append(parts, "(select o.id from orders o where "+conditions(f, s, &args)+" order by o.id desc limit $3)")
+	for _, r := range ranges(f, &args) {
+		parts = append(parts, "(select o.id from orders o where "+r.Where+" order by "+r.Order+" limit $3)")
 	}
 
 	var seen int
@@ -60,7 +64,7 @@ func (m *Module) searchNewest(ctx context.Context, q postgres.Querier, f Filter)
 
 // searchIndex reads all orders with the words from the inverted index, and then filters them.
 func (m *Module) searchIndex(ctx context.Context, f Filter) (ids []uuid.UUID, err error) {
-	args := []any{searched(f.Words), f.Limit + 1}
+	args := []any{words.Query(f.Words), f.Limit + 1}
 	fits := conditions(f, "", &args)
 	if len(f.Statuses) > 0 {
 		args = append(args, f.Statuses)

@@ -132,9 +132,9 @@ func (b *bundle) work() *queue.Client {
 // products puts skus on sale at 1.00 EUR each with so many units; -1 is untracked.
 func (b *bundle) products(units map[string]int64) {
 	b.t.Helper()
-	var list []inventory.NewProduct
+	var list []inventory.ProductRequest
 	for sku, n := range units {
-		p := inventory.NewProduct{SKU: sku, Name: "Name of " + sku, UnitPrice: money.Money{Amount: 100, Currency: "EUR"}}
+		p := inventory.ProductRequest{SKU: sku, Name: "Name of " + sku, UnitPrice: money.Money{Amount: 100, Currency: "EUR"}}
 		if n >= 0 {
 			p.Stock = &n
 		}

@@ -21,6 +21,8 @@ const ratedAtMost = 20_000
 
 // Stats has the number of orders, the rate of new orders, and the oldest order of each status.
 type Stats struct {
+	_ struct{} `schema:"OrderStats"`
+
 	Counts map[lifecycle.Status]int64   `json:"counts" doc:"The number of orders by status, without deleted orders"`
 	Rate   Rate                         `json:"rate"`
 	Oldest map[lifecycle.Status]*Oldest `json:"oldest" doc:"The oldest order by status; null if there is none"`
@@ -29,12 +31,16 @@ type Stats struct {
 
 // Rate is the recent average rate of new orders.
 type Rate struct {
+	_ struct{} `schema:"OrderRate"`
+
 	PerSecond float64   `json:"perSecond" doc:"Orders per second during the last minute" example:"12.5"`
 	PerMinute PerMinute `json:"perMinute"`
 }
 
 // PerMinute has the rates of several periods.
 type PerMinute struct {
+	_ struct{} `schema:"OrdersPerMinute"`
+
 	Last1  float64 `json:"last1" doc:"Over the last minute" example:"750"`
 	Last5  float64 `json:"last5" doc:"Over the last five minutes" example:"702.4"`
 	Last15 float64 `json:"last15" doc:"Over the last fifteen minutes" example:"650.2"`
@@ -42,6 +48,8 @@ type PerMinute struct {
 
 // Oldest is the oldest order of a status.
 type Oldest struct {
+	_ struct{} `schema:"OldestOrder"`
+
 	ID        uuid.UUID     `json:"id"`
 	CreatedAt jsontime.Time `json:"createdAt"`
 }

@@ -15,7 +15,9 @@ func (m *Module) stepRoutes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/{id}/steps/{name}/complete", Name: "complete-order-step", Tag: tag, Role: identity.Admin, Scope: identity.OrdersSteps,
 		Summary: "Complete a step that holds an order", Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed},
-		Doc: "Records that the step lets the order continue, and releases the order. A step that is passed or skipped already is answered as it is.",
+		Doc:     "Records that the step lets the order continue, and releases the order. A step that is passed or skipped already is answered as it is.",
+		Codes:   []string{"step-not-held"},
+		Example: `{"reason":"checked by phone"}`,
 	}, orderChanged, m.completeOrderStep)
 }
 
@@ -23,11 +25,11 @@ type completeOrderStepInput struct {
 	OrderInput
 	Conditional
 	Name string `path:"name" maxLength:"64" doc:"The name of the step"`
-	Body *StepCompletion
+	Body *StepCompletionRequest
 }
 
-// StepCompletion says why a step is completed.
-type StepCompletion struct {
+// StepCompletionRequest says why a step is completed.
+type StepCompletionRequest struct {
 	Reason *string `json:"reason,omitzero" minLength:"1" maxLength:"500"`
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/idempotency"
 	"github.com/orderflow-dev/orderflow/platform/queue"
+	"github.com/orderflow-dev/orderflow/platform/web"
 )
 
 // checks is a step whose answers the test decides. It remembers the keys of its requests.
@@ -231,7 +232,7 @@ func TestCompleteStep(t *testing.T) {
 	b.must(b.Advance(b.ctx, id))
 	_, byOwner := b.CompleteStep(b.ctx, b.alice, id, "approval", nil, nil, idempotency.Key[orders.Order]{})
 	_, byStranger := b.CompleteStep(b.ctx, b.bob, id, "approval", nil, nil, idempotency.Key[orders.Order]{})
-	_, stale := b.CompleteStep(b.ctx, b.admin, id, "approval", nil, new(int64(1)), idempotency.Key[orders.Order]{})
+	_, stale := b.CompleteStep(b.ctx, b.admin, id, "approval", nil, web.IfMatch{1}, idempotency.Key[orders.Order]{})
 
 	for what, got := range map[string][2]string{
 		"before it was asked":    {early, "not-found"},

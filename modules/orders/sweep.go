@@ -36,7 +36,7 @@ func (m *Module) Sweep(ctx context.Context) error {
 	return periodic.Run(ctx, periodic.Task{
 		Name: "sweep orders", Interval: sweepEvery, Jitter: 0.25, Log: m.Log,
 		Run: func(ctx context.Context) (err error) {
-			for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts} {
+			for _, once := range []func(context.Context) (int, error){m.SweepOnce, m.ExpireOnce, m.FoldCounts, m.ReindexOnce} {
 				err = errors.Join(err, untilDone(ctx, once))
 			}
 			return err

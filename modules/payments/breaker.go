@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/orderflow-dev/orderflow/internal/breaker"
+	"github.com/orderflow-dev/orderflow/platform/money"
 )
 
 // Guard adds a circuit breaker and a timeout to a provider. While the provider is unavailable,
@@ -23,6 +24,8 @@ type guard struct {
 	Provider
 	breaker *breaker.Breaker[string]
 }
+
+func (g *guard) CheckAmount(m money.Money) string { return CheckAmount(g.Provider, m) }
 
 func (g *guard) Authorize(ctx context.Context, a Authorization) (string, error) {
 	return g.ask(ctx, func(ctx context.Context) (string, error) { return g.Provider.Authorize(ctx, a) })

@@ -21,7 +21,9 @@ func (m *Module) Routes(api *web.API, orders Orders) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/orders/{id}/refunds", Name: "refund-order", Tag: tag, Role: identity.Admin, Scope: identity.PaymentsWrite,
 		Summary: "Refund an order", Status: http.StatusCreated, Errors: []int{http.StatusNotFound, http.StatusConflict},
-		Doc: "Refunds an amount, or units of the order's lines. A job makes the refund at the provider. The sum of all refunds never exceeds the captured amount.",
+		Doc:     "Refunds an amount, or units of the order's lines. A job makes the refund at the provider. The sum of all refunds never exceeds the captured amount.",
+		Codes:   []string{"nothing-captured", "refund-exceeds-captured", "refund-exceeds-order"},
+		Example: `{"amount":{"amount":1000,"currency":"EUR"},"reason":"arrived damaged"}`,
 	}, refundRequested, h.refundOrder)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/orders/{id}/refunds", Name: "list-refunds", Tag: tag, Role: identity.User, Scope: identity.PaymentsRead,
@@ -39,8 +41,8 @@ type handlers struct {
 	orders Orders
 }
 
-// NewRefund is the body of a request for a refund.
-type NewRefund struct {
+// RefundRequest is the body of a request for a refund.
+type RefundRequest struct {
 	Amount *money.Money `json:"amount,omitzero" doc:"The amount to refund; alternative to items"`
 	Items  []RefundItem `json:"items,omitempty" maxItems:"500" doc:"The units to refund; alternative to amount"`
 	Reason string       `json:"reason" minLength:"1" maxLength:"500"`
@@ -58,7 +60,7 @@ var refundRequested = web.Responder[settlement.Refund, RefundResponse]{Body: fun
 
 func (h handlers) refundOrder(ctx context.Context, in *struct {
 	OrderPath
-	Body NewRefund
+	Body RefundRequest
 }, key idempotency.Key[settlement.Refund]) (idempotency.Result[settlement.Refund], error) {
 	var skus []string
 	var units []int64

@@ -13,6 +13,7 @@ import (
 	"fmt"
 
 	"github.com/orderflow-dev/orderflow/modules/payments/settlement"
+	"github.com/orderflow-dev/orderflow/platform/money"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
@@ -34,6 +35,9 @@ func New(d Deps) *Module { return &Module{pool: d.Pool, provider: d.Provider} }
 
 // NeedsMethod reports whether an order that is not free must have a payment method.
 func (m *Module) NeedsMethod() bool { return m.provider.NeedsMethod() }
+
+// CheckAmount returns why the provider will never take an amount, or "".
+func (m *Module) CheckAmount(amount money.Money) string { return CheckAmount(m.provider, amount) }
 
 // call is one request to the provider and, after it was made, its result.
 type call struct {

@@ -42,6 +42,22 @@ type Provider interface {
 	Refund(ctx context.Context, r Refund) (reference string, err error)
 }
 
+// AmountChecker is implemented by providers that cannot take every amount in every currency.
+type AmountChecker interface {
+	// CheckAmount returns why the provider will never take an amount, as the end of a sentence that begins with
+	// the amount, or "". It calls nobody.
+	CheckAmount(m money.Money) string
+}
+
+// CheckAmount returns why a provider will never take an amount, or "". Orders of such an amount are
+// refused before they are accepted (SPEC C21).
+func CheckAmount(p Provider, m money.Money) string {
+	if c, ok := p.(AmountChecker); ok && m.Amount > 0 {
+		return c.CheckAmount(m)
+	}
+	return ""
+}
+
 // Authorization is a request to authorise an amount.
 type Authorization struct {
 	Key     string

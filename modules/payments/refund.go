@@ -31,6 +31,8 @@ type RefundItem struct {
 
 // RefundResponse is the JSON form of a refund.
 type RefundResponse struct {
+	_ struct{} `schema:"Refund"`
+
 	ID        uuid.UUID     `json:"id"`
 	OrderID   uuid.UUID     `json:"orderId"`
 	Status    string        `json:"status" enum:"PENDING,DONE,FAILED,ABANDONED"`

@@ -35,7 +35,7 @@ func (m *Module) PreparePassword(ctx context.Context, id uuid.UUID, current, nex
 	if err := m.prove(ctx, u, "/currentPassword", current); err != nil {
 		return nil, err
 	}
-	if u.PasswordMustChange && next == current { // ASVS 5.0 6.4.1: an initial password does not stay
+	if u.PasswordMustChange && normalize(next) == normalize(current) { // ASVS 5.0 6.4.1: an initial password does not stay
 		return nil, fault.Invalid(fault.Field{Pointer: "/newPassword", Code: "unchanged", Message: "must differ from the initial password"})
 	}
 	hash, err := m.hashes.make(ctx, known, next)

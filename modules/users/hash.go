@@ -88,11 +88,11 @@ func dummyHashOf(cost int) string {
 	return fmt.Sprintf("$2a$%02d$KIXQJ0b9uR5zL8mT4vN2cOeW7yHs3dGfPa1xEjBqUoCkVlMnZrS6i", cost)
 }
 
-// make hashes a password of at most 72 bytes.
+// make hashes a normalised password of at most 72 bytes.
 func (h *hasher) make(ctx context.Context, class int, password string) (string, error) {
 	var hash []byte
 	err := h.do(ctx, class, func() (err error) {
-		hash, err = h.generate([]byte(password), h.cost)
+		hash, err = h.generate([]byte(normalize(password)), h.cost)
 		return err
 	})
 	if err != nil {
@@ -101,9 +101,18 @@ func (h *hasher) make(ctx context.Context, class int, password string) (string, 
 	return string(hash), nil
 }
 
-// matches compares a password and takes the same time for any password, including one that no
-// account can have.
+// matches compares a password and takes the same time with any hash, for any password of this
+// spelling, including one that no account can have. Hashes of earlier versions are of passwords as they were
+// sent, so a spelling that is not the normalised one is compared as well.
 func (h *hasher) matches(ctx context.Context, hash, password string) (bool, error) {
+	same, err := h.matchesBytes(ctx, hash, normalize(password))
+	if same || err != nil || normalize(password) == password {
+		return same, err
+	}
+	return h.matchesBytes(ctx, hash, password)
+}
+
+func (h *hasher) matchesBytes(ctx context.Context, hash, password string) (bool, error) {
 	possible := len(password) <= maxPassword && !repeats(password)
 	err := h.do(ctx, known, func() error { return h.compare([]byte(hash), []byte(password[:min(len(password), maxPassword)])) })
 	if errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {

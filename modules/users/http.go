@@ -42,6 +42,7 @@ func answer(u *ent.User, err error) (*userAnswer, error) {
 
 // Routes registers the module's part of the API.
 func (m *Module) Routes(api *web.API) {
+	api.NameEnum("Role", string(identity.User), string(identity.Admin))
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: "/v1/auth/register", Name: "register", Tag: "Accounts",
 		Summary: "Register an account", Role: identity.Anyone, Scope: identity.NoKeys, Status: http.StatusCreated, Errors: []int{http.StatusForbidden},
@@ -50,6 +51,12 @@ func (m *Module) Routes(api *web.API) {
 			"403 `registration-closed` if the server allows no registrations, or only with an invitation. 422 `invalid-invitation` at `/invitation`. " +
 			"If the server requires verified addresses, a message with a code is sent to the address, and the account may do little until the code is confirmed; " +
 			"429 `too-many-messages` if too many were sent to the address. An account whose address was not verified does not occupy it: another registration replaces it.",
+		Codes:   []string{"registration-closed", "email-taken", "invalid-invitation", "too-many-registrations"},
+		Example: `{"email":"ada@example.com","password":"an otter in a teapot","name":"Ada"}`,
+		Check: web.CheckBody(func(_ context.Context, n RegistrationRequest) error {
+			_, err := draftOf(n.Email, n.Password, n.Name, identity.User)
+			return err
+		}),
 	}, m.register)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users/me", Name: "get-me", Tag: "Accounts",
@@ -58,6 +65,8 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/me", Name: "update-me", Tag: "Accounts",
 		Summary: "Change your name", Role: identity.User, Scope: identity.NoKeys, Errors: []int{http.StatusNotFound},
+		Example: `{"name":"Ada Lovelace"}`,
+		Check:   web.CheckBody(func(_ context.Context, p ProfileUpdate) error { return change{name: p.Name}.validate() }),
 	}, m.updateMe)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: "/v1/users", Name: "list-users", Tag: "Users",
@@ -70,19 +79,23 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPatch, Path: "/v1/users/{id}", Name: "update-user", Tag: "Users",
 		Summary: "Change an account's role, state or name", Role: identity.Admin, Scope: identity.NoKeys,
-		Doc: "A new role takes effect with the next request of the account; deactivating an account ends its sessions, revokes its API keys and disables its webhooks, and activating it again does not bring them back. Webhooks for the orders of others are disabled when an administrator becomes a user. 409 `last-admin` if no active administrator would be left.",
+		Doc:     "A new role takes effect with the next request of the account; deactivating an account ends its sessions, revokes its API keys and disables its webhooks, and activating it again does not bring them back. Webhooks for the orders of others are disabled when an administrator becomes a user. 409 `last-admin` if no active administrator would be left.",
+		Codes:   []string{"last-admin"},
+		Example: `{"role":"admin"}`,
+		Check:   web.CheckBody(func(_ context.Context, u UserUpdate) error { return change{name: u.Name}.validate() }),
 	}, m.updateUser)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: "/v1/users/{id}", Name: "delete-user", Tag: "Users",
 		Summary: "Delete an account", Role: identity.Admin, Scope: identity.NoKeys, Errors: []int{http.StatusConflict},
-		Doc: "Ends the account's sessions, API keys and webhooks, and makes its e-mail address available again; its orders are kept. 409 `last-admin` if no active administrator would be left.",
+		Doc:   "Ends the account's sessions, API keys and webhooks, and makes its e-mail address available again; its orders are kept. 409 `last-admin` if no active administrator would be left.",
+		Codes: []string{"last-admin"},
 	}, m.deleteUser)
 	m.recoveryRoutes(api)
 	m.invitationRoutes(api)
 }
 
-// NewUser is the body of a registration.
-type NewUser struct {
+// RegistrationRequest is the body of a registration.
+type RegistrationRequest struct {
 	Email    string `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
 	Password string `json:"password" doc:"8 to 72 bytes in UTF-8" example:"an otter in a teapot"`
 	Name     string `json:"name,omitempty" doc:"At most 200 characters" example:"Ada"`
@@ -91,7 +104,7 @@ type NewUser struct {
 }
 
 type registerInput struct {
-	Body NewUser
+	Body RegistrationRequest
 }
 
 type registerAnswer struct {

@@ -95,6 +95,18 @@ func (m *Module) acceptInvitation(ctx context.Context, tx pgx.Tx, d draft, u *en
 	})
 }
 
+// newAddress returns a new e-mail address as it is shown and as it is compared, or its fault.
+func newAddress(email string) (shown, folded string, err error) {
+	shown, folded, ok := address(email)
+	if !ok {
+		return "", "", fault.Invalid(invalidEmail())
+	}
+	if why := doubt(shown); why != "" {
+		return "", "", fault.Invalid(fault.Field{Pointer: "/email", Code: "invalid", Message: why})
+	}
+	return shown, folded, nil
+}
+
 // invite creates an invitation and sends its token to the address.
 func (m *Module) invite(ctx context.Context, by identity.Caller, key idempotency.Key[*ent.Invitation], email string, role identity.Role) (idempotency.Result[*ent.Invitation], error) {
 	none := idempotency.Result[*ent.Invitation]{}
@@ -104,12 +116,9 @@ func (m *Module) invite(ctx context.Context, by identity.Caller, key idempotency
 	if err := m.requireMailer(); err != nil {
 		return none, err
 	}
-	shown, folded, ok := address(email)
-	if !ok {
-		return none, fault.Invalid(invalidEmail())
-	}
-	if why := doubt(shown); why != "" {
-		return none, fault.Invalid(fault.Field{Pointer: "/email", Code: "invalid", Message: why})
+	shown, folded, err := newAddress(email)
+	if err != nil {
+		return none, err
 	}
 	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (*ent.Invitation, error) {
 		taken, err := m.isTaken(ctx, tx, shown)

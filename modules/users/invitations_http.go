@@ -21,6 +21,12 @@ func (m *Module) invitationRoutes(api *web.API) {
 		Summary: "Invite a person to register", Errors: []int{http.StatusConflict},
 		Doc: "Sends a token to the e-mail address, which is valid for 7 days and allows one registration with this address and the role. It ends when the administrator who created it is no longer one. " +
 			"409 is `email-taken`, `already-invited` or `mail-not-configured`. 403 `registration-closed` if the server allows no registrations.",
+		Codes:   []string{"already-invited", "email-taken", "mail-not-configured"},
+		Example: `{"email":"grace@example.com","role":"user"}`,
+		Check: web.CheckBody(func(_ context.Context, i InvitationRequest) error {
+			_, _, err := newAddress(i.Email)
+			return err
+		}),
 	}, web.Responder[*ent.Invitation, CreatedInvitation]{
 		Location: func(i *ent.Invitation) string { return path + "/" + i.ID.String() },
 		Body:     func(_ context.Context, i *ent.Invitation) CreatedInvitation { return renderCreated(i) },
@@ -63,14 +69,14 @@ type Invitation struct {
 
 func renderInvitation(i *ent.Invitation) Invitation { return Invitation{renderCreated(i), i.Email} }
 
-// NewInvitation is the body of an invitation.
-type NewInvitation struct {
+// InvitationRequest is the body of an invitation.
+type InvitationRequest struct {
 	Email string        `json:"email" doc:"At most 254 bytes" example:"ada@example.com"`
 	Role  identity.Role `json:"role,omitempty" enum:"user,admin" default:"user"`
 }
 
 type inviteInput struct {
-	Body NewInvitation
+	Body InvitationRequest
 }
 
 func (m *Module) createInvitation(ctx context.Context, in *inviteInput, key idempotency.Key[*ent.Invitation]) (idempotency.Result[*ent.Invitation], error) {

@@ -45,26 +45,41 @@ type messageLimits struct {
 	network redis.Limit // requests to reset a password from one network address
 }
 
-// allow counts a message to the folded address, whether or not an account has it. The counters contain
-// a hash of it.
-func (l messageLimits) allow(ctx context.Context, kind, key string) error {
+// allow counts a message to the folded address, whether or not an account has it, and calls do, which
+// has it sent. The counters contain a hash of the address.
+func (l messageLimits) allow(ctx context.Context, kind, key string, do func() error) error {
 	sum := sha256.Sum256([]byte(key))
-	return l.count(ctx, kind+":"+hex.EncodeToString(sum[:]), messageLimit)
+	return l.count(ctx, kind+":"+hex.EncodeToString(sum[:]), messageLimit, do)
 }
 
-// allowNetwork counts a request from the network address of ctx.
-func (l messageLimits) allowNetwork(ctx context.Context, kind string) error {
-	return l.count(ctx, kind+":network:"+clientaddr.Network(clientaddr.From(ctx)).String(), l.network)
+// allowNetwork counts a request from the network address of ctx, and calls do.
+func (l messageLimits) allowNetwork(ctx context.Context, kind string, do func() error) error {
+	return l.count(ctx, kind+":network:"+clientaddr.Network(clientaddr.From(ctx)).String(), l.network, do)
 }
 
-func (l messageLimits) count(ctx context.Context, key string, limit redis.Limit) error {
-	if l.limiter == nil {
-		return nil
+// count counts one call of do under a key and returns its error, or a RateLimited fault without calling
+// it. A call that failed for an internal reason, as while the database is away, does not count: its
+// caller is told to repeat it (SPEC F20).
+func (l messageLimits) count(ctx context.Context, key string, limit redis.Limit, do func() error) error {
+	if l.limiter == nil || limit.Disabled() {
+		return do()
 	}
-	if d := l.limiter.Allow(ctx, "mail:"+key, limit); !d.Allowed {
+	call := redis.Call{Key: "mail:" + key, Limit: limit}
+	d := l.limiter.AllowAll(ctx, call)[0]
+	if !d.Allowed {
 		return fault.New(fault.KindRateLimited, "too-many-messages", "Too many messages were requested; try again later.").WithRetryAfter(d.RetryAfter)
 	}
-	return nil
+	err := do()
+	if failedInternally(err) {
+		l.limiter.Cancel(context.WithoutCancel(ctx), d.Local, call)
+	}
+	return err
+}
+
+// failedInternally reports whether an error is nothing that the caller has done.
+func failedInternally(err error) bool {
+	f, told := fault.As(err)
+	return err != nil && (!told || f.Kind == fault.KindUnavailable)
 }
 
 // requireMailer refuses what would need a message on a server that sends none.

@@ -2,6 +2,9 @@ package users
 
 import (
 	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
@@ -12,6 +15,18 @@ const (
 	maxPassword = 72
 )
 
+// normalize returns the form in which passwords are hashed: the profile OpaqueString (RFC 8265, section
+// 4.2.2; NIST SP 800-63B, section 3.1.1.2). Composed and decomposed letters are the same, and every space
+// is U+0020. Keyboards and systems differ in what they send. Unlike the profile, no character is refused.
+func normalize(password string) string {
+	return norm.NFC.String(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Zs, r) {
+			return ' '
+		}
+		return r
+	}, password))
+}
+
 // validatePassword returns the faults of a new password for the account with that address. No message
 // contains the password.
 func validatePassword(pointer, password, email string) []fault.Field {
@@ -19,6 +34,7 @@ func validatePassword(pointer, password, email string) []fault.Field {
 		return []fault.Field{{Pointer: pointer, Code: code, Message: message}}
 	}
 	local, _, _ := strings.Cut(email, "@")
+	password = normalize(password)
 
 	switch {
 	case len(password) < minPassword:

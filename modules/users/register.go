@@ -36,7 +36,7 @@ func tooManyRegistrations() *fault.Error {
 // createAccount registers an account (SPEC A1, A9, A10). The registration counts against the limit of
 // the network address before anything is read or hashed, also if the e-mail address is taken,
 // but not if the registration fails for an internal reason.
-func (m *Module) createAccount(ctx context.Context, n NewUser) (*ent.User, error) {
+func (m *Module) createAccount(ctx context.Context, n RegistrationRequest) (*ent.User, error) {
 	if err := m.mayRegister(n.Invitation); err != nil {
 		return nil, err
 	}
@@ -48,29 +48,38 @@ func (m *Module) createAccount(ctx context.Context, n NewUser) (*ent.User, error
 	if refused {
 		return nil, tooManyRegistrations().WithRetryAfter(wait)
 	}
-	if err := m.admit(ctx, &fresh, n.Invitation); err != nil {
-		return nil, err
-	}
-	if err := m.finish(ctx, &fresh, n.Password, newcomer); err != nil {
-		if !fault.Is(err, "email-taken") {
-			giveBack(ctx)
+	uncount := false
+	u, err := m.admit(ctx, &fresh, n.Invitation, func() (*ent.User, error) {
+		if err := m.finish(ctx, &fresh, n.Password, newcomer); err != nil {
+			uncount = !fault.Is(err, "email-taken")
+			return nil, err
 		}
-		return nil, err
+		return m.insert(ctx, fresh, registered)
+	})
+	if uncount || failedInternally(err) {
+		giveBack(ctx)
 	}
-	return m.insert(ctx, fresh, registered)
+	return u, err
 }
 
 // admit decides whether the draft needs a verification: not with an invitation, whose token was sent
-// to the address.
-func (m *Module) admit(ctx context.Context, d *draft, invitation string) error {
+// to the address. Then it calls create.
+func (m *Module) admit(ctx context.Context, d *draft, invitation string, create func() (*ent.User, error)) (u *ent.User, err error) {
 	if invitation != "" {
-		return m.admitInvited(ctx, d, invitation)
+		if err := m.admitInvited(ctx, d, invitation); err != nil {
+			return nil, err
+		}
+		return create()
 	}
 	d.unverified = m.verifyEmail
 	if !d.unverified {
-		return nil
+		return create()
 	}
-	return m.messages.allow(ctx, mailVerification, d.key)
+	err = m.messages.allow(ctx, mailVerification, d.key, func() (err error) {
+		u, err = create()
+		return err
+	})
+	return u, err
 }
 
 // insert writes an account and its audit entry.

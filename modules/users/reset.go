@@ -29,12 +29,17 @@ func (m *Module) requestReset(ctx context.Context, email string) error {
 	if !ok {
 		return fault.Invalid(invalidEmail())
 	}
-	if err := m.messages.allowNetwork(ctx, mailReset); err != nil {
+	return m.messages.allowNetwork(ctx, mailReset, func() error {
+		err := m.messages.allow(ctx, mailReset, key, func() error { return m.enqueueReset(ctx, email) })
+		if fault.Is(err, "too-many-messages") {
+			return nil // the limit of an address must look like a success
+		}
 		return err
-	}
-	if m.messages.allow(ctx, mailReset, key) != nil {
-		return nil //nolint:nilerr // the limit of an address must look like a success
-	}
+	})
+}
+
+// enqueueReset inserts the job of the message. For an unknown address it makes up an account.
+func (m *Module) enqueueReset(ctx context.Context, email string) error {
 	id, err := m.Find(ctx, email)
 	if err != nil {
 		return err
@@ -54,26 +59,31 @@ type startedReset struct{ userID uuid.UUID }
 
 // startReset sends the same message on behalf of an administrator, who never learns the token
 // (ASVS 5.0 6.4.6).
-func (m *Module) startReset(ctx context.Context, id uuid.UUID, key idempotency.Key[startedReset]) (idempotency.Result[startedReset], error) {
+func (m *Module) startReset(ctx context.Context, id uuid.UUID, key idempotency.Key[startedReset]) (result idempotency.Result[startedReset], err error) {
 	if err := m.requireMailer(); err != nil {
-		return idempotency.Result[startedReset]{}, err
+		return result, err
 	}
-	if err := m.messages.allow(ctx, mailReset+":"+byAdmin, id.String()); err != nil {
-		return idempotency.Result[startedReset]{}, err
-	}
-	return idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (startedReset, error) {
-		u, err := one(ctx, tx, id)
-		if err != nil {
-			return startedReset{}, err
-		}
-		if !u.Active {
-			return startedReset{}, fault.New(fault.KindConflict, "account-inactive", "The account is not active; activate it first.")
-		}
-		if err := recordResetRequest(ctx, tx, id); err != nil {
-			return startedReset{}, err
-		}
-		return startedReset{id}, m.enqueue(ctx, tx, MailArgs{Message: mailReset, ID: id, Facts: map[string]string{factBy: byAdmin}})
+	err = m.messages.allow(ctx, mailReset+":"+byAdmin, id.String(), func() (err error) {
+		result, err = idempotency.Do(ctx, m.running, m.pool, key, func(tx pgx.Tx) (startedReset, error) {
+			return startedReset{id}, m.enqueueStartedReset(ctx, tx, id)
+		})
+		return err
 	})
+	return result, err
+}
+
+func (m *Module) enqueueStartedReset(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	u, err := one(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if !u.Active {
+		return fault.New(fault.KindConflict, "account-inactive", "The account is not active; activate it first.")
+	}
+	if err := recordResetRequest(ctx, tx, id); err != nil {
+		return err
+	}
+	return m.enqueue(ctx, tx, MailArgs{Message: mailReset, ID: id, Facts: map[string]string{factBy: byAdmin}})
 }
 
 func invalidReset(more ...fault.Field) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
 
 	"github.com/orderflow-dev/orderflow/ent"
@@ -31,7 +32,7 @@ func (m *Module) list(ctx context.Context, f filter, before uuid.UUID, limit int
 		query.Where(user.Active(*f.active))
 	}
 	if f.emailPrefix != "" {
-		query.Where(user.Or(user.EmailKeyHasPrefix(fold(f.emailPrefix)), user.EmailKeyHasPrefix(fold(asciiDomain(f.emailPrefix)))))
+		query.Where(user.Or(hasPrefix(fold(f.emailPrefix)), hasPrefix(fold(asciiDomain(f.emailPrefix)))))
 	}
 	if before != uuid.Nil {
 		query.Where(user.IDLT(before))
@@ -41,6 +42,16 @@ func (m *Module) list(ctx context.Context, f filter, before uuid.UUID, limit int
 		return nil, fmt.Errorf("list accounts: %w", err)
 	}
 	return accounts, nil
+}
+
+// hasPrefix is a range of the index users_email_prefix. LIKE with a parameter is one in custom plans only.
+func hasPrefix(prefix string) predicate.User {
+	return func(s *sql.Selector) {
+		s.Where(sql.P(func(b *sql.Builder) {
+			key := s.C(user.FieldEmailKey)
+			b.Ident(key).WriteString(" ~>=~ ").Arg(prefix).WriteString(" AND ").Ident(key).WriteString(" ~<~ ").Arg(prefix + "\U0010FFFF")
+		}))
+	}
 }
 
 func isAdmin(u *ent.User) bool {

@@ -22,16 +22,25 @@ type change struct {
 	gone   bool // delete: the row is kept, and its address can be used again
 }
 
+// validate returns the faults of the new values.
+func (c change) validate() error {
+	if c.name == nil {
+		return nil
+	}
+	if wrong := validateName(*c.name); wrong != nil {
+		return fault.Invalid(wrong...)
+	}
+	return nil
+}
+
 func (c change) affectsSessions() bool { return c.role != nil || c.active != nil || c.gone }
 
 // alter changes an account. A new role, deactivation or deletion takes effect on its sessions
 // in the same commit: they get the new role, and those of an inactive or deleted account end
 // together with its API keys and webhooks, which activating it does not bring back (SPEC A5). The last active administrator keeps the role, also with concurrent requests.
 func (m *Module) alter(ctx context.Context, id uuid.UUID, c change) (*ent.User, error) {
-	if c.name != nil {
-		if wrong := validateName(*c.name); wrong != nil {
-			return nil, fault.Invalid(wrong...)
-		}
+	if err := c.validate(); err != nil {
+		return nil, err
 	}
 
 	var after *ent.User

@@ -76,11 +76,10 @@ func (m *Module) sendVerification(ctx context.Context, id uuid.UUID) error {
 	if u.EmailVerifiedAt != nil {
 		return fault.New(fault.KindConflict, "email-already-verified", "The e-mail address of the account is verified.")
 	}
-	if err := m.messages.allow(ctx, mailVerification, u.EmailKey); err != nil {
-		return err
-	}
-	return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		return m.enqueue(ctx, tx, MailArgs{Message: mailVerification, ID: u.ID, Facts: originOf(ctx)})
+	return m.messages.allow(ctx, mailVerification, u.EmailKey, func() error {
+		return postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
+			return m.enqueue(ctx, tx, MailArgs{Message: mailVerification, ID: u.ID, Facts: originOf(ctx)})
+		})
 	})
 }
 

@@ -53,7 +53,9 @@ func TestVerify(t *testing.T) {
 		{"ADA@Example.com", goodPassword, true},
 		{"long@example.com", long, true},
 		{"bytes@example.com", "\x00 otter \x00 é", true},
-		{"bytes@example.com", "\x00 otter \x00 e\u0301", false},
+		{"bytes@example.com", "\x00 otter \x00 e\u0301", true}, // SPEC A1: one password in two spellings
+		{"bytes@example.com", "\x00\u00a0otter\u3000\x00 é", true},
+		{"bytes@example.com", "\x00 otter \x00 e", false},
 		{"ada@example.com", strings.ToUpper(goodPassword), false},
 		{"ada@example.com", goodPassword + " ", false},
 		{"ada@example.com", "", false},

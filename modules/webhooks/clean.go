@@ -31,6 +31,8 @@ func (m *Module) CleanOnce(ctx context.Context) error {
 			where w.deleted_at is not null and $1::uuid is not null limit $2 for update of d skip locked))`,
 		`delete from webhooks w where w.deleted_at is not null and $1::uuid is not null and $2 > 0
 			and not exists (select from webhook_deliveries d where d.webhook_id = w.id)`,
+		`delete from webhook_secrets where id = any (array(select id from webhook_secrets where until < now() and $1::uuid is not null
+			limit $2 for update skip locked))`,
 	} {
 		if err := m.deleteAll(ctx, statement, old); err != nil {
 			return err

@@ -113,6 +113,7 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 	a := &attempt{delivery: delivery{id: id}, claim: uuid.New()}
 	var (
 		secret, previous []byte
+		earlier          [][]byte
 		until            *time.Time
 	)
 	err := m.pool.QueryRow(ctx, `
@@ -122,23 +123,27 @@ func (m *Module) claim(ctx context.Context, id uuid.UUID) (*attempt, error) {
 		  and (d.claimed_until is null or d.claimed_until < now()) and w.id = d.webhook_id
 		returning d.webhook_id, d.number, d.order_id, d.version, d.user_id, d.type, d.tries,
 			w.owner_id, w.url, w.secret, w.previous_secret, w.previous_until, w.ordering = 'order',
-			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id`, id, a.claim, m.policy.claim).
+			w.enabled, w.deleted_at is null, w.failing_since is not null, w.key_id,
+			array(`+earlierSecrets+`)`, id, a.claim, m.policy.claim).
 		Scan(&a.webhook, &a.number, &a.order, &a.version, &a.user, &a.kind, &a.attempts,
-			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing, &a.key)
+			&a.owner, &a.url, &secret, &previous, &until, &a.ordered, &a.enabled, &a.alive, &a.ailing, &a.key, &earlier)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, m.notNow(ctx, id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim delivery %s: %w", id, err)
 	}
-	a.secrets = secretsOf(secret, previous, until)
+	a.secrets = secretsOf(secret, previous, until, earlier)
 	return a, nil
 }
 
-func secretsOf(secret, previous []byte, until *time.Time) []signature.Secret {
+func secretsOf(secret, previous []byte, until *time.Time, earlier [][]byte) []signature.Secret {
 	list := []signature.Secret{secret}
 	if until != nil && time.Now().Before(*until) {
 		list = append(list, previous)
+	}
+	for _, s := range earlier {
+		list = append(list, s)
 	}
 	return list
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/orderflow-dev/orderflow/ent"
 	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
@@ -150,9 +151,7 @@ func TestGivesUp(t *testing.T) {
 	if w.body["enabled"] != false || w.text("disabledReason") != failing || w.body["disabledAt"] == nil || w.body["failingSince"] == nil {
 		t.Errorf("%s", w.raw)
 	}
-	if !strings.Contains(n.said.String(), "webhook disabled") {
-		t.Errorf("the log says nothing: %s", n.said)
-	}
+	until(t, "the log to tell it", func() bool { return strings.Contains(n.said.String(), "webhook disabled") }) // after the commit
 
 	n.happens(h.alice, uuid.New(), "order.created", "order.confirmed")
 	n.becomes(h.alice, id, 3, held)
@@ -270,6 +269,49 @@ func TestPlan(t *testing.T) {
 	}
 	if tryWithin+settleWithin >= 20*time.Second || usual.claim < 20*time.Second {
 		t.Error("a try does not fit into a job")
+	}
+}
+
+// SPEC E8: a secret signs for the day that its rotation promised, also if the next one is rotated on that day.
+func TestRotations_E8(t *testing.T) {
+	t.Parallel()
+	h := setup(t)
+	n := h.node()
+	id, _ := n.hook(h.alice, receive(t, nil).URL, "")
+	signing := func() int {
+		row, err := ent.On(n.pool).Webhook.Get(t.Context(), uuid.MustParse(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		earlier, err := n.earlierSecrets(t.Context(), row.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var previous []byte
+		if row.PreviousSecret != nil {
+			previous = *row.PreviousSecret
+		}
+		return len(secretsOf(row.Secret, previous, row.PreviousUntil, earlier))
+	}
+	for i := range maxEarlier + 1 {
+		n.want(200, h.alice, "POST /v1/webhooks/"+id+"/rotate-secret", "")
+		if got := signing(); got != i+2 {
+			t.Fatalf("%d secrets sign after %d rotations", got, i+1)
+		}
+	}
+	n.want(409, h.alice, "POST /v1/webhooks/"+id+"/rotate-secret", "")
+
+	h.exec(`update webhook_secrets set until = now()`)
+	if got := signing(); got != 2 {
+		t.Errorf("%d secrets sign after a day", got)
+	}
+	n.want(200, h.alice, "POST /v1/webhooks/"+id+"/rotate-secret", "")
+	if got := signing(); got != 3 {
+		t.Errorf("%d secrets sign", got)
+	}
+	h.exec(`update webhook_secrets set until = now()`)
+	if err := n.CleanOnce(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -40,11 +40,14 @@ type filter struct {
 // index. With other filters a page examines one window at most, so it may be short although
 // more pages follow.
 func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f filter) (page []*ent.WebhookDelivery, next int64, err error) {
-	if f.before == 0 {
+	first := f.before == 0
+	if first {
 		f.before = last + 1
 	}
-	floor := int64(0)
-	query := ent.On(m.pool).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id), webhookdelivery.NumberLT(f.before))
+	// Numbers have no gaps but for deleted old ones. A lower bound keeps a page within its own rows, also
+	// if the planner takes the deliveries of the endpoint for few and reads them all (SPEC E31).
+	floor, order := max(0, f.before-int64(f.limit)-1), webhookdelivery.ByNumber
+	query := ent.On(m.pool).WebhookDelivery.Query().Where(webhookdelivery.WebhookID(id))
 	if len(f.statuses) > 0 {
 		query.Where(webhookdelivery.StatusIn(f.statuses...))
 	}
@@ -56,12 +59,19 @@ func (m *Module) deliveries(ctx context.Context, id uuid.UUID, last int64, f fil
 	}
 	switch {
 	case f.order != uuid.Nil:
+		floor = 0
 		query.Where(webhookdelivery.OrderID(f.order))
+		order = webhookdelivery.ByVersion // the same order within an order, and that of the index of its events
 	case len(f.kinds) > 0 || len(f.statuses) > 0 || f.user != uuid.Nil:
 		floor = max(0, f.before-window)
+	}
+	if f.order == uuid.Nil {
 		query.Where(webhookdelivery.NumberGTE(floor))
 	}
-	page, err = query.Order(webhookdelivery.ByNumber(sql.OrderDesc())).Limit(f.limit + 1).All(ctx)
+	if f.order == uuid.Nil || !first { // without a cursor, only the index of events can serve an order
+		query.Where(webhookdelivery.NumberLT(f.before))
+	}
+	page, err = query.Order(order(sql.OrderDesc())).Limit(f.limit + 1).All(ctx)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list the deliveries of webhook %s: %w", id, err)
 	}

@@ -28,7 +28,8 @@ func (m *Module) deliveryRoutes(api *web.API) {
 	web.HandleIdempotent(api, web.Route{
 		Method: http.MethodPost, Path: one + "/deliveries/{number}/resend", Name: "resend-delivery", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Send a delivery again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
-		Doc: "The number and the webhook-id stay the same. 409 is `webhook-disabled` or `delivery-under-way`.",
+		Doc:   "The number and the webhook-id stay the same. 409 is `webhook-disabled` or `delivery-under-way`.",
+		Codes: []string{"delivery-under-way", "webhook-disabled"},
 	}, deliveryResent, m.resendDelivery)
 }
 
@@ -67,8 +68,8 @@ func renderAttempt(a *ent.WebhookAttempt) Attempt {
 type deliveriesInput struct {
 	ByID
 	web.Paging
-	Status  []string  `query:"status,explode" enum:"pending,waiting,delivered,failed,held,withheld" maxItems:"6" doc:"Only these; repeat the parameter for several"`
-	Type    []string  `query:"type,explode" maxItems:"50" doc:"Only these; repeat the parameter for several"`
+	Status  []string  `query:"status,explode" enum:"pending,waiting,delivered,failed,held,withheld" maxItems:"6" doc:"Only these; repeat the parameter or separate several by commas"`
+	Type    []string  `query:"type,explode" maxItems:"50" doc:"Only these; repeat the parameter or separate several by commas"`
 	OrderID uuid.UUID `query:"orderId" format:"uuid"`
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"entgo.io/ent/dialect/sql"
 	"github.com/google/uuid"
@@ -22,7 +21,6 @@ import (
 const (
 	maxWebhooks = 50 // per account
 	maxOfAll    = 50 // for the orders of all users: every event creates a delivery to each
-	grace       = 24 * time.Hour
 )
 
 // newEndpoint is an endpoint to create.
@@ -161,17 +159,7 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 			return nil, err
 		}
 	}
-	var fields []fault.Field
-	if to.types != nil {
-		fields = m.unknownTypes(*to.types)
-	}
-	switch {
-	case to.url != nil:
-		err = m.validateURL(ctx, *to.url, fields)
-	case len(fields) > 0:
-		err = fault.Invalid(fields...)
-	}
-	if err != nil {
+	if err := m.validateChange(ctx, to); err != nil {
 		return nil, err
 	}
 
@@ -200,6 +188,21 @@ func (m *Module) change(ctx context.Context, c identity.Caller, id uuid.UUID, to
 		return err
 	})
 	return row, err
+}
+
+// validateChange returns all faults of new values.
+func (m *Module) validateChange(ctx context.Context, to change) error {
+	var fields []fault.Field
+	if to.types != nil {
+		fields = m.unknownTypes(*to.types)
+	}
+	switch {
+	case to.url != nil:
+		return m.validateURL(ctx, *to.url, fields)
+	case len(fields) > 0:
+		return fault.Invalid(fields...)
+	}
+	return nil
 }
 
 func (to change) enables() bool { return to.enabled != nil && *to.enabled }
@@ -271,30 +274,6 @@ func (m *Module) remove(ctx context.Context, owner, id uuid.UUID) error {
 		}
 		return finish(ctx, tx, id, "cancelled")
 	})
-}
-
-// rotate gives an endpoint a new secret. For a day messages are also signed with the previous
-// one; the one before that is no longer used.
-func (m *Module) rotate(ctx context.Context, c identity.Caller, id uuid.UUID) (row *ent.Webhook, secret signature.Secret, err error) {
-	secret = signature.NewSecret()
-	err = postgres.InTx(ctx, m.pool, func(tx pgx.Tx) error {
-		old, err := m.lock(ctx, tx, c.UserID, id)
-		if err != nil {
-			return err
-		}
-		at := postgres.Now()
-		row, err = ent.On(tx).Webhook.UpdateOneID(id).SetSecret(secret).SetPreviousSecret(old.Secret).SetPreviousUntil(at.Add(grace)).
-			SetUpdatedAt(at).Save(ctx)
-		if err != nil {
-			return fmt.Errorf("rotate the secret of webhook %s: %w", id, err)
-		}
-		return recordEndpoint(ctx, tx, auditRotated, row)
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	m.log.InfoContext(ctx, "webhook secret rotated", "webhook_id", id, "user_id", c.UserID)
-	return row, secret, nil
 }
 
 // webhook returns an endpoint of the caller. Other users' endpoints are absent, also for

@@ -35,6 +35,8 @@ type subscription struct {
 	key       *uuid.UUID // its API key, if it has one
 	ailing    bool       // whether it has failed since its last success
 	last      int64
+	now       int  // how many events of the page are fanned out now; the others are left to the backlog
+	late      bool // whether its deliveries come from the backlog
 }
 
 // matches reports whether the endpoint receives an event while its owner has the given role.
@@ -49,22 +51,33 @@ func maySee(owner uuid.UUID, role identity.Role, user uuid.UUID) bool {
 	return role == identity.Admin || role == identity.User && owner == user
 }
 
-// fanOut creates the deliveries of a page of events. Without endpoints it costs one query of an
-// empty index.
+// fanOut creates the deliveries of a page of events, except those that are left to the backlog of an
+// owner with more than its share. Without endpoints it costs one query of an empty index.
 func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) error {
 	there, err := lockSubscriptions(ctx, tx, list)
 	if err != nil || len(there) == 0 {
 		return err
 	}
+	roles, err := m.rolesOfOwners(ctx, tx, there)
+	if err != nil {
+		return err
+	}
+	if err := m.postpone(ctx, tx, there, m.inline.divide(there, list, roles), list); err != nil {
+		return err
+	}
+	return m.createDeliveries(ctx, tx, there, list, roles)
+}
+
+func (m *Module) rolesOfOwners(ctx context.Context, tx pgx.Tx, there []*subscription) (map[uuid.UUID]identity.Role, error) {
 	owners := make([]uuid.UUID, len(there))
 	for i, a := range there {
 		owners[i] = a.owner
 	}
-	roles, err := m.roles(ctx, tx, owners)
-	if err != nil {
-		return err
-	}
+	return m.roles(ctx, tx, owners)
+}
 
+// createDeliveries creates the deliveries of each endpoint for its part of the events.
+func (m *Module) createDeliveries(ctx context.Context, tx pgx.Tx, there []*subscription, list []events.Event, roles map[uuid.UUID]identity.Role) error {
 	if err := m.endKeysOf(ctx, tx, there, roles); err != nil {
 		return err
 	}
@@ -73,13 +86,13 @@ func (m *Module) fanOut(ctx context.Context, tx pgx.Tx, list []events.Event) err
 	at := postgres.Now()
 	for _, a := range there {
 		before := a.last
-		for _, e := range list {
+		for _, e := range list[:a.now] {
 			if !a.matches(e, roles[a.owner]) {
 				continue
 			}
 			a.last++
 			rows = append(rows, delivery{
-				id: uuid.Must(uuid.NewV7()), webhook: a.id, owner: a.owner, ailing: a.ailing, number: a.last, order: e.OrderID, version: e.Version,
+				id: uuid.Must(uuid.NewV7()), webhook: a.id, owner: a.owner, ailing: a.ailing, late: a.late, number: a.last, order: e.OrderID, version: e.Version,
 				user: e.UserID, kind: e.Type, status: held, ordered: a.ordered,
 			})
 			if a.enabled {
@@ -128,29 +141,38 @@ func (m *Module) endKeysOf(ctx context.Context, tx pgx.Tx, there []*subscription
 	return nil
 }
 
-// lockSubscriptions reads the endpoints that may be concerned and locks them until the commit, so
-// that changes of them and ordered deliveries wait.
+// lockSubscriptions reads the endpoints that may be concerned and have no backlog, and locks them until
+// the commit, so that changes of them and ordered deliveries wait.
 func lockSubscriptions(ctx context.Context, tx pgx.Tx, list []events.Event) ([]*subscription, error) {
+	behind, err := backlogs(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	users := make([]uuid.UUID, len(list))
 	for i, e := range list {
 		users[i] = e.UserID
 	}
 	slices.SortFunc(users, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	rows, err := tx.Query(ctx, `
-		select id, owner_id, user_id, types, ordering = 'order', enabled, key_id, failing_since is not null, last_number from webhooks
+		select `+subscriptionColumns+` from webhooks
 		where deleted_at is null and (user_id is null or user_id = any($1))
-		order by id for no key update`, slices.Compact(users))
+		  and id <> all($2)
+		order by id for no key update`, slices.Compact(users), behind)
 	if err != nil {
 		return nil, fmt.Errorf("find webhooks: %w", err)
 	}
-	there, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*subscription, error) {
-		a := &subscription{}
-		return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.key, &a.ailing, &a.last)
-	})
+	there, err := pgx.CollectRows(rows, toSubscription)
 	if err != nil {
 		return nil, fmt.Errorf("find webhooks: %w", err)
 	}
 	return there, nil
+}
+
+const subscriptionColumns = `id, owner_id, user_id, types, ordering = 'order', enabled, key_id, failing_since is not null, last_number`
+
+func toSubscription(row pgx.CollectableRow) (*subscription, error) {
+	a := &subscription{}
+	return a, row.Scan(&a.id, &a.owner, &a.user, &a.types, &a.ordered, &a.enabled, &a.key, &a.ailing, &a.last)
 }
 
 // delivery is a row that is inserted or made pending again.
@@ -158,6 +180,7 @@ type delivery struct {
 	id, webhook uuid.UUID
 	owner       uuid.UUID
 	ailing      bool // whether its endpoint has failed since its last success
+	late        bool // whether it comes from the backlog of an owner with more than its share
 	number      int64
 	order       uuid.UUID
 	version     int64
@@ -267,7 +290,7 @@ func (m *Module) insertJobs(ctx context.Context, tx pgx.Tx, rows []delivery, at 
 			continue
 		}
 		opts := &river.InsertOpts{Queue: Queue, Priority: priorityFirst}
-		if ofOwner[d.owner]++; ofOwner[d.owner] > firstOfOwner {
+		if ofOwner[d.owner]++; ofOwner[d.owner] > firstOfOwner || d.late {
 			opts.Priority = priorityRest
 		}
 		if d.ailing {

@@ -23,12 +23,19 @@ const (
 
 // Routes registers the module's part of the API.
 func (m *Module) Routes(api *web.API) {
+	api.NameEnum("DeliveryOrdering", "none", "order")
+	api.NameEnum("DeliveryStatus", "pending", "waiting", "delivered", "failed", "held", "withheld")
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: path, Name: "create-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Create a webhook", Status: http.StatusCreated, Errors: []int{http.StatusConflict},
 		Doc: "Events are POSTed to the URL as CloudEvents, signed according to Standard Webhooks 1.0. The secret is only in this response, " +
 			"which is not stored, so the route has no Idempotency-Key: if the response is lost, delete the webhook and create another one. If the endpoint does not respond with 2xx within " +
 			"15 seconds, the delivery is retried for three days. 409 `too-many-webhooks` if you have 50 webhooks, or if 50 webhooks of administrators exist for the orders of all users. A webhook that was created with an API key is disabled when the key is revoked or expires.",
+		Codes:   []string{"too-many-webhooks"},
+		Example: `{"url":"https://example.com/hooks","types":["order.shipped","payment.captured"],"ordering":"order"}`,
+		Check: web.CheckBody(func(ctx context.Context, b WebhookRequest) error {
+			return m.validate(ctx, identity.MustFromContext(ctx), &newEndpoint{url: b.URL, types: distinct(b.Types), user: b.UserID})
+		}),
 	}, m.createWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: path, Name: "list-webhooks", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
@@ -43,6 +50,11 @@ func (m *Module) Routes(api *web.API) {
 		Summary: "Change a webhook",
 		Doc: "A JSON merge patch: absent members are not changed. While a webhook is disabled, its deliveries are numbered and held; " +
 			"enabling it does not send them, use a replay for that. 409 `too-many-webhooks` if 50 webhooks for the orders of all users are enabled. To change `url` or `types` or to enable the webhook, an API key also needs the scope `events:read`; from then on the webhook is disabled when this key is revoked or expires.",
+		Codes:   []string{"too-many-webhooks"},
+		Example: `{"types":["order.shipped"]}`,
+		Check: web.CheckBody(func(ctx context.Context, b WebhookUpdate) error {
+			return m.validateChange(ctx, change{url: b.URL, types: b.Types})
+		}),
 	}, m.changeWebhook)
 	web.Handle(api, web.Route{
 		Method: http.MethodDelete, Path: one, Name: "delete-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
@@ -51,14 +63,16 @@ func (m *Module) Routes(api *web.API) {
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: one + "/rotate-secret", Name: "rotate-webhook-secret", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite,
 		Summary: "Rotate a webhook's secret",
-		Doc: "For a day messages are signed with both secrets; the two signatures are separated by a space. The secret is only in this response, " +
+		Doc: "For a day messages are also signed with the replaced secret, and with others that were replaced in that time; signatures are separated by spaces. The secret is only in this response, " +
 			"so the route has no Idempotency-Key.",
+		Codes: []string{"too-many-secrets"},
 	}, m.rotateWebhookSecret)
 	web.Handle(api, web.Route{
 		Method: http.MethodPost, Path: one + "/test", Name: "test-webhook", Tag: tag, Role: identity.User, Scope: identity.WebhooksWrite, ExtraScopes: carries,
 		Summary: "Send a test event",
 		Doc: "Posts an event of the type `webhook.test` once and returns the result within four seconds. It has no number and is not among the deliveries. " +
 			"429 `too-many-tests` while a test of this webhook or tests of three of your webhooks are running, or while your webhooks use your whole share of concurrent deliveries.",
+		Codes: []string{"too-many-tests"},
 	}, m.testWebhook)
 	m.deliveryRoutes(api)
 	m.replayRoutes(api)
@@ -102,8 +116,8 @@ func render(w *ent.Webhook) Webhook {
 	return out
 }
 
-// NewWebhook describes an endpoint to create.
-type NewWebhook struct {
+// WebhookRequest describes an endpoint to create.
+type WebhookRequest struct {
 	URL         string     `json:"url" format:"uri" minLength:"1" maxLength:"2000" doc:"An https URL with a public address" example:"https://example.com/hooks"`
 	Description string     `json:"description,omitempty" maxLength:"500"`
 	Types       []string   `json:"types,omitempty" maxItems:"100" nullable:"false" doc:"Event types; if empty, all types"`
@@ -113,7 +127,7 @@ type NewWebhook struct {
 }
 
 type createWebhookInput struct {
-	Body NewWebhook
+	Body WebhookRequest
 }
 
 type newWebhookAnswer struct {

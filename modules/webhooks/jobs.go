@@ -15,6 +15,7 @@ import (
 func (m *Module) Workers(w *river.Workers) {
 	river.AddWorker(w, &deliverWorker{m: m})
 	river.AddWorker(w, &replayWorker{m: m})
+	river.AddWorker(w, &backlogWorker{m: m})
 }
 
 // DeliverArgs are the arguments of a job that makes one attempt of a delivery.

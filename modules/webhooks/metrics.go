@@ -13,6 +13,8 @@ type metrics struct {
 	overdue    prometheus.Gauge
 	disabled   prometheus.Gauge
 	repaired   prometheus.Counter
+	backlogs   prometheus.Gauge
+	backlog    prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -30,6 +32,10 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Name: "orderflow_webhook_overdue_seconds", Help: "For how long the oldest try has been due."}),
 		disabled: with.NewGauge(prometheus.GaugeOpts{
 			Name: "orderflow_webhooks_disabled", Help: "Endpoints that are disabled because of their answers."}),
+		backlogs: with.NewGauge(prometheus.GaugeOpts{
+			Name: "orderflow_webhook_backlogs", Help: "Endpoints with a backlog, because their owner has more deliveries than its share."}),
+		backlog: with.NewGauge(prometheus.GaugeOpts{
+			Name: "orderflow_webhook_backlog_seconds", Help: "Age of the oldest event at the position of an endpoint with a backlog."}),
 		repaired: with.NewCounter(prometheus.CounterOpts{
 			Name: "orderflow_webhook_deliveries_repaired_total", Help: "Deliveries whose job was lost, and that got a new one."}),
 	}

@@ -18,6 +18,8 @@ const TestType = "webhook.test"
 
 // Attempt is the result of one attempt.
 type Attempt struct {
+	_ struct{} `schema:"DeliveryAttempt"`
+
 	At         jsontime.Time `json:"at"`
 	DurationMS int64         `json:"durationMs"`
 	StatusCode *int64        `json:"statusCode" nullable:"true" doc:"null if there was no response"`
@@ -27,6 +29,8 @@ type Attempt struct {
 
 // TestResult is the result of a test.
 type TestResult struct {
+	_ struct{} `schema:"WebhookTestResult"`
+
 	MessageID string `json:"messageId" doc:"The webhook-id"`
 	Delivered bool   `json:"delivered"`
 	Attempt
@@ -43,6 +47,10 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 		return TestResult{}, err
 	}
 	defer leave()
+	earlier, err := m.earlierSecrets(ctx, id)
+	if err != nil {
+		return TestResult{}, err
+	}
 	var previous []byte
 	if row.PreviousSecret != nil {
 		previous = *row.PreviousSecret
@@ -57,7 +65,7 @@ func (m *Module) ping(ctx context.Context, c identity.Caller, id uuid.UUID) (Tes
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.policy.ping)
 	defer cancel()
-	p := request{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil), body: body}
+	p := request{url: row.URL, id: messageID(uuid.New()), secrets: secretsOf(row.Secret, previous, row.PreviousUntil, earlier), body: body}
 	o := m.sender.post(ctx, p)
 	m.metrics.attempts.WithLabelValues("test").Inc()
 

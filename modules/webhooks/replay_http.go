@@ -22,6 +22,12 @@ func (m *Module) replayRoutes(api *web.API) {
 		Summary: "Send a range of deliveries again", Status: http.StatusAccepted, Errors: []int{http.StatusConflict},
 		Doc: "The range is given by numbers or by times. Deliveries keep their numbers and webhook-ids and are sent at a limited rate. A replay survives crashes; " +
 			"`Location` shows its progress. 409 is `webhook-disabled` or `replay-running`.",
+		Codes:   []string{"replay-running", "webhook-disabled"},
+		Example: `{"since":"2026-01-31T12:00:00Z","rate":10}`,
+		Check: web.CheckBody(func(_ context.Context, w ReplayRequest) error {
+			_, err := m.stretchOf(w)
+			return err
+		}),
 	}, replayBegun, m.createReplay)
 	web.Handle(api, web.Route{
 		Method: http.MethodGet, Path: replays, Name: "list-replays", Tag: tag, Role: identity.User, Scope: identity.WebhooksRead,
@@ -59,8 +65,8 @@ func renderReplay(r *ent.WebhookReplay) Replay {
 	}
 }
 
-// NewReplay is a range of deliveries to send again.
-type NewReplay struct {
+// ReplayRequest is a range of deliveries to send again.
+type ReplayRequest struct {
 	From   *int64        `json:"from,omitempty" minimum:"1" nullable:"false" doc:"The first number"`
 	To     *int64        `json:"to,omitempty" minimum:"1" nullable:"false" doc:"The last number"`
 	Since  jsontime.Time `json:"since,omitzero" doc:"Deliveries created at this time or later"`
@@ -72,7 +78,7 @@ type NewReplay struct {
 
 type replayInput struct {
 	ByID
-	Body NewReplay
+	Body ReplayRequest
 }
 
 var replayBegun = web.Responder[*ent.WebhookReplay, Replay]{
@@ -90,7 +96,7 @@ func (m *Module) createReplay(ctx context.Context, in *replayInput, key idempote
 	return m.replay(ctx, identity.MustFromContext(ctx), in.ID, s, key)
 }
 
-func (m *Module) stretchOf(w NewReplay) (replayRange, error) {
+func (m *Module) stretchOf(w ReplayRequest) (replayRange, error) {
 	s := replayRange{since: w.Since.Std(), until: w.Until.Std(), types: distinct(w.Types), statuses: distinct(w.Status), rate: cmp.Or(w.Rate, 10)}
 	if w.From != nil {
 		s.from = *w.From

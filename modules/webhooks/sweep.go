@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/orderflow-dev/orderflow/platform/events"
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 	"github.com/orderflow-dev/orderflow/platform/queue"
 )
@@ -24,7 +25,7 @@ const (
 // that wait for nothing, disables endpoints of invalid API keys, holds pending deliveries of
 // disabled endpoints, and updates metrics (SPEC D6). Any number of nodes may sweep.
 func (m *Module) SweepOnce(ctx context.Context) error {
-	for _, once := range []func(context.Context) error{m.endWithKeys, m.reviveDeliveries, m.reviveReplays, m.unblock, m.holdRest, m.measure} {
+	for _, once := range []func(context.Context) error{m.endWithKeys, m.reviveDeliveries, m.reviveReplays, m.reviveBacklogs, m.unblock, m.holdRest, m.measure} {
 		if err := once(ctx); err != nil {
 			return err
 		}
@@ -176,8 +177,17 @@ func (m *Module) measure(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("measure the webhooks: %w", err)
 	}
+	forks, err := events.Forks(ctx, m.pool, consumerName)
+	if err != nil {
+		return err
+	}
 	m.metrics.pending.Set(float64(waiting))
 	m.metrics.disabled.Set(float64(off))
 	m.metrics.overdue.Set(overdue.Seconds())
+	m.metrics.backlogs.Set(float64(len(forks)))
+	m.metrics.backlog.Set(0)
+	if len(forks) > 0 {
+		m.metrics.backlog.Set(time.Since(forks[0].At).Seconds())
+	}
 	return nil
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
@@ -85,6 +84,7 @@ type Module struct {
 	sender    *sender
 	shares    *shares
 	policy    retryPolicy
+	inline    inline
 	metrics   metrics
 	reader    *events.Consumer
 	revoked   wakeup.Signal
@@ -100,15 +100,12 @@ func New(d Deps) *Module {
 	}
 	m := &Module{
 		pool: d.Pool, queue: d.Queue, events: d.Events, roles: d.Roles, keys: d.Keys, redact: d.Redact, accountExists: d.AccountExists, types: d.Types, running: d.InFlight,
-		keep: d.Keep, tracers: d.Tracers, log: d.Log, policy: usual, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
+		keep: d.Keep, tracers: d.Tracers, log: d.Log, policy: usual, inline: inline{inlineOfPage, inlineOfOwner}, metrics: newMetrics(d.Metrics), revoked: wakeup.New(),
 	}
 	m.addresses = newAddresses(d.Plaintext, d.Allowed, d.Ports, d.Resolver)
 	m.sender = newSender(m.addresses, d.Version, d.Tracers)
 	m.shares = newShares(Slots, m.policy.owner, m.policy.share)
-	m.reader = events.NewConsumer(d.Events, "webhooks", m.fanOut, d.Log)
-	promauto.With(d.Metrics).NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "orderflow_webhook_lag_seconds", Help: "Age of the last event when this node wrote down whom to tell of it.",
-	}, func() float64 { return m.reader.Lag().Seconds() })
+	m.reader = events.NewConsumer(d.Events, consumerName, m.fanOut, d.Log)
 	return m
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,7 +27,6 @@ type Consumer struct {
 	handle func(ctx context.Context, tx pgx.Tx, list []Event) error
 	logger *slog.Logger
 	wake   wakeup.Signal
-	lag    atomic.Int64 // age of the last event when it was handled, ns
 
 	// OnCommit, when set before Run, is called after each page that was committed.
 	OnCommit func()
@@ -70,9 +68,6 @@ func AddConsumer(ctx context.Context, q postgres.Querier, name string) error {
 
 // Wake makes the reader look for events now. It never blocks.
 func (r *Consumer) Wake() { r.wake.Send() }
-
-// Lag returns the age of the last handled event when it was handled on this node.
-func (r *Consumer) Lag() time.Duration { return time.Duration(r.lag.Load()) }
 
 // Run handles events until ctx ends and then returns nil. After an error it retries from the same
 // position every second.
@@ -129,7 +124,6 @@ func (r *Consumer) handleNew(ctx context.Context) (behind bool, err error) {
 			r.OnCommit()
 		}
 		r.at = &storedPosition{page.Next.Xid, page.Next.Seq, page.Next}
-		r.lag.Store(int64(time.Since(page.Events[len(page.Events)-1].At)))
 		if !page.More {
 			return page.Waiting, nil
 		}

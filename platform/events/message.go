@@ -11,6 +11,8 @@ import (
 // Message is the external form of an event on every transport: a CloudEvents 1.0 document in JSON,
 // with extensions after the standard attributes (SPEC E1, E3).
 type Message struct {
+	_ struct{} `schema:"Event"`
+
 	SpecVersion     string          `json:"specversion" doc:"Always 1.0" example:"1.0"`
 	ID              string          `json:"id" doc:"Unique: order id and version" example:"0192f0c1-3b6e-7c7a-9d62-0d8f3f0f6a11/3"`
 	Source          string          `json:"source" example:"/v1/orders"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -28,6 +29,8 @@ type Page struct {
 	More bool
 	// Waiting means that committed events wait for an older transaction to end.
 	Waiting bool
+	// WaitingSince is the time of the first of these events; zero without any.
+	WaitingSince time.Time
 }
 
 // A page ends below the oldest open transaction (SPEC E3). Its first row exists even if there are
@@ -35,11 +38,11 @@ type Page struct {
 // them come from the snapshot of the page, so a page never follows an event that the log does not
 // contain.
 //
-// Events are waiting if the newest event is at or above the oldest open transaction. The query
-// compares the newest event instead of using "exists", because without statistics the planner reads
-// the whole table for "exists".
+// Events are waiting if they are at or above the oldest open transaction. The query reads the first of
+// them in the order of the index instead of using "exists" or "min", because without statistics the
+// planner reads the whole table for these.
 const pageSQL = `
-	select coalesce((select b.xid from events b order by b.xid desc, b.seq desc limit 1) >= h.xmin, false) as behind, l.epoch,
+	select (select b.at from events b where b.xid >= h.xmin order by b.xid, b.seq limit 1) as waiting, l.epoch,
 		` + cursorColumns + `, null::uuid as user_id, null::json as data, null as actor
 	from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) h
 	cross join event_log l
@@ -96,14 +99,14 @@ func readPage(ctx context.Context, q postgres.Querier, after Cursor, limit int, 
 	p := Page{Next: after}
 	for first := true; rows.Next(); first = false {
 		var (
-			e      Event
-			at     position
-			behind *bool
-			epoch  *string
-			owner  *uuid.UUID
-			actor  *string
+			e     Event
+			at    position
+			waits *time.Time
+			epoch *string
+			owner *uuid.UUID
+			actor *string
 		)
-		if err := rows.Scan(append(append([]any{&behind, &epoch}, at.targets()...), &owner, &e.Data, &actor)...); err != nil {
+		if err := rows.Scan(append(append([]any{&waits, &epoch}, at.targets()...), &owner, &e.Data, &actor)...); err != nil {
 			return Page{}, fmt.Errorf("read events: %w", err)
 		}
 		if first {
@@ -114,7 +117,10 @@ func readPage(ctx context.Context, q postgres.Querier, after Cursor, limit int, 
 			if !after.follows(found) {
 				return Page{}, fmt.Errorf("%w: cursor %s, found %s", ErrRewritten, after, found)
 			}
-			p.Waiting, p.Next.Epoch, p.Next.Digest = *behind, found.Epoch, found.Digest
+			p.Next.Epoch, p.Next.Digest = found.Epoch, found.Digest
+			if p.Waiting = waits != nil; p.Waiting {
+				p.WaitingSince = *waits
+			}
 			continue
 		}
 		e.Cursor = at.cursor(p.Next.Epoch)

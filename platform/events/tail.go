@@ -29,7 +29,11 @@ type Tail struct {
 	logger   *slog.Logger
 	wake     wakeup.Signal
 	interval time.Duration // interval without wake-ups
-	lag      atomic.Int64  // age of the last event when it was delivered, ns
+	lag      lag
+
+	// OnDelivered, when set before Run, is called with the age of the oldest event of each page when
+	// the page was delivered.
+	OnDelivered func(age time.Duration)
 
 	at          Cursor
 	subscribers []func([]Event, Cursor)
@@ -57,8 +61,9 @@ func (t *Tail) Rewrites() int64 { return t.rewrites.Load() }
 // Wake makes the tail look for events now. It never blocks, and an unneeded call does no harm.
 func (t *Tail) Wake() { t.wake.Send() }
 
-// Lag returns the age of the last delivered event at its delivery.
-func (t *Tail) Lag() time.Duration { return time.Duration(t.lag.Load()) }
+// Lag returns the age of the oldest event that was not delivered, also while a transaction holds it
+// back; zero if all were. While the log cannot be read, it is the time since it could.
+func (t *Tail) Lag() time.Duration { return t.lag.age() }
 
 // Run delivers events until ctx ends and then returns nil. While the database is unavailable it
 // retries from the same position, so no event is lost.
@@ -118,6 +123,7 @@ func (t *Tail) deliverNew(ctx context.Context) (behind bool, err error) {
 			t.at = page.Next
 			t.deliver(page.Events, page.Next)
 		}
+		t.lag.passed(page)
 		if !page.More {
 			return page.Waiting, nil
 		}
@@ -155,8 +161,8 @@ func (t *Tail) page(ctx context.Context) (Page, error) {
 }
 
 func (t *Tail) deliver(list []Event, at Cursor) {
-	if n := len(list); n > 0 {
-		t.lag.Store(int64(time.Since(list[n-1].At)))
+	if len(list) > 0 && t.OnDelivered != nil {
+		t.OnDelivered(time.Since(list[0].At))
 	}
 	for _, fn := range t.subscribers {
 		fn(list, at)

@@ -42,8 +42,69 @@ func TestTailBeginsAtTheHead(t *testing.T) {
 	tail.Wake()
 
 	b.collect(out, b.truth(uuid.Nil)[1:])
-	if lag := tail.Lag(); lag <= 0 || lag > testwait.Limit {
+}
+
+// The lag is the age of an event that is not delivered because another transaction is open, and then
+// zero again (SPEC F3).
+func TestLagOfATail(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	tail, out := b.tail()
+	open := b.begin()
+	_, err := open.Exec(b.ctx, `select pg_current_xact_id()`)
+	b.must(err)
+	e := event(uuid.New())
+	e.At = e.At.Add(-time.Hour)
+	b.commit(e)
+
+	testwait.Until(t, "the event to wait", func() bool { return tail.Lag() >= time.Hour })
+	if lag := tail.Lag(); lag > time.Hour+testwait.Limit {
 		t.Errorf("lag %s", lag)
+	}
+	b.must(open.Rollback(b.ctx))
+	b.collect(out, b.truth(uuid.Nil))
+	testwait.Until(t, "the lag to end", func() bool { return tail.Lag() == 0 })
+}
+
+// The lag of a consumer includes what a transaction holds back and what its parts have not handled.
+func TestLagsOfConsumers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	lag := func() time.Duration {
+		t.Helper()
+		list, err := events.Lags(b.ctx, b.pool)
+		b.must(err)
+		if len(list) != 2 || list[0].Consumer != "inbox" || list[1].Consumer != "webhooks" {
+			t.Fatalf("%+v", list)
+		}
+		return list[1].Age
+	}
+	if lag() != 0 {
+		t.Error(lag())
+	}
+	open := b.begin()
+	_, err := open.Exec(b.ctx, `select pg_current_xact_id()`)
+	b.must(err)
+	for _, age := range []time.Duration{time.Hour, time.Minute} {
+		e := event(uuid.New())
+		e.At = e.At.Add(-age)
+		b.commit(e)
+	}
+	if age := lag(); age < time.Hour || age > time.Hour+testwait.Limit {
+		t.Errorf("%s, with an event of an hour ago", age)
+	}
+	b.must(open.Rollback(b.ctx))
+	b.settle()
+	all := b.after(events.Cursor{}, uuid.Nil, 2).Events
+	b.exec(`update event_readers set xid = $1, seq = $2`, all[0].Cursor.Xid, all[0].Cursor.Seq)
+	if age := lag(); age < time.Minute || age > time.Minute+testwait.Limit {
+		t.Errorf("%s, with an event of a minute ago", age)
+	}
+	tx := b.begin()
+	b.must(events.Fork(b.ctx, tx, "webhooks", []uuid.UUID{uuid.New()}, events.Cursor{Xid: 3}))
+	b.must(tx.Commit(b.ctx))
+	if age := lag(); age < time.Hour || age > time.Hour+testwait.Limit {
+		t.Errorf("%s, with a part that has not handled the event of an hour ago", age)
 	}
 }
 

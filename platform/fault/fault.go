@@ -14,7 +14,8 @@ import (
 // Kind classifies a fault. It alone decides the HTTP status.
 type Kind int
 
-// The kinds, with the HTTP status that platform/web sends for each.
+// The kinds. Their numbers are stored with the responses of an Idempotency-Key, so new kinds are added
+// at the end.
 const (
 	KindInternal           Kind = iota // 500, never created on purpose
 	KindMalformed                      // 400: not JSON, not a cursor, not a UUID
@@ -30,6 +31,9 @@ const (
 	KindInvalid                        // 422: well-formed but not valid
 	KindRateLimited                    // 429
 	KindUnavailable                    // 503: a dependency is down, retry later
+	KindRequestTimeout                 // 408: the request did not arrive in time
+	KindUpgradeRequired                // 426: the address is only for WebSockets
+	KindHeadersTooLarge                // 431
 )
 
 // Field is one error in the input. Pointer is a JSON pointer (RFC 6901) into the body, or
@@ -49,6 +53,7 @@ type Error struct {
 	Fields     []Field
 	Extra      map[string]any // additional members of the problem document
 	RetryAfter time.Duration  // sent as the Retry-After header when above zero
+	Final      bool           // no later state of the resource changes the result; see WithFinal
 	Replayed   bool           // the fault is the stored response of an Idempotency-Key; sent as a header
 	cause      error
 }
@@ -88,6 +93,13 @@ func (e *Error) With(key string, value any) *Error {
 // Retry-After header, in whole seconds.
 func (e *Error) WithRetryAfter(d time.Duration) *Error {
 	e.RetryAfter = d
+	return e
+}
+
+// WithFinal marks a conflict that no later state of the resource can lift, and returns e. Only such a
+// conflict is stored under an Idempotency-Key: another one may be gone when the request is repeated.
+func (e *Error) WithFinal() *Error {
+	e.Final = true
 	return e
 }
 

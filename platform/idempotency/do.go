@@ -10,9 +10,8 @@ import (
 )
 
 // Do runs work and stores its key in the same transaction. Without a key it only runs work. For a
-// second request with the key it returns the stored response and does not run work. Errors that
-// depend on the state of a resource (409, 412) are stored as well; the changes of work are then
-// rolled back.
+// second request with the key it returns the stored response and does not run work. A conflict
+// that is final is stored as well; the changes of work are then rolled back.
 func Do[T any](ctx context.Context, running *InFlight, pool *postgres.Pool, k Key[T], work func(tx pgx.Tx) (T, error)) (Result[T], error) {
 	leave, err := running.Acquire(k.Request)
 	if err != nil {

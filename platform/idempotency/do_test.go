@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"sync"
@@ -84,21 +85,25 @@ func TestWithoutAKey(t *testing.T) {
 	}
 }
 
-// SPEC C3: what tells of the state of things is kept with the work undone; what may be
+// SPEC C3: a conflict that is final is kept with the work undone; what may be
 // different the next time, or tells of nothing, is not.
 func TestWhichRefusalsAreKept(t *testing.T) {
 	t.Parallel()
 	n := setup(t)
-	for kind, kept := range map[fault.Kind]bool{
-		fault.KindConflict: true, fault.KindPreconditionFailed: true,
-		fault.KindNotFound: false, fault.KindMalformed: false, fault.KindUnauthenticated: false, fault.KindForbidden: false, fault.KindInvalid: false,
-		fault.KindRateLimited: false, fault.KindUnavailable: false, fault.KindInternal: false,
+	for _, row := range []struct {
+		kind        fault.Kind
+		final, kept bool
+	}{
+		{fault.KindConflict, true, true}, {fault.KindConflict, false, false}, {fault.KindPreconditionFailed, false, false}, {fault.KindPreconditionFailed, true, false},
+		{fault.KindNotFound, true, false}, {fault.KindMalformed, false, false}, {fault.KindUnauthenticated, false, false}, {fault.KindForbidden, false, false},
+		{fault.KindInvalid, false, false}, {fault.KindRateLimited, false, false}, {fault.KindUnavailable, false, false}, {fault.KindInternal, false, false},
 	} {
+		kind, kept := row.kind, row.kept
 		refusal := fault.New(kind, "some-code", "Some %s.", "detail").
 			With("allowed", []string{"A", "B"}).With("from", "A").With("left", int64(1<<62+1)).With("none", nil)
 		refusal.Fields = []fault.Field{{Pointer: "/a", Code: "c", Message: "m"}}
-		refusal.RetryAfter = 3 * time.Second
-		k, w := key(refusal.Code+string(rune('a'+kind)), "body"), fails(refusal.WithCause(errors.New("secret")))
+		refusal.RetryAfter, refusal.Final = 3*time.Second, row.final
+		k, w := key(fmt.Sprint("key-", kind, row.final), "body"), fails(refusal.WithCause(errors.New("secret")))
 
 		_, first := n.do(k, w)
 		_, second := n.do(k, w)
@@ -117,7 +122,7 @@ func TestWhichRefusalsAreKept(t *testing.T) {
 			t.Errorf("kind %d ran %d times", kind, runs)
 		}
 	}
-	if n.worked() != 0 || n.keys() != 2 {
+	if n.worked() != 0 || n.keys() != 1 {
 		t.Errorf("%d rows of refused work, %d keys", n.worked(), n.keys())
 	}
 }
@@ -138,7 +143,7 @@ func TestARefusalAfterAnErrorOfTheDatabase(t *testing.T) {
 	n := setup(t)
 	w := &work{end: func(tx pgx.Tx) (thing, error) {
 		_, err := tx.Exec(t.Context(), "select 1/0")
-		return thing{}, fault.New(fault.KindConflict, "taken", "Taken.").WithCause(err)
+		return thing{}, fault.New(fault.KindConflict, "taken", "Taken.").WithFinal().WithCause(err)
 	}}
 
 	_, first := n.do(key("k", "b"), w)

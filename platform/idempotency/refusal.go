@@ -8,13 +8,11 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-// kept reports whether an error is stored with the key. Errors about credentials, permissions,
-// limits, invalid input and internal failures are not, because they may not occur again. That a
-// resource does not exist, or belongs to somebody else, is not stored either: nothing was done that a
-// repetition could do twice, and otherwise any account could fill the table with made-up ids.
-func kept(f *fault.Error) bool {
-	return f.Kind == fault.KindConflict || f.Kind == fault.KindPreconditionFailed
-}
+// kept reports whether an error is stored with the key: a conflict that is final (SPEC C3). All others
+// may not occur again when the request is repeated, and nothing was done that a repetition could do
+// twice. That a resource does not exist is not stored either, because otherwise any account could fill the table with
+// made-up ids.
+func kept(f *fault.Error) bool { return f.Kind == fault.KindConflict && f.Final }
 
 func isRefusal(status int) bool { return status < 100 }
 

@@ -3,12 +3,13 @@ package jsontime
 
 import (
 	"errors"
+	"regexp"
+	"strings"
 	"time"
 )
 
 // Time is a time in the format of the API: RFC 3339 in UTC with milliseconds. Parsing accepts any
-// RFC 3339 offset, so it can be used for query parameters too. An absent parameter is the zero
-// Time.
+// RFC 3339 offset. Query parameters are a Param.
 type Time time.Time
 
 const layout = "2006-01-02T15:04:05.000Z07:00"
@@ -51,3 +52,49 @@ func (t *Time) UnmarshalText(text []byte) error {
 	*t = Time(at)
 	return nil
 }
+
+// Param is a Time in a query string. It may also be a date, which means midnight UTC at the
+// beginning of the day. Besides, it takes what RFC 3339 allows and Go's parser does not: a leap second,
+// which counts as the next second, and small letters; and a space in place of "+", because that is
+// how a query string writes a space. A time without a zone is refused, since nobody can know which is meant.
+type Param Time
+
+// Std returns the time in UTC.
+func (p Param) Std() time.Time { return Time(p).Std() }
+
+// IsZero reports whether the parameter is absent.
+func (p Param) IsZero() bool { return Time(p).IsZero() }
+
+var leapSecond = regexp.MustCompile(`^(.{10}T\d\d:\d\d):60([.Z+-].*)$`)
+
+// UnmarshalText parses a time or a date.
+func (p *Param) UnmarshalText(text []byte) error {
+	s := strings.ToUpper(string(text))
+	if day, err := time.Parse(time.DateOnly, s); err == nil {
+		*p = present(day)
+		return nil
+	}
+	if at := len(s) - len(" 00:00"); at > 0 && s[at] == ' ' {
+		s = s[:at] + "+" + s[at+1:]
+	}
+	var late time.Duration
+	if m := leapSecond.FindStringSubmatch(s); m != nil {
+		s, late = m[1]+":59"+m[2], time.Second
+	}
+	var t Time
+	if err := t.UnmarshalText([]byte(s)); err != nil {
+		return errParam
+	}
+	*p = present(t.Std().Add(late))
+	return nil
+}
+
+// present tells the first moment of the year 1, which is the zero Time, from an absent parameter.
+func present(t time.Time) Param {
+	if t.IsZero() {
+		t = t.Add(time.Nanosecond)
+	}
+	return Param(t)
+}
+
+var errParam = errors.New("expected a date such as 2026-01-31, or a time with a zone such as 2026-01-31T12:00:00Z (RFC 3339)")

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,8 @@ type Pool struct {
 	*pgxpool.Pool
 	health health
 
+	retries        atomic.Int64
+	skew           atomic.Int64  // see Skew
 	acquireTimeout time.Duration // acquireTimeout when zero
 }
 
@@ -97,6 +100,9 @@ func Open(ctx context.Context, url string, size int, checks ...Check) (*Pool, er
 	// of placing an order.
 	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		pgxuuid.Register(conn.TypeMap())
+		if err := RequireUTF8(ctx, conn.PgConn()); err != nil {
+			return err
+		}
 		for _, check := range checks {
 			if err := check(ctx, conn); err != nil {
 				return err

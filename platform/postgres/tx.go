@@ -24,6 +24,7 @@ func InTx(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 		if err == nil || try == maxAttempts || !retryable(err) {
 			return err
 		}
+		pool.retries.Add(1)
 
 		pause := time.Duration(rand.Int64N(int64(try*10))+1) * time.Millisecond //nolint:gosec // jitter, not a secret
 		select {
@@ -33,6 +34,9 @@ func InTx(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 		}
 	}
 }
+
+// Retries returns how often InTx has repeated a transaction on this pool.
+func (p *Pool) Retries() int64 { return p.retries.Load() }
 
 func runOnce(ctx context.Context, pool *Pool, do func(tx pgx.Tx) error) error {
 	conn, err := pool.Acquire(ctx)

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -37,7 +39,10 @@ func (e *unreachable) Error() string { return e.text }
 func (e *unreachable) Unwrap() error { return e.cause }
 
 func reason(err error) string {
+	encoding, isEncoding := errors.AsType[*EncodingError](err)
 	switch code := Code(err); {
+	case isEncoding:
+		return encoding.Error()
 	case code == "28P01", code == "28000":
 		return fmt.Sprintf("the server refuses the user or the password (SQLSTATE %s)", code)
 	case code == "3D000":
@@ -46,7 +51,7 @@ func reason(err error) string {
 		return fmt.Sprintf("the server does not accept a parameter of the URL (SQLSTATE %s)", code)
 	case code != "":
 		return fmt.Sprintf("the server refuses connections (SQLSTATE %s)", code)
-	case strings.Contains(err.Error(), "server refused TLS connection"):
+	case refusesTLS(err):
 		return "the server does not offer TLS"
 	}
 	return fault.Reason(err)
@@ -54,8 +59,31 @@ func reason(err error) string {
 
 // Misconfigured reports whether connecting failed for a reason that does not go away by itself: the
 // server rejects the user or the password, does not have the database, or does not accept a
-// parameter of the URL (poolers return 08P01 for unknown ones).
+// parameter of the URL (poolers return 08P01 for unknown ones); TLS fails; or the encoding is not UTF-8.
 func Misconfigured(err error) bool {
+	if _, ok := errors.AsType[*EncodingError](err); ok {
+		return true
+	}
 	code := Code(err)
-	return strings.HasPrefix(code, "28") || slices.Contains([]string{"3D000", "42704", "22023", "42501", "08P01"}, code)
+	return strings.HasPrefix(code, "28") || slices.Contains([]string{"3D000", "42704", "22023", "42501", "08P01"}, code) ||
+		code == "" && failsTLS(err)
+}
+
+// failsTLS reports whether the server has no TLS, or a certificate that is not trusted or is for
+// another host.
+func failsTLS(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		host        x509.HostnameError
+		record      tls.RecordHeaderError
+		alert       tls.AlertError
+	)
+	return errors.As(err, &certificate) || errors.As(err, &authority) || errors.As(err, &host) || errors.As(err, &record) || errors.As(err, &alert) ||
+		refusesTLS(err)
+}
+
+// refusesTLS reports whether a server without TLS was asked for it. The driver has no type for this.
+func refusesTLS(err error) bool {
+	return strings.Contains(err.Error(), "server refused TLS connection")
 }

@@ -51,6 +51,7 @@ func NewInserter(pool *postgres.Pool, log *slog.Logger) (*Client, error) {
 		Logger:        log,
 		FetchCooldown: fetchCooldown,
 		MaxAttempts:   MaxAttempts,
+		Middleware:    []rivertype.Middleware{databaseTime{pool}},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the inserting client: %w", err)
@@ -66,7 +67,7 @@ type Options struct {
 	// for servers of third parties get their own queue, so that they do not occupy the slots of the
 	// others.
 	Queues     map[string]int
-	Middleware rivertype.Middleware
+	Middleware []rivertype.Middleware // the first is the outermost
 	Log        *slog.Logger
 }
 
@@ -75,10 +76,7 @@ func NewWorker(pool *postgres.Pool, o Options) (*Client, error) {
 	if o.MaxWorkers == 0 {
 		o.MaxWorkers = 500
 	}
-	middleware := []rivertype.Middleware{snoozeMiddleware{}}
-	if o.Middleware != nil {
-		middleware = append(middleware, o.Middleware)
-	}
+	middleware := append([]rivertype.Middleware{databaseTime{pool}, snoozeMiddleware{}}, o.Middleware...)
 	queues := map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: o.MaxWorkers}}
 	for name, slots := range o.Queues {
 		queues[name] = river.QueueConfig{MaxWorkers: slots}

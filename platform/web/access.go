@@ -29,18 +29,21 @@ func Access(log *slog.Logger, reg prometheus.Registerer, tracers trace.TracerPro
 	if tracers == nil {
 		tracers = noop.NewTracerProvider()
 	}
-	a := &access{log: orDefault(log), durations: durations(reg), tracer: tracers.Tracer("github.com/orderflow-dev/orderflow/platform/web")}
+	a := &access{log: orDefault(log), durations: durations(reg), running: inFlight(reg), tracer: tracers.Tracer("github.com/orderflow-dev/orderflow/platform/web")}
 	return a.handle
 }
 
 type access struct {
 	log       *slog.Logger
 	durations *prometheus.HistogramVec
+	running   prometheus.Gauge
 	tracer    trace.Tracer
 }
 
 func (a *access) handle(c *fiber.Ctx) error {
 	start := time.Now()
+	a.running.Inc()
+	defer a.running.Dec()
 	ctx, options := traced(c)
 	ctx, span := a.tracer.Start(ctx, c.Method(), options...)
 	c.SetUserContext(ctx)
@@ -117,14 +120,24 @@ func durations(reg prometheus.Registerer) *prometheus.HistogramVec {
 		Help:    "Time from the first handler to the answer, by route.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"method", "route", "status"})
+	return registered(reg, h)
+}
+
+func inFlight(reg prometheus.Registerer) prometheus.Gauge {
+	return registered(reg, prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "http_requests_in_flight", Help: "Requests that a handler is working on. Sockets and streams count until they are open."}))
+}
+
+// registered registers a collector, or returns the one that is registered already.
+func registered[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	if reg == nil {
-		return h
+		return c
 	}
 	var twice prometheus.AlreadyRegisteredError
-	if err := reg.Register(h); errors.As(err, &twice) {
-		if old, ok := twice.ExistingCollector.(*prometheus.HistogramVec); ok {
+	if err := reg.Register(c); errors.As(err, &twice) {
+		if old, ok := twice.ExistingCollector.(C); ok {
 			return old
 		}
 	}
-	return h
+	return c
 }

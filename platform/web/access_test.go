@@ -55,7 +55,7 @@ func TestAccessNamesPatternsOnly(t *testing.T) {
 		t.Errorf("personal data in %s", log)
 	}
 	families, err := reg.Gather()
-	if err != nil || len(families) != 1 || families[0].GetName() != "http_request_duration_seconds" || len(families[0].GetMetric()) != 3 {
+	if err != nil || len(families) != 2 || families[0].GetName() != "http_request_duration_seconds" || len(families[0].GetMetric()) != 3 {
 		t.Errorf("%v %v", families, err)
 	}
 }

@@ -39,7 +39,13 @@ func (a *adapter) Handle(op *huma.Operation, next func(huma.Context)) {
 	a.api.listScopes(op)
 	plan := planOf(op, a.api.OpenAPI().Components.Schemas)
 	need, _ := op.Metadata[requirementKey].(requirement)
-	serve := func(ctx huma.Context) { a.serve(ctx, plan, need, next) }
+	bulk := op.MaxBodyBytes > BodyLimit+1
+	serve := func(ctx huma.Context) {
+		if bulk { // the response is large as well, and has no secrets
+			humafiber.Unwrap(ctx).Locals(compressKey, true)
+		}
+		a.serve(ctx, plan, need, next)
+	}
 	a.Adapter.Handle(op, serve)
 	if op.Method == http.MethodGet {
 		head := *op
@@ -100,6 +106,7 @@ type request struct {
 	params   []fault.Field
 	body     []fault.Field
 	more     bool                     // there are more than the listed ones
+	checked  bool                     // the Check of the route has run
 	items    map[string][]fault.Field // the errors of the items of the body's ItemwiseList, by index; computed on first use
 }
 

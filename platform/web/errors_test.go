@@ -52,7 +52,7 @@ var failures = map[string]error{
 // R3: every failure is a problem document.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	const shape = `{"type":"about:blank","title":"%s","status":%d,"detail":"%s","instance":"/v1/fail/%s","code":"%s","requestId":"req-1"`
+	const shape = `{"type":"/guide#%[5]s","title":"%[1]s","status":%[2]d,"detail":"%[3]s","instance":"/v1/fail/%[4]s","code":"%[5]s","requestId":"req-1"`
 	rows := []struct {
 		kind   string
 		status int

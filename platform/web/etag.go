@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,28 +11,35 @@ import (
 // ETag returns a version as a strong entity tag (RFC 9110 section 8.8.3).
 func ETag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// ParseIfMatch parses an If-Match header. present is false if there is no header; wildcard is true
-// for "*". A tag that the API does not issue, such as a weak one, gives version -1, which no row
-// has, so that the caller responds with 412. Several tags and a malformed header are a 400.
-func ParseIfMatch(h string) (version int64, wildcard, present bool, err error) {
-	h = strings.TrimSpace(h)
-	switch h {
-	case "":
-		return 0, false, false, nil
-	case "*":
-		return 0, true, true, nil
+// IfMatch has the versions of an If-Match header; nil means any version.
+type IfMatch []int64
+
+// Allows reports whether the request may be executed on a resource of that version.
+func (m IfMatch) Allows(version int64) bool { return m == nil || slices.Contains(m, version) }
+
+// ParseIfMatch parses an If-Match header (RFC 9110 section 13.1.1): a list of entity tags, or "*"
+// for any version, as without the header. A tag that the API does not issue, and a weak one, since
+// the comparison is strong, match no version, so that the caller responds with 412. The error for a malformed header
+// is a 400.
+func ParseIfMatch(h string) (IfMatch, error) {
+	h = strings.Trim(h, " \t")
+	if h == "" || h == "*" {
+		return nil, nil
 	}
 	tags, ok := parseTags(h)
-	if !ok || len(tags) != 1 {
+	if !ok {
 		f := fault.New(fault.KindMalformed, "malformed", "A parameter is not valid; see errors.")
-		f.Fields = []fault.Field{{Pointer: "/header/If-Match", Code: "format", Message: "expected one entity tag, or *"}}
-		return 0, false, true, f
+		f.Fields = []fault.Field{{Pointer: "/header/If-Match", Code: "format", Message: "expected entity tags separated by commas, or *"}}
+		return nil, f
 	}
-	version, err = strconv.ParseInt(strings.Trim(tags[0], `"`), 10, 64)
-	if err != nil || version < 0 || ETag(version) != tags[0] {
-		return -1, false, true, nil //nolint:nilerr // a tag that the API does not issue, see the doc comment
+	versions := make(IfMatch, 0, len(tags))
+	for _, tag := range tags {
+		version, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
+		if err == nil && version >= 0 && ETag(version) == tag {
+			versions = append(versions, version)
+		}
 	}
-	return version, false, true, nil
+	return versions, nil
 }
 
 // NotModified reports whether the caller of a GET has the current version. The comparison is weak

@@ -16,30 +16,13 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
-var statuses = map[fault.Kind]int{
-	fault.KindInternal:           http.StatusInternalServerError,
-	fault.KindMalformed:          http.StatusBadRequest,
-	fault.KindUnauthenticated:    http.StatusUnauthorized,
-	fault.KindForbidden:          http.StatusForbidden,
-	fault.KindNotFound:           http.StatusNotFound,
-	fault.KindNotAllowed:         http.StatusMethodNotAllowed,
-	fault.KindConflict:           http.StatusConflict,
-	fault.KindPreconditionFailed: http.StatusPreconditionFailed,
-	fault.KindTooLarge:           http.StatusRequestEntityTooLarge,
-	fault.KindUnsupportedMedia:   http.StatusUnsupportedMediaType,
-	fault.KindMisdirected:        http.StatusMisdirectedRequest,
-	fault.KindInvalid:            http.StatusUnprocessableEntity,
-	fault.KindRateLimited:        http.StatusTooManyRequests,
-	fault.KindUnavailable:        http.StatusServiceUnavailable,
-}
-
 // toFault converts any error to a fault that the client may see, and its status.
 func toFault(err error) (*fault.Error, int) {
 	if f, ok := fault.As(err); ok {
 		if f.Kind == fault.KindInternal {
 			f = internal(err)
 		}
-		return f, statuses[f.Kind]
+		return f, StatusOf(f.Kind)
 	}
 	if fe, ok := errors.AsType[*fiber.Error](err); ok {
 		return fiberFault(fe)
@@ -56,7 +39,7 @@ func toFault(err error) (*fault.Error, int) {
 	default:
 		f = internal(err)
 	}
-	return f, statuses[f.Kind]
+	return f, StatusOf(f.Kind)
 }
 
 func internal(err error) *fault.Error {
@@ -109,15 +92,19 @@ func fiberFault(fe *fiber.Error) (*fault.Error, int) {
 		return fault.New(fault.KindNotAllowed, "method-not-allowed", "This address does not take the method; see Allow."), fe.Code
 	case http.StatusRequestEntityTooLarge:
 		return fault.New(fault.KindTooLarge, "too-large", "The body is too large."), fe.Code
+	case http.StatusRequestTimeout:
+		return fault.New(fault.KindRequestTimeout, "request-timeout", "The request did not arrive in time."), fe.Code
+	case http.StatusUpgradeRequired:
+		return fault.New(fault.KindUpgradeRequired, "upgrade-required", "This address is only for WebSockets."), fe.Code
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return fault.New(fault.KindHeadersTooLarge, "request-header-fields-too-large", "The headers of the request are too large."), fe.Code
 	case http.StatusServiceUnavailable:
 		return fault.Unavailable("The service", fe), fe.Code
 	case http.StatusBadRequest, http.StatusBadGateway: // 502 is a client that disconnected
 		return fault.New(fault.KindMalformed, "malformed", "The request is not well-formed HTTP."), http.StatusBadRequest
 	}
-	text := http.StatusText(fe.Code)
-	if fe.Code < 400 || fe.Code >= 500 || text == "" {
+	if fe.Code < 400 || fe.Code >= 500 || http.StatusText(fe.Code) == "" {
 		return internal(fe), http.StatusInternalServerError
 	}
-	code := strings.ReplaceAll(strings.ToLower(text), " ", "-")
-	return fault.New(fault.KindMalformed, code, "%s.", text), fe.Code
+	return fault.New(fault.KindMalformed, "malformed", "%s.", http.StatusText(fe.Code)), fe.Code
 }

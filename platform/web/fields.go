@@ -104,9 +104,21 @@ func plainMessage(message string) string {
 		return "expected string to be RFC 3339 date-time"
 	case strings.HasPrefix(message, "expected string to be RFC 4122 uuid"):
 		return "expected string to be RFC 4122 uuid"
+	case strings.HasPrefix(message, "expected number "):
+		return plainNumber(message)
 	default:
 		return message
 	}
+}
+
+// plainNumber writes the bound at the end of a message without an exponent.
+func plainNumber(message string) string {
+	at := strings.LastIndexByte(message, ' ') + 1
+	bound, err := strconv.ParseFloat(message[at:], 64)
+	if err != nil || !strings.Contains(message[at:], "e") {
+		return message
+	}
+	return message[:at] + strconv.FormatFloat(bound, 'f', -1, 64)
 }
 
 func itoa(i int) string { return strconv.Itoa(i) }

@@ -338,7 +338,7 @@ func TestScopesAreDescribed(t *testing.T) {
 		"unsaid": `no-keys [{"bearerAuth":[]}] Not open to API keys.`,
 		"never":  `no-keys [{"bearerAuth":[]}] Not open to API keys.`,
 		"scoped": "orders:read [{\"bearerAuth\":[]},{\"apiKeyAuth\":[\"orders:read\"]}] API keys need the scope `orders:read`.",
-		"open":   "no-keys null ",
+		"open":   "no-keys [] ",
 		"better": "products:read [{},{\"bearerAuth\":[]},{\"apiKeyAuth\":[\"products:read\"]}] API keys need the scope `products:read`.",
 	} {
 		op := api.OpenAPI().Paths["/v1/"+name].Get

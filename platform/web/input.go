@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/orderflow-dev/orderflow/internal/words"
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
@@ -25,11 +26,13 @@ type plan struct {
 	key      *huma.Param   // Idempotency-Key, on routes that take one
 	itemwise string        // the pointer of the body's ItemwiseList, or ""
 	list     *itemwisePlan // of that ItemwiseList
+	check    Check
 }
 
 func planOf(op *huma.Operation, schemas huma.Registry) *plan {
 	p := &plan{path: op.Path, query: map[string]*huma.Param{}, schemas: schemas, limit: int(op.MaxBodyBytes) - 1}
 	p.itemwise, _ = op.Metadata["apart"].(string)
+	p.check, _ = op.Metadata[checkKey].(Check)
 	for _, param := range op.Parameters {
 		switch param.In {
 		case "query":
@@ -72,14 +75,15 @@ func (p *plan) checkQuery(r *request) {
 		case !known:
 			r.wrong(pointer, "unknown-parameter", "there is no such parameter")
 			continue
-		case len(values) > 1 && !isList(param.Schema):
+		case isList(param.Schema):
+			values = listed(values)
+			r.query[name] = values
+		case len(values) > 1:
 			r.wrong(pointer, "repeated", "the parameter is given more than once")
 		}
 		for _, value := range values {
 			r.checkText(pointer, value)
-			if value == "" && !mayBeEmpty(param.Schema) {
-				r.wrong(pointer, "invalid", "the value is empty")
-			}
+			r.checkFormat(pointer, param.Schema, value)
 		}
 	}
 }
@@ -227,6 +231,7 @@ func (r *request) checkText(pointer, value string) {
 // over those in the body, because the request did not reach its resource. Errors in the items of an
 // ItemwiseList alone do not reject the request.
 func (r *request) fault() error {
+	r.runCheck()
 	all := sortAndDeduplicate(append(r.params, r.body...))
 	if r.more {
 		all = all[:min(len(all), r.plan.mostFaults())]
@@ -252,6 +257,33 @@ func inputFaults(ctx context.Context) error {
 		return r.fault()
 	}
 	return nil
+}
+
+// Words is the format of a parameter with words to search for.
+const Words = "words"
+
+// checkFormat rejects empty values, which huma treats as absent, and searches without a word, which
+// would find everything or nothing.
+func (r *request) checkFormat(pointer string, s *huma.Schema, value string) {
+	switch {
+	case s != nil && s.Format == Words && len(words.Query(value)) == 0:
+		r.wrong(pointer, "no-word", "the text has no word to search for; leave the parameter out to get everything")
+	case value == "" && !mayBeEmpty(s):
+		r.wrong(pointer, "invalid", "the value is empty")
+	}
+}
+
+// listed returns the items of a list, whose parameter may be repeated and may contain commas. Empty
+// items are ignored beside others; a value of nothing else is one empty item.
+func listed(values []string) (items []string) {
+	for _, value := range values {
+		parts := strings.FieldsFunc(value, func(r rune) bool { return r == ',' })
+		if len(parts) == 0 {
+			parts = []string{""}
+		}
+		items = append(items, parts...)
+	}
+	return items
 }
 
 func isList(s *huma.Schema) bool { return s != nil && s.Type == huma.TypeArray }

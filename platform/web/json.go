@@ -13,7 +13,7 @@ import (
 	"github.com/orderflow-dev/orderflow/platform/fault"
 )
 
-var decoding = json.RejectUnknownMembers(true)
+var decoding = json.JoinOptions(json.RejectUnknownMembers(true), wholeNumbers)
 
 // maxDepth is greater than the depth of any valid input. Without a limit a few kilobytes of
 // brackets need a deep stack.
@@ -49,7 +49,7 @@ func decodeInto(data []byte, v any) error {
 	switch {
 	case errors.Is(err, json.ErrUnknownName):
 		field.Code, field.Message = "unknown-field", "there is no such field"
-	case semantic.JSONKind == jsontext.KindNumber:
+	case semantic.JSONKind == jsontext.KindNumber, errors.Is(err, errNotWhole):
 		field.Code, field.Message = "type", "expected a whole number within range"
 	}
 	return fieldText(field)

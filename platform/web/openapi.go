@@ -2,11 +2,9 @@ package web
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -28,34 +26,24 @@ const (
 	idempotentKey  = "idempotent"
 )
 
-// Document returns the OpenAPI 3.1 description of the API as JSON. Call it after all routes are
-// registered.
-func (a *API) Document() ([]byte, error) { return a.OpenAPI().MarshalJSON() }
-
-// describe returns the part of the document that is common to all routes: the Problem schema, one
-// response for each error status, the headers, and the security schemes.
+// describe returns the part of the document that is common to all routes: the Problem schema, the
+// headers, and the security schemes.
 func describe(o Options) *huma.OpenAPI {
 	schemas := huma.NewMapRegistry("#/components/schemas/", namer())
 	schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidText]())
 	describeTimes(schemas)
-	problem := schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
 			Title:       cmp.Or(o.Title, "Orderflow"),
 			Version:     cmp.Or(o.Version, "dev"),
 			Description: o.Description,
+			License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 		},
 		Servers: []*huma.Server{{URL: cmp.Or(o.PublicURL, "/")}},
 		Components: &huma.Components{
-			Schemas:   schemas,
-			Responses: problemResponses(problem),
-			Headers: map[string]*huma.Header{
-				"RequestId":       header("The id of this request, as in the logs"),
-				"ClientRequestId": header("The X-Request-Id that the client sent, which is in the logs too"),
-				"RateLimit":       header("What is left of the limit (draft-ietf-httpapi-ratelimit-headers)"),
-				"RateLimitPolicy": header("The limit that applies"),
-			},
+			Schemas: schemas,
 			SecuritySchemes: map[string]*huma.SecurityScheme{
 				bearer: {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token, as a log-in gives it"},
 				apiKey: {Type: "http", Scheme: "bearer", BearerFormat: "ofk_", Description: "An API key, in the same header; each operation names the scope that it must have"},
@@ -75,44 +63,16 @@ func (uuidText) Schema(huma.Registry) *huma.Schema {
 	return s
 }
 
-func problemResponses(problem *huma.Schema) map[string]*huma.Response {
-	all := map[string]*huma.Response{
-		responseName(http.StatusNotModified): {Description: "Not Modified", Headers: usualHeaders()},
-	}
-	for status := 400; status < 600; status++ {
-		if http.StatusText(status) == "" {
-			continue
-		}
-		r := &huma.Response{
-			Description: http.StatusText(status),
-			Headers:     usualHeaders(),
-			Content:     map[string]*huma.MediaType{problemType: {Schema: problem}},
-		}
-		switch status {
-		case http.StatusUnauthorized:
-			r.Headers["WWW-Authenticate"] = header("How to authenticate")
-		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-			r.Headers["Retry-After"] = header("Seconds to wait before the next try")
-		}
-		all[responseName(status)] = r
-	}
-	return all
-}
-
-func responseName(status int) string {
-	return strings.NewReplacer(" ", "", "-", "", "'", "").Replace(http.StatusText(status))
-}
-
-func header(doc string) *huma.Header {
-	return &huma.Header{Description: doc, Schema: &huma.Schema{Type: huma.TypeString}}
-}
-
+// usualHeaders are those of every response.
 func usualHeaders() map[string]*huma.Header {
+	text := func(doc string) *huma.Header {
+		return &huma.Header{Description: doc, Schema: &huma.Schema{Type: huma.TypeString}}
+	}
 	return map[string]*huma.Header{
-		"X-Request-Id":        {Ref: "#/components/headers/RequestId"},
-		"X-Client-Request-Id": {Ref: "#/components/headers/ClientRequestId"},
-		"RateLimit":           {Ref: "#/components/headers/RateLimit"},
-		"RateLimit-Policy":    {Ref: "#/components/headers/RateLimitPolicy"},
+		"X-Request-Id":        text("The id of this request, as in the logs"),
+		"X-Client-Request-Id": text("The X-Request-Id that the client sent, which is in the logs too"),
+		"RateLimit":           text("What is left of the limit (draft-ietf-httpapi-ratelimit-headers)"),
+		"RateLimit-Policy":    text("The limit that applies"),
 	}
 }
 
@@ -138,9 +98,10 @@ func (r Route) operation() huma.Operation {
 	if r.Tag != "" {
 		op.Tags = []string{r.Tag}
 	}
-	for _, status := range r.statuses() {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/" + responseName(status)}
+	if slices.Contains(r.Errors, http.StatusNotModified) {
+		op.Responses["304"] = &huma.Response{Description: "Not Modified", Headers: usualHeaders()}
 	}
+	op.Responses["default"] = &huma.Response{Description: "Error"} // Document completes it
 	return op
 }
 
@@ -151,9 +112,9 @@ func (r Route) keyless() bool { return r.Scope == "" || r.Scope == identity.NoKe
 func (r Route) description() string {
 	switch {
 	case !r.keyless():
-		return strings.TrimSpace(r.Doc + "\n\nAPI keys need the scope `" + r.requirement().scopes("` and `") + "`.")
+		return strings.TrimSpace(r.Doc + " API keys need the scope `" + r.requirement().scopes("` and `") + "`.")
 	case r.Role != identity.Anyone:
-		return strings.TrimSpace(r.Doc + "\n\n" + r.passwordDoc() + "Not open to API keys.")
+		return strings.TrimSpace(r.Doc + " " + r.passwordDoc() + "Not open to API keys.")
 	}
 	return r.Doc
 }
@@ -165,10 +126,12 @@ func (r Route) passwordDoc() string {
 	return "403 `password-confirmation-required` unless you logged in or confirmed your password (`POST /v1/auth/confirm`) in the last five minutes. "
 }
 
-// security lists the alternatives; {} means that no credential is required.
-func (r Route) security() (list []map[string][]string) {
+// security lists the alternatives; {} means that no credential is required. The list is empty for a
+// route that ignores credentials.
+func (r Route) security() []map[string][]string {
+	list := []map[string][]string{}
 	if r.Role == identity.Anyone && r.keyless() {
-		return nil
+		return list
 	}
 	if r.Role == identity.Anyone {
 		list = append(list, map[string][]string{})
@@ -182,44 +145,4 @@ func (r Route) security() (list []map[string][]string) {
 		list = append(list, map[string][]string{apiKey: need})
 	}
 	return list
-}
-
-// statuses returns the error statuses that a route of this kind may respond with.
-func (r Route) statuses() []int {
-	list := append([]int{400, 413, 415, 429, 500, 503}, r.Errors...)
-	if r.Role != identity.Anyone {
-		list = append(list, http.StatusUnauthorized, http.StatusForbidden)
-	}
-	if strings.Contains(r.Path, "{") {
-		list = append(list, http.StatusNotFound)
-	}
-	if r.Method == http.MethodPost || r.Method == http.MethodPatch || r.Method == http.MethodPut {
-		list = append(list, 409, 422)
-	}
-	slices.Sort(list)
-	return slices.Compact(list)
-}
-
-// namer gives a type its short name, or a name with its package in front if two modules use the
-// same name, which huma would reject.
-func namer() func(reflect.Type, string) string {
-	taken := map[string]reflect.Type{}
-	return func(t reflect.Type, hint string) string {
-		name := huma.DefaultSchemaNamer(t, hint)
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		if t.Kind() != reflect.Struct {
-			return name
-		}
-		if other, ok := taken[name]; ok && other != t {
-			pkg := t.PkgPath()[strings.LastIndex(t.PkgPath(), "/")+1:]
-			name = strings.ToUpper(pkg[:min(1, len(pkg))]) + pkg[min(1, len(pkg)):] + name
-			for n := 2; taken[name] != nil && taken[name] != t; n++ {
-				name = fmt.Sprintf("%s%d", strings.TrimRight(name, "0123456789"), n)
-			}
-		}
-		taken[name] = t
-		return name
-	}
 }

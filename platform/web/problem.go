@@ -21,11 +21,12 @@ import (
 
 const problemType = "application/problem+json"
 
-// Problem is the body of every error response (RFC 9457). Type is always about:blank, so Title is
-// the name of the status. Programs distinguish problems by Code, which never changes its meaning.
+// Problem is the body of every error response (RFC 9457). Type links to the entry of Code in the guide.
+// It is a relative reference with the full path (RFC 9457, 3.1.1), so that it is the same on every
+// server. Programs distinguish problems by Code, which never changes its meaning.
 type Problem struct {
 	_         struct{}       `additionalProperties:"true"`
-	Type      string         `json:"type" doc:"Always about:blank; see code" example:"about:blank"`
+	Type      string         `json:"type" doc:"The entry of the code in the API guide, relative to this server" example:"/guide#not-found"`
 	Title     string         `json:"title" doc:"The name of the status" example:"Not Found"`
 	Status    int            `json:"status" doc:"The status of the answer" example:"404"`
 	Detail    string         `json:"detail" doc:"What went wrong, for people" example:"There is no such order."`
@@ -114,7 +115,7 @@ func problemOf(c *fiber.Ctx, log *slog.Logger, err error) *Problem {
 
 func document(f *fault.Error, status int, instance, requestID string) *Problem {
 	return &Problem{
-		Type:      "about:blank",
+		Type:      typeOf(f.Code),
 		Title:     http.StatusText(status),
 		Status:    status,
 		Detail:    f.Detail,
@@ -132,7 +133,7 @@ func ToProblem(ctx context.Context, f *fault.Error) *Problem {
 	if r := requestFrom(ctx); r != nil {
 		instance = string(r.c.Request().URI().PathOriginal())
 	}
-	return document(f, statuses[f.Kind], instance, RequestIDFrom(ctx))
+	return document(f, StatusOf(f.Kind), instance, RequestIDFrom(ctx))
 }
 
 func report(ctx context.Context, log *slog.Logger, id string, f *fault.Error, err error) {
@@ -176,8 +177,13 @@ type failure struct{ err error }
 
 func (f failure) Error() string { return f.err.Error() }
 
+// noType is the type of problems without a code (RFC 9457, 4.2.1).
+const noType = "about:blank"
+
+func typeOf(code string) string { return "/guide#" + code }
+
 func newError(status int, message string, _ ...error) huma.StatusError {
-	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: message}
+	return &Problem{Type: noType, Title: http.StatusText(status), Status: status, Detail: message}
 }
 
 // newErrorWithContext replaces huma's constructor for its own errors and for those of handlers.

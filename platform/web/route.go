@@ -27,8 +27,13 @@ type Route struct {
 	ExtraScopes  []identity.Scope // that an API key needs in addition, such as those of the resources it creates
 	Status       int              // on success; default 200, or 204 without a body
 	Errors       []int            // statuses that do not follow from the other fields, including 304
+	Codes        []string         // of errors that do not follow from the other fields; see Options.Codes
+	Example      string           // of the body of a request, in JSON
 	MaxBody      int              // bytes; default BodyLimit. Only on paths without parameters
 	Idempotent   bool             // accepts an Idempotency-Key; HandleIdempotent sets it
+
+	// Check finds more faults in a body that the schema refuses; see CheckBody. It may be nil.
+	Check Check
 
 	// AllowRestricted also admits callers with an identity.Restriction, who must use the route to
 	// get rid of it.
@@ -44,6 +49,9 @@ type Route struct {
 
 	// For Raw and Stream, where no type describes the response.
 	Produces string // content types on success, separated by commas, such as text/event-stream
+	// ProducesSchema is the name of a schema of the messages of a stream, which SetSchemas has added.
+	// By default, the response is described as a string.
+	ProducesSchema string
 
 	// For Raw only.
 	Params []*huma.Param
@@ -70,6 +78,7 @@ func handle[I, O any](api *API, r Route, h func(ctx context.Context, in *I) (*O,
 	op.MaxBodyBytes = int64(max(r.MaxBody, BodyLimit)) + 1 // huma rejects a body that reaches its limit
 	op.SkipValidateBody = true                             // adapter.serve has already validated it strictly
 	op.Metadata["apart"] = itemwiseIn(reflect.TypeFor[I]())
+	op.Metadata[checkKey] = r.Check
 	if r.Produces != "" {
 		op.Responses[r.successCode()] = r.success()
 	}
@@ -154,9 +163,13 @@ func (r Route) success() *huma.Response {
 	if r.Produces == "" {
 		return ok
 	}
+	schema := &huma.Schema{Type: huma.TypeString}
+	if r.ProducesSchema != "" {
+		schema = &huma.Schema{Ref: schemaPrefix + r.ProducesSchema}
+	}
 	ok.Content = map[string]*huma.MediaType{}
 	for kind := range strings.SplitSeq(r.Produces, ",") {
-		ok.Content[strings.TrimSpace(kind)] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		ok.Content[strings.TrimSpace(kind)] = &huma.MediaType{Schema: schema}
 	}
 	return ok
 }

@@ -47,11 +47,11 @@ type idInput struct {
 
 type listInput struct {
 	Paging
-	Status []string      `query:"status,explode" enum:"PENDING,CONFIRMED"`
-	From   jsontime.Time `query:"createdFrom"`
-	Q      string        `query:"q"`
-	Match  string        `header:"If-Match"`
-	Key    string        `header:"Idempotency-Key" minLength:"1" maxLength:"5"`
+	Status []string       `query:"status,explode" enum:"PENDING,CONFIRMED"`
+	From   jsontime.Param `query:"createdFrom"`
+	Q      string         `query:"q"`
+	Match  string         `header:"If-Match"`
+	Key    string         `header:"Idempotency-Key" minLength:"1" maxLength:"5"`
 }
 
 type bundle struct {
@@ -75,7 +75,7 @@ func setup(t *testing.T) *bundle {
 		})
 	Handle(b.api, Route{Method: "GET", Path: "/v1/baskets", Name: "list", Role: identity.Anyone},
 		func(ctx context.Context, in *listInput) (*PageOf[string], error) {
-			return Paged(ctx, append([]string{in.From.String()}, in.Status...), EncodeCursor("x")), nil
+			return Paged(ctx, append([]string{jsontime.Time(in.From).String()}, in.Status...), EncodeCursor("x")), nil
 		})
 	Handle(b.api, Route{Method: "GET", Path: "/v1/empty", Name: "empty", Role: identity.Anyone},
 		func(ctx context.Context, _ *struct{}) (*PageOf[string], error) {

@@ -1,7 +1,7 @@
 package web
 
 import (
-	stdjson "encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -56,30 +56,41 @@ func TestCursor(t *testing.T) {
 	}
 }
 
+// SPEC R41: a list of tags, of which one must be the present version.
 func TestIfMatch(t *testing.T) {
 	t.Parallel()
 	rows := []struct {
-		h                 string
-		version           int64
-		wildcard, present bool
-		bad               bool
+		h    string
+		want IfMatch
+		bad  bool
 	}{
-		{"", 0, false, false, false},
-		{`"7"`, 7, false, true, false},
-		{"*", 0, true, true, false},
-		{`W/"7"`, -1, false, true, false},
-		{`"07"`, -1, false, true, false},
-		{`"abc"`, -1, false, true, false},
-		{`"-1"`, -1, false, true, false},
-		{`7`, 0, false, true, true},
-		{`"7`, 0, false, true, true},
-		{`"7", "8"`, 0, false, true, true},
+		{"", nil, false},
+		{"*", nil, false},
+		{" *\t", nil, false},
+		{`"7"`, IfMatch{7}, false},
+		{`"7", "8"`, IfMatch{7, 8}, false},
+		{`"7","8" , "9",`, IfMatch{7, 8, 9}, false},
+		{`W/"7"`, IfMatch{}, false},
+		{`W/"7", "8"`, IfMatch{8}, false},
+		{`"07"`, IfMatch{}, false},
+		{`"abc"`, IfMatch{}, false},
+		{`"a,b", "7"`, IfMatch{7}, false},
+		{`"-1"`, IfMatch{}, false},
+		{`7`, nil, true},
+		{`"7`, nil, true},
+		{`"7" "8"`, nil, true},
+		{`"7", *`, nil, true},
+		{`*, "7"`, nil, true},
+		{`,`, nil, true},
 	}
 	for _, row := range rows {
-		version, wildcard, present, err := ParseIfMatch(row.h)
-		if version != row.version || wildcard != row.wildcard || present != row.present || (err != nil) != row.bad {
-			t.Errorf("%s: %d %v %v %v", row.h, version, wildcard, present, err)
+		got, err := ParseIfMatch(row.h)
+		if fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", row.want) || (err != nil) != row.bad {
+			t.Errorf("%s: %#v %v, want %#v", row.h, got, err, row.want)
 		}
+	}
+	if !IfMatch(nil).Allows(3) || (IfMatch{}).Allows(3) || !(IfMatch{2, 3}).Allows(3) {
+		t.Error("no header allows every version, an unknown tag none, a list those that it has")
 	}
 }
 
@@ -164,40 +175,6 @@ func TestCodes(t *testing.T) {
 		if got := codeOf(message); got != want {
 			t.Errorf("%s: %s, want %s", message, got, want)
 		}
-	}
-}
-
-func TestDocument(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-
-	raw, err := b.api.Document()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var doc struct {
-		OpenAPI    string
-		Paths      map[string]map[string]map[string]any
-		Components struct{ Schemas, Responses map[string]any }
-	}
-	if err := stdjson.Unmarshal(raw, &doc); err != nil {
-		t.Fatal(err)
-	}
-	if doc.OpenAPI != "3.1.0" || doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil {
-		t.Errorf("%s", raw)
-	}
-	place := doc.Paths["/v1/baskets"]["post"]
-	responses, _ := place["responses"].(map[string]any)
-	for _, status := range []string{"201", "400", "401", "403", "422", "429", "500", "503"} {
-		if responses[status] == nil {
-			t.Errorf("POST has no %s: %v", status, responses)
-		}
-	}
-	if place["security"] == nil || doc.Paths["/v1/baskets"]["get"]["security"] != nil || doc.Paths["/v1/stream"]["get"] == nil {
-		t.Error("security or the raw route is missing")
-	}
-	if responses["default"] != nil || doc.Paths["/v1/baskets"]["head"] != nil {
-		t.Error("the document has an unexpected member")
 	}
 }
 

@@ -10,6 +10,7 @@ package web
 import (
 	"cmp"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -17,9 +18,11 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humafiber"
 	"github.com/gofiber/fiber/v2"
+	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
 
 	"github.com/orderflow-dev/orderflow/internal/canonical"
+	"github.com/orderflow-dev/orderflow/platform/fault"
 	"github.com/orderflow-dev/orderflow/platform/identity"
 )
 
@@ -47,6 +50,12 @@ type Options struct {
 	// PublicURL is the only origin at which clients reach the API, such as https://api.example.com;
 	// empty if there may be several. See Host and Headers.
 	PublicURL string
+
+	// Tags are the tags of the operations, in the order in which the document lists them.
+	Tags []Tag
+
+	// Codes documents the codes of Route.Codes. The document has an example of each.
+	Codes fault.Catalog
 
 	// Scopes are the scopes that an API key can have: those of the routes, as API.Scopes returns
 	// them. A ScopeList in a body accepts only these, or any scope when there are none.
@@ -93,6 +102,11 @@ type API struct {
 	bodies map[string]int   // maximum of bytes read, by path, for routes that accept more than BodyLimit
 	budget *budget
 	large  *largeBodies
+
+	tags    []Tag
+	codes   []fault.Code
+	schemas []func() (map[string]any, error) // that replace or add to those of the routes; see SetSchemas
+	enums   map[string][]string              // that are listed once; see NameEnum
 }
 
 // settle sets the global variables of huma.
@@ -107,7 +121,8 @@ var settle = sync.OnceFunc(func() {
 // routes; references begin with the prefix.
 func Schemas(prefix string) huma.Registry {
 	settle()
-	registry := huma.NewMapRegistry(prefix, huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry(prefix, namer())
+	registry.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidText]())
 	describeTimes(registry)
 	return registry
 }
@@ -117,7 +132,7 @@ func Schemas(prefix string) huma.Registry {
 func New(app *fiber.App, o Options) *API {
 	settle()
 	a := &API{
-		app: app, log: orDefault(o.Log), scopes: o.Scopes, bodies: map[string]int{},
+		app: app, log: orDefault(o.Log), scopes: o.Scopes, bodies: map[string]int{}, tags: o.Tags, codes: o.Codes.Codes, enums: map[string][]string{},
 		budget: newBudget(cmp.Or(o.BodyBudget, BodyBudget)), large: newLargeBodies(cmp.Or(o.LargeBodies, LargeBodies)),
 	}
 	fibers := humafiber.New(app, huma.Config{OpenAPI: &huma.OpenAPI{}}).Adapter()

@@ -288,7 +288,8 @@ func (c *caller) stream(ctx context.Context, path string, buffer int) (*http.Res
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
-	way := &http.Transport{DisableKeepAlives: true, ReadBufferSize: 4 << 10, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+	// Compressed, an export could be in the buffers between both sides as a whole.
+	way := &http.Transport{DisableCompression: true, DisableKeepAlives: true, ReadBufferSize: 4 << 10, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := c.dial(ctx, network, address)
 		if tcp, ok := conn.(*net.TCPConn); ok && err == nil && buffer > 0 {
 			err = tcp.SetReadBuffer(buffer)

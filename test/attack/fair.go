@@ -58,6 +58,7 @@ func fairRows() []fairRow {
 		{name: "fair-searches", does: "Searches and lists with 24 requests at once.", orders: 5000, attack: func(c *contest) { c.requests(24, "GET", "/v1/orders?limit=100&q=e", "") }},
 		{name: "fair-exports", does: "Reads eight exports slowly.", also: "GET /v1/orders/export?format=csv", attack: slowExports},
 		{name: "fair-webhook-slots", does: "Sends 2,000 deliveries to 50 endpoints that never answer.", attack: hangingWebhooks},
+		{name: "fair-webhook-fan-out", does: "Places 40 orders a second for an account with 50 endpoints.", attack: fanOut},
 		{name: "fair-webhook-tests", does: "Tests endpoints that never answer, with 100 requests at once.", attack: hangingTests},
 		{name: "fair-registrations", does: "Registers 30 accounts a second from one address.", attack: func(c *contest) { c.registrations(true) }},
 		{name: "fair-registrations-of-many", does: "Registers 30 accounts a second, each from another address.", attack: func(c *contest) { c.registrations(false) }},
@@ -465,6 +466,22 @@ func hangingWebhooks(c *contest) {
 	c.pause(2 * time.Second)
 	count, most := r.requests()
 	c.figure("%d requests to endpoints that hang, %d at once", count, most)
+}
+
+// fanOut causes 10,000 deliveries a second. The endpoints answer at once.
+func fanOut(c *contest) {
+	r := c.receiver(nil)
+	for range 50 {
+		c.hook(c.thief, r.url)
+	}
+	body := c.bulk(40, c.sku)
+	c.all.Go(func() {
+		for c.ctx.Err() == nil {
+			c.count(c.thief.send(c.ctx, "POST", "/v1/orders/bulk", body).status)
+			wait(c.ctx, time.Second)
+		}
+	})
+	c.pause(3 * time.Second)
 }
 
 func hangingTests(c *contest) {

@@ -109,7 +109,7 @@ func (f *fake) routes(app *fiber.App) {
 }
 
 func problem(c *fiber.Ctx, status int, code, detail string, faults ...fiber.Map) error {
-	body, err := json.Marshal(fiber.Map{"type": "about:blank", "title": http.StatusText(status), "status": status, "code": code, "detail": detail, "errors": faults})
+	body, err := json.Marshal(fiber.Map{"type": "/guide#" + code, "title": http.StatusText(status), "status": status, "code": code, "detail": detail, "errors": faults})
 	if err != nil {
 		return err
 	}

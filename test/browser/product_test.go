@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/orderflow-dev/orderflow/internal/syncbuf"
 	"github.com/orderflow-dev/orderflow/internal/testport"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 	"github.com/orderflow-dev/orderflow/test/browser/pagetest"
@@ -43,36 +43,79 @@ func TestMain(m *testing.M) {
 // the demo products. It ends with the test.
 func launch(t *testing.T, env ...string) (base string) {
 	t.Helper()
+	n := newNode(t, env...)
+	n.start()
+	return n.base
+}
+
+// node is a process of the product, which can be started again at the same address.
+type node struct {
+	t       *testing.T
+	dir     string
+	env     []string
+	base    string
+	out     *syncbuf.Buffer
+	process *os.Process
+	exited  chan error
+}
+
+// newNode returns a node that has not been started. It ends with the test.
+func newNode(t *testing.T, env ...string) *node {
+	t.Helper()
 	if buildOnce.Do(func() { errBuild = program.Build(t.Context(), binary) }); errBuild != nil {
 		t.Fatal(errBuild)
 	}
 	port := testport.For(t)
-	var out bytes.Buffer
+	n := &node{t: t, dir: t.TempDir(), base: "http://" + port.Address(), out: &syncbuf.Buffer{}}
+	n.env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + port.String(), "HOST=127.0.0.1", "BCRYPT_COST=4"}, env...)
+	t.Cleanup(func() { n.stop() })
+	return n
+}
+
+// start returns when the node is ready.
+func (n *node) start() {
+	n.t.Helper()
 	cmd := exec.Command(binary)
-	cmd.Dir = t.TempDir()
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + port.String(), "HOST=127.0.0.1", "BCRYPT_COST=4"}, env...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = n.dir, n.env, n.out, n.out
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGINT)
-		if err := testwait.For(t, "the end of the process", exited); err != nil {
-			t.Errorf("%v; its output:\n%s", err, out.String())
+	n.process, n.exited = cmd.Process, exited
+	testwait.Until(n.t, "readiness", func() bool {
+		if len(exited) > 0 {
+			n.process = nil
+			n.t.Fatalf("%v; its output:\n%s", <-exited, n.out)
 		}
-	})
-	base = "http://" + port.Address()
-	testwait.Until(t, "readiness", func() bool {
-		res, err := client.Get(base + "/readyz")
+		res, err := client.Get(n.base + "/readyz")
 		if err != nil {
 			return false
 		}
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	return base
+}
+
+// stop ends the node as its user does. It does nothing if the node does not run.
+func (n *node) stop() {
+	n.t.Helper()
+	if n.process == nil {
+		return
+	}
+	_ = n.process.Signal(syscall.SIGINT)
+	if err := testwait.For(n.t, "the end of the process", n.exited); err != nil {
+		n.t.Errorf("%v; its output:\n%s", err, n.out)
+	}
+	n.process = nil
+}
+
+// kill ends the node at once.
+func (n *node) kill() {
+	n.t.Helper()
+	_ = n.process.Kill()
+	_ = testwait.For(n.t, "the end of the process", n.exited)
+	n.process = nil
 }
 
 // client has a deadline, so that a server that hangs fails the test.

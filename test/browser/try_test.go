@@ -86,7 +86,7 @@ func TestTry(t *testing.T) {
 		do(t, ctx, chromedp.Click(chromedp.CSS(card+` .cancel`), chromedp.NodeVisible))
 		pagetest.WaitStatus(t, ctx, order, "CANCELLED")
 
-		do(t, ctx, chromedp.WaitNotVisible(chromedp.CSS(card+` .cancel`)))
+		do(t, ctx, chromedp.WaitNotPresent(chromedp.CSS(card+` .cancel`)))
 		do(t, ctx, chromedp.Click(chromedp.CSS(card+` summary`)))
 		do(t, ctx, chromedp.WaitVisible(chromedp.CSS(card+` .steps-taken li:last-child`)))
 	})

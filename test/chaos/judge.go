@@ -19,7 +19,7 @@ type kept struct {
 func (l *lab) judgeOrders(ctx context.Context) (map[string]kept, error) {
 	there := map[string]kept{}
 	err := l.db.rows(ctx, `
-		select id::text, user_id::text, coalesce(reference, ''), status, version, total, deleted_at is not null, created_at from orders`,
+		select id::text, user_id::text, coalesce(reference, deleted_reference, ''), status, version, total, deleted_at is not null, created_at from orders`,
 		func(scan func(...any) error) error {
 			var id string
 			var k kept

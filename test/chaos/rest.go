@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os/exec"
 	"time"
+
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // heal ends all faults and waits until all processes are up.
@@ -44,10 +46,11 @@ func (l *lab) drain(ctx context.Context) error {
 	defer look.Stop()
 	for {
 		var left int
-		if err := l.db.direct.QueryRow(ctx, pendingSQL).Scan(&left); err != nil {
+		err := l.db.direct.QueryRow(ctx, pendingSQL).Scan(&left)
+		if err != nil && !postgres.Unavailable(err) { // connections from before a restart of the database fail once
 			return fmt.Errorf("count pending jobs and orders: %w", err)
 		}
-		if left == 0 {
+		if err == nil && left == 0 {
 			return nil
 		}
 		select {

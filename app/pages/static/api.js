@@ -22,8 +22,9 @@ export class Problem extends Error {
   }
 }
 
-export async function login(email, password) {
-  const answer = await send("POST", "/v1/auth/login", { body: { email, password } });
+// login fails with the code "totp-required" when the account has a second factor and code is empty.
+export async function login(email, password, code) {
+  const answer = await send("POST", "/v1/auth/login", { body: { email, password, ...(code && { code }) } });
   access = answer.body.accessToken;
   refresh = answer.body.refreshToken;
 }

@@ -22,6 +22,10 @@ export function money({ amount, currency }) {
   return format.format(amount / 10 ** format.resolvedOptions().maximumFractionDigits);
 }
 
+// exponent is how many digits a currency has after the point.
+export const exponent = (currency) =>
+  new Intl.NumberFormat(undefined, { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
+
 const clock = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
 });
@@ -49,10 +53,21 @@ export function problem(box, error) {
   box.hidden = !error;
   box.replaceChildren();
   if (!error) return;
-  box.append(el("p", {}, error.message));
   const faults = error.errors ?? [];
-  if (faults.length > 0) {
-    box.append(el("ul", {}, ...faults.map((f) =>
-      el("li", {}, el("span", { class: "mono" }, f.pointer || f.code), " ", f.message))));
-  }
+  box.append(el("p", {}, faults.length > 0 ? "Please correct:" : error.message));
+  if (faults.length > 0) box.append(el("ul", {}, ...faults.map((f) => el("li", {}, inWords(f)))));
+}
+
+const names = {
+  email: "E-mail", password: "Password", name: "Name", code: "Code", sku: "Product", quantity: "Quantity", items: "Products",
+  paymentMethod: "Payment method", tracking: "Tracking number", reason: "Reason", amount: "Amount", status: "Status",
+};
+
+// inWords says where a fault is. Its pointer is a path into the body, which the reader has not written.
+function inWords({ pointer = "", message }) {
+  const parts = pointer.split("/").filter((part) => part && part !== "query");
+  const field = parts.findLast((part) => names[part]);
+  const row = parts.find((part) => /^\d+$/.test(part));
+  const where = [field && names[field], row && `of item ${Number(row) + 1}`].filter(Boolean).join(" ");
+  return where ? `${where}: ${message}` : message;
 }

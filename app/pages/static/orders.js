@@ -2,7 +2,8 @@
 // (what its reader may do with it) is read again after.
 
 import { $, announce, dayAndTime, el, money, problem, shortId, timeOfDay } from "./dom.js";
-import { randomKey, request } from "./api.js";
+import { offered, payment } from "./actions.js";
+import { request } from "./api.js";
 
 const shown = 30;
 const stages = 3;
@@ -11,6 +12,14 @@ const passed = { PENDING: 1, CONFIRMED: 2 }; // every other status has passed al
 const cards = new Map(); // id -> card
 const stale = new Set(); // ids to read again
 let reading = false;
+let admin = false;
+let changed = () => {};
+
+// setUp tells onChange of every order that is shown.
+export function setUp(onChange) { changed = onChange; }
+
+// setRole says who reads: administrators see the orders of all, and may do more.
+export function setRole(role) { admin = role === "admin"; }
 
 export function clear() {
   cards.clear();
@@ -40,6 +49,13 @@ export function put(order) {
   }
   if (card.order && card.order.version > order.version) return;
   card.show(order);
+  changed(order);
+}
+
+function remove(id) {
+  cards.get(id)?.node.remove();
+  cards.delete(id);
+  $("no-orders").hidden = cards.size > 0;
 }
 
 // apply lets an event happen.
@@ -70,8 +86,8 @@ async function readAgain(id) {
     try {
       put((await request("GET", `/v1/orders/${next}`)).body);
       await cards.get(next)?.history.refresh();
-    } catch {
-      // The next event or a reload puts it right.
+    } catch (error) {
+      if (error.status === 404) remove(next); // otherwise the next event or a reload puts it right
     }
   }
   reading = false;
@@ -94,10 +110,11 @@ function newCard(id) {
   const track = Array.from({ length: stages }, () => el("li"));
   const items = el("p", { class: "items" });
   const sum = el("span", { class: "sum" });
+  const paid = el("p", { class: "paid muted" });
   const when = el("time", { class: "muted" });
   const why = el("p", { class: "why", hidden: true });
   const wrong = el("div", { class: "problem", role: "alert", hidden: true });
-  const cancel = el("button", { type: "button", class: "small danger cancel", hidden: true, "aria-label": `Cancel order ${shortId(id)}` }, "Cancel");
+  const acts = newActs(id, wrong);
   const history = newHistory(id);
 
   const card = {
@@ -105,40 +122,84 @@ function newCard(id) {
     node: el("li", { class: "order", id: `order-${id}`, tabindex: -1, data: { id } },
       el("div", { class: "top" }, el("h3", { class: "mono" }, `#${shortId(id)}`), badge, sum),
       el("ol", { class: "track", "aria-hidden": "true" }, ...track),
-      items, why, wrong,
-      el("div", { class: "foot" }, when, cancel), history.node),
+      items, paid, why, wrong,
+      el("div", { class: "foot" }, when, acts.node), history.node),
 
     show(order) {
       card.order = order;
       card.node.dataset.status = badge.dataset.status = order.status;
       card.node.dataset.version = order.version;
+      card.node.dataset.payment = order.paymentStatus ?? "";
       badge.textContent = order.status.replace("_", " ");
       track.forEach((step, i) => step.classList.toggle("done", i < (passed[order.status] ?? stages)));
       items.textContent = order.items.map((i) => `${i.quantity} × ${i.name}`).join(", ");
       sum.textContent = money(order.total);
+      paid.textContent = payment(order);
       when.textContent = dayAndTime(order.createdAt);
       when.dateTime = order.createdAt;
       why.textContent = order.failure?.detail ?? order.reason ?? "";
       why.hidden = !why.textContent;
-      cancel.hidden = !(order.allowedActions ?? []).includes("cancel");
+      acts.show(order);
     },
   };
+  return card;
+}
 
-  cancel.addEventListener("click", async () => {
-    cancel.disabled = true;
+// newActs are the buttons of an order. They are replaced only when others are allowed, so that the focus
+// stays where it is.
+function newActs(id, wrong) {
+  const node = el("div", { class: "acts", role: "group", "aria-label": `Actions on order ${shortId(id)}` });
+  let shown = "";
+  let busy = false;
+
+  const give = async (action, fields) => {
+    if (busy) return;
+    busy = true;
     try {
-      const answer = await request("POST", `/v1/orders/${id}/cancel`, { headers: { "Idempotency-Key": randomKey() } });
+      const answer = await action.run(id, fields, cards.get(id).order);
       problem(wrong, null);
-      put(answer.body);
-      announce(`Order ${shortId(id)} is cancelled.`);
+      announce(`${action.label}: done for order ${shortId(id)}.`);
+      if (action.gone) remove(id);
+      else if (answer.body?.allowedActions) put(answer.body);
     } catch (error) {
       problem(wrong, error);
-      readAgain(id);
     } finally {
-      cancel.disabled = false;
+      busy = false;
+      readAgain(id);
     }
-  });
-  return card;
+  };
+  const button = (action) => el("button", {
+    type: "button", class: `small ${action.danger ? "danger " : ""}${action.name}`, "aria-label": `${action.label} order ${shortId(id)}`,
+    onclick: () => (action.field ? ask(action) : give(action)),
+  }, action.label);
+  const ask = (action) => {
+    shown = "asking";
+    const { field } = action;
+    const input = el("input", { name: field.name, required: field.required, inputmode: field.inputmode, autocomplete: "off", maxlength: 200 });
+    input.value = field.from ? field.from(cards.get(id).order) : field.value;
+    const back = () => { shown = ""; list(cards.get(id).order); node.querySelector(`.${action.name}`)?.focus(); };
+    node.replaceChildren(el("form", {
+      class: "ask", onsubmit: (e) => {
+        e.preventDefault();
+        const value = input.value.trim();
+        back();
+        give(action, value ? { [field.name]: value } : {});
+      },
+      onkeydown: (e) => { if (e.key === "Escape") back(); },
+    },
+    el("label", {}, el("span", { class: "muted" }, field.label), input),
+    el("button", { type: "submit", class: "small primary" }, action.label),
+    el("button", { type: "button", class: "small", onclick: back }, "Back")));
+    input.focus();
+  };
+  const list = (order) => {
+    const actions = offered(order, admin);
+    const names = actions.map((a) => a.label).join();
+    if (shown === "asking" || shown === names) return;
+    shown = names;
+    node.replaceChildren(...actions.map(button));
+  };
+  return { node, show: list };
 }
 
 function newHistory(id) {

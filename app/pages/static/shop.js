@@ -114,6 +114,7 @@ async function place() {
     body: {
       items: chosen.map((row) => ({ sku: row.product.sku, quantity: row.quantity() })),
       onShortage: new FormData($("basket")).get("onShortage"),
+      ...($("method").value && { paymentMethod: $("method").value }),
     },
   };
   if (await send()) {
@@ -144,12 +145,27 @@ function accepted({ status, headers, body, took }) {
   const replayed = headers.get("Idempotency-Replayed") === "true";
   report({ status, replayed, order: body.id }, replayed ? "replayed" : "good",
     el("p", {}, el("strong", {}, replayed ? "Replayed: still one order" : "Order accepted"), ` #${shortId(body.id)}`),
+    el("p", { class: "now" }),
     facts([
       ["Status", `${status} ${status === 201 ? "Created" : ""} in ${took} ms`],
       ["Idempotency-Key", last.key],
       ...(replayed ? [["Idempotency-Replayed", "true"]] : []),
     ]));
+  follow(body);
   announce(replayed ? "The answer was replayed; nothing new was created." : "Order accepted.");
+}
+
+const tones = { FAILED: "bad", CANCELLED: "ended", ON_HOLD: "held" };
+
+// follow shows what has become of the order that was placed last.
+export function follow({ id, status, failure, reason }) {
+  const box = $("result");
+  if (box.hidden || box.dataset.order !== id) return;
+  const tone = tones[status] ?? (box.dataset.replayed === "true" ? "replayed" : "good");
+  const why = failure?.detail ?? reason;
+  box.className = `result ${tone}`;
+  box.dataset.now = status;
+  box.querySelector(".now").textContent = `It is ${status.replace("_", " ")}${why ? `: ${why}` : "."}`;
 }
 
 function refused(error) {

@@ -43,7 +43,9 @@ async function enter() {
   const { body: me } = await api.request("GET", "/v1/users/me");
   $("who-name").textContent = me.name || me.email;
   $("who-role").textContent = me.role === "admin" ? "admin" : "";
-  $("password").value = "";
+  orders.setRole(me.role);
+  $("password").value = $("code").value = "";
+  askCode(false);
   empty(); // of an answer that came after its reader had left
   show(true);
   $("shop").querySelector("h1").focus();
@@ -78,6 +80,14 @@ function modeChanged() {
   $("enter").textContent = fresh ? "Create the account" : "Log in";
   $("password").autocomplete = fresh ? "new-password" : "current-password";
   problem($("login-problem"), null);
+  askCode(false);
+}
+
+// askCode asks for a code of the second factor, which the server wants after the right password.
+function askCode(wanted) {
+  $("code-field").hidden = !wanted;
+  $("code").required = wanted;
+  if (wanted) $("code").focus();
 }
 
 async function submitted(e) {
@@ -89,10 +99,11 @@ async function submitted(e) {
   problem($("login-problem"), null);
   try {
     if (mode() === "register") await api.register({ email, password, ...(name && { name }) });
-    await api.login(email, password);
+    await api.login(email, password, $("code").value.trim());
     await enter();
   } catch (error) {
-    problem($("login-problem"), error);
+    problem($("login-problem"), error.code === "totp-required" ? new Error("Now enter the code of your second factor.") : error);
+    if (["totp-required", "invalid-code", "totp-locked"].includes(error.code)) askCode(true);
   } finally {
     $("enter").disabled = false;
   }
@@ -100,6 +111,7 @@ async function submitted(e) {
 
 api.whenEnded(sessionEnded);
 shop.setUp(orders.put);
+orders.setUp(shop.follow);
 $("login").addEventListener("submit", submitted);
 $("login").addEventListener("change", (e) => { if (e.target.name === "mode") modeChanged(); });
 $("logout").addEventListener("click", async () => {

@@ -1,10 +1,9 @@
 // Command follow prints the events of your orders as they happen. It stores the cursor in a file
 // and resumes from it, also after a restart.
 //
-//	ORDERFLOW_TOKEN=... go run ./clients/go/follow -server http://localhost:3000 -cursor .cursor
+//	ORDERFLOW_TOKEN=... go run ./follow -server http://localhost:3000 -cursor .cursor
 //
-// The token is an API key with the scope events:read, or an access token. The program is an example
-// to copy: it contains only what every client of the socket needs.
+// The token is an API key with the scope events:read, or an access token.
 package main
 
 import (
@@ -14,146 +13,100 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/fasthttp/websocket"
+	orderflow "github.com/orderflow-dev/orderflow/clients/go"
 )
 
 func main() {
 	server := flag.String("server", "http://localhost:3000", "where the API is")
-	file := flag.String("cursor", "", "file to keep the cursor in; without it the stream begins now")
+	file := flag.String("cursor", "", "file to keep the cursor in; without it the events begin now")
 	types := flag.String("types", "", "only these types, with commas between")
+	after := flag.String("after", "", "where to begin without a stored cursor: a cursor, or start for the oldest event that is kept")
+	sse := flag.Bool("sse", false, "use Server-Sent Events in place of a WebSocket")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	f := &follower{server: *server, token: os.Getenv("ORDERFLOW_TOKEN"), types: *types, file: *file, out: os.Stdout}
-	if err := f.run(ctx); err != nil {
+	options := orderflow.FollowOptions{After: *after, OnRetry: retrying}
+	if *types != "" {
+		options.Types = strings.Split(*types, ",")
+	}
+	if *sse {
+		options.Transport = orderflow.ServerSentEvents
+	}
+	err := follow(ctx, *server, os.Getenv("ORDERFLOW_TOKEN"), options, *file, os.Stdout)
+	interrupted := ctx.Err() != nil
+	stop()
+	if err != nil && !interrupted {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+		os.Exit(1)
 	}
 }
 
-// event has the members of an event that this example uses; see /schemas/{type} for all.
-type event struct {
-	Type, Subject, Time, Cursor string
-	Version                     int64
-	Data                        struct{ Status string }
+func retrying(err error, wait time.Duration) {
+	fmt.Fprintf(os.Stderr, "%v; connects again in %s\n", err, wait.Round(time.Millisecond))
 }
 
-type follower struct {
-	server, token, types string
-	file                 string // of the cursor
-	cursor               string
-	out                  io.Writer
-}
-
-// errRefused means that a retry would not help.
-var errRefused = errors.New("the server refuses")
-
-// run follows events until ctx ends. After a failure it retries with a random delay, so that
-// clients that were disconnected together do not reconnect together.
-func (f *follower) run(ctx context.Context) error {
-	if f.file != "" {
-		raw, err := os.ReadFile(f.file)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		f.cursor = strings.TrimSpace(string(raw))
-	}
-	for failures := 0; ; failures++ {
-		heard, err := f.follow(ctx)
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the context has ended
-		}
-		if errors.Is(err, errRefused) {
-			return err
-		}
-		if heard {
-			failures = 0
-		}
-		wait := rand.N(min(30*time.Second, 500*time.Millisecond<<min(failures, 6))) //nolint:gosec // jitter, not a secret
-		fmt.Fprintf(os.Stderr, "%v; back in %s\n", err, wait.Round(time.Millisecond))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-	}
-}
-
-// follow reads one connection until it fails.
-func (f *follower) follow(ctx context.Context) (heard bool, err error) {
-	address, err := url.Parse(f.server)
+// follow prints each event and then stores its cursor, so that an interruption repeats an event and
+// leaves none out.
+func follow(ctx context.Context, server, token string, options orderflow.FollowOptions, file string, out io.Writer) error {
+	client, err := orderflow.New(server, orderflow.APIKey(token))
 	if err != nil {
-		return false, errors.Join(errRefused, err)
-	}
-	address.Scheme = strings.Replace(address.Scheme, "http", "ws", 1)
-	address.Path = "/v1/events/ws"
-	query := url.Values{}
-	for name, value := range map[string]string{"after": f.cursor, "types": f.types} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	address.RawQuery = query.Encode()
-
-	conn, res, err := websocket.DefaultDialer.DialContext(ctx, address.String(), http.Header{"Authorization": {"Bearer " + f.token}})
-	if res != nil {
-		defer res.Body.Close()
-	}
-	if err != nil {
-		if res != nil && res.StatusCode >= 400 && res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests {
-			said, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10))
-			return false, fmt.Errorf("%w: %s", errRefused, said)
-		}
-		return false, err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-
-	// The server sends a ping every 25 seconds, so a minute without one means a dead connection.
-	alive := func() { _ = conn.SetReadDeadline(time.Now().Add(time.Minute)) }
-	conn.SetPingHandler(func(text string) error {
-		alive()
-		return conn.WriteControl(websocket.PongMessage, []byte(text), time.Now().Add(10*time.Second))
-	})
-	for {
-		alive()
-		_, text, err := conn.ReadMessage()
-		if err != nil {
-			return heard, err
-		}
-		heard = true
-		if err := f.take(text); err != nil {
-			return heard, errors.Join(errRefused, err)
-		}
-	}
-}
-
-// take handles a frame and only then stores its cursor.
-func (f *follower) take(text []byte) error {
-	var e event
-	if err := json.Unmarshal(text, &e); err != nil {
 		return err
 	}
-	switch e.Type {
-	case "ready", "notifications.unread":
-	case "reset":
-		fmt.Fprintln(os.Stderr, "the cursor is too old, or the database went back: read afresh what you need; events go on from here")
-	default:
-		fmt.Fprintf(f.out, "%s  %-22s order %s is %s (version %d)\n", e.Time, e.Type, e.Subject, e.Data.Status, e.Version)
+	if stored, err := load(file); err != nil {
+		return err
+	} else if stored != "" {
+		options.After = stored
 	}
-	f.cursor = e.Cursor
-	if f.file == "" {
+	var failed error
+	options.OnReady = func(cursor string) { failed = store(file, cursor) }
+	for event, err := range client.Follow(ctx, options) {
+		var reset *orderflow.ResetError
+		switch {
+		case errors.As(err, &reset):
+			fmt.Fprintln(os.Stderr, "events may be missing: read afresh what you need")
+			failed = errors.Join(failed, store(file, reset.Cursor))
+		case err != nil:
+			return err
+		default:
+			fmt.Fprintf(out, "%s  %-22s order %s is %s (version %d)\n", event.Time.Format(time.RFC3339Nano), event.Type, event.Subject, status(event), event.Version)
+			failed = errors.Join(failed, store(file, event.Cursor))
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+// status returns the status of the order after an event of any type, known or not.
+func status(e *orderflow.Event) string {
+	var event struct{ Data struct{ Status string } }
+	if err := json.Unmarshal(e.Raw, &event); err != nil {
+		return "unknown"
+	}
+	return event.Data.Status
+}
+
+func load(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	raw, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(raw)), err
+}
+
+func store(file, cursor string) error {
+	if file == "" {
 		return nil
 	}
-	return os.WriteFile(f.file, []byte(f.cursor+"\n"), 0o600)
+	return os.WriteFile(file, []byte(cursor+"\n"), 0o600)
 }

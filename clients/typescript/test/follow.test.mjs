@@ -1,233 +1,246 @@
-// Runs against a real server: ORDERFLOW_URL, and a product with the SKU in ORDERFLOW_SKU.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { before, test } from "node:test";
+import { test } from "node:test";
 import { WebSocket as Library } from "ws";
-import { follow, Refused } from "../dist/orderflow.js";
+import { ApiError, ConnectionError, follow, logout } from "../dist/index.js";
+import { account, collect, url, within } from "./server.mjs";
 
-const url = process.env.ORDERFLOW_URL;
-const sku = process.env.ORDERFLOW_SKU;
-let token;
-
-async function call(method, path, body, bearer = token) {
-  const response = await fetch(url + path, {
-    method,
-    headers: { "Content-Type": "application/json", ...(bearer && { Authorization: `Bearer ${bearer}` }) },
-    body: body && JSON.stringify(body),
-  });
-  const text = await response.text();
-  assert.ok(response.ok, `${method} ${path}: ${response.status} ${text}`);
-  return text ? JSON.parse(text) : undefined;
-}
-
-async function account() {
-  const person = { email: `ts-${process.pid}-${Math.random()}@example.com`, password: "a quiet blue morning" };
-  await call("POST", "/v1/auth/register", person, "");
-  return (await call("POST", "/v1/auth/login", person, "")).accessToken;
-}
-
-const order = (bearer) => call("POST", "/v1/orders", { items: [{ sku, quantity: 1 }] }, bearer);
-
-/** All events there are, by the other transport. */
-async function log(bearer) {
-  const all = [];
-  for (let after = ""; ; ) {
-    const page = await call("GET", `/v1/events?limit=500${after}`, undefined, bearer);
-    all.push(...page.data);
-    if (page.data.length === 0) return all;
-    after = `&after=${page.nextCursor}`;
-  }
-}
-
-/** Resolves when it holds; what changes it calls look. */
-function watch(holds) {
-  let look;
-  const done = new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error("waited in vain")), 120_000);
-    look = () => {
-      if (holds()) {
-        clearTimeout(late);
-        resolve();
+/** Both transports, with a way to cut every open connection. */
+const transports = {
+  websocket: () => {
+    const open = new Set();
+    class Fragile extends Library {
+      constructor(address) {
+        super(address);
+        open.add(this);
+        this.on("close", () => open.delete(this));
       }
-    };
-  });
-  return { look: () => look(), done };
-}
-
-before(async () => {
-  token = await account();
-});
-
-test("E3: every event once and in order, though the connection is cut again and again", async () => {
-  const open = new Set();
-  class Fragile extends Library {
-    constructor(address) {
-      super(address);
-      open.add(this);
-      this.on("close", () => open.delete(this));
     }
-  }
-  const mine = await account();
-  const ids = [];
-  let cuts = 0;
-  let expected = Infinity;
-  const seen = watch(() => ids.length >= expected);
-  const follower = follow({
-    url, token: mine, webSocket: Fragile, minDelay: 5, maxDelay: 50,
-    onEvent: async (event) => {
+    return { options: { transport: "websocket", webSocket: Fragile }, open, cut: (one) => one.terminate() };
+  },
+  sse: () => {
+    const open = new Set();
+    const fragile = async (address, init) => {
+      const stop = new AbortController();
+      init.signal.addEventListener("abort", () => (open.delete(stop), stop.abort()));
+      open.add(stop);
+      return fetch(address, { ...init, signal: stop.signal });
+    };
+    return { options: { transport: "sse", fetch: fragile }, open, cut: (one) => (open.delete(one), one.abort()) };
+  },
+};
+const quiet = { onRetry: () => {}, minDelay: 5, maxDelay: 50 };
+
+for (const [name, transport] of Object.entries(transports)) {
+  test(`E22 ${name}: every event once and in order, though the connection is cut again and again`, async () => {
+    const { options, open, cut } = transport();
+    const me = await account();
+    const { cursor: after } = await me.log();
+    const follower = follow({ url, token: me.token, after, ...quiet, ...options });
+    let cuts = 0;
+    let expected = Infinity;
+    const ids = [];
+    const following = collect(follower, () => ids.length >= expected, async (event) => {
       await null;
       ids.push(event.id);
-      seen.look();
-    },
-    onError: assert.fail,
-    after: (await call("GET", "/v1/events", undefined, mine)).nextCursor,
+    });
+    const cutting = setInterval(() => {
+      for (const one of open) {
+        cut(one);
+        cuts++;
+      }
+    }, 60);
+    let orders = 0;
+    for (; orders < 25 || cuts < 4; orders++) await me.order();
+    clearInterval(cutting);
+    const all = await me.settled(orders);
+    expected = all.length;
+    if (ids.length < expected) await following;
+    else follower.close();
+
+    assert.deepEqual(ids, all.map((event) => event.id));
   });
-  const cutting = setInterval(() => {
-    for (const socket of open) {
-      socket.terminate();
-      cuts++;
-    }
-  }, 60);
 
-  for (let i = 0; i < 40; i++) await order(mine);
-  clearInterval(cutting);
-  // Processing goes on for a moment: until all orders are done, there are more events to come.
-  let all = await log(mine);
-  while (all.filter((e) => e.type === "order.processing").length < 40) all = await log(mine);
-  expected = all.length;
-  seen.look();
-  await seen.done;
-  await follower.close();
+  test(`E22 ${name}: another process resumes after the cursor`, async () => {
+    const { options } = transport();
+    const me = await account();
+    const order = await me.order();
+    const all = await me.settled(1);
 
-  assert.deepEqual(ids, all.map((e) => e.id));
-  assert.ok(cuts > 3, `cut ${cuts} times: this proves nothing`);
-  assert.equal(follower.cursor, all.at(-1).cursor);
-});
-
-test("E3: another process resumes behind the cursor", async () => {
-  const mine = await account();
-  const first = await order(mine);
-  let all = await log(mine);
-  while (!all.some((e) => e.type === "order.processing")) all = await log(mine);
-  const got = [];
-  const done = watch(() => got.length === all.length - 2);
-
-  const follower = follow({ url, token: mine, webSocket: Library, after: all[1].cursor, onEvent: (e) => (got.push(e), done.look()) });
-  await done.done;
-  await follower.close();
-
-  assert.deepEqual(got, all.slice(2));
-  assert.equal(got[0].subject, first.id);
-});
-
-test("E3: a cursor that cannot be resumed is a reset, and the stream goes on", async () => {
-  const mine = await account();
-  const seen = [];
-  const done = watch(() => seen.some((e) => e === "order.created"));
-  const ready = watch(() => seen.length > 0);
-  const follower = follow({
-    url, token: async () => mine, webSocket: Library, after: "00000000-1-1", types: ["order.created"],
-    onReset: (cursor) => (seen.push("reset " + typeof cursor), ready.look()),
-    onEvent: (e) => (seen.push(e.type), done.look()),
+    const first = follow({ url, token: me.token, after: all[0].cursor, ...quiet, ...options });
+    assert.deepEqual(await collect(first, () => true), [all[1]]);
+    assert.equal(first.cursor, all[0].cursor, "the event was not handled to the end");
+    const second = follow({ url, token: me.token, after: all[1].cursor, ...quiet, ...options });
+    const rest = await collect(second, (_, got) => got.length === all.length - 2);
+    assert.deepEqual(rest, all.slice(2));
+    assert.equal(rest[0].subject, order.id);
+    // The same follower continues where it was left.
+    assert.deepEqual(await collect(first, (_, got) => got.length === all.length - 1), all.slice(1));
   });
-  await ready.done;
-  await order(mine);
-  await done.done;
-  await follower.close();
 
-  assert.deepEqual(seen, ["reset string", "order.created"]);
-});
+  test(`E22 ${name}: a cursor that cannot be resumed is a reset, and the stream goes on`, async () => {
+    const { options } = transport();
+    const me = await account();
+    const follower = follow({ url, token: me.token, after: "00000000-1-1", types: ["order.created"], ...quiet, ...options });
+    const seen = await collect(follower, (event) => event.type === "order.created", (event) => event.type === "reset" && me.order());
 
-test("E7: the unread count is told", async () => {
-  const mine = await account();
-  const counts = [];
-  const live = watch(() => counts.includes("live"));
-  const told = watch(() => counts.includes(1));
-  const follower = follow({
-    url, token: mine, webSocket: Library, types: ["notifications.unread"], onEvent: assert.fail,
-    onState: (s) => (counts.push(s), live.look()), onUnread: (n) => (counts.push(n), told.look()),
+    assert.deepEqual(seen.map((event) => event.type), ["reset", "order.created"]);
+    assert.equal(typeof seen[0].cursor, "string");
   });
-  await live.done;
-  await order(mine);
-  await told.done;
-  await follower.close();
 
-  assert.equal(counts.at(-1), "closed");
-});
-
-test("a credential that is refused ends it, and a handler that throws", async () => {
-  for (const bad of ["nonsense", () => "nonsense"]) {
-    const error = await new Promise((resolve) =>
-      follow({ url, token: bad, webSocket: Library, minDelay: 1, onEvent: assert.fail, onError: resolve }),
-    );
-    assert.ok(error instanceof Refused && error.status === 401, String(error));
-  }
-
-  const mine = await account();
-  await order(mine);
-  const [first] = await log(mine);
-  const thrown = new Error("no room on the disk");
-  let follower;
-  const error = await new Promise((resolve) => {
-    follower = follow({
-      url, token: mine, webSocket: Library, after: first.cursor, onError: resolve,
-      onEvent: () => {
-        throw thrown;
+  test(`E22 ${name}: an abort ends the iteration at any time, and states and unread counts are reported`, async () => {
+    const { options, open } = transport();
+    const me = await account();
+    const stop = new AbortController();
+    const told = [];
+    const follower = follow({
+      url, token: me.token, types: ["notifications.unread"], signal: stop.signal, ...quiet, ...options,
+      onState: (state) => told.push(state) && state === "live" && me.order(),
+      onUnread: (unread) => {
+        told.push(unread);
+        if (unread === 1) stop.abort();
       },
     });
+    assert.deepEqual(await collect(follower, () => false), []);
+    assert.deepEqual([told[0], told[1], told.at(-2), told.at(-1)], ["connecting", "live", 1, "closed"]);
+    assert.deepEqual(await collect(follow({ url, token: me.token, signal: AbortSignal.abort(), ...options }), () => false), []);
+    await within((async () => { while (open.size > 0) await new Promise(setImmediate); })());
   });
-  assert.equal(error, thrown);
-  assert.equal(follower.cursor, first.cursor, "the cursor stays before what was not handled");
-});
 
-test("F10: a refusal with Retry-After is not repeated before", async () => {
-  const real = globalThis.fetch;
-  const asked = [];
-  globalThis.fetch = async (...all) => {
-    asked.push(performance.now());
-    if (asked.length > 1) return real(...all);
-    return new Response("{}", { status: 429, headers: { "Retry-After": "1" } });
-  };
-  const live = watch(() => asked.length === 2);
-  const client = follow({ url, token, minDelay: 1, onEvent: () => {}, onState: () => live.look() });
-  try {
-    await live.done;
-    assert.ok(asked[1] - asked[0] >= 990, `came back after ${asked[1] - asked[0]} ms`);
-  } finally {
-    globalThis.fetch = real;
-    await client.close();
-  }
-});
+  test(`E22 ${name}: a token that is rejected is asked for once more; a second rejection is an error`, async () => {
+    const { options } = transport();
+    const me = await account();
+    const asked = [];
+    const token = (reason) => (asked.push(reason.rejected), reason.rejected ? me.token(reason) : "expired");
+    const { cursor: after } = await me.log();
+    await me.order();
+    const [event] = await collect(follow({ url, token, after, ...quiet, ...options }), () => true);
+    assert.equal(event.type, "order.created");
+    assert.deepEqual(asked, [false, true]);
 
-test("a request that fails is reported, and so is one that is refused", async () => {
-  const told = [];
-  let follower;
-  await new Promise((resolve) => {
-    follower = follow({
-      url: "http://127.0.0.1:1", token: "x", webSocket: Library, minDelay: 1, maxDelay: 2, onEvent: assert.fail, onError: assert.fail,
-      onRetry: (error, delay) => told.push([error, delay]) === 3 && resolve(),
+    for (const bad of ["nonsense", () => "nonsense"]) {
+      await assert.rejects(collect(follow({ url, token: bad, ...quiet, ...options }), () => true), (error) => {
+        assert.ok(error instanceof ApiError && error.status === 401 && error.code === "invalid-token", String(error));
+        return true;
+      });
+    }
+    const thrown = new Error("the password manager is locked");
+    await assert.rejects(collect(follow({ url, token: () => Promise.reject(thrown), ...quiet, ...options }), () => true), thrown);
+  });
+
+  test(`E22 ${name}: the end of the session ends an open stream`, async () => {
+    const { options } = transport();
+    const me = await account();
+    const follower = follow({
+      url, token: await me.token({ rejected: false }), ...quiet, ...options,
+      onState: (state) => state === "live" && logout({ client: me.client, body: {} }),
     });
+    await assert.rejects(collect(follower, () => true), (error) => error instanceof ApiError && error.status === 401);
   });
-  await follower.close();
-  for (const [error, delay] of told) {
-    assert.match(error.message, /ticket failed/);
-    assert.ok(error.cause && delay <= 2, String(delay));
-  }
 
-  const busy = createServer((_, response) => {
-    const status = [503, 429, 404][answered++];
-    response.writeHead(status, { "Retry-After": "0.002" }).end(JSON.stringify({ code: `code-${status}` }));
+  test(`E22 ${name}: what a handler throws ends the iteration and closes the connection`, async () => {
+    const { options, open } = transport();
+    const me = await account();
+    await me.order();
+    const [first] = await me.settled(1);
+    const follower = follow({ url, token: me.token, after: first.cursor, ...quiet, ...options });
+    const thrown = new Error("no space left on the disk");
+    await assert.rejects(collect(follower, () => false, () => Promise.reject(thrown)), thrown);
+    assert.equal(follower.cursor, first.cursor, "the cursor is before the event that was not handled");
+    await within((async () => { while (open.size > 0) await new Promise(setImmediate); })());
   });
-  let answered = 0;
-  await new Promise((resolve) => busy.listen(0, "127.0.0.1", resolve));
-  const waits = [];
-  const error = await new Promise((resolve) =>
-    follow({
-      url: `http://127.0.0.1:${busy.address().port}`, token: "x", webSocket: Library, minDelay: 0, onEvent: assert.fail, onError: resolve,
-      onRetry: (why, delay) => waits.push([why.message.slice(0, 44), delay]),
-    }),
-  );
-  busy.close();
-  assert.deepEqual(waits, [["The request for a ticket was answered 503: {", 2], ["The request for a ticket was answered 429: {", 2]]);
-  assert.ok(error instanceof Refused && error.status === 404 && error.code === "code-404", String(error));
+
+  test(`E22 ${name}: failures that may pass are reported and repeated, and Retry-After is obeyed`, async () => {
+    const { webSocket, transport: kind } = transport().options;
+    let answered = 0;
+    const busy = createServer((_, response) => {
+      const status = [503, 429, 404][answered++];
+      response.writeHead(status, { "Retry-After": "0.02" }).end(JSON.stringify({ code: `code-${status}`, detail: "Busy." }));
+    });
+    await new Promise((resolve) => busy.listen(0, "127.0.0.1", resolve));
+    const told = [];
+    const options = { token: "x", transport: kind, webSocket, minDelay: 0, onRetry: (error, delay) => told.push([error, delay]) };
+    await assert.rejects(collect(follow({ url: `http://127.0.0.1:${busy.address().port}`, ...options }), () => true), (error) => {
+      assert.ok(error instanceof ApiError && error.status === 404 && error.code === "code-404", String(error));
+      return true;
+    });
+    busy.close();
+    assert.deepEqual(told.map(([error, delay]) => [error.cause.code, delay]), [["code-503", 20], ["code-429", 20]]);
+
+    const stop = new AbortController();
+    const away = [];
+    const unreachable = follow({
+      url: "http://127.0.0.1:1", token: "x", transport: kind, webSocket, minDelay: 1, maxDelay: 2, signal: stop.signal,
+      onRetry: (error, delay) => away.push([error, delay]) === 3 && stop.abort(),
+    });
+    assert.deepEqual(await collect(unreachable, () => false), []);
+    for (const [error, delay] of away) {
+      assert.ok(error instanceof ConnectionError && error.cause && delay <= 2, `${error} ${delay}`);
+      assert.match(error.message, /The request for .* failed/);
+    }
+  });
+
+  test(`E22 ${name}: a silent connection is replaced`, async () => {
+    const { options } = transport();
+    const me = await account();
+    const stop = new AbortController();
+    const why = [];
+    const follower = follow({
+      url, token: me.token, ...quiet, ...options, maxSilence: 200, signal: stop.signal,
+      onRetry: (error) => why.push(error.message) === 2 && stop.abort(),
+    });
+    await collect(follower, () => false);
+    assert.deepEqual(why, Array(2).fill("The connection was silent for too long"));
+  });
+}
+
+test("E22: the delay doubles, is random, and begins anew after a success", async () => {
+  const delays = [];
+  const stop = new AbortController();
+  const random = Math.random;
+  Math.random = () => 0.5;
+  try {
+    const follower = follow({
+      url: "http://127.0.0.1:1", token: "x", transport: "sse", minDelay: 2, maxDelay: 10, signal: stop.signal,
+      onRetry: (_, delay) => delays.push(delay) === 5 && stop.abort(),
+    });
+    await collect(follower, () => false);
+  } finally {
+    Math.random = random;
+  }
+  assert.deepEqual(delays, [1, 2, 4, 5, 5]);
+});
+
+test("E22: a handler that is slower than the events loses none over a WebSocket", async () => {
+  const frames = Array.from({ length: 2500 }, (_, i) => ({ type: "order.created", id: i, cursor: String(i + 1) }));
+  let connections = 0;
+  class Burst {
+    constructor(address) {
+      connections++;
+      const after = Number(new URL(address).searchParams.get("after") ?? 0);
+      queueMicrotask(() => {
+        for (const frame of frames.slice(after)) this.onmessage?.({ data: JSON.stringify(frame) });
+      });
+    }
+    close() {}
+  }
+  const ticket = async () => Response.json({ ticket: "t" });
+  const follower = follow({ url: "http://test", token: "x", transport: "websocket", webSocket: Burst, fetch: ticket, ...quiet });
+  const seen = await collect(follower, (_, all) => all.length === frames.length);
+  assert.deepEqual(seen, frames);
+  assert.ok(connections >= 3, `${connections} connections`);
+});
+
+test("E22: a runtime without a WebSocket uses Server-Sent Events", async () => {
+  const real = globalThis.WebSocket;
+  globalThis.WebSocket = undefined;
+  try {
+    const paths = [];
+    const fetch = async (address) => (paths.push(address.pathname), new Response("{}", { status: 404 }));
+    await assert.rejects(collect(follow({ url, token: "x", fetch }), () => true), ApiError);
+    assert.deepEqual(paths, ["/v1/events/stream"]);
+    await assert.rejects(collect(follow({ url, token: "x", transport: "websocket" }), () => true), TypeError);
+  } finally {
+    globalThis.WebSocket = real;
+  }
 });

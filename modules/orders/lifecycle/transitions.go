@@ -55,7 +55,7 @@ var Transitions = []Transition{
 	{From: Processing, To: Shipped, By: Admin},
 	{From: Processing, To: Completed, By: Admin},
 	{From: Processing, To: OnHold, By: Admin},
-	{From: Processing, To: Cancelled, By: Admin},
+	{From: Processing, To: Cancelled, By: Owner | Admin}, // of owners, until the order is shipped or as CANCEL_UNTIL says
 
 	{From: Shipped, To: Completed, By: Admin},
 

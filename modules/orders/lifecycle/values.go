@@ -53,6 +53,8 @@ type Payment struct {
 
 // Failure says why an order was given up.
 type Failure struct {
+	_ struct{} `schema:"OrderFailure"`
+
 	Code   string   `json:"code" example:"out-of-stock"`
 	Detail string   `json:"detail"`
 	SKUs   []string `json:"skus,omitempty" doc:"Which were short"`
@@ -60,6 +62,8 @@ type Failure struct {
 
 // Line is one line of an order, with name and price as they were when it was placed.
 type Line struct {
+	_ struct{} `schema:"OrderItem"`
+
 	SKU       string      `json:"sku"`
 	Name      string      `json:"name"`
 	Quantity  int64       `json:"quantity"`

@@ -51,10 +51,15 @@ func Read(ctx context.Context, q postgres.Querier, ids []uuid.UUID) ([]Full, err
 	return withSteps(ctx, q, rows, lines)
 }
 
-// Page is a query for the orders of one page. Its parts are conditions on orders o that exclude
-// each other; each part is a range of one index, newest first, and the page is their union.
+// Range is a part of one index of orders, newest first.
+type Range struct {
+	Where string // conditions on orders o
+	Order string // the order of the index, which is that of the ids within the range
+}
+
+// Page is a query for the orders of one page: the union of ranges that exclude each other.
 type Page struct {
-	Parts []string // with the arguments $2, $3, ...
+	Parts []Range // with the arguments $2, $3, ...
 	Args  []any
 	Limit int
 }
@@ -87,7 +92,7 @@ func (p Page) union(columns string) (sql string) {
 		if i > 0 {
 			sql += " union all "
 		}
-		sql += "(select " + columns + " from orders o where " + part + " order by o.id desc limit $1)"
+		sql += "(select " + columns + " from orders o where " + part.Where + " order by " + part.Order + " limit $1)"
 	}
 	return sql
 }

@@ -1,6 +1,6 @@
 // A page of another origin than the API's, for TestAnotherOrigin. The query says where
 // the API is, who logs in, and what is ordered; the result is left in #result.
-import { follow, Refused } from "./orderflow.js";
+import { ApiError, follow } from "./orderflow.js";
 
 const asked = Object.fromEntries(new URLSearchParams(location.search));
 const at = (path) => asked.api + path;
@@ -20,23 +20,17 @@ const within = (what, promise) =>
   Promise.race([promise, new Promise((_, reject) => setTimeout(() => reject(new Error(`waited in vain for ${what}`)), 15_000))]);
 
 /** The events of an order over the TypeScript client, up to one of a type. */
-const bySocket = (token, after, order, last) =>
-  within(
-    "the socket",
-    new Promise((resolve, reject) => {
-      const types = [];
-      const follower = follow({
-        url: asked.api, token, after, orderId: order, onError: reject, onRetry: reject,
-        onEvent: (event) => {
-          types.push(event.type);
-          if (event.type === last) {
-            follower.close();
-            resolve(types);
-          }
-        },
-      });
-    }),
-  );
+async function byClient(transport, token, after, order, last) {
+  const types = [];
+  const fail = (error) => {
+    throw error;
+  };
+  for await (const event of follow({ url: asked.api, token, after, orderId: order, transport, signal: AbortSignal.timeout(15_000), onRetry: fail })) {
+    types.push(event.type);
+    if (event.type === last) return types;
+  }
+  throw new Error(`waited in vain over ${transport}`);
+}
 
 /** The same as Server-Sent Events, read by fetch with the Authorization header. */
 async function byFetch(token, after, order, last) {
@@ -106,7 +100,8 @@ async function visit() {
   const exported = await call("GET", "/v1/orders/export?format=csv", { token });
 
   const last = "order.processing";
-  const socket = await bySocket(token, start, id, last);
+  const socket = await byClient("websocket", token, start, id, last);
+  const sse = await byClient("sse", token, start, id, last);
   const stream = await byFetch(token, start, id, last);
   const ticket = (await call("POST", "/v1/events/tickets", { token })).body.ticket;
   const source = await byEventSource(ticket, start, id, last);
@@ -115,7 +110,7 @@ async function visit() {
   for (let i = 0; i < 50 && limited.status !== 429; i++) {
     limited = await call("POST", "/v1/auth/login", { body: { email: asked.email, password: "wrong" } });
   }
-  const refused = await new Promise((resolve) => follow({ url: asked.api, token: "nonsense", onEvent() {}, onError: resolve }));
+  const refused = await follow({ url: asked.api, token: "nonsense" })[Symbol.asyncIterator]().next().catch((error) => error);
   return {
     order: id,
     login: login.status,
@@ -132,27 +127,25 @@ async function visit() {
     link: page.headers.get("Link") !== null,
     document: document.body.openapi,
     exported: [exported.status, exported.headers.get("Content-Disposition")],
-    socket, stream, source,
+    socket, sse, stream, source,
     limited: [limited.status, limited.body.code, Number(limited.headers.get("Retry-After")) > 0, limited.headers.get("RateLimit") !== null],
-    refused: [refused instanceof Refused, refused.status, refused.code],
+    refused: [refused instanceof ApiError, refused.status, refused.code],
   };
 }
 
 /** What a page of an origin that is not listed gets to see. */
 async function trespass() {
   const failed = async (promise) => promise.then((r) => `read a ${r.status}`, (error) => error.name);
-  const retry = await within(
-    "the client to report",
-    new Promise((resolve, reject) => {
-      const follower = follow({
-        url: asked.api, token: "x", onEvent: reject, onError: reject,
-        onRetry: (error) => {
-          follower.close();
-          resolve(error.message);
-        },
-      });
-    }),
-  );
+  const report = async (transport) => {
+    const stop = new AbortController();
+    let message;
+    const onRetry = (error) => {
+      message = error.message;
+      stop.abort();
+    };
+    for await (const event of follow({ url: asked.api, token: "x", transport, signal: stop.signal, onRetry })) return `read ${event.type}`;
+    return message;
+  };
   return {
     simple: await failed(fetch(at("/v1/products"))),
     preflighted: await failed(fetch(at("/v1/products"), { headers: { Authorization: "Bearer x" } })),
@@ -163,7 +156,7 @@ async function trespass() {
       socket.onopen = () => resolve("opened");
       socket.onclose = (event) => resolve(event.code);
     }),
-    retry,
+    retry: [await within("the client to report", report("websocket")), await within("the client to report", report("sse"))],
   };
 }
 

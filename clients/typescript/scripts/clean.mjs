@@ -1,0 +1,5 @@
+// Removes what earlier builds left: files of sources that no longer exist would be in the package.
+import { rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+rmSync(fileURLToPath(new URL("../dist", import.meta.url)), { recursive: true, force: true });

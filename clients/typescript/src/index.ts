@@ -1,0 +1,11 @@
+export * from "./api/sdk.gen.js";
+export type * from "./api/types.gen.js";
+export type { Client } from "./api/client/index.js";
+export { createOrderflowClient, type ClientOptions } from "./client.js";
+export { ApiError } from "./errors.js";
+export { follow, Follower, ConnectionError } from "./events.js";
+export type { Event as OrderEvent } from "./api/types.gen.js";
+export type { EventType, FollowOptions, FollowState, Reset, Socket, SocketConstructor } from "./events.js";
+export { LoginSession, type SessionTokens } from "./session.js";
+export type { Token } from "./token.js";
+export { verifyWebhook, WebhookVerificationError, type VerifyOptions, type WebhookEvent } from "./webhooks.js";

@@ -1,0 +1,65 @@
+package orders
+
+import "github.com/orderflow-dev/orderflow/platform/fault"
+
+// ErrorCodes returns the codes of this module's faults.
+func (*Module) ErrorCodes() fault.Catalog { return errorCodes }
+
+var errorCodes = fault.Catalog{
+	Codes: []fault.Code{
+		{Name: "reference-taken", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "Another order of the account has this reference; `orderId` names it. In most cases it is the order of an earlier attempt.",
+			Action:  "Read that order."},
+		{Name: "price-changed", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The total is not `expectedTotal`, because a price has changed; `total` has the present one.",
+			Action:  "Show the new total to the customer, and send the request with it."},
+		{Name: "illegal-transition", Kinds: []fault.Kind{fault.KindConflict}, Retry: fault.RetryAfter,
+			Meaning: "The order cannot change from its present status in this way; `from`, `to` and `allowed` say what it can become.",
+			Action:  "Read the order, and offer what `allowedActions` lists."},
+		{Name: "payment-unsettled", Kinds: []fault.Kind{fault.KindConflict}, Retry: fault.RetryLater,
+			Meaning: "The previous payment of the order is not settled yet, so the order cannot be reopened.",
+			Action:  "Wait a few seconds."},
+		{Name: "order-deleted", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The order was deleted after the request that placed it, or before the dead letter was retried.",
+			Action:  "Place another order, or skip the dead letter."},
+		{Name: "outcome-unknown", Kinds: []fault.Kind{fault.KindUnavailable}, Retry: fault.RetryLater,
+			Meaning: "The connection to the database broke while the order was committed: it may exist or not.",
+			Action:  "Send the request again with its `Idempotency-Key` or the same `reference`; the answer is the one order."},
+		{Name: "too-many-orders", Kinds: []fault.Kind{fault.KindRateLimited}, Retry: fault.RetryLater,
+			Meaning: "The account placed more orders than `ORDER_RATE_LIMIT` allows.",
+			Action:  "Wait. The orders of a bulk count one by one."},
+		{Name: "too-many-exports", Kinds: []fault.Kind{fault.KindRateLimited, fault.KindUnavailable}, Retry: fault.RetryLater,
+			Meaning: "Another export of the account is running (429), or too many exports run on this node (503).",
+			Action:  "Wait until it ends."},
+		{Name: "nothing-captured", Kinds: []fault.Kind{fault.KindConflict}, Retry: fault.RetryAfter,
+			Meaning: "No payment of the order was captured, so there is nothing to refund.",
+			Action:  "Wait for `payment.captured`; cancel an order that was not shipped instead."},
+		{Name: "refund-exceeds-captured", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The refund is larger than what is left of the captured amount; `refundable` has the rest in minor units.",
+			Action:  "Refund at most that."},
+		{Name: "resolved", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The dead letter is resolved already.",
+			Action:  "None."},
+		{Name: "step-not-held", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The step does not hold the order, so there is nothing to complete.",
+			Action:  "Read the order; `steps` has the state of each step."},
+	},
+	Fields: []fault.FieldCode{
+		{Name: "unknown-sku", Meaning: "is not in the catalogue, or for a refund not in the order."},
+		{Name: "inactive-sku", Meaning: "is not for sale at present."},
+		{Name: "currency-mismatch", Meaning: "has another currency than the rest of the order."},
+		{Name: "overflow", Meaning: "makes the total larger than an amount can be."},
+		{Name: "amount-not-payable", Meaning: "makes a total that the payment provider cannot take, such as one below its minimum."},
+		{Name: "max-lines", Meaning: "makes the bulk have too many lines."},
+		{Name: "reference-taken", Meaning: "is the reference of another order."},
+		{Name: "one-of", Meaning: "excludes another member, or one of the two is required."},
+		{Name: "not-allowed", Meaning: "is not allowed together with the other members."},
+	},
+	Failures: []fault.FieldCode{
+		{Name: "out-of-stock", Meaning: "The stock did not suffice for the products in `failure.skus`, and the order had `onShortage` `fail`."},
+		{Name: "payment-declined", Meaning: "The payment provider declined the payment; `failure.detail` has its reason and code. Place another order with another payment method."},
+		{Name: "payment-failed", Meaning: "The payment provider gave no result after all attempts. What it may have done is undone."},
+		{Name: "processing-failed", Meaning: "Processing failed after all attempts for a reason that is not the order's. An administrator can reopen it."},
+		{Name: "reservation-expired", Meaning: "The order was not paid within `RESERVATION_TTL`."},
+	},
+}

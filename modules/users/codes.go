@@ -1,0 +1,63 @@
+package users
+
+import "github.com/orderflow-dev/orderflow/platform/fault"
+
+// ErrorCodes returns the codes of this module's faults.
+func (*Module) ErrorCodes() fault.Catalog { return errorCodes }
+
+var errorCodes = fault.Catalog{
+	Codes: []fault.Code{
+		{Name: "email-taken", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "An account with this e-mail address exists already. Addresses are compared without regard to case.",
+			Action:  "Log in, or reset the password."},
+		{Name: "registration-closed", Kinds: []fault.Kind{fault.KindForbidden},
+			Meaning: "The server allows no registrations, or only with an invitation to the address (`REGISTRATION`).",
+			Action:  "Ask an administrator for an invitation."},
+		{Name: "already-invited", Kinds: []fault.Kind{fault.KindConflict}, Retry: fault.RetryAfter,
+			Meaning: "There is an open invitation of this address.",
+			Action:  "Delete that invitation to send another one."},
+		{Name: "invalid-invitation", Kinds: []fault.Kind{fault.KindInvalid},
+			Meaning: "The invitation is not valid, was used, has expired, or is for another address.",
+			Action:  "Ask for another one, or register without it."},
+		{Name: "invalid-credentials", Kinds: []fault.Kind{fault.KindUnauthenticated},
+			Meaning: "The e-mail address or the password is wrong, or the account is not active; the response does not tell which.",
+			Action:  "Ask the user for both again. Wrong passwords are counted: see [too-many-attempts](#too-many-attempts)."},
+		{Name: "wrong-password", Kinds: []fault.Kind{fault.KindInvalid},
+			Meaning: "The password of the account, which the request has to repeat, is wrong.",
+			Action:  "Ask the user again."},
+		{Name: "too-many-registrations", Kinds: []fault.Kind{fault.KindRateLimited}, Retry: fault.RetryLater,
+			Meaning: "Too many accounts were registered from this network address.",
+			Action:  "Wait."},
+		{Name: "mail-not-configured", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The server sends no e-mail (`SMTP_URL` is not set).",
+			Action:  "Ask the operator."},
+		{Name: "too-many-messages", Kinds: []fault.Kind{fault.KindRateLimited}, Retry: fault.RetryLater,
+			Meaning: "Too many messages to this account were requested.",
+			Action:  "Use the code of the last message, or wait."},
+		{Name: "email-already-verified", Kinds: []fault.Kind{fault.KindConflict},
+			Meaning: "The e-mail address of the account is verified already.",
+			Action:  "Continue; there is nothing to do."},
+		{Name: "invalid-verification-token", Kinds: []fault.Kind{fault.KindInvalid},
+			Meaning: "The code is not valid, was used, has expired, or a later message replaced it.",
+			Action:  "Request another message with `POST /v1/auth/verification`."},
+		{Name: "invalid-reset-token", Kinds: []fault.Kind{fault.KindInvalid},
+			Meaning: "The code is not valid, was used, has expired, or a later message replaced it.",
+			Action:  "Request another message with `POST /v1/auth/password-reset`."},
+		{Name: "account-inactive", Kinds: []fault.Kind{fault.KindConflict}, Retry: fault.RetryAfter,
+			Meaning: "The account is not active, so its password cannot be reset.",
+			Action:  "Activate it first."},
+		{Name: "last-admin", Kinds: []fault.Kind{fault.KindConflict}, Retry: fault.RetryAfter,
+			Meaning: "The change would leave no active administrator.",
+			Action:  "Make another account an administrator first."},
+	},
+	Fields: []fault.FieldCode{
+		{Name: "too-short", Meaning: "is a password of fewer than 8 bytes."},
+		{Name: "too-long", Meaning: "is a password of more than 72 bytes, or a name of more than 200 characters."},
+		{Name: "too-common", Meaning: "is a password that attackers try first."},
+		{Name: "unchanged", Meaning: "is the initial password, which has to be changed."},
+		{Name: "wrong-password", Meaning: "is not the password of the account."},
+		{Name: "invalid-invitation", Meaning: "is not a valid invitation."},
+		{Name: "invalid-verification-token", Meaning: "is not a valid code."},
+		{Name: "invalid-reset-token", Meaning: "is not a valid code."},
+	},
+}
