@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/orderflow-dev/orderflow/internal/periodic"
@@ -19,8 +18,7 @@ type clock struct {
 	pool *postgres.Pool
 	log  *slog.Logger
 
-	ahead atomic.Int64 // of the database, in nanoseconds
-	told  bool
+	told bool
 }
 
 func (c *clock) run(ctx context.Context) error {
@@ -37,7 +35,6 @@ func (c *clock) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.ahead.Store(int64(ahead))
 	switch wide := c.isWide(); {
 	case wide && !c.told:
 		c.log.WarnContext(ctx, "the clocks of this node and of the database differ; synchronize both", "database_ahead", ahead.Round(time.Millisecond).String())
@@ -49,6 +46,6 @@ func (c *clock) read(ctx context.Context) error {
 	return nil
 }
 
-func (c *clock) skew() time.Duration { return time.Duration(c.ahead.Load()) }
+func (c *clock) skew() time.Duration { return c.pool.MeasuredSkew() }
 
 func (c *clock) isWide() bool { return c.skew().Abs() > maxSkew }

@@ -220,7 +220,7 @@ func (h *health) health(c *fiber.Ctx) error {
 	return c.Status(code).JSON(body)
 }
 
-// redisPart tells a Redis that refuses this process from one that cannot be reached.
+// redisPart distinguishes a Redis that refuses this process from one that cannot be reached.
 func (h *health) redisPart(ctx context.Context) part {
 	var err error
 	p := timed(func() error {

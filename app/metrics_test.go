@@ -16,6 +16,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/golden"
 	"github.com/orderflow-dev/orderflow/internal/pgtest"
 	"github.com/orderflow-dev/orderflow/internal/testwait"
+	"github.com/orderflow-dev/orderflow/platform/postgres"
 )
 
 // exported is a metric as the source declares it.
@@ -206,9 +207,9 @@ func TestStandstillIsReported_F3(t *testing.T) {
 // A skew of the clocks is reported once and is part of /health.
 func TestClockSkewIsReported_F3(t *testing.T) {
 	t.Parallel()
-	c := &clock{}
+	c := &clock{pool: &postgres.Pool{}}
 	for skew, wide := range map[time.Duration]bool{0: false, time.Second: false, -time.Second: false, 1001 * time.Millisecond: true, -2 * time.Hour: true} {
-		c.ahead.Store(int64(skew))
+		c.pool.SetSkew(skew)
 		p := (&health{clock: c}).time()
 		if c.isWide() != wide || (p.Status == "degraded") != wide || wide && !strings.Contains(p.Detail, skew.String()) {
 			t.Errorf("%s: %+v", skew, p)

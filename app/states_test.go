@@ -159,7 +159,8 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// SPEC F17: what does not go away by itself is told at once, with the variable and without the URL.
+// SPEC F17: the server does not wait for a fault that only a change of the settings can remove. It
+// reports the variable, and not the URL.
 func TestLastingFaultsOfTheDatabase_F17(t *testing.T) {
 	t.Parallel()
 	base := must(url.Parse(pgtest.URL(t)))
@@ -231,7 +232,7 @@ func withoutTLS(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// SPEC F17: a Redis that refuses the password is told at the start, in /health and in /readyz.
+// SPEC F17: a Redis that refuses the password is reported at the start, in /health and in /readyz.
 func TestRedisThatRefusesThePassword_F17(t *testing.T) {
 	t.Parallel()
 	mini := miniredis.RunT(t)

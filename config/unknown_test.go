@@ -66,7 +66,7 @@ func TestVariablesOfTheReplacedService_F17(t *testing.T) {
 	}
 }
 
-// SPEC F2, F17: a line of .env that nothing knows may be a part of a secret; only its number is told.
+// SPEC F2, F17: an unknown line of .env may be a part of a secret, so only its number is reported.
 func TestUnknownLinesAreNotQuoted_F17(t *testing.T) {
 	t.Parallel()
 	file, err := parseDotenvFile([]byte("PORT=1\ncanaryJBSWY3DPEHPK3PXP=\nDATABASE_ULR=canary\nSECOND_CANARY=canary\n"))

@@ -3,14 +3,10 @@
 package embedded
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -72,42 +68,12 @@ func TestAttachWaits_F16(t *testing.T) {
 	if err := p.cluster.as.chown(filepath.Join(p.cluster.data(), "postmaster.pid")); err != nil {
 		t.Fatal(err)
 	}
-	its := ownElsewhere(t, dir)
+	_, its := ownElsewhere(t, dir)
 	testwait.Until(t, "the other process to own the folder", func() bool { free, _ := isFree(p.Dir()); return !free })
 
 	url, err := Attach(t.Context(), Options{Dir: dir})
 
 	if want := its(); err != nil || url != want {
 		t.Errorf("another URL, %v", err)
-	}
-}
-
-// ownElsewhere starts the server in another process, which ends with the test, and returns a function that waits for its URL.
-func ownElsewhere(t *testing.T, dir string) func() string {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), ownerEnv+"="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait()
-	})
-	return func() string {
-		line, err := bufio.NewReader(out).ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(line)
 	}
 }

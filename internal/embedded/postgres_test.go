@@ -84,7 +84,15 @@ func mustStart(t *testing.T, o Options) *Postgres {
 // startOwner runs another process that owns dir and returns it with the address of its server.
 func startOwner(t *testing.T, dir string) (*exec.Cmd, string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd, url := ownElsewhere(t, dir)
+	return cmd, url()
+}
+
+// ownElsewhere runs another process that owns dir, and ends with the test. url waits for the address of
+// its server.
+func ownElsewhere(t *testing.T, dir string) (cmd *exec.Cmd, url func() string) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), ownerEnv+"="+dir)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
@@ -102,12 +110,13 @@ func startOwner(t *testing.T, dir string) (*exec.Cmd, string) {
 		stdin.Close()
 		_ = cmd.Wait()
 	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "postgres://") {
-		t.Fatalf("the owner says %q: %v", line, err)
+	return cmd, func() string {
+		line, err := bufio.NewReader(stdout).ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, "postgres://") {
+			t.Fatalf("the owner says %q: %v", line, err)
+		}
+		return strings.TrimSpace(line)
 	}
-
-	return cmd, strings.TrimSpace(line)
 }
 
 func exec1(t *testing.T, url, sql string) {

@@ -11,7 +11,7 @@ import (
 	"github.com/orderflow-dev/orderflow/internal/testwait"
 )
 
-// SPEC F17: a Redis that refuses the client is told apart from one that does not respond, without a
+// SPEC F17: a Redis that refuses the client is distinguished from one that does not respond, without a
 // part of the URL.
 func TestCheckTellsRefusals_F17(t *testing.T) {
 	t.Parallel()

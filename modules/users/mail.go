@@ -58,8 +58,8 @@ func (l messageLimits) allowNetwork(ctx context.Context, kind string, do func() 
 }
 
 // count counts one call of do under a key and returns its error, or a RateLimited fault without calling
-// it. A call that failed for an internal reason, as while the database is away, does not count: its
-// caller is told to repeat it (SPEC F20).
+// it. A call that failed for an internal reason, such as an unavailable database, does not count, because
+// the response asks its caller to repeat it (SPEC F20).
 func (l messageLimits) count(ctx context.Context, key string, limit redis.Limit, do func() error) error {
 	if l.limiter == nil || limit.Disabled() {
 		return do()

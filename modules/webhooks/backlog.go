@@ -162,11 +162,11 @@ func (m *Module) catchUp(ctx context.Context, owner uuid.UUID) (more bool, err e
 	}
 	var (
 		endpoint uuid.UUID
-		user     *uuid.UUID
+		user     uuid.UUID // whose events it receives; zero for all
 		deleted  bool
 	)
 	err = m.pool.QueryRow(ctx, `
-		select id, user_id, deleted_at is not null from webhooks
+		select id, coalesce(user_id, '00000000-0000-0000-0000-000000000000'), deleted_at is not null from webhooks
 		where owner_id = $1 and id = any($2) order by array_position($2, id) limit 1`, owner, behind).Scan(&endpoint, &user, &deleted)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -181,12 +181,9 @@ func (m *Module) catchUp(ctx context.Context, owner uuid.UUID) (more bool, err e
 		return false, err
 	}
 	if roles[owner] != identity.Admin {
-		user = &owner // sees no other events
+		user = owner // sees no other events
 	}
-	if user == nil {
-		user = &uuid.Nil
-	}
-	_, err = m.events.CatchUp(ctx, consumerName, endpoint, *user, func(ctx context.Context, tx pgx.Tx, list []events.Event) error {
+	_, err = m.events.CatchUp(ctx, consumerName, endpoint, user, func(ctx context.Context, tx pgx.Tx, list []events.Event) error {
 		return m.fanOutTo(ctx, tx, endpoint, list)
 	})
 	return true, err

@@ -58,9 +58,12 @@ func Forks(ctx context.Context, q postgres.Querier, consumer string) ([]Forked, 
 
 // EndFork removes the position of a part that no longer exists.
 func EndFork(ctx context.Context, q postgres.Querier, consumer string, part uuid.UUID) error {
-	_, err := q.Exec(ctx, `delete from event_readers where name = $1`, ForkName(consumer, part))
-	if err != nil {
-		return fmt.Errorf("end the fork %s of the consumer %s: %w", part, consumer, err)
+	return removePosition(ctx, q, ForkName(consumer, part))
+}
+
+func removePosition(ctx context.Context, q postgres.Querier, name string) error {
+	if _, err := q.Exec(ctx, `delete from event_readers where name = $1`, name); err != nil {
+		return fmt.Errorf("remove the position of %s: %w", name, err)
 	}
 	return nil
 }
@@ -128,7 +131,7 @@ func (f *fork) step(ctx context.Context, last bool) (rest left, err error) {
 		case len(list) == readerPage:
 			err = f.move(ctx, tx, list[len(list)-1].Cursor)
 		case last:
-			rest, err = nothing, f.end(ctx, tx)
+			rest, err = nothing, removePosition(ctx, tx, f.own.name)
 		default:
 			rest = onlyLast
 			return nil
@@ -165,14 +168,6 @@ func (f *fork) move(ctx context.Context, tx pgx.Tx, to Cursor) error {
 	_, err := tx.Exec(ctx, `update event_readers set xid = $2, seq = $3 where name = $1`, f.own.name, to.Xid, to.Seq)
 	if err != nil {
 		return fmt.Errorf("store the position of %s: %w", f.own.name, err)
-	}
-	return nil
-}
-
-func (f *fork) end(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `delete from event_readers where name = $1`, f.own.name)
-	if err != nil {
-		return fmt.Errorf("remove the position of %s: %w", f.own.name, err)
 	}
 	return nil
 }

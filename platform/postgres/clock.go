@@ -24,8 +24,11 @@ func (p *Pool) MeasureSkew(ctx context.Context) (time.Duration, error) {
 	if roundTrip < time.Second {
 		p.skew.Store(int64(there.Sub(began.Add(roundTrip / 2))))
 	}
-	return time.Duration(p.skew.Load()), nil
+	return p.MeasuredSkew(), nil
 }
+
+// MeasuredSkew returns the last result of MeasureSkew, or zero before the first.
+func (p *Pool) MeasuredSkew() time.Duration { return time.Duration(p.skew.Load()) }
 
 // SetSkew sets the difference that Skew returns, for tests.
 func (p *Pool) SetSkew(ahead time.Duration) { p.skew.Store(int64(ahead)) }
@@ -34,7 +37,7 @@ func (p *Pool) SetSkew(ahead time.Duration) { p.skew.Store(int64(ahead)) }
 // while the database is behind, and zero for a difference below 20 ms. It is a little less than what
 // was measured, so that a job which is due now is not in the future of the database.
 func (p *Pool) Skew() time.Duration {
-	skew := time.Duration(p.skew.Load())
+	skew := p.MeasuredSkew()
 	if skew.Abs() < minSkew {
 		return 0
 	}

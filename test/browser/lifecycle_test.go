@@ -57,7 +57,7 @@ func TestTryLifecycle_E33(t *testing.T) {
 		chromedp.Click(chromedp.CSS(cardOf(order)+` .ask [type="submit"]`)),
 		chromedp.WaitVisible(chromedp.CSS(cardOf(order)+" .problem")))
 	if said := evaluate[string](t, ctx, `document.querySelector('`+cardOf(order)+` .problem').textContent`); said == "" || strings.Contains(said, "/") {
-		t.Errorf("a refusal is told as %q", said)
+		t.Errorf("the error is shown as %q", said)
 	}
 	act(t, ctx, order, "refund", true)
 	do(t, ctx, chromedp.WaitVisible(chromedp.CSS(cardOf(order)+`[data-payment="REFUNDED"]`)))

@@ -5,9 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,21 +19,12 @@ import (
 	"github.com/orderflow-dev/orderflow/test/program"
 )
 
-var (
-	buildOnce sync.Once
-	binary    string
-	errBuild  error
-)
+// product is the program under test.
+var product program.Shared
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "orderflow-browser-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	binary = filepath.Join(dir, "orderflow")
 	code := m.Run()
-	_ = os.RemoveAll(dir)
+	product.Remove()
 	os.Exit(code)
 }
 
@@ -51,6 +40,7 @@ func launch(t *testing.T, env ...string) (base string) {
 // node is a process of the product, which can be started again at the same address.
 type node struct {
 	t       *testing.T
+	binary  string
 	dir     string
 	env     []string
 	base    string
@@ -62,11 +52,12 @@ type node struct {
 // newNode returns a node that has not been started. It ends with the test.
 func newNode(t *testing.T, env ...string) *node {
 	t.Helper()
-	if buildOnce.Do(func() { errBuild = program.Build(t.Context(), binary) }); errBuild != nil {
-		t.Fatal(errBuild)
+	binary, err := product.Path(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	port := testport.For(t)
-	n := &node{t: t, dir: t.TempDir(), base: "http://" + port.Address(), out: &syncbuf.Buffer{}}
+	n := &node{t: t, binary: binary, dir: t.TempDir(), base: "http://" + port.Address(), out: &syncbuf.Buffer{}}
 	n.env = append([]string{"PATH=" + os.Getenv("PATH"), "PORT=" + port.String(), "HOST=127.0.0.1", "BCRYPT_COST=4"}, env...)
 	t.Cleanup(func() { n.stop() })
 	return n
@@ -75,7 +66,7 @@ func newNode(t *testing.T, env ...string) *node {
 // start returns when the node is ready.
 func (n *node) start() {
 	n.t.Helper()
-	cmd := exec.Command(binary)
+	cmd := exec.Command(n.binary)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = n.dir, n.env, n.out, n.out
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)

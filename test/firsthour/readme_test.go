@@ -37,7 +37,7 @@ func blocks(t *testing.T, path, language string) (list []string) {
 // the document says, and has been compiled already; nothing else is changed.
 func (s *server) shell(t *testing.T, lines string) (out *syncbuf.Buffer, exited <-chan error, stop func()) {
 	t.Helper()
-	lines = strings.NewReplacer("localhost:3000", s.address, "go run ./cmd/orderflow listen", binary+" listen --server="+s.base).Replace(lines)
+	lines = strings.NewReplacer("localhost:3000", s.address, "go run ./cmd/orderflow listen", s.binary+" listen --server="+s.base).Replace(lines)
 	cmd := exec.Command("sh", "-eu")
 	out = &syncbuf.Buffer{}
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.dir, strings.NewReader(lines), out, out

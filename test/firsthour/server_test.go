@@ -4,12 +4,9 @@ package firsthour_test
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,21 +17,12 @@ import (
 	"github.com/orderflow-dev/orderflow/test/program"
 )
 
-var (
-	binary   string
-	errBuild error
-	build    sync.Once
-)
+// product is the program under test.
+var product program.Shared
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "orderflow-firsthour-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	binary = filepath.Join(dir, "orderflow")
 	code := m.Run()
-	_ = os.RemoveAll(dir)
+	product.Remove()
 	os.Exit(code)
 }
 
@@ -42,17 +30,19 @@ func TestMain(m *testing.M) {
 // demo products and an administrator.
 type server struct {
 	base, address string
+	binary        string
 	dir           string // where it was started
 	out           syncbuf.Buffer
 }
 
 func launch(t *testing.T) *server {
 	t.Helper()
-	if build.Do(func() { errBuild = program.Build(t.Context(), binary) }); errBuild != nil {
-		t.Fatal(errBuild)
+	binary, err := product.Path(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	port := testport.For(t)
-	s := &server{dir: t.TempDir(), base: "http://localhost:" + port.String(), address: "localhost:" + port.String()}
+	s := &server{binary: binary, dir: t.TempDir(), base: "http://localhost:" + port.String(), address: "localhost:" + port.String()}
 	cmd := exec.Command(binary)
 	cmd.Dir = s.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PORT=" + port.String(), "BCRYPT_COST=4"}

@@ -31,7 +31,7 @@ func TestWalks(t *testing.T) {
 		t.Run(walk.name, func(t *testing.T) {
 			need(t, walk.needs...)
 			port := testport.For(t)
-			env := []string{"ORDERFLOW_URL=" + s.base, "ORDERFLOW=" + binary, "PORT=" + port.String()}
+			env := []string{"ORDERFLOW_URL=" + s.base, "ORDERFLOW=" + s.binary, "PORT=" + port.String()}
 
 			printed := run(t, walk.dir, env, walk.command[0], walk.command[1:]...)
 
